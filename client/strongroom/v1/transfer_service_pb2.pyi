@@ -1,0 +1,133 @@
+from strongroom.v1 import artifact_service_pb2 as _artifact_service_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FileStart(_message.Message):
+    __slots__ = ("path", "size_bytes", "executable", "digest")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    size_bytes: int
+    executable: bool
+    digest: str
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., executable: bool = ..., digest: _Optional[str] = ...) -> None: ...
+
+class Block(_message.Message):
+    __slots__ = ("offset_bytes", "data")
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    offset_bytes: int
+    data: bytes
+    def __init__(self, offset_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class FileEnd(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    def __init__(self, digest: _Optional[str] = ...) -> None: ...
+
+class TransferItem(_message.Message):
+    __slots__ = ("start", "block", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: FileStart
+    block: Block
+    end: FileEnd
+    def __init__(self, start: _Optional[_Union[FileStart, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., end: _Optional[_Union[FileEnd, _Mapping]] = ...) -> None: ...
+
+class TransferItems(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[TransferItem]
+    def __init__(self, items: _Optional[_Iterable[_Union[TransferItem, _Mapping]]] = ...) -> None: ...
+
+class WriteStart(_message.Message):
+    __slots__ = ("parent", "kind", "message", "metadata", "request_id")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    kind: _artifact_service_pb2.ArtifactKind
+    message: str
+    metadata: _containers.ScalarMap[str, str]
+    request_id: str
+    def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class WriteCommit(_message.Message):
+    __slots__ = ("file_count", "digest")
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    file_count: int
+    digest: str
+    def __init__(self, file_count: _Optional[int] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class WriteVersionRequest(_message.Message):
+    __slots__ = ("start", "items", "commit")
+    START_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    start: WriteStart
+    items: TransferItems
+    commit: WriteCommit
+    def __init__(self, start: _Optional[_Union[WriteStart, _Mapping]] = ..., items: _Optional[_Union[TransferItems, _Mapping]] = ..., commit: _Optional[_Union[WriteCommit, _Mapping]] = ...) -> None: ...
+
+class WriteProgress(_message.Message):
+    __slots__ = ("received_bytes", "stored_bytes")
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    received_bytes: int
+    stored_bytes: int
+    def __init__(self, received_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+
+class WriteResult(_message.Message):
+    __slots__ = ("version", "unchanged")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    version: _artifact_service_pb2.Version
+    unchanged: bool
+    def __init__(self, version: _Optional[_Union[_artifact_service_pb2.Version, _Mapping]] = ..., unchanged: bool = ...) -> None: ...
+
+class WriteVersionResponse(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: WriteProgress
+    result: WriteResult
+    def __init__(self, progress: _Optional[_Union[WriteProgress, _Mapping]] = ..., result: _Optional[_Union[WriteResult, _Mapping]] = ...) -> None: ...
+
+class ReadVersionRequest(_message.Message):
+    __slots__ = ("name", "paths", "offset_bytes", "length_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    offset_bytes: int
+    length_bytes: int
+    def __init__(self, name: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
+
+class ReadVersionResponse(_message.Message):
+    __slots__ = ("version", "items")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    version: _artifact_service_pb2.Version
+    items: TransferItems
+    def __init__(self, version: _Optional[_Union[_artifact_service_pb2.Version, _Mapping]] = ..., items: _Optional[_Union[TransferItems, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One encrypted chunk: its key, its context, its bytes in a pack.
+
+A chunk's context names everything that gives its bytes their meaning (suite,
+codec, project, domain, epoch, id and both lengths), and the context is part of
+the key derivation, so it is authenticated and committed to.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.errors import IntegrityError, Reason
+from strongroom_server.core import cobblestone, codecs
+from strongroom_server.core.cobblestone import PREFIX_BYTES, TAG_BYTES
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.suites import Suite, find_suite
+
+#: The most plaintext that one chunk, and one pack, holds.
+MAX_CHUNK_BYTES: Final = 16 * 1024 * 1024
+CHUNK_ID_BYTES: Final = 32
+#: magic, suite, flags, codec, project, domain, epoch, zero: 52 bytes
+HEADER: Final = struct.Struct(">4sHBB39s5s")
+MAGIC: Final = b"SRC1"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRef:
+    """Where a chunk lies and how it is read.
+
+    Attributes:
+        chunk_id: 32 bytes, keyed.
+        suite: The suite number.
+        codec: The codec number.
+        epoch: The epoch of the key that encrypted it.
+        pack: The pack's digest, 64 hex digits.
+        pack_version: The pack's version id in the store.
+        offset_bytes: Where the chunk starts in the pack.
+        stored_bytes: Its length in the pack.
+        plain_bytes: The length of its plaintext.
+        encoded_bytes: The length after the codec, before encryption.
+    """
+
+    chunk_id: bytes
+    suite: int
+    codec: int
+    epoch: int
+    pack: str
+    pack_version: str
+    offset_bytes: int
+    stored_bytes: int
+    plain_bytes: int
+
+    @property
+    def encoded_bytes(self) -> int:
+        """The length after the codec, as the ciphertext's length tells it."""
+        segment_bytes = find_suite(self.suite).segment_bytes
+        return cobblestone.decrypted_size(self.stored_bytes, segment_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRange:
+    """The whole segments of a stored chunk that cover a range of plaintext.
+
+    Attributes:
+        first_index: The first segment's number.
+        offset_bytes: Where it starts in the stored chunk.
+        length_bytes: How many stored bytes to fetch.
+        skip_bytes: How much decrypted plaintext precedes the range.
+        last: Whether the chunk's last segment is among them.
+    """
+
+    first_index: int
+    offset_bytes: int
+    length_bytes: int
+    skip_bytes: int
+    last: bool
+
+
+def encrypt_chunk(
+    keys: DomainKeys,
+    suite: Suite,
+    codec: codecs.Codec,
+    chunk_id: bytes,
+    encoded: bytes | bytearray | memoryview,
+    *,
+    plain_bytes: int,
+    salt: bytes,
+    buffer: memoryview,
+) -> None:
+    """Encrypt an encoded chunk into `buffer`, which fits it exactly."""
+    cobblestone.encrypt_into(
+        keys.chunk_key(chunk_id),
+        encoded,
+        buffer,
+        context=chunk_context(
+            keys.scope, suite.number, codec, chunk_id, plain_bytes, len(encoded)
+        ),
+        salt=salt,
+        segment_bytes=suite.segment_bytes,
+    )
+
+
+def open_chunk(keys: DomainKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.Decrypter:
+    """Check a stored chunk's first 56 bytes and return what decrypts the rest.
+
+    Raises:
+        IntegrityError: They are not of this chunk (CHUNK_CORRUPT).
+    """
+    try:
+        return cobblestone.Decrypter(
+            keys.chunk_key(ref.chunk_id),
+            prefix,
+            context=chunk_context(
+                keys.scope,
+                ref.suite,
+                ref.codec,
+                ref.chunk_id,
+                ref.plain_bytes,
+                ref.encoded_bytes,
+            ),
+            segment_bytes=find_suite(ref.suite).segment_bytes,
+        )
+    except (cobblestone.DecryptError, ValueError) as error:
+        raise chunk_error(ref) from error
+
+
+def decrypt_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> memoryview:
+    """Return the plaintext of a whole stored chunk.
+
+    Raises:
+        IntegrityError: It does not authenticate (CHUNK_CORRUPT).
+    """
+    if len(stored) != ref.stored_bytes:
+        raise chunk_error(ref)
+    decrypter = open_chunk(keys, ref, bytes(stored[:PREFIX_BYTES]))
+    encoded = bytearray(ref.encoded_bytes)
+    try:
+        decrypter.segments_into(
+            stored[PREFIX_BYTES:], memoryview(encoded), first_index=0, last=True
+        )
+        if ref.codec == codecs.Codec.RAW and len(encoded) == ref.plain_bytes:
+            return memoryview(encoded).toreadonly()
+        return memoryview(codecs.decode(ref.codec, bytes(encoded), ref.plain_bytes))
+    except (cobblestone.DecryptError, codecs.CodecError) as error:
+        raise chunk_error(ref) from error
+
+
+def segment_range(ref: ChunkRef, offset_bytes: int, length_bytes: int) -> SegmentRange:
+    """Return the whole segments that cover a range of a RAW chunk's plaintext.
+
+    The range must be inside the chunk and not empty.
+    """
+    segment_bytes = find_suite(ref.suite).segment_bytes
+    stride = segment_bytes + TAG_BYTES
+    first = offset_bytes // segment_bytes
+    end = (offset_bytes + length_bytes - 1) // segment_bytes + 1
+    last_index = ref.encoded_bytes // segment_bytes
+    last = end >= last_index
+    start = PREFIX_BYTES + first * stride
+    stop = ref.stored_bytes if last else PREFIX_BYTES + end * stride
+    return SegmentRange(
+        first, start, stop - start, offset_bytes - first * segment_bytes, last
+    )
+
+
+def chunk_context(  # noqa: PLR0917 -- the fields of one byte table, in its order
+    scope: Scope,
+    suite: int,
+    codec: int,
+    chunk_id: bytes,
+    plain_bytes: int,
+    encoded_bytes: int,
+) -> bytes:
+    """Return what a chunk is bound to: docs/format.md, section "Chunk"."""
+    header = HEADER.pack(MAGIC, suite, 0, codec, scope.domain_header, bytes(5))
+    return (
+        header
+        + chunk_id
+        + plain_bytes.to_bytes(8, "big")
+        + encoded_bytes.to_bytes(8, "big")
+    )
+
+
+def chunk_error(ref: ChunkRef) -> IntegrityError:
+    """Return the error for a chunk that does not authenticate."""
+    return IntegrityError(
+        f"a chunk in pack {ref.pack[:16]} is damaged",
+        reason=Reason.CHUNK_CORRUPT,
+        hint="Run `strongroom verify`; restore the pack from a backup.",
+        pack=ref.pack,
+        offset_bytes=ref.offset_bytes,
+    )

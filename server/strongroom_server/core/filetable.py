@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""File tables: a version's files with their chunks, cut into pages.
+
+Pages end where a path's digest says so, so the same files give the same pages,
+and a new version that changes one file shares all pages but one with its parent.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.format.digest import format_digest, parse_digest
+from strongroom.format.names import check_path
+from strongroom_server.core import canonical
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.index_segment import format_refs, parse_ref, parse_refs
+
+FORMAT: Final = 1
+#: About one path in this many ends a page.
+PAGE_FILES: Final = 256
+MAX_PAGE_FILES: Final = 4096
+#: A page with the table of one file of about 8 TiB.
+MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+_FILE_FIELDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a version: path, size, digest (`sha256:…`), mode and chunks."""
+
+    path: str
+    size_bytes: int
+    digest: str
+    executable: bool
+    chunks: tuple[ChunkRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageRef:
+    """A page of a file table: which paths it covers and the chunks that hold it."""
+
+    first_path: str
+    last_path: str
+    file_count: int
+    size_bytes: int
+    chunks: tuple[ChunkRef, ...]
+
+
+def ends_page(path: str) -> bool:
+    """Return whether a page ends behind this path."""
+    digest = hashlib.sha256(b"strongroom.v1/page\0" + path.encode()).digest()
+    return int.from_bytes(digest[:4], "big") % PAGE_FILES == 0
+
+
+def format_page(entries: Sequence[FileEntry]) -> bytes:
+    """Return the bytes of a page."""
+    body = format_refs(ref for entry in entries for ref in entry.chunks)
+    chunks = iter(body["chunks"])
+    files = [
+        [
+            entry.path,
+            entry.size_bytes,
+            parse_digest(entry.digest),
+            1 if entry.executable else 0,
+            [next(chunks) for _ in entry.chunks],
+        ]
+        for entry in entries
+    ]
+    return canonical.encode({"format": FORMAT, "packs": body["packs"], "files": files})
+
+
+def parse_page(data: bytes) -> tuple[FileEntry, ...]:
+    """Return the files of a page.
+
+    Raises:
+        IntegrityError: It is malformed (MANIFEST_CORRUPT).
+    """
+    try:
+        body = canonical.decode_object(data, MAX_PAGE_BYTES)
+        if set(body) != {"format", "packs", "files"} or body["format"] != FORMAT:
+            raise table_error()
+        parse_refs({"packs": body["packs"], "chunks": []})
+        packs = [(pack, version) for pack, version in body["packs"]]
+        entries = tuple(_parse_file(item, packs) for item in body["files"])
+    except (ValueError, TypeError, InvalidArgumentError) as error:
+        raise table_error() from error
+    paths = [entry.path.encode() for entry in entries]
+    if any(left >= right for left, right in zip(paths, paths[1:], strict=False)):
+        raise table_error()
+    return entries
+
+
+def page_of(entries: Sequence[FileEntry], chunks: tuple[ChunkRef, ...]) -> PageRef:
+    """Return the reference to a page of these files."""
+    return PageRef(
+        entries[0].path,
+        entries[-1].path,
+        len(entries),
+        sum(entry.size_bytes for entry in entries),
+        chunks,
+    )
+
+
+def table_error() -> IntegrityError:
+    """Return the error for a file table that is damaged."""
+    return IntegrityError(
+        "a version's file table is damaged",
+        reason=Reason.MANIFEST_CORRUPT,
+        hint="Run `strongroom verify`; restore the version from a backup.",
+    )
+
+
+def _parse_file(item: Any, packs: Sequence[tuple[str, str]]) -> FileEntry:
+    if not isinstance(item, list) or len(item) != _FILE_FIELDS:
+        raise ValueError(item)
+    path, size, digest, executable, chunks = item
+    if not isinstance(path, str) or type(size) is not int or executable not in {0, 1}:
+        raise ValueError(item)
+    check_path(path)
+    refs = tuple(parse_ref(chunk, packs) for chunk in chunks)
+    if size < 0 or sum(ref.plain_bytes for ref in refs) != size:
+        raise ValueError(item)
+    return FileEntry(
+        path, size, format_digest(bytes.fromhex(digest)), executable == 1, refs
+    )

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values that use cases take and give: projects, artifacts, versions, refs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
+
+Item = TypeVar("Item")
+
+
+class Kind(StrEnum):
+    """What an artifact holds."""
+
+    DATASET = "DATASET"
+    CHECKPOINT = "CHECKPOINT"
+    WEIGHTS = "WEIGHTS"
+
+
+class Action(StrEnum):
+    """What a journal entry records."""
+
+    CREATE = "CREATE"
+    COMMIT = "COMMIT"
+    MOVE_REF = "MOVE_REF"
+
+
+class Change(StrEnum):
+    """How a file or tensor differs between two versions."""
+
+    ADDED = "ADDED"
+    REMOVED = "REMOVED"
+    MODIFIED = "MODIFIED"
+    UNCHANGED = "UNCHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: SPIFFE id, trace id (32 hex digits) and audit id of the call."""
+
+    principal: str
+    trace_id: str
+    audit_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A page of a listing; the token is empty on the last one."""
+
+    items: tuple[Item, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """A project, with the keyed id that names it in S3 and Vault."""
+
+    name: ProjectName
+    project_id: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefRecord:
+    """Where a ref points; the etag changes with every move."""
+
+    name: RefName
+    version: int
+    update_time: datetime
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRecord:
+    """An artifact; `latest_version` is 0 while it has none."""
+
+    name: ArtifactName
+    artifact_id: str
+    kind: Kind
+    create_time: datetime
+    latest_version: int
+    refs: tuple[RefRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A version; sizes in bytes, `stored_bytes` counts what it newly stored."""
+
+    artifact: ArtifactName
+    number: int
+    digest: str
+    create_time: datetime
+    creator: str
+    file_count: int
+    size_bytes: int
+    stored_bytes: int
+    message: str
+    metadata: Mapping[str, str]
+    trace_id: str
+    refs: tuple[str, ...]
+
+    @property
+    def name(self) -> VersionName:
+        """The version's name, by number."""
+        return VersionName(self.artifact, str(self.number))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One journal entry as callers see it."""
+
+    number: int
+    action: Action
+    create_time: datetime
+    actor: str
+    version: int
+    ref: str
+    previous_version: int
+    reason: str
+    digest: str
+    entry_digest: str
+    trace_id: str
+    audit_id: str
+    key_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One file of a version, as callers see it."""
+
+    path: str
+    size_bytes: int
+    digest: str
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    """In a stream of files: a file starts. `digest` is "" when it is not known."""
+
+    path: str
+    size_bytes: int
+    executable: bool
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlock:
+    """In a stream of files: a run of bytes, at most 1 MiB."""
+
+    offset_bytes: int
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """In a stream of files: the file ends. `digest` is "" after a range."""
+
+    digest: str
+
+
+TransferItem = FileStarted | FileBlock | FileEnded
+
+
+@dataclass(frozen=True, slots=True)
+class TensorChange:
+    """How one tensor differs; type, shape and size of the newer one if it exists."""
+
+    tensor: str
+    change: Change
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """How one file differs; `base` is absent if ADDED, `target` if REMOVED."""
+
+    path: str
+    change: Change
+    base: FileRecord | None
+    target: FileRecord | None
+    tensors: tuple[TensorChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffSummary:
+    """What a comparison found in all."""
+
+    base: VersionRecord
+    target: VersionRecord
+    added_count: int
+    removed_count: int
+    modified_count: int
+    unchanged_count: int
+    shared_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyFinding:
+    """What verification found about one file, or (path "") about a version."""
+
+    version: int
+    path: str
+    ok: bool
+    reason: str
+    message: str
+    refs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProgress:
+    """How far a verification has come, in bytes."""
+
+    verified_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What a verification found in all."""
+
+    version_count: int
+    file_count: int
+    verified_bytes: int
+    damaged_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check of the server or the store."""
+
+    check: str
+    ok: bool
+    detail: str
+    hint: str

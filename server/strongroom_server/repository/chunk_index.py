@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chunk index: which chunks a key domain has stored, and where.
+
+Truth lies in the index segments below `index/`; the local index only remembers
+them. A lost entry costs a chunk stored twice, never data.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from strongroom_server.core import index_segment, layout
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.sealing import ObjectKind, object_error, open_object, seal_object
+from strongroom_server.ports import (
+    BlobNotFoundError,
+    BlobStore,
+    Clock,
+    Entropy,
+    Index,
+)
+
+#: offset, stored length, plain length, suite, epoch, codec, pack, then version id
+_LOCATION: Final = struct.Struct(">IIIHIB32s")
+_NONCE_BYTES: Final = 8
+
+
+class ChunkIndex:
+    """Finds stored chunks by id, per key domain. Safe to use from many threads."""
+
+    def __init__(
+        self, *, blobs: BlobStore, index: Index, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._clock = clock
+        self._entropy = entropy
+
+    def find(self, keys: DomainKeys, chunk_id: bytes) -> ChunkRef | None:
+        """Return where a chunk lies, or None if it is not known."""
+        value = self._index.get(_chunk_key(keys, chunk_id))
+        if value is None or len(value) < _LOCATION.size:
+            return None
+        offset, stored, plain, suite, epoch, codec, pack = _LOCATION.unpack_from(value)
+        version = value[_LOCATION.size :].decode()
+        return ChunkRef(
+            chunk_id, suite, codec, epoch, pack.hex(), version, offset, stored, plain
+        )
+
+    def refresh(self, keys: DomainKeys) -> int:
+        """Take in the segments that other servers wrote; return how many.
+
+        Raises:
+            IntegrityError: A segment is damaged (RECORD_CORRUPT).
+        """
+        count = 0
+        for item in self._blobs.first_versions(layout.index_prefix(keys.scope.domain)):
+            marker = b"i" + item.key.encode()
+            if self._index.get(marker) is not None:
+                continue
+            self._remember(keys, self._load(keys, item.key, item.version_id), marker)
+            count += 1
+        return count
+
+    def add(self, keys: DomainKeys, refs: Sequence[ChunkRef]) -> None:
+        """Record chunks whose packs are durable: first in S3, then locally."""
+        for start in range(0, len(refs), index_segment.MAX_CHUNKS):
+            part = refs[start : start + index_segment.MAX_CHUNKS]
+            milliseconds = int(self._clock.now().timestamp() * 1000)
+            nonce = self._entropy.token_bytes(_NONCE_BYTES)
+            key = layout.index_key(keys.scope.domain, milliseconds, nonce)
+            sealed = seal_object(
+                keys,
+                ObjectKind.INDEX,
+                key,
+                index_segment.format_segment(part),
+                salt=self._entropy.token_bytes(24),
+            )
+            self._blobs.put_new(key, sealed)
+            self._remember(keys, part, b"i" + key.encode())
+
+    def _load(self, keys: DomainKeys, key: str, version_id: str) -> tuple[ChunkRef, ...]:
+        limit = index_segment.MAX_SEGMENT_BYTES
+        try:
+            data = self._blobs.get(key, version_id=version_id, max_bytes=limit)
+        except BlobNotFoundError as error:
+            raise object_error(ObjectKind.INDEX) from error
+        body = open_object(keys, ObjectKind.INDEX, key, data, max_bytes=limit)
+        return index_segment.parse_segment(body)
+
+    def _remember(
+        self, keys: DomainKeys, refs: Sequence[ChunkRef], marker: bytes
+    ) -> None:
+        items = {
+            _chunk_key(keys, ref.chunk_id): _LOCATION.pack(
+                ref.offset_bytes,
+                ref.stored_bytes,
+                ref.plain_bytes,
+                ref.suite,
+                ref.epoch,
+                ref.codec,
+                bytes.fromhex(ref.pack),
+            )
+            + ref.pack_version.encode()
+            for ref in refs
+            # The first place that was recorded stays, so that file tables of
+            # unchanged files stay the same bytes.
+            if self._index.get(_chunk_key(keys, ref.chunk_id)) is None
+        }
+        self._index.put_many({**items, marker: b"1"})
+
+
+def _chunk_key(keys: DomainKeys, chunk_id: bytes) -> bytes:
+    return b"c" + keys.scope.domain + chunk_id

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Artifact journals: loaded incrementally, verified entry by entry, appended to.
+
+The one compare-and-swap point of the store is the next number of a journal,
+created if it is absent. Entries are never deleted and are read by their oldest
+version, so neither a delete marker nor an overwrite rewinds a history.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.errors import ConflictError, IntegrityError, Reason, UnavailableError
+from strongroom_server.core import history as history_format
+from strongroom_server.core import journal as journal_format
+from strongroom_server.core import layout
+from strongroom_server.core.history import Created, Entry, History, NumberedEntry
+from strongroom_server.core.journal import EntryPlace
+from strongroom_server.core.scope import Scope, format_id, parse_id
+from strongroom_server.core.sealing import (
+    ObjectKind,
+    open_object,
+    parse_object_header,
+    seal_object,
+)
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+    Index,
+    Signer,
+)
+from strongroom_server.repository.keyring import Keyring
+
+#: Histories that are kept in memory, by count.
+_CACHED_HISTORIES: Final = 256
+_PUT_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JournalId:
+    """Which journal: 18-byte keyed ids of project and artifact."""
+
+    project: bytes
+    artifact: bytes
+
+
+class NumberTakenError(Exception):
+    """Another writer took the number; load again, then decide again."""
+
+
+class Journals:
+    """Loads and extends artifact journals. Safe to use from many threads."""
+
+    def __init__(
+        self, *, blobs: BlobStore, index: Index, keyring: Keyring, signer: Signer
+    ) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._keyring = keyring
+        self._signer = signer
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[JournalId, History] = OrderedDict()
+
+    def load(self, journal: JournalId) -> History:
+        """Return an artifact's history as of now; empty if it has none.
+
+        Raises:
+            IntegrityError: An entry is damaged, out of place, unsigned or gone
+                (JOURNAL_CORRUPT, SIGNATURE_INVALID, JOURNAL_REWOUND).
+        """
+        return self._refresh(journal)
+
+    def append(
+        self, journal: JournalId, scope: Scope, entry: Entry, *, behind: History
+    ) -> History:
+        """Add an entry behind the history on which it was decided.
+
+        Raises:
+            NumberTakenError: Another writer was first; nothing was written.
+            UnavailableError: It is not known whether the entry was written; the
+                same request id will tell.
+        """
+        # An entry that could not be folded must never be written.
+        behind.extended(NumberedEntry(behind.next_number, entry, b"", ()))
+        place = self._place(journal, behind)
+        data = self._format(place, scope, entry)
+        if not self._put(place, data):
+            raise NumberTakenError
+        return self._take_in(journal, behind, data)
+
+    def artifacts(self, project: bytes) -> list[JournalId]:
+        """Return the journals of a project's artifacts, in order of id."""
+        prefix = layout.project_journals_prefix(project)
+        found = []
+        for folder in self._blobs.subfolders(prefix):
+            artifact = folder.removeprefix(prefix).removesuffix("/")
+            try:
+                found.append(JournalId(project, parse_id(artifact)))
+            except ValueError:
+                continue  # no journal has such a name, so it is not ours
+        return found
+
+    def _refresh(self, journal: JournalId) -> History:
+        with self._lock:
+            loaded = self._loaded.get(journal)
+        if loaded is None:
+            loaded = self._load_remembered(journal)
+        loaded = self._read_new(journal, loaded)
+        with self._lock:
+            current = self._loaded.get(journal)
+            if current and current.next_number > loaded.next_number:
+                loaded = current
+            self._loaded[journal] = loaded
+            self._loaded.move_to_end(journal)
+            while len(self._loaded) > _CACHED_HISTORIES:
+                self._loaded.popitem(last=False)
+        return loaded
+
+    def _load_remembered(self, journal: JournalId) -> History:
+        loaded = History()
+        for _, data in self._index.scan(_index_prefix(journal)):
+            try:
+                loaded = self._verified(journal, loaded, data)
+            except IntegrityError:
+                # The index is a cache: what it got wrong, S3 is asked for.
+                break
+        return loaded
+
+    def _read_new(self, journal: JournalId, loaded: History) -> History:
+        # The last known entry is listed again: if it is gone, somebody rewound.
+        known = loaded.next_number
+        start_after = (
+            layout.journal_key(journal.project, journal.artifact, known - 2)
+            if known > 1
+            else ""
+        )
+        prefix = layout.journal_prefix(journal.project, journal.artifact)
+        expected = max(known - 1, 0)
+        for item in self._blobs.first_versions(prefix, start_after=start_after):
+            key = layout.journal_key(journal.project, journal.artifact, expected)
+            if item.key != key:
+                raise _entry_gone(journal, expected)
+            if expected >= loaded.next_number:
+                loaded = self._fetch(journal, loaded, item)
+            expected += 1
+        if expected < known:
+            raise _rewound(journal, known)
+        return loaded
+
+    def _fetch(self, journal: JournalId, loaded: History, item: BlobVersion) -> History:
+        try:
+            data = self._blobs.get(
+                item.key,
+                version_id=item.version_id,
+                max_bytes=journal_format.MAX_ENTRY_BYTES,
+            )
+        except BlobNotFoundError as error:
+            raise _entry_gone(journal, loaded.next_number) from error
+        return self._take_in(journal, loaded, data)
+
+    def _take_in(self, journal: JournalId, loaded: History, data: bytes) -> History:
+        number = loaded.next_number
+        fresh = self._verified(journal, loaded, data)
+        self._index.put_many({_index_key(journal, number): data})
+        with self._lock:
+            current = self._loaded.get(journal)
+            if current is None or current.next_number <= number:
+                self._loaded[journal] = fresh
+        return fresh
+
+    def _verified(self, journal: JournalId, loaded: History, data: bytes) -> History:
+        place = self._place(journal, loaded)
+        stored = journal_format.verify_entry(data, place, self._signer.public_keys())
+        header = parse_object_header(
+            stored.sealed_body, self._keyring.store, ObjectKind.JOURNAL
+        )
+        keys = self._keyring.open(header.scope)
+        body = open_object(
+            keys,
+            ObjectKind.JOURNAL,
+            place.location,
+            stored.sealed_body,
+            max_bytes=journal_format.MAX_BODY_BYTES,
+        )
+        entry = history_format.parse_body(body, place.number)
+        _check_domain(loaded, entry, header.scope, journal, place)
+        item = NumberedEntry(place.number, entry, stored.digest, stored.key_ids)
+        return loaded.extended(item)
+
+    def _format(self, place: EntryPlace, scope: Scope, entry: Entry) -> bytes:
+        sealed = seal_object(
+            self._keyring.open(scope),
+            ObjectKind.JOURNAL,
+            place.location,
+            history_format.format_body(entry),
+            salt=self._keyring.salt(),
+        )
+        payload = journal_format.format_payload(place, sealed)
+        signatures = self._signer.sign(journal_format.signing_input(payload))
+        return journal_format.format_entry(payload, signatures)
+
+    def _put(self, place: EntryPlace, data: bytes) -> bool:
+        """Create the entry; return whether it is ours that stands there."""
+        key = layout.journal_key(place.project, place.artifact, place.number)
+        for attempt in range(_PUT_ATTEMPTS):
+            try:
+                self._blobs.put_new(key, data)
+            except BlobExistsError:
+                return self._is_stored(key, data)
+            except UnavailableError:
+                # Done or not? The answer was lost, so what stands there decides;
+                # if nothing stands there, trying again is safe.
+                if attempt == _PUT_ATTEMPTS - 1:
+                    raise
+            else:
+                return True
+        return False
+
+    def _is_stored(self, key: str, data: bytes) -> bool:
+        for item in self._blobs.first_versions(key):
+            if item.key == key:
+                try:
+                    found = self._blobs.get(
+                        key,
+                        version_id=item.version_id,
+                        max_bytes=journal_format.MAX_ENTRY_BYTES,
+                    )
+                except BlobNotFoundError:
+                    return False
+                return found == data
+        return False
+
+    def _place(self, journal: JournalId, loaded: History) -> EntryPlace:
+        return EntryPlace(
+            self._keyring.store,
+            journal.project,
+            journal.artifact,
+            loaded.next_number,
+            loaded.head,
+        )
+
+
+def contended(journal: JournalId) -> ConflictError:
+    """Return the error for a writer that lost every attempt."""
+    return ConflictError(
+        f"other writers won every attempt on artifact {format_id(journal.artifact)}",
+        reason=Reason.JOURNAL_CONTENDED,
+        hint="Try again.",
+        artifact_id=format_id(journal.artifact),
+    )
+
+
+def _check_domain(
+    history: History, entry: Entry, scope: Scope, journal: JournalId, place: EntryPlace
+) -> None:
+    created = entry if isinstance(entry, Created) else None
+    if created is None:
+        if not history.entries:
+            raise journal_format.entry_error(place)
+        created = history.created
+    if scope.domain != created.domain or scope.project != journal.project:
+        raise journal_format.entry_error(place)
+
+
+def _index_prefix(journal: JournalId) -> bytes:
+    return b"j" + journal.project + journal.artifact
+
+
+def _index_key(journal: JournalId, number: int) -> bytes:
+    return _index_prefix(journal) + number.to_bytes(8, "big")
+
+
+def _entry_gone(journal: JournalId, number: int) -> IntegrityError:
+    artifact = format_id(journal.artifact)
+    return IntegrityError(
+        f"journal entry {number} of artifact {artifact} is gone",
+        reason=Reason.JOURNAL_CORRUPT,
+        hint="Restore the journal from a backup.",
+        artifact_id=artifact,
+        number=number,
+    )
+
+
+def _rewound(journal: JournalId, known: int) -> IntegrityError:
+    artifact = format_id(journal.artifact)
+    return IntegrityError(
+        f"the journal of artifact {artifact} had {known} entries and has fewer now",
+        reason=Reason.JOURNAL_REWOUND,
+        hint="Restore the journal from a backup; find out who deleted from the bucket.",
+        artifact_id=artifact,
+        known=known,
+    )

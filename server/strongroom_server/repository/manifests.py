@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Manifests and file tables: written page by page, read page by page.
+
+Write order (docs/design.md, section 4): packs, index segment, manifest, audit
+intent, journal entry, audit outcome; each durable before the next.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from strongroom.errors import IntegrityError, NotFoundError, Reason
+from strongroom.format.digest import path_order
+from strongroom_server.core import filetable, layout
+from strongroom_server.core import manifest as manifest_format
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.filetable import FileEntry, PageRef
+from strongroom_server.core.history import Committed
+from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
+from strongroom_server.ports import BlobNotFoundError, BlobStore
+from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.packs import put_by_digest
+
+#: Manifests and pages that are kept in memory, by count.
+_CACHED_MANIFESTS: Final = 32
+_CACHED_PAGES: Final = 64
+#: A page larger than this is not kept.
+_CACHED_PAGE_FILES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """Where a manifest lies: its digest in hex and its version id."""
+
+    manifest: str
+    version_id: str
+    size_bytes: int
+
+
+class Manifests:
+    """Stores and loads manifests, and reads file tables. Thread-safe."""
+
+    def __init__(
+        self, *, blobs: BlobStore, keyring: Keyring, chunks: ChunkReader
+    ) -> None:
+        self._blobs = blobs
+        self._keyring = keyring
+        self._chunks = chunks
+        self._lock = threading.Lock()
+        self._manifests: OrderedDict[str, Manifest] = OrderedDict()
+        self._pages: OrderedDict[tuple[ChunkRef, ...], tuple[FileEntry, ...]] = (
+            OrderedDict()
+        )
+
+    def store(self, scope: Scope, manifest: Manifest) -> StoredManifest:
+        """Store a manifest whose packs are durable."""
+        keys = self._keyring.open(scope)
+        data = seal_object(
+            keys,
+            ObjectKind.MANIFEST,
+            manifest_format.manifest_location(manifest.artifact),
+            manifest_format.format_manifest(manifest),
+            salt=self._keyring.salt(),
+        )
+        digest = hashlib.sha256(data).hexdigest()
+        version = put_by_digest(self._blobs, layout.manifest_key(digest), data)
+        return StoredManifest(digest, version, len(data))
+
+    def load(self, scope: Scope, artifact: bytes, version: Committed) -> Manifest:
+        """Return a version's manifest.
+
+        Raises:
+            IntegrityError: It is gone, damaged, or of another version
+                (MANIFEST_MISSING, MANIFEST_CORRUPT).
+        """
+        with self._lock:
+            cached = self._manifests.get(version.manifest)
+        if cached is not None and cached.artifact == artifact:
+            return cached
+        manifest = self._fetch(scope, artifact, version)
+        totals = (manifest.digest, manifest.file_count, manifest.size_bytes)
+        if totals != (version.digest, version.file_count, version.size_bytes):
+            raise manifest_format.manifest_error()
+        with self._lock:
+            self._manifests[version.manifest] = manifest
+            while len(self._manifests) > _CACHED_MANIFESTS:
+                self._manifests.popitem(last=False)
+        return manifest
+
+    def page(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
+        """Return the files of a page.
+
+        Raises:
+            IntegrityError: It is gone or damaged (CHUNK_MISSING, CHUNK_CORRUPT,
+                MANIFEST_CORRUPT).
+        """
+        with self._lock:
+            cached = self._pages.get(page.chunks)
+        if cached is not None:
+            return cached
+        data = b"".join(self._chunks.read(scope, ref) for ref in page.chunks)
+        entries = filetable.parse_page(data)
+        if not entries or filetable.page_of(entries, page.chunks) != page:
+            raise filetable.table_error()
+        if len(entries) <= _CACHED_PAGE_FILES:
+            with self._lock:
+                self._pages[page.chunks] = entries
+                while len(self._pages) > _CACHED_PAGES:
+                    self._pages.popitem(last=False)
+        return entries
+
+    def entries(
+        self, scope: Scope, manifest: Manifest, *, path: str = "", after: str = ""
+    ) -> Iterator[FileEntry]:
+        """Yield the files of a version in byte order of path.
+
+        Args:
+            scope: The artifact's key domain.
+            manifest: The version's manifest.
+            path: Only this file, or, with a trailing slash, those below it.
+            after: Only paths greater than this one.
+        """
+        folder = path.endswith("/")
+        for page in manifest.pages:
+            if after and path_order(page.last_path) <= path_order(after):
+                continue
+            if path and not _may_hold(page, path):
+                continue
+            for entry in self.page(scope, page):
+                wanted = not path or (
+                    entry.path.startswith(path) if folder else entry.path == path
+                )
+                if wanted and (not after or path_order(entry.path) > path_order(after)):
+                    yield entry
+
+    def find(self, scope: Scope, manifest: Manifest, path: str) -> FileEntry:
+        """Return one file.
+
+        Raises:
+            NotFoundError: The version has no such file (PATH_NOT_FOUND).
+        """
+        for entry in self.entries(scope, manifest, path=path):
+            return entry
+        raise path_not_found(path)
+
+    def _fetch(self, scope: Scope, artifact: bytes, version: Committed) -> Manifest:
+        limit = manifest_format.MAX_MANIFEST_BYTES
+        try:
+            data = self._blobs.get(
+                layout.manifest_key(version.manifest),
+                version_id=version.manifest_version,
+                max_bytes=limit,
+            )
+        except BlobNotFoundError as error:
+            raise IntegrityError(
+                f"the manifest of version {version.version} is gone",
+                reason=Reason.MANIFEST_MISSING,
+                hint="Run `strongroom verify`; restore the manifest from a backup.",
+                version=version.version,
+                manifest=version.manifest,
+            ) from error
+        if hashlib.sha256(data).hexdigest() != version.manifest:
+            raise manifest_format.manifest_error()
+        try:
+            body = open_object(
+                self._keyring.open(scope),
+                ObjectKind.MANIFEST,
+                manifest_format.manifest_location(artifact),
+                data,
+                max_bytes=limit,
+            )
+        except IntegrityError as error:
+            if error.reason is not Reason.RECORD_CORRUPT:
+                raise
+            raise manifest_format.manifest_error() from error
+        return manifest_format.parse_manifest(body, artifact)
+
+
+def path_not_found(path: str) -> NotFoundError:
+    """Return the error for a path that a version does not have."""
+    return NotFoundError(
+        f"the version has no file {path!r}",
+        reason=Reason.PATH_NOT_FOUND,
+        hint="List its files with `strongroom ls`.",
+        path=path,
+    )
+
+
+def _may_hold(page: PageRef, path: str) -> bool:
+    first, last = path_order(page.first_path), path_order(page.last_path)
+    wanted = path_order(path)
+    if path.endswith("/"):
+        return last >= wanted and (first <= wanted or first.startswith(wanted))
+    return first <= wanted <= last

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Projects: one encrypted record each, named by the keyed hash of the name."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from strongroom.errors import AlreadyExistsError, IntegrityError, NotFoundError, Reason
+from strongroom.format.names import ArtifactName, ProjectName
+from strongroom_server.core import layout
+from strongroom_server.core.records import Caller, ProjectRecord
+from strongroom_server.core.scope import ID_BYTES, Scope, format_id
+from strongroom_server.core.sealing import (
+    ObjectKind,
+    object_error,
+    open_object,
+    parse_object_header,
+    seal_object,
+)
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+    Clock,
+    Entropy,
+)
+from strongroom_server.repository.journals import JournalId
+from strongroom_server.repository.keyring import Keyring
+
+FORMAT: Final = 1
+_MAX_BYTES: Final = 64 * 1024
+_FIELDS: Final = frozenset({"format", "project", "domain", "time", "actor",
+                            "request_id", "trace_id", "audit_id"})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project that exists: its name, its own key domain, when it was made."""
+
+    name: ProjectName
+    scope: Scope
+    create_time: datetime
+    request_id: str
+
+    @property
+    def record(self) -> ProjectRecord:
+        """The project as callers see it."""
+        return ProjectRecord(
+            self.name, format_id(self.scope.project), self.create_time
+        )
+
+
+class Projects:
+    """Makes and finds projects, and names what is theirs. Thread-safe."""
+
+    def __init__(
+        self, *, blobs: BlobStore, keyring: Keyring, clock: Clock, entropy: Entropy
+    ) -> None:
+        self._blobs = blobs
+        self._keyring = keyring
+        self._clock = clock
+        self._entropy = entropy
+        self._lock = threading.Lock()
+        # Records are written once, so what was read once stays true.
+        self._known: dict[bytes, Project] = {}
+
+    def create(self, name: ProjectName, caller: Caller, request_id: str) -> Project:
+        """Make a project with a key domain of its own.
+
+        Raises:
+            AlreadyExistsError: Another request made it (PROJECT_EXISTS).
+        """
+        project = self._project_id(name)
+        scope = Scope(
+            self._keyring.store, project, self._entropy.token_bytes(ID_BYTES), 0
+        )
+        existing = self._load_if_there(project)
+        if existing is None:
+            existing = self._write(name, scope, caller, request_id)
+        if existing.request_id != request_id:
+            raise AlreadyExistsError(
+                f"project {name.project} exists",
+                reason=Reason.PROJECT_EXISTS,
+                project=name.project,
+            )
+        return existing
+
+    def get(self, name: ProjectName) -> Project:
+        """Return a project.
+
+        Raises:
+            NotFoundError: It does not exist (PROJECT_NOT_FOUND).
+        """
+        project = self._load_if_there(self._project_id(name))
+        if project is None:
+            raise NotFoundError(
+                f"project {name.project} does not exist",
+                reason=Reason.PROJECT_NOT_FOUND,
+                hint=f"Create it with `strongroom project create {name.project}`.",
+                project=name.project,
+            )
+        return project
+
+    def all(self) -> Iterator[Project]:
+        """Yield every project, in order of id."""
+        for item in self._blobs.first_versions(layout.PROJECTS):
+            yield self._load(item)
+
+    def journal_of(self, project: Project, artifact: ArtifactName) -> JournalId:
+        """Return which journal an artifact of this name has, or would have."""
+        keys = self._keyring.open(project.scope)
+        return JournalId(
+            project.scope.project, keys.name_id("artifact", artifact.artifact)
+        )
+
+    def _project_id(self, name: ProjectName) -> bytes:
+        return self._keyring.open_store_domain().name_id("project", name.project)
+
+    def _write(
+        self, name: ProjectName, scope: Scope, caller: Caller, request_id: str
+    ) -> Project:
+        keys = self._keyring.create(scope)
+        body = {
+            "format": FORMAT,
+            "project": name.project,
+            "domain": format_id(scope.domain),
+            "time": self._clock.now().astimezone(UTC).isoformat(timespec="microseconds"),
+            "actor": caller.principal,
+            "request_id": request_id,
+            "trace_id": caller.trace_id,
+            "audit_id": caller.audit_id,
+        }
+        key = layout.project_key(scope.project)
+        data = seal_object(
+            keys, ObjectKind.PROJECT, key, body, salt=self._keyring.salt()
+        )
+        try:
+            self._blobs.put_new(key, data)
+        except BlobExistsError:
+            pass  # another server was first; its record is read back below
+        project = self._load_if_there(scope.project)
+        if project is None:
+            raise object_error(ObjectKind.PROJECT)
+        return project
+
+    def _load_if_there(self, project: bytes) -> Project | None:
+        with self._lock:
+            known = self._known.get(project)
+        if known is not None:
+            return known
+        key = layout.project_key(project)
+        for item in self._blobs.first_versions(key):
+            if item.key == key:
+                return self._load(item)
+        return None
+
+    def _load(self, item: BlobVersion) -> Project:
+        try:
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=_MAX_BYTES
+            )
+        except BlobNotFoundError as error:
+            raise object_error(ObjectKind.PROJECT) from error
+        header = parse_object_header(data, self._keyring.store, ObjectKind.PROJECT)
+        if item.key != layout.project_key(header.scope.project):
+            raise object_error(ObjectKind.PROJECT)
+        keys = self._keyring.open(header.scope)
+        body = open_object(
+            keys, ObjectKind.PROJECT, item.key, data, max_bytes=_MAX_BYTES
+        )
+        project = _parse(body, header.scope)
+        if self._project_id(project.name) != header.scope.project:
+            raise object_error(ObjectKind.PROJECT)
+        with self._lock:
+            self._known[header.scope.project] = project
+        return project
+
+
+def _parse(body: dict[str, Any], scope: Scope) -> Project:
+    try:
+        if (
+            set(body) != _FIELDS
+            or body["format"] != FORMAT
+            or body["domain"] != format_id(scope.domain)
+        ):
+            raise object_error(ObjectKind.PROJECT)
+        time = datetime.fromisoformat(body["time"]).astimezone(UTC)
+        return Project(ProjectName(body["project"]), scope, time, body["request_id"])
+    except (ValueError, TypeError) as error:
+        if isinstance(error, IntegrityError):
+            raise
+        raise object_error(ObjectKind.PROJECT) from error

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The repository: everything that use cases need, over one store."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from strongroom.errors import NotFoundError, Reason
+from strongroom.format.names import ArtifactName, ProjectName, VersionName
+from strongroom_server.core.history import Committed, History, resolve
+from strongroom_server.core.records import ArtifactRecord, RefRecord, VersionRecord
+from strongroom.format.names import RefName
+from strongroom_server.core.scope import Scope, format_id
+from strongroom_server.core.suites import Suite
+from strongroom_server.ports import BlobStore, Clock, Entropy, Index, KeyService, Signer
+from strongroom_server.repository.chunk_index import ChunkIndex
+from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.journals import JournalId, Journals
+from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.manifests import Manifests
+from strongroom_server.repository.projects import Project, Projects
+from strongroom_server.repository.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An artifact that exists: its journal, its history now, its key domain."""
+
+    name: ArtifactName
+    journal: JournalId
+    history: History
+    scope: Scope
+
+    @property
+    def record(self) -> ArtifactRecord:
+        """The artifact as callers see it."""
+        created = self.history.created
+        return ArtifactRecord(
+            self.name,
+            format_id(self.journal.artifact),
+            created.kind,
+            created.info.time,
+            self.history.latest,
+            tuple(self.ref_record(ref) for ref in sorted(self.history.refs)),
+        )
+
+    def ref_record(self, ref: str) -> RefRecord:
+        """Return one of the artifact's refs, which exists."""
+        last = self.history.refs[ref][-1]
+        return RefRecord(
+            RefName(self.name, ref),
+            self.history.ref_version(ref),
+            last.entry.info.time,
+            f'"{last.number}"',
+        )
+
+    def version_record(self, version: Committed) -> VersionRecord:
+        """Return one of the artifact's versions as callers see it."""
+        return VersionRecord(
+            self.name,
+            version.version,
+            version.digest,
+            version.info.time,
+            version.info.actor,
+            version.file_count,
+            version.size_bytes,
+            version.stored_bytes,
+            version.message,
+            version.metadata,
+            version.info.trace_id,
+            self.history.refs_at(version.version),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One store's parts, wired once. Safe to use from many threads."""
+
+    blobs: BlobStore
+    clock: Clock
+    entropy: Entropy
+    suite: Suite
+    executor: Executor
+    keyring: Keyring
+    chunks: ChunkReader
+    chunk_index: ChunkIndex
+    manifests: Manifests
+    journals: Journals
+    projects: Projects
+
+    def artifact(self, name: ArtifactName) -> Artifact:
+        """Return an artifact with its history as of now.
+
+        Raises:
+            NotFoundError: It, or its project, does not exist
+                (ARTIFACT_NOT_FOUND, PROJECT_NOT_FOUND).
+        """
+        project = self.projects.get(ProjectName(name.project))
+        journal = self.projects.journal_of(project, name)
+        history = self.journals.load(journal)
+        if not history.entries:
+            raise NotFoundError(
+                f"artifact {name.short} does not exist",
+                reason=Reason.ARTIFACT_NOT_FOUND,
+                hint=f"See `strongroom ls {name.project}`.",
+                artifact=name.short,
+            )
+        return self._artifact(name, journal, history, project)
+
+    def artifacts(self, project: Project) -> list[Artifact]:
+        """Return a project's artifacts, by name."""
+        found = []
+        for journal in self.journals.artifacts(project.scope.project):
+            history = self.journals.load(journal)
+            if history.entries:
+                name = history.created.name
+                found.append(self._artifact(name, journal, history, project))
+        return sorted(found, key=lambda item: item.name)
+
+    def version(self, name: VersionName) -> tuple[Artifact, Committed]:
+        """Return the version that a selector names, with its artifact.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        artifact = self.artifact(name.artifact)
+        return artifact, resolve(artifact.history, name.selector)
+
+    def _artifact(
+        self, name: ArtifactName, journal: JournalId, history: History, project: Project
+    ) -> Artifact:
+        domain = history.created.domain
+        scope = Scope(project.scope.store, project.scope.project, domain, 0)
+        return Artifact(name, journal, history, scope)
+
+
+def open_repository(
+    *,
+    blobs: BlobStore,
+    key_service: KeyService,
+    signer: Signer,
+    index: Index,
+    clock: Clock,
+    entropy: Entropy,
+    executor: Executor,
+    suite: Suite,
+) -> Repository:
+    """Open the store in a bucket, or make one there, and wire its parts.
+
+    Raises:
+        UnavailableError: S3 or Vault cannot be reached.
+        PreconditionError: The store's format is newer than this release, or Vault
+            refuses the store's KEK.
+        IntegrityError: The store's record or key slot is damaged.
+    """
+    store = open_store(blobs, entropy)
+    keyring = Keyring(
+        store, blobs=blobs, key_service=key_service, clock=clock, entropy=entropy
+    )
+    keyring.open_store_domain()
+    chunks = ChunkReader(blobs=blobs, keyring=keyring)
+    return Repository(
+        blobs=blobs,
+        clock=clock,
+        entropy=entropy,
+        suite=suite,
+        executor=executor,
+        keyring=keyring,
+        chunks=chunks,
+        chunk_index=ChunkIndex(
+            blobs=blobs, index=index, clock=clock, entropy=entropy
+        ),
+        manifests=Manifests(blobs=blobs, keyring=keyring, chunks=chunks),
+        journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
+        projects=Projects(
+            blobs=blobs, keyring=keyring, clock=clock, entropy=entropy
+        ),
+    )

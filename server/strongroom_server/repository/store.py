@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store's own record, `strongroom.json`: its id and its format version."""
+
+from typing import Final
+
+from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom_server.core import canonical, layout
+from strongroom_server.core.scope import STORE_BYTES
+from strongroom_server.ports import BlobExistsError, BlobStore, Entropy
+
+FORMAT: Final = 1
+TYPE: Final = "strongroom"
+_MAX_BYTES: Final = 4096
+
+
+def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
+    """Return the store's id, 16 bytes; a bucket without one becomes a store.
+
+    Raises:
+        IntegrityError: The record is damaged (RECORD_CORRUPT).
+        PreconditionError: The store's format is newer than this release
+            (FORMAT_UNSUPPORTED).
+    """
+    store = _read(blobs)
+    if store is not None:
+        return store
+    fresh = entropy.token_bytes(STORE_BYTES)
+    body = {"format": FORMAT, "type": TYPE, "store": fresh.hex()}
+    try:
+        blobs.put_new(layout.STORE, canonical.encode(body))
+    except BlobExistsError:
+        pass
+    # Whoever came first is read back, so that two servers agree.
+    store = _read(blobs)
+    if store is None:
+        raise _damaged()
+    return store
+
+
+def _read(blobs: BlobStore) -> bytes | None:
+    first = next(
+        (item for item in blobs.first_versions(layout.STORE) if item.key == layout.STORE),
+        None,
+    )
+    if first is None:
+        return None
+    data = blobs.get(layout.STORE, version_id=first.version_id, max_bytes=_MAX_BYTES)
+    try:
+        body = canonical.decode_object(data, _MAX_BYTES)
+        if body.get("type") != TYPE or set(body) != {"format", "type", "store"}:
+            raise _damaged()
+        store = bytes.fromhex(body["store"])
+    except (ValueError, TypeError) as error:
+        raise _damaged() from error
+    if body["format"] != FORMAT:
+        raise PreconditionError(
+            f"the store has format {body['format']}; this release reads {FORMAT}",
+            reason=Reason.FORMAT_UNSUPPORTED,
+            hint="Upgrade the server.",
+        )
+    if len(store) != STORE_BYTES:
+        raise _damaged()
+    return store
+
+
+def _damaged() -> IntegrityError:
+    return IntegrityError(
+        "strongroom.json is damaged",
+        reason=Reason.RECORD_CORRUPT,
+        hint="Restore strongroom.json from a backup.",
+    )

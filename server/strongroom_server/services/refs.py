@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moving refs: one journal entry a move, so every move can be undone."""
+
+import contextlib
+from typing import Final
+
+from strongroom.errors import ConflictError, InvalidArgumentError, Reason
+from strongroom.format.names import RefName
+from strongroom_server.core import history
+from strongroom_server.core.history import History, RefMoved
+from strongroom_server.core.records import Action, Caller, RefRecord
+from strongroom_server.repository.journals import NumberTakenError, contended
+from strongroom_server.repository.repository import Artifact, Repository
+
+MAX_REASON_CHARS: Final = 1000
+_ATTEMPTS: Final = 20
+#: The etag of a ref that does not exist.
+NO_REF: Final = '""'
+
+
+class Refs:
+    """Moves refs."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def move(
+        self,
+        name: RefName,
+        *,
+        version: str,
+        etag: str,
+        reason: str,
+        request_id: str,
+        validate_only: bool,
+        caller: Caller,
+    ) -> RefRecord:
+        """Point a ref at a version, or create it.
+
+        Args:
+            name: The ref; not `latest`.
+            version: A number or selector of the same artifact.
+            etag: If not empty, the ref must still have it.
+            reason: Why; kept in the journal.
+            request_id: The same id moves once.
+            validate_only: Only check, and answer what would be.
+            caller: Who asks.
+
+        Raises:
+            NotFoundError: The artifact or version does not exist.
+            ConflictError: The ref has moved since (REF_MOVED), or other writers
+                won every attempt.
+            PreconditionError: The ref moves by itself (REF_RESERVED).
+        """
+        _check(name, reason, request_id)
+        for _ in range(_ATTEMPTS):
+            artifact = self._repository.artifact(name.artifact)
+            past = artifact.history
+            if request_id in past.requests and name.ref in past.refs:
+                return artifact.ref_record(name.ref)
+            target = history.resolve(past, version)
+            _check_etag(past, name, etag)
+            entry = RefMoved(
+                history.make_info(
+                    Action.MOVE_REF,
+                    caller,
+                    time=self._repository.clock.now(),
+                    request_id=request_id,
+                    reason=reason,
+                ),
+                name.ref,
+                target.version,
+                past.ref_version(name.ref),
+            )
+            if validate_only:
+                etag_after = f'"{past.next_number}"'
+                return RefRecord(name, target.version, entry.info.time, etag_after)
+            with contextlib.suppress(NumberTakenError):
+                return self._append(artifact, entry)
+        raise contended(artifact.journal)
+
+    def _append(self, artifact: Artifact, entry: RefMoved) -> RefRecord:
+        past = self._repository.journals.append(
+            artifact.journal, artifact.scope, entry, behind=artifact.history
+        )
+        moved = Artifact(artifact.name, artifact.journal, past, artifact.scope)
+        return moved.ref_record(entry.ref)
+
+
+def _check(name: RefName, reason: str, request_id: str) -> None:
+    history.check_movable(name.ref)
+    if not request_id:
+        raise InvalidArgumentError(
+            "request_id is missing", reason=Reason.ARGUMENT_INVALID
+        )
+    if len(reason) > MAX_REASON_CHARS:
+        raise InvalidArgumentError(
+            f"reason has more than {MAX_REASON_CHARS} characters",
+            reason=Reason.ARGUMENT_INVALID,
+        )
+
+
+def _check_etag(past: History, name: RefName, etag: str) -> None:
+    moves = past.refs.get(name.ref, ())
+    current = f'"{moves[-1].number}"' if moves else NO_REF
+    if etag and etag != current:
+        raise ConflictError(
+            f"ref {name.ref} of {name.artifact.short} has moved: its etag is "
+            f"{current}, not {etag}",
+            reason=Reason.REF_MOVED,
+            hint="Look at where it points now, then decide again.",
+            ref=name.ref,
+            etag=current,
+        )
