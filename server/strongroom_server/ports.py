@@ -85,8 +85,9 @@ class BlobStore(Protocol):
         ...
 
     def subfolders(self, prefix: str) -> Iterator[str]:
-        """Yield each distinct `prefix + segment + "/"`, in order, looking through
-        delete markers as `first_versions` does.
+        """Yield each distinct `prefix + segment + "/"`, in order.
+
+        Looks through delete markers as `first_versions` does.
         """
         ...
 
@@ -132,8 +133,9 @@ class KeyService(Protocol):
         ...
 
     def check_ready(self) -> None:
-        """Make one audited call; Vault's own health endpoint lies when its audit
-        device is full.
+        """Make one audited call.
+
+        Vault's own health endpoint says 200 while its audit device is full.
         """
         ...
 

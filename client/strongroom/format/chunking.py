@@ -51,7 +51,9 @@ class Cutter:
             self._ends = self._plan(first_bytes)
         return None if self._ends is None else next(self._ends)
 
-    def _plan(self, first_bytes: bytes | bytearray | memoryview) -> Iterator[int] | None:
+    def _plan(
+        self, first_bytes: bytes | bytearray | memoryview
+    ) -> Iterator[int] | None:
         known = len(first_bytes)
         try:
             if known < PREFIX_BYTES:
@@ -95,7 +97,6 @@ def tensor_ends(header_bytes: int, tensors: Sequence[TensorInfo]) -> list[int]:
 
 
 def _fixed_ends(start: int, end: int) -> Iterator[int]:
-    for position in range(start + CHUNK_BYTES, end, CHUNK_BYTES):
-        yield position
+    yield from range(start + CHUNK_BYTES, end, CHUNK_BYTES)
     if end > start:
         yield end

@@ -82,9 +82,7 @@ class VersionDigester:
         key = path_order(path)
         if self._last is not None and key <= self._last:
             message = f"path {path!r} comes twice or out of byte order"
-            raise InvalidArgumentError(
-                message, reason=Reason.PATH_MALFORMED, path=path
-            )
+            raise InvalidArgumentError(message, reason=Reason.PATH_MALFORMED, path=path)
         self._last = key
         line = f"{parse_digest(digest)}  {size_bytes}  {path}\n"
         self._hash.update(line.encode())

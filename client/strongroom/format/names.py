@@ -7,7 +7,7 @@ A value of a class of this module has passed its checks; a plain string has not.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
 
@@ -23,6 +23,7 @@ _ID: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}\Z")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{1,64})\Z")
 _BACK: Final = re.compile(r"(.+)~([0-9]{1,6})\Z")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ID_RULE: Final = "lower-case letters, digits and '-', at most 63, a letter first"
 
 
@@ -166,7 +167,7 @@ def check_id(text: str) -> None:
             (NAME_MALFORMED).
     """
     if not _ID.match(text):
-        _refuse(text, f"is not a name: {_ID_RULE}")
+        raise _refused(text, f"is not a name: {_ID_RULE}")
 
 
 def check_path(path: str) -> None:
@@ -205,7 +206,10 @@ def _path_problem(path: str) -> str:
         ),
         (any(part in {"", ".", ".."} for part in segments), "escapes its folder"),
         ("\\" in path, "has a backslash"),
-        (any(ord(char) < 0x20 or ord(char) == 0x7F for char in path), "has control characters"),
+        (
+            _CONTROL.search(path) is not None,
+            "has control characters",
+        ),
     )
     return next((problem for bad, problem in checks if bad), "")
 
@@ -215,7 +219,8 @@ def parse_project_name(resource: str) -> ProjectName:
     match resource.split("/"):
         case ["projects", project]:
             return ProjectName(project)
-    _refuse(resource, "is not projects/{project}")
+        case _:
+            raise _refused(resource, "is not projects/{project}")
 
 
 def parse_artifact_name(resource: str) -> ArtifactName:
@@ -223,7 +228,8 @@ def parse_artifact_name(resource: str) -> ArtifactName:
     match resource.split("/"):
         case ["projects", project, "artifacts", artifact]:
             return ArtifactName(project, artifact)
-    _refuse(resource, "is not projects/{project}/artifacts/{artifact}")
+        case _:
+            raise _refused(resource, "is not projects/{project}/artifacts/{artifact}")
 
 
 def parse_version_name(resource: str) -> VersionName:
@@ -231,7 +237,9 @@ def parse_version_name(resource: str) -> VersionName:
     match resource.split("/", 5):
         case ["projects", project, "artifacts", artifact, "versions", selector]:
             return VersionName(ArtifactName(project, artifact), selector)
-    _refuse(resource, "is not projects/{project}/artifacts/{artifact}/versions/{version}")
+        case _:
+            rule = "is not projects/{project}/artifacts/{artifact}/versions/{version}"
+            raise _refused(resource, rule)
 
 
 def parse_ref_name(resource: str) -> RefName:
@@ -239,7 +247,10 @@ def parse_ref_name(resource: str) -> RefName:
     match resource.split("/"):
         case ["projects", project, "artifacts", artifact, "refs", ref]:
             return RefName(ArtifactName(project, artifact), ref)
-    _refuse(resource, "is not projects/{project}/artifacts/{artifact}/refs/{ref}")
+        case _:
+            raise _refused(
+                resource, "is not projects/{project}/artifacts/{artifact}/refs/{ref}"
+            )
 
 
 def parse_selector(text: str) -> Selector:
@@ -257,14 +268,16 @@ def parse_selector(text: str) -> Selector:
         return TimeSelector(_parse_time(text[1:-1]))
     if digest := _DIGEST.match(text):
         if len(digest[1]) < MIN_DIGEST_PREFIX:
-            _refuse(text, f"needs at least {MIN_DIGEST_PREFIX} hex digits")
+            raise _refused(text, f"needs at least {MIN_DIGEST_PREFIX} hex digits")
         return DigestSelector(digest[1])
     back = 0
     ref = text
     if moved := _BACK.match(text):
         ref, back = moved[1], int(moved[2])
     if not _ID.match(ref):
-        _refuse(text, "is not a version: a number, ref, ref~N, sha256:… or {time}")
+        raise _refused(
+            text, "is not a version: a number, ref, ref~N, sha256:… or {time}"
+        )
     return RefSelector(ref, back)
 
 
@@ -282,11 +295,11 @@ def parse_uri(text: str) -> Uri:
         rest = text.removeprefix(SCHEME).lstrip("/")
     project, slash, rest = rest.partition("/")
     if not slash:
-        _refuse(text, "is not project/artifact[@version][/path]")
+        raise _refused(text, "is not project/artifact[@version][/path]")
     head, _, path = _split_path(rest)
     artifact, at, selector = head.partition("@")
     if at and not selector:
-        _refuse(text, "has nothing behind '@'")
+        raise _refused(text, "has nothing behind '@'")
     return Uri(ArtifactName(project, artifact), selector or LATEST, path)
 
 
@@ -298,12 +311,12 @@ def _split_path(rest: str) -> tuple[str, str, str]:
 def _parse_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        _refuse(text, "is not a time, such as 2026-11-01T00:00Z")
+    except ValueError as error:
+        raise _refused(text, "is not a time, such as 2026-11-01T00:00Z") from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-def _refuse(text: str, problem: str) -> NoReturn:
+def _refused(text: str, problem: str) -> InvalidArgumentError:
     shown = text.encode("utf-8", "backslashreplace").decode()[:200]
     message = f"name {shown!r} {problem}"
-    raise InvalidArgumentError(message, reason=Reason.NAME_MALFORMED, name=shown)
+    return InvalidArgumentError(message, reason=Reason.NAME_MALFORMED, name=shown)

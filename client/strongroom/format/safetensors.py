@@ -5,7 +5,6 @@ Stricter than the reference parser, which lets duplicate keys and odd names pass
 """
 
 import json
-import struct
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Final
@@ -48,7 +47,7 @@ def parse_header_size(prefix: bytes, file_bytes: int) -> int:
     if len(prefix) < PREFIX_BYTES:
         message = "the file is too short"
         raise ValueError(message)
-    (size,) = struct.unpack_from("<Q", prefix)
+    size = int.from_bytes(prefix[:PREFIX_BYTES], "little")
     if not 2 <= size <= MAX_HEADER_BYTES or PREFIX_BYTES + size > file_bytes:  # noqa: PLR2004 -- "{}"
         message = f"a header of {size} bytes does not fit"
         raise ValueError(message)
@@ -89,7 +88,7 @@ def parse_tensors(header: bytes, file_bytes: int) -> tuple[TensorInfo, ...]:
     return tuple(tensors)
 
 
-def _parse_tensor(name: str, item: Any, base: int) -> TensorInfo:
+def _parse_tensor(name: str, item: object, base: int) -> TensorInfo:
     if not isinstance(item, dict) or set(item) != _FIELDS:
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)

@@ -209,7 +209,7 @@ class Decrypter:
         source = memoryview(segments)
         stride = self._segment_bytes + TAG_BYTES
         full, rest = divmod(len(source), stride)
-        if last and rest < TAG_BYTES or not last and rest:
+        if (last and rest < TAG_BYTES) or (not last and rest):
             raise DecryptError
         count = full + (1 if last else 0)
         position = 0

@@ -53,7 +53,9 @@ class DomainKeys:
         """The public id of the master key."""
         return key_id(self.scope, self.master)
 
-    def chunk_id(self, digest: bytes, size_bytes: int, algorithm: DigestAlgorithm) -> bytes:
+    def chunk_id(
+        self, digest: bytes, size_bytes: int, algorithm: DigestAlgorithm
+    ) -> bytes:
         """Return a chunk's keyed id: it depends on digest and length only."""
         message = _ID_LABELS[algorithm] + size_bytes.to_bytes(8, "big") + digest
         return hmac.digest(self._dedup_key(b"id"), message, "sha256")
@@ -64,8 +66,10 @@ class DomainKeys:
         return expand(self._master_key(b"chunk"), info, KEY_BYTES)
 
     def chunk_salt(self, seed: bytes, chunk_id: bytes, encoded_digest: bytes) -> bytes:
-        """Return a chunk's salt, hedged: a cloned or failed random source cannot
-        make two different plaintexts meet under one key and salt.
+        """Return a chunk's salt, hedged against a bad random source.
+
+        A cloned or failed source cannot make two different plaintexts meet under
+        one key and salt.
         """
         message = seed + chunk_id + encoded_digest
         return hmac.digest(self._master_key(b"pad"), message, "sha256")[:24]

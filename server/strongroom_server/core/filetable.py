@@ -6,9 +6,10 @@ and a new version that changes one file shares all pages but one with its parent
 """
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
 from strongroom.format.digest import format_digest, parse_digest
@@ -35,6 +36,18 @@ class FileEntry:
     digest: str
     executable: bool
     chunks: tuple[ChunkRef, ...]
+
+    def ranges(self, start: int, length: int) -> Iterator[tuple[ChunkRef, int, int]]:
+        """Yield which part of which chunk holds a range of the file.
+
+        Each as chunk, offset in the chunk's plaintext, and length; in order.
+        """
+        position, end = 0, start + length
+        for ref in self.chunks:
+            first, last = max(start, position), min(end, position + ref.plain_bytes)
+            if first < last:
+                yield ref, first - position, last - first
+            position += ref.plain_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ def parse_page(data: bytes) -> tuple[FileEntry, ...]:
     except (ValueError, TypeError, InvalidArgumentError) as error:
         raise table_error() from error
     paths = [entry.path.encode() for entry in entries]
-    if any(left >= right for left, right in zip(paths, paths[1:], strict=False)):
+    if any(left >= right for left, right in itertools.pairwise(paths)):
         raise table_error()
     return entries
 
@@ -112,7 +125,7 @@ def table_error() -> IntegrityError:
     )
 
 
-def _parse_file(item: Any, packs: Sequence[tuple[str, str]]) -> FileEntry:
+def _parse_file(item: object, packs: Sequence[tuple[str, str]]) -> FileEntry:
     if not isinstance(item, list) or len(item) != _FILE_FIELDS:
         raise ValueError(item)
     path, size, digest, executable, chunks = item

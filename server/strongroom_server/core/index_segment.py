@@ -70,7 +70,8 @@ def parse_ref(item: object, packs: Sequence[tuple[str, str]]) -> ChunkRef:
         or offset + stored > MAX_PACK_BYTES
     ):
         raise ValueError(fields)
-    return ChunkRef(chunk_id, suite, codec, epoch, *packs[pack], offset, stored, plain)
+    name, version = packs[pack]
+    return ChunkRef(chunk_id, suite, codec, epoch, name, version, offset, stored, plain)
 
 
 def format_segment(refs: Iterable[ChunkRef]) -> dict[str, Any]:

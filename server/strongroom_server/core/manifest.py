@@ -105,7 +105,7 @@ def manifest_error() -> IntegrityError:
     )
 
 
-def _parse_page_ref(item: Any, refs: Iterator[ChunkRef]) -> PageRef:
+def _parse_page_ref(item: list[Any], refs: Iterator[ChunkRef]) -> PageRef:
     first, last, count, size, chunk_count = item
     numbers = (count, size, chunk_count)
     if not all(type(number) is int and number >= 0 for number in numbers):

@@ -143,12 +143,12 @@ def parse_directory(keys: DomainKeys, data: bytes) -> tuple[PackEntry, ...]:
         raise pack_error("its directory is damaged") from error
     if len(plaintext) % ENTRY.size or len(plaintext) > MAX_ENTRIES * ENTRY.size:
         raise pack_error("its directory is damaged")
-    return tuple(
-        _parse_entry(fields, start) for fields in ENTRY.iter_unpack(plaintext)
-    )
+    return tuple(_parse_entry(fields, start) for fields in ENTRY.iter_unpack(plaintext))
 
 
-def _parse_entry(fields: tuple[bytes, int, int, int, int, bytes], end: int) -> PackEntry:
+def _parse_entry(
+    fields: tuple[bytes, int, int, int, int, bytes], end: int
+) -> PackEntry:
     chunk_id, offset, stored, plain, codec, zero = fields
     inside = HEADER.size <= offset and offset + stored <= end
     if not inside or zero != bytes(3) or len(chunk_id) != CHUNK_ID_BYTES:

@@ -81,7 +81,9 @@ def parse_object_header(data: bytes, store: bytes, kind: ObjectKind) -> ObjectHe
     """
     if len(data) < HEADER.size:
         raise object_error(kind)
-    magic, found, version, suite, project, domain, epoch, zero = HEADER.unpack_from(data)
+    magic, found, version, suite, project, domain, epoch, zero = HEADER.unpack_from(
+        data
+    )
     if magic != MAGIC or found != kind or zero != b"\0":
         raise object_error(kind)
     if version != FORMAT:

@@ -119,7 +119,9 @@ def slot_error(scope: Scope) -> IntegrityError:
     )
 
 
-def _committed_fields(scope: Scope, kek: str, kid: str, sealed: bytes) -> dict[str, Any]:
+def _committed_fields(
+    scope: Scope, kek: str, kid: str, sealed: bytes
+) -> dict[str, Any]:
     # The wrapped key is left out: a re-wrap changes it, by a role without the key.
     return {
         "format": FORMAT,

@@ -12,7 +12,12 @@ from typing import Final
 from strongroom_server.core import index_segment, layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.derivation import DomainKeys
-from strongroom_server.core.sealing import ObjectKind, object_error, open_object, seal_object
+from strongroom_server.core.sealing import (
+    ObjectKind,
+    object_error,
+    open_object,
+    seal_object,
+)
 from strongroom_server.ports import (
     BlobNotFoundError,
     BlobStore,
@@ -80,7 +85,9 @@ class ChunkIndex:
             self._blobs.put_new(key, sealed)
             self._remember(keys, part, b"i" + key.encode())
 
-    def _load(self, keys: DomainKeys, key: str, version_id: str) -> tuple[ChunkRef, ...]:
+    def _load(
+        self, keys: DomainKeys, key: str, version_id: str
+    ) -> tuple[ChunkRef, ...]:
         limit = index_segment.MAX_SEGMENT_BYTES
         try:
             data = self._blobs.get(key, version_id=version_id, max_bytes=limit)

@@ -269,9 +269,7 @@ class ContentWriter:
         encoded = plaintext
         if codec is not codecs.Codec.RAW:
             encoded = codecs.encode(codec, bytes(plaintext))
-        pending = packs.add(
-            chunk_id, encoded, plain_bytes=len(plaintext), codec=codec
-        )
+        pending = packs.add(chunk_id, encoded, plain_bytes=len(plaintext), codec=codec)
         if len(self._own) < _MAX_OWN_CHUNKS:
             self._own[chunk_id] = pending
         return pending
@@ -312,6 +310,7 @@ class ContentWriter:
         while self._pending_pages and _durable(self._pending_pages[0].chunks):
             page = self._pending_pages.popleft()
             self._pages.append(filetable.page_of(page.entries, _refs(page.chunks)))
+
 
 def modes_digest_of(executables: Iterable[str]) -> bytes:
     """Return the digest of these executable paths, which come in order."""

@@ -83,6 +83,12 @@ class Manifests:
             cached = self._manifests.get(version.manifest)
         if cached is not None and cached.artifact == artifact:
             return cached
+        return self.load_stored(scope, artifact, version)
+
+    def load_stored(
+        self, scope: Scope, artifact: bytes, version: Committed
+    ) -> Manifest:
+        """Return a version's manifest as it is stored now; errors as `load`."""
         manifest = self._fetch(scope, artifact, version)
         totals = (manifest.digest, manifest.file_count, manifest.size_bytes)
         if totals != (version.digest, version.file_count, version.size_bytes):
@@ -104,6 +110,10 @@ class Manifests:
             cached = self._pages.get(page.chunks)
         if cached is not None:
             return cached
+        return self.page_stored(scope, page)
+
+    def page_stored(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
+        """Return the files of a page as it is stored now; errors as `page`."""
         data = b"".join(self._chunks.read(scope, ref) for ref in page.chunks)
         entries = filetable.parse_page(data)
         if not entries or filetable.page_of(entries, page.chunks) != page:

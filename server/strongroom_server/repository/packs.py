@@ -18,7 +18,12 @@ from strongroom_server.core import cobblestone, codecs, layout, pack
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.suites import Suite
-from strongroom_server.ports import BlobExistsError, BlobNotFoundError, BlobStore, Entropy
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    Entropy,
+)
 
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
@@ -107,8 +112,9 @@ class PackWriter:
             self._collect()
 
     def abort(self) -> None:
-        """Stop what has not begun and wait for what has. Packs that are stored
-        are garbage that nothing points at.
+        """Stop what has not begun and wait for what has.
+
+        Packs that are stored already are garbage that nothing points at.
         """
         for future in self._under_way:
             future.cancel()

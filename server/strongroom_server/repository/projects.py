@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Projects: one encrypted record each, named by the keyed hash of the name."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,9 +49,7 @@ class Project:
     @property
     def record(self) -> ProjectRecord:
         """The project as callers see it."""
-        return ProjectRecord(
-            self.name, format_id(self.scope.project), self.create_time
-        )
+        return ProjectRecord(self.name, format_id(self.scope.project), self.create_time)
 
 
 class Projects:
@@ -127,7 +126,9 @@ class Projects:
             "format": FORMAT,
             "project": name.project,
             "domain": format_id(scope.domain),
-            "time": self._clock.now().astimezone(UTC).isoformat(timespec="microseconds"),
+            "time": self._clock.now()
+            .astimezone(UTC)
+            .isoformat(timespec="microseconds"),
             "actor": caller.principal,
             "request_id": request_id,
             "trace_id": caller.trace_id,
@@ -137,10 +138,9 @@ class Projects:
         data = seal_object(
             keys, ObjectKind.PROJECT, key, body, salt=self._keyring.salt()
         )
-        try:
+        # Another server was first; its record is read back below.
+        with contextlib.suppress(BlobExistsError):
             self._blobs.put_new(key, data)
-        except BlobExistsError:
-            pass  # another server was first; its record is read back below
         project = self._load_if_there(scope.project)
         if project is None:
             raise object_error(ObjectKind.PROJECT)

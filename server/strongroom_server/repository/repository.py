@@ -5,10 +5,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from strongroom.errors import NotFoundError, Reason
-from strongroom.format.names import ArtifactName, ProjectName, VersionName
+from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
 from strongroom_server.core.history import Committed, History, resolve
 from strongroom_server.core.records import ArtifactRecord, RefRecord, VersionRecord
-from strongroom.format.names import RefName
 from strongroom_server.core.scope import Scope, format_id
 from strongroom_server.core.suites import Suite
 from strongroom_server.ports import BlobStore, Clock, Entropy, Index, KeyService, Signer
@@ -166,12 +165,8 @@ def open_repository(
         executor=executor,
         keyring=keyring,
         chunks=chunks,
-        chunk_index=ChunkIndex(
-            blobs=blobs, index=index, clock=clock, entropy=entropy
-        ),
+        chunk_index=ChunkIndex(blobs=blobs, index=index, clock=clock, entropy=entropy),
         manifests=Manifests(blobs=blobs, keyring=keyring, chunks=chunks),
         journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
-        projects=Projects(
-            blobs=blobs, keyring=keyring, clock=clock, entropy=entropy
-        ),
+        projects=Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy),
     )

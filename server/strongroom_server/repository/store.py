@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store's own record, `strongroom.json`: its id and its format version."""
 
+import contextlib
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
@@ -26,10 +27,8 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
         return store
     fresh = entropy.token_bytes(STORE_BYTES)
     body = {"format": FORMAT, "type": TYPE, "store": fresh.hex()}
-    try:
+    with contextlib.suppress(BlobExistsError):
         blobs.put_new(layout.STORE, canonical.encode(body))
-    except BlobExistsError:
-        pass
     # Whoever came first is read back, so that two servers agree.
     store = _read(blobs)
     if store is None:
@@ -39,7 +38,11 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
 
 def _read(blobs: BlobStore) -> bytes | None:
     first = next(
-        (item for item in blobs.first_versions(layout.STORE) if item.key == layout.STORE),
+        (
+            item
+            for item in blobs.first_versions(layout.STORE)
+            if item.key == layout.STORE
+        ),
         None,
     )
     if first is None:

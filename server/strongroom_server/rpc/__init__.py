@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""gRPC and nothing else."""
+"""gRPC and nothing else: listeners, the guard in front of every call, servicers."""

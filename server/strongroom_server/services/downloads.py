@@ -130,7 +130,7 @@ class Downloads:
 class Download:
     """A version being read. Used by one thread; a context manager."""
 
-    def __init__(  # noqa: PLR0917 -- made by Downloads.open only
+    def __init__(
         self,
         repository: Repository,
         version: VersionRecord,
@@ -241,13 +241,10 @@ def damaged_file(
 
 
 def _pieces(entry: FileEntry, start: int, length: int) -> Iterator[_Piece]:
-    position = 0
-    end = start + length
-    for ref in entry.chunks:
-        first, last = max(start, position), min(end, position + ref.plain_bytes)
-        if first < last:
-            yield _Piece(ref, first - position, last - first, first)
-        position += ref.plain_bytes
+    position = start
+    for ref, offset, size in entry.ranges(start, length):
+        yield _Piece(ref, offset, size, position)
+        position += size
 
 
 def _check(paths: Sequence[str], offset_bytes: int, length_bytes: int) -> None:
@@ -258,9 +255,7 @@ def _check(paths: Sequence[str], offset_bytes: int, length_bytes: int) -> None:
         problem = f"{len(paths)} paths are more than {MAX_PATHS}"
     elif offset_bytes < 0 or length_bytes < 0:
         problem = "offset_bytes and length_bytes must not be negative"
-    elif (offset_bytes or length_bytes) and (
-        len(paths) != 1 or paths[0].endswith("/")
-    ):
+    elif (offset_bytes or length_bytes) and (len(paths) != 1 or paths[0].endswith("/")):
         problem = "offset_bytes and length_bytes need exactly one file"
     if problem:
         raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)

@@ -53,8 +53,8 @@ class Refs:
             PreconditionError: The ref moves by itself (REF_RESERVED).
         """
         _check(name, reason, request_id)
+        artifact = self._repository.artifact(name.artifact)
         for _ in range(_ATTEMPTS):
-            artifact = self._repository.artifact(name.artifact)
             past = artifact.history
             if request_id in past.requests and name.ref in past.refs:
                 return artifact.ref_record(name.ref)
@@ -77,6 +77,7 @@ class Refs:
                 return RefRecord(name, target.version, entry.info.time, etag_after)
             with contextlib.suppress(NumberTakenError):
                 return self._append(artifact, entry)
+            artifact = self._repository.artifact(name.artifact)
         raise contended(artifact.journal)
 
     def _append(self, artifact: Artifact, entry: RefMoved) -> RefRecord:

@@ -97,8 +97,9 @@ class Uploads:
 
 
 class Upload:
-    """One version being written. Used by one thread; a context manager that
-    aborts unless `commit` returned.
+    """One version being written; used by one thread.
+
+    A context manager: what was not committed when it ends is aborted.
     """
 
     def __init__(  # noqa: PLR0917 -- made by Uploads.begin only
@@ -238,8 +239,10 @@ class Upload:
     def _is_unchanged(self, past: History, digest: str) -> bool:
         # Modes are not part of the digest, so that it can be recomputed with
         # coreutils; a version that differs only in modes is a new one.
-        return bool(past.versions) and past.versions[-1].digest == digest and (
-            self._modes_equal(past.versions[-1])
+        return (
+            bool(past.versions)
+            and past.versions[-1].digest == digest
+            and (self._modes_equal(past.versions[-1]))
         )
 
     def _modes_equal(self, version: Committed) -> bool:

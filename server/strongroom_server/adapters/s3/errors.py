@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What S3, botocore and urllib3 can say, in our errors.
+
+Messages name neither bucket nor key, since they may reach callers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from botocore import exceptions as boto_errors
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from strongroom.errors import (
+    PreconditionError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom_server.ports import BlobExistsError, BlobNotFoundError
+
+#: Errors of the transport: the request, or its answer, may have been lost.
+TRANSIENT: Final = (
+    boto_errors.HTTPClientError,
+    boto_errors.ConnectionError,
+    boto_errors.IncompleteReadError,
+    boto_errors.ChecksumError,
+    boto_errors.FlexibleChecksumError,
+    ResponseParserError,
+    HTTPError,
+)
+#: Everything else that botocore raises: a setting, a credential or a bug.
+PERMANENT: Final = (boto_errors.BotoCoreError, boto_errors.UndefinedModelAttributeError)
+
+#: No connection was made, so nothing was done.
+_NOT_SENT: Final = (
+    boto_errors.EndpointConnectionError,
+    boto_errors.ConnectTimeoutError,
+)
+#: Answers that say that nothing was done. 409 comes when two conditional writes
+#: meet: one of them may still win, and AWS says to repeat the other.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_REFUSED: Final = {"ConditionalRequestConflict", "OperationAborted", "SlowDown"}
+#: `MethodNotAllowed` is S3's answer if the version is a delete marker.
+_ABSENT: Final = {
+    "NoSuchKey",
+    "NoSuchVersion",
+    "InvalidRange",
+    "404",
+    "MethodNotAllowed",
+}
+_FORBIDDEN_STATUS: Final = (401, 403)
+#: The bytes that arrived are not those that were sent; nothing was stored.
+_GARBLED: Final = {"BadDigest", "XAmzContentChecksumMismatch"}
+_BUSY: Final = _REFUSED | _GARBLED | {"RequestTimeout", "429", "TooManyRequests"}
+_FIRST_SERVER_STATUS: Final = 500
+_NOT_IMPLEMENTED_STATUS: Final = 501
+
+
+@contextmanager
+def s3_errors(operation: str, key: str = "") -> Iterator[None]:
+    """Turn what is raised during one request into errors of ours."""
+    try:
+        yield
+    except boto_errors.ClientError as error:
+        raise _from_answer(error, operation, key) from error
+    except TRANSIENT as error:
+        raise unavailable(operation, type(error).__name__) from error
+    except PERMANENT as error:
+        raise unsuitable(operation, type(error).__name__) from error
+
+
+def _from_answer(
+    error: boto_errors.ClientError, operation: str, key: str
+) -> StrongroomError | BlobExistsError | BlobNotFoundError:
+    answer = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    bad_version = answer.get("Error", {}).get("ArgumentName") == "versionId"
+    if code in {"PreconditionFailed", "412"}:
+        return BlobExistsError(key)
+    if code in _ABSENT or bad_version:
+        return BlobNotFoundError(key)
+    if code in _BUSY or (
+        status >= _FIRST_SERVER_STATUS and status != _NOT_IMPLEMENTED_STATUS
+    ):
+        return unavailable(operation, code)
+    if status in _FORBIDDEN_STATUS:
+        return PreconditionError(
+            f"S3 refused {operation} to the server's own credential: {code}",
+            reason=Reason.STORE_ACCESS_DENIED,
+            hint="Check the S3 credential, its policy on the bucket, and the clock.",
+            operation=operation,
+            cause=code,
+        )
+    return unsuitable(operation, code)
+
+
+def unavailable(operation: str, cause: str) -> UnavailableError:
+    """Return the error for a request whose outcome is not known or is a refusal."""
+    return UnavailableError(
+        f"S3 did not complete {operation}: {cause}",
+        reason=Reason.STORE_UNAVAILABLE,
+        hint="Look at the store's health; the same call may succeed later.",
+        operation=operation,
+        cause=cause,
+    )
+
+
+def unsuitable(operation: str, cause: str) -> PreconditionError:
+    """Return the error for a store, or settings, that cannot do what we need."""
+    return PreconditionError(
+        f"S3 cannot serve {operation}: {cause}",
+        reason=Reason.STORE_UNSUITABLE,
+        hint="Check the store's settings: endpoint, region, bucket and versioning.",
+        operation=operation,
+        cause=cause,
+    )
+
+
+def was_not_done(error: UnavailableError) -> bool:
+    """Tell whether it is certain that the request changed nothing."""
+    cause = error.__cause__
+    if isinstance(cause, boto_errors.ClientError):
+        return cause.response.get("Error", {}).get("Code") in _REFUSED | _GARBLED
+    return isinstance(cause, _NOT_SENT)

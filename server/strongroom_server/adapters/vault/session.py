@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening Vault: one login, and the ports that it serves."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from strongroom_server.adapters.vault.client import VaultClient
+from strongroom_server.adapters.vault.issuer import VaultIssuer
+from strongroom_server.adapters.vault.keys import VaultKeyService
+from strongroom_server.adapters.vault.settings import VaultSettings
+from strongroom_server.adapters.vault.signer import VaultSigner
+from strongroom_server.adapters.vault.transport import VaultTransport
+from strongroom_server.ports import Clock, Entropy
+
+
+class VaultSession:
+    """What a server may do in Vault. Made by `open_vault`, which also closes it.
+
+    Attributes:
+        keys: KEKs, which never leave Vault.
+        signer: The signing keys of journal entries, which never leave it either.
+    """
+
+    def __init__(
+        self, settings: VaultSettings, client: VaultClient, *, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self.keys = VaultKeyService(client, mount=settings.transit_mount)
+        self.signer = VaultSigner(client, mount=settings.transit_mount, clock=clock)
+
+    def issuer(
+        self,
+        spiffe_id: str,
+        *,
+        dns_names: Sequence[str],
+        ip_addresses: Sequence[str],
+        ttl: timedelta,
+    ) -> VaultIssuer:
+        """Return an issuer of certificates with this one SPIFFE id and these names."""
+        return VaultIssuer(
+            self._client,
+            mount=self._settings.pki_mount,
+            role=self._settings.pki_role,
+            spiffe_id=spiffe_id,
+            dns_names=dns_names,
+            ip_addresses=ip_addresses,
+            ttl=ttl,
+        )
+
+
+@contextlib.contextmanager
+def open_vault(
+    settings: VaultSettings, *, clock: Clock, entropy: Entropy
+) -> Iterator[VaultSession]:
+    """Open Vault, and close it at the end.
+
+    Checks the settings and makes no request: a server may start while Vault is
+    sealed, and logs in with its first request. `keys.check_ready()` asks now.
+
+    Raises:
+        PreconditionError: The settings cannot work (SETTING_INVALID).
+    """
+    transport = VaultTransport(settings, clock=clock, entropy=entropy)
+    with contextlib.closing(transport):
+        yield VaultSession(
+            settings, VaultClient(settings, transport, clock=clock), clock=clock
+        )

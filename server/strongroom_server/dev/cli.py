@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`strongroom dev`: start, stop and look at a development stack.
+
+Data goes to standard output, everything that is said to a person to standard
+error. Exit codes: 0, or that of the error's class; `status` gives 3 if a process
+is not well; 130 after Ctrl-C.
+"""
+
+import contextlib
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from strongroom.errors import StrongroomError
+from strongroom_server.dev.layout import StackLayout
+from strongroom_server.dev.stack import DOWN, ProcessStatus, Stack, is_healthy
+
+_NOT_HEALTHY = 3
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="dev",
+    help="A development stack: OpenBao, SeaweedFS and the server on 127.0.0.1.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_Folder = Annotated[
+    Path,
+    typer.Option(
+        "--dir",
+        envvar="STRONGROOM_DEV_DIR",
+        help="The stack's folder; nothing is written outside it.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_DEFAULT_FOLDER = Path(".strongroom")
+
+
+@app.command()
+def up(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+    """Start the stack, or mend it if it runs; wait until it works."""
+    stack = Stack(folder)
+    with _errors_told(as_json=as_json):
+        processes = stack.up(_say)
+    _print_processes(stack, processes, as_json=as_json)
+    _say(f"The stack runs in {stack.layout.root}; Strongroom on {stack.endpoint}.")
+    _say(f"  logs       {stack.layout.root / 'logs'}")
+    _say("  try        strongroom doctor")
+    _say("  stop       strongroom dev down")
+
+
+@app.command()
+def down(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+    """Stop the stack; everything stored in it stays."""
+    stack = Stack(folder)
+    with _errors_told(as_json=as_json):
+        stopped = stack.down(_say)
+    if as_json:
+        _print_json({"root": str(stack.layout.root), "stopped": stopped})
+    elif not stopped:
+        _say(f"Nothing was running in {stack.layout.root}.")
+
+
+@app.command()
+def status(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+    """Show one line per process; exit with 3 unless all are well."""
+    stack = Stack(folder)
+    with _errors_told(as_json=as_json):
+        processes = stack.status()
+    _print_processes(stack, processes, as_json=as_json)
+    if not is_healthy(processes):
+        if not stack.exists:
+            _say(f"There is no stack in {stack.layout.root}; `strongroom dev up`.")
+        raise typer.Exit(_NOT_HEALTHY)
+
+
+@app.command()
+def env(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+    """Print shell exports that make other commands use this stack.
+
+    No secret is among them: those stay in files of the stack's folder.
+    """
+    variables = _variables(StackLayout(folder.absolute()), Stack(folder))
+    if as_json:
+        _print_json(variables)
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _variables(layout: StackLayout, stack: Stack) -> dict[str, str]:
+    ports = {process.name: process.port for process in stack.status()}
+    return {
+        "STRONGROOM_DEV_DIR": str(layout.root),
+        "STRONGROOM_CONFIG": str(layout.client_settings),
+        "BAO_ADDR": f"https://127.0.0.1:{ports['vault']}",
+        "BAO_CACERT": str(layout.vault_ca),
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['store-s3']}",
+    }
+
+
+def _print_processes(
+    stack: Stack, processes: list[ProcessStatus], *, as_json: bool
+) -> None:
+    if as_json:
+        _print_json(
+            {
+                "root": str(stack.layout.root),
+                "healthy": is_healthy(processes),
+                "endpoint": stack.endpoint,
+                "client_config": str(stack.layout.client_settings),
+                "processes": [process.as_record() for process in processes],
+            }
+        )
+        return
+    for process in processes:
+        if process.health == DOWN:
+            print(f"{process.name:<14} {DOWN}")
+            continue
+        print(
+            f"{process.name:<14} {process.health:<6} pid {process.pid:<8} "
+            f"port {process.port:<6} up {_format_age(process.age_s or 0)}"
+        )
+
+
+def _format_age(age_s: int) -> str:
+    minutes, seconds = divmod(age_s, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+@contextlib.contextmanager
+def _errors_told(*, as_json: bool) -> Iterator[None]:
+    """Turn our errors into three lines and an exit code, signals into Ctrl-C."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except StrongroomError as error:
+        _tell(error, as_json=as_json)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        _say("Interrupted; what this command had started is stopped again.")
+        raise typer.Exit(_INTERRUPTED) from error
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _tell(error: StrongroomError, *, as_json: bool) -> None:
+    if as_json:
+        record = {
+            "message_type": "error",
+            "code": error.code,
+            "reason": error.reason.value,
+            "message": error.message,
+            "hint": error.hint,
+            "retriable": error.retriable,
+        }
+        print(json.dumps(record), file=sys.stderr)
+        return
+    _say(f"Error: {error.message}")
+    _say(f"Cause: {error.reason.value}")
+    if error.hint:
+        _say(f"Next:  {error.hint}")
+
+
+def _print_json(record: object) -> None:
+    print(json.dumps(record, indent=2))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

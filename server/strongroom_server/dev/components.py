@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three parts of a stack: what each needs to be up, and how it is doing."""
+
+import sys
+import tomllib
+from collections.abc import Callable
+from typing import Protocol
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from strongroom.errors import Reason
+from strongroom_server.dev.addresses import HOST, AddressBook, is_listening
+from strongroom_server.dev.client_certificates import (
+    ACCOUNTS,
+    ensure_client_certificates,
+)
+from strongroom_server.dev.layout import StackLayout
+from strongroom_server.dev.openbao import OpenBao
+from strongroom_server.dev.private_files import make_private_folder, write_if_changed
+from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
+from strongroom_server.dev.provisioning import ensure_provisioned
+from strongroom_server.dev.seaweed import SeaweedFS
+from strongroom_server.dev.settings_files import (
+    access_policy,
+    client_settings,
+    server_ports,
+    server_settings,
+)
+
+#: The health of a process that does what it is for.
+OK = "ok"
+_SERVER_START_TIMEOUT_S = 90.0
+_HEALTH_TIMEOUT_S = 2.0
+
+Report = Callable[[str], None]
+
+
+class Component(Protocol):
+    """One part of a stack."""
+
+    name: str
+
+    @property
+    def processes(self) -> tuple[ManagedProcess, ...]:
+        """Its processes, in the order in which they start."""
+
+    def up(self, report: Report) -> None:
+        """Start or mend it, and wait until it works.
+
+        Args:
+            report: Is told, in a few words, what was done.
+
+        Raises:
+            PreconditionError: What lies in the folder does not allow it.
+            UnavailableError: A process did not start, or does not work.
+        """
+
+    def health(self, process: ManagedProcess) -> str:
+        """Say how one of its running processes is doing: `ok`, or what is wrong."""
+
+
+class VaultComponent:
+    """OpenBao, with what the stack needs in it, and the clients' certificates."""
+
+    name = "vault"
+
+    def __init__(self, layout: StackLayout, addresses: AddressBook) -> None:
+        self._layout = layout
+        self._bao = OpenBao(layout, addresses)
+
+    @property
+    def processes(self) -> tuple[ManagedProcess, ...]:
+        """OpenBao's one process."""
+        return (self._bao.process,)
+
+    def up(self, report: Report) -> None:
+        """Start, unseal and provision OpenBao; issue the clients' certificates."""
+        self._bao.start()
+        self._bao.unseal()
+        if ensure_provisioned(self._bao, self._layout):
+            report("vault: engines, keys and policies applied, root token revoked")
+        issued = ensure_client_certificates(self._bao.client(), self._layout)
+        if issued:
+            report(f"vault: certificates issued for {', '.join(issued)}")
+
+    def health(self, process: ManagedProcess) -> str:  # noqa: ARG002
+        """Say whether OpenBao is unsealed and serves."""
+        return OK if self._bao.is_active() else "sealed or not answering"
+
+
+class StoreComponent:
+    """SeaweedFS with the bucket."""
+
+    name = "store"
+
+    def __init__(self, layout: StackLayout, addresses: AddressBook) -> None:
+        self._addresses = addresses
+        self._weed = SeaweedFS(layout, addresses)
+
+    @property
+    def processes(self) -> tuple[ManagedProcess, ...]:
+        """SeaweedFS's four processes."""
+        return self._weed.processes
+
+    def up(self, report: Report) -> None:  # noqa: ARG002
+        """Start SeaweedFS, make the bucket, and store something."""
+        self._weed.start()
+        self._weed.ensure_bucket()
+
+    def health(self, process: ManagedProcess) -> str:
+        """Say whether a process listens; of the gateway, whether it lists."""
+        if process.spec.name == self._weed.processes[-1].spec.name:
+            return OK if self._weed.is_ready() else "does not list the bucket"
+        port = self._addresses.port(f"{process.spec.name}-grpc")
+        return OK if is_listening(port) else "does not listen"
+
+
+class ServerComponent:
+    """The Strongroom server, with its settings and those of its clients."""
+
+    name = "server"
+
+    def __init__(self, layout: StackLayout, addresses: AddressBook) -> None:
+        self._layout = layout
+        self._addresses = addresses
+        self._weed = SeaweedFS(layout, addresses)
+
+    @property
+    def processes(self) -> tuple[ManagedProcess, ...]:
+        """The server's one process."""
+        settings = str(self._layout.server_settings)
+        spec = ProcessSpec(
+            name="server",
+            command=(
+                *(sys.executable, "-I", "-m", "strongroom_server"),
+                *("serve", "--config", settings),
+            ),
+            cwd=self._layout.server,
+            port=self._addresses.port("server-data"),
+            stop_timeout_s=30.0,
+        )
+        return (ManagedProcess(spec, self._layout.root, Reason.TRANSPORT),)
+
+    def up(self, report: Report) -> None:
+        """Write the settings, start the server, and wait until it serves.
+
+        A server that runs with other settings (a port of Vault had to change, for
+        instance) is started anew.
+        """
+        if self.processes[0].pid is None:
+            self._addresses.choose(server_ports(self._layout))
+        if self._write_settings() and self.processes[0].stop():
+            report("server: settings changed, starting it anew")
+        process = self.processes[0]
+        process.start()
+        process.wait_until(self._serves, _SERVER_START_TIMEOUT_S, "did not serve")
+
+    def health(self, process: ManagedProcess) -> str:  # noqa: ARG002
+        """Say whether the server's health service answers SERVING."""
+        return OK if self._serves() else "not serving"
+
+    def _write_settings(self) -> bool:
+        """Write every settings file; say whether the server's own changed."""
+        layout, addresses = self._layout, self._addresses
+        make_private_folder(layout.telemetry)
+        policy_file = layout.server / "access.toml"
+        if not policy_file.exists():
+            write_if_changed(policy_file, access_policy())
+        for account in ACCOUNTS:
+            text = client_settings(layout, addresses, account)
+            write_if_changed(layout.client(account) / "client.toml", text)
+        text = client_settings(layout, addresses, next(iter(ACCOUNTS)))
+        write_if_changed(layout.client_settings, text)
+        settings = server_settings(layout, addresses, self._weed.endpoint)
+        return write_if_changed(layout.server_settings, settings)
+
+    def _serves(self) -> bool:
+        target = f"{HOST}:{self._addresses.port('server-health')}"
+        # Not through a proxy that the environment names.
+        options = [("grpc.enable_http_proxy", 0)]
+        with grpc.insecure_channel(target, options=options) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            request = health_pb2.HealthCheckRequest(service="")
+            try:
+                answer = stub.Check(request, timeout=_HEALTH_TIMEOUT_S)
+            except grpc.RpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def endpoint_of(layout: StackLayout) -> str:
+    """Read from `client.toml` where clients find the server; empty if not there."""
+    try:
+        settings = tomllib.loads(layout.client_settings.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(settings.get("endpoint", ""))
+
+
+def make_component(name: str, layout: StackLayout, book: AddressBook) -> Component:
+    """Make one component by its name: `vault`, `store` or `server`.
+
+    Raises:
+        KeyError: There is no such component (a caller's bug).
+    """
+    makers: dict[str, Callable[[StackLayout, AddressBook], Component]] = {
+        "vault": VaultComponent,
+        "store": StoreComponent,
+        "server": ServerComponent,
+    }
+    return makers[name](layout, book)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call, as the guard knows it and as servicers may ask about it."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Final
+
+from strongroom.errors import InternalError
+from strongroom_server.core.access import DEFAULT, AccessAction, Decision
+from strongroom_server.core.records import Caller
+from strongroom_server.rpc.identity import Peer
+
+NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
+UNDECIDED: Final = Decision(allowed=False, policy_id=DEFAULT)
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of a call; filled in by the guard as it goes.
+
+    Attributes:
+        method: The full name of the gRPC method.
+        action: Its right; "" for an unknown method.
+        call_id: The same in all of its audit entries; 32 hex digits.
+        trace_id: 32 hex digits.
+        started_s: When it came, by the monotonic clock.
+        peer: Who calls.
+        resource_id: The keyed id of the artifact, project or server it is about.
+        sealed_resource: The whole resource name, encrypted.
+        decision: Whether it may happen, and what said so.
+        audit_id: The entry that callers and journals name.
+        detail: What the servicer counted.
+    """
+
+    method: str
+    action: str
+    call_id: str
+    trace_id: str
+    started_s: float
+    peer: Peer = NOBODY
+    resource_id: str = ""
+    sealed_resource: str = ""
+    decision: Decision = UNDECIDED
+    audit_id: str = ""
+    detail: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """What a servicer may know of the call that it serves.
+
+    Attributes:
+        caller: Who calls, with the ids that journals keep.
+        peer: The caller's connection.
+        may: Whether the caller has a right on a resource name.
+        count: Adds to the counts of the audit entry; never names.
+    """
+
+    caller: Caller
+    peer: Peer
+    may: Callable[[AccessAction, str], bool]
+    count: Callable[[str, int], None]
+
+
+_CURRENT: ContextVar[CallView | None] = ContextVar("strongroom_call", default=None)
+
+
+def enter_call(view: CallView) -> None:
+    """Make `view` the current call of this thread's context.
+
+    Nothing ends it: gRPC runs each call in a context of its own.
+    """
+    _CURRENT.set(view)
+
+
+def current_call() -> CallView:
+    """Return the call that this thread serves.
+
+    Raises:
+        InternalError: No guard let a call in; a servicer was wired without one.
+    """
+    view = _CURRENT.get()
+    if view is None:
+        message = "a servicer was called without the guard"
+        raise InternalError(message)
+    return view

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call leaves behind: audit entries, one span, one log line, no names."""
+
+import json
+import logging
+import traceback
+from datetime import UTC
+from typing import Final, Protocol
+
+from opentelemetry.trace import Span, Status, StatusCode
+
+from strongroom.errors import StrongroomError
+from strongroom_server.core.audit import AuditEvent, Phase
+from strongroom_server.ports import AuditSink, Clock
+from strongroom_server.rpc.call import Call
+from strongroom_server.rpc.methods import Target
+
+LOG: Final = logging.getLogger("strongroom_server.calls")
+
+OK: Final = "OK"
+
+
+class NameSealer(Protocol):
+    """Hides names: the keyring, as the guard needs it."""
+
+    def resource_id(self, name: str) -> str:
+        """Return the keyed id of a resource name."""
+        ...
+
+    def seal_name(self, name: str) -> str:
+        """Return a resource name, encrypted under the store's audit key; base64."""
+        ...
+
+
+class CallAudit:
+    """Writes what happened to calls. Safe to use from many threads."""
+
+    def __init__(self, sink: AuditSink, *, names: NameSealer, clock: Clock) -> None:
+        self._sink = sink
+        self._names = names
+        self._clock = clock
+
+    def name_targets(self, call: Call, targets: tuple[Target, ...]) -> None:
+        """Note what a call is about, so that its entries show it."""
+        call.resource_id = self._names.resource_id(targets[0].scope)
+        names = dict.fromkeys(target.resource for target in targets)
+        call.sealed_resource = self._names.seal_name(" ".join(names))
+
+    def append(self, call: Call, phase: Phase, failure: StrongroomError | None) -> None:
+        """Write an entry, durable on return; the first one gives the call its id.
+
+        Raises:
+            UnavailableError: It could not be made durable (AUDIT_UNAVAILABLE).
+        """
+        receipt = self._sink.append(
+            AuditEvent(
+                time=self._time(),
+                phase=phase,
+                call_id=call.call_id,
+                principal=call.peer.principal,
+                action=call.action,
+                method=call.method,
+                resource_id=call.resource_id,
+                sealed_resource=call.sealed_resource,
+                decision="allow" if call.decision.allowed else "deny",
+                policy=call.decision.policy_id,
+                outcome="" if phase is Phase.INTENT else _code(failure),
+                reason=failure.reason.value if failure else "",
+                trace_id=call.trace_id,
+                detail=tuple((key, str(call.detail[key])) for key in call.detail),
+            )
+        )
+        call.audit_id = call.audit_id or receipt.audit_id
+
+    def describe(self, call: Call, span: Span, failure: StrongroomError | None) -> None:
+        """Complete the call's span and write its log line."""
+        attributes = {
+            "rpc.response.status_code": _code(failure),
+            "strongroom.action": call.action,
+            "strongroom.resource_id": call.resource_id,
+            "strongroom.audit_id": call.audit_id,
+            "strongroom.reason": failure.reason.value if failure else "",
+        }
+        for key, value in attributes.items():
+            if value:
+                span.set_attribute(key, value)
+        for key, count in call.detail.items():
+            span.set_attribute(f"strongroom.{key}", count)
+        if failure:
+            span.set_status(Status(StatusCode.ERROR, failure.reason.value))
+        line = {
+            "time": self._time(),
+            "event": "call",
+            "method": call.method,
+            "code": _code(failure),
+            "reason": failure.reason.value if failure else "",
+            "principal": call.peer.principal,
+            "resource_id": call.resource_id,
+            "duration_ms": round((self._clock.monotonic() - call.started_s) * 1000, 3),
+            "trace_id": call.trace_id,
+            "audit_id": call.audit_id,
+            **call.detail,
+        }
+        LOG.info("%s", json.dumps(line))
+
+    def describe_bug(self, call: Call, error: BaseException) -> None:
+        """Log where an unforeseen error came from; its text could hold names."""
+        frames = traceback.extract_tb(error.__traceback__)
+        line = {
+            "time": self._time(),
+            "event": "bug",
+            "method": call.method,
+            "error": type(error).__qualname__,
+            "frames": [f"{item.filename}:{item.lineno}:{item.name}" for item in frames],
+            "trace_id": call.trace_id,
+        }
+        LOG.error("%s", json.dumps(line))
+
+    def _time(self) -> str:
+        now = self._clock.now().astimezone(UTC)
+        return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _code(failure: StrongroomError | None) -> str:
+    return failure.code if failure else OK

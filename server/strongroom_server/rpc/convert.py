@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages from values, and values from messages; nothing is decided here."""
+
+from datetime import datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from strongroom.errors import InvalidArgumentError
+from strongroom.v1 import artifact_service_pb2 as artifact_pb
+from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
+from strongroom.v1 import transfer_service_pb2 as transfer_pb
+from strongroom_server.core.records import (
+    Action,
+    ArtifactRecord,
+    Change,
+    CheckResult,
+    DiffSummary,
+    FileBlock,
+    FileChange,
+    FileEnded,
+    FileRecord,
+    FileStarted,
+    JournalRecord,
+    Kind,
+    ProjectRecord,
+    RefRecord,
+    TensorChange,
+    TransferItem,
+    VerifyFinding,
+    VerifyProgress,
+    VerifyReport,
+    VersionRecord,
+)
+
+_KINDS: Final = {
+    Kind.DATASET: artifact_pb.ARTIFACT_KIND_DATASET,
+    Kind.CHECKPOINT: artifact_pb.ARTIFACT_KIND_CHECKPOINT,
+    Kind.WEIGHTS: artifact_pb.ARTIFACT_KIND_WEIGHTS,
+}
+_ACTIONS: Final = {
+    Action.CREATE: artifact_pb.JOURNAL_ACTION_CREATE,
+    Action.COMMIT: artifact_pb.JOURNAL_ACTION_COMMIT,
+    Action.MOVE_REF: artifact_pb.JOURNAL_ACTION_MOVE_REF,
+}
+_CHANGES: Final = {
+    Change.ADDED: artifact_pb.CHANGE_ADDED,
+    Change.REMOVED: artifact_pb.CHANGE_REMOVED,
+    Change.MODIFIED: artifact_pb.CHANGE_MODIFIED,
+    Change.UNCHANGED: artifact_pb.CHANGE_UNCHANGED,
+}
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """Return an instant as protobuf has it."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def kind_value(kind: Kind) -> artifact_pb.ArtifactKind:
+    """Return the enum value of a kind."""
+    return _KINDS[kind]
+
+
+def parse_kind(value: int) -> Kind | None:
+    """Return the kind of an enum value; None if none is said.
+
+    Raises:
+        InvalidArgumentError: This server does not know the value.
+    """
+    if value == artifact_pb.ARTIFACT_KIND_UNSPECIFIED:
+        return None
+    for kind, known in _KINDS.items():
+        if value == known:
+            return kind
+    message = f"artifact kind {value} is not known here"
+    raise InvalidArgumentError(message, kind=value)
+
+
+def project_message(record: ProjectRecord) -> artifact_pb.Project:
+    """Return a project."""
+    return artifact_pb.Project(
+        name=record.name.resource,
+        create_time=timestamp(record.create_time),
+        project_id=record.project_id,
+    )
+
+
+def ref_message(record: RefRecord) -> artifact_pb.Ref:
+    """Return a ref."""
+    return artifact_pb.Ref(
+        name=record.name.resource,
+        version=record.version,
+        update_time=timestamp(record.update_time),
+        etag=record.etag,
+    )
+
+
+def artifact_message(record: ArtifactRecord) -> artifact_pb.Artifact:
+    """Return an artifact with its refs."""
+    return artifact_pb.Artifact(
+        name=record.name.resource,
+        kind=kind_value(record.kind),
+        create_time=timestamp(record.create_time),
+        latest_version=record.latest_version,
+        refs=[ref_message(ref) for ref in record.refs],
+        artifact_id=record.artifact_id,
+    )
+
+
+def version_message(record: VersionRecord) -> artifact_pb.Version:
+    """Return a version."""
+    return artifact_pb.Version(
+        name=record.name.resource,
+        number=record.number,
+        digest=record.digest,
+        create_time=timestamp(record.create_time),
+        creator=record.creator,
+        file_count=record.file_count,
+        size_bytes=record.size_bytes,
+        stored_bytes=record.stored_bytes,
+        message=record.message,
+        metadata=dict(record.metadata),
+        trace_id=record.trace_id,
+        refs=record.refs,
+    )
+
+
+def journal_message(record: JournalRecord) -> artifact_pb.JournalEntry:
+    """Return a journal entry."""
+    return artifact_pb.JournalEntry(
+        number=record.number,
+        action=_ACTIONS[record.action],
+        create_time=timestamp(record.create_time),
+        actor=record.actor,
+        version=record.version,
+        ref=record.ref,
+        previous_version=record.previous_version,
+        reason=record.reason,
+        digest=record.digest,
+        entry_digest=record.entry_digest,
+        trace_id=record.trace_id,
+        audit_id=record.audit_id,
+        key_ids=record.key_ids,
+    )
+
+
+def file_message(record: FileRecord) -> artifact_pb.File:
+    """Return one file of a version."""
+    return artifact_pb.File(
+        path=record.path,
+        size_bytes=record.size_bytes,
+        digest=record.digest,
+        executable=record.executable,
+    )
+
+
+def diff_message(item: FileChange | DiffSummary) -> artifact_pb.DiffVersionsResponse:
+    """Return one part of a comparison."""
+    if isinstance(item, FileChange):
+        return artifact_pb.DiffVersionsResponse(
+            file=artifact_pb.FileChange(
+                path=item.path,
+                change=_CHANGES[item.change],
+                base=file_message(item.base) if item.base else None,
+                target=file_message(item.target) if item.target else None,
+                tensors=[_tensor_message(tensor) for tensor in item.tensors],
+            )
+        )
+    return artifact_pb.DiffVersionsResponse(
+        summary=artifact_pb.DiffSummary(
+            base=version_message(item.base),
+            target=version_message(item.target),
+            added_count=item.added_count,
+            removed_count=item.removed_count,
+            modified_count=item.modified_count,
+            unchanged_count=item.unchanged_count,
+            shared_bytes=item.shared_bytes,
+        )
+    )
+
+
+def _tensor_message(item: TensorChange) -> artifact_pb.TensorChange:
+    return artifact_pb.TensorChange(
+        tensor=item.tensor,
+        change=_CHANGES[item.change],
+        dtype=item.dtype,
+        shape=item.shape,
+        size_bytes=item.size_bytes,
+    )
+
+
+def transfer_message(item: TransferItem) -> transfer_pb.TransferItem:
+    """Return one step in a stream of files."""
+    match item:
+        case FileStarted():
+            start = transfer_pb.FileStart(
+                path=item.path,
+                size_bytes=item.size_bytes,
+                executable=item.executable,
+                digest=item.digest,
+            )
+            return transfer_pb.TransferItem(start=start)
+        case FileBlock():
+            block = transfer_pb.Block(
+                offset_bytes=item.offset_bytes, data=bytes(item.data)
+            )
+            return transfer_pb.TransferItem(block=block)
+        case FileEnded():
+            return transfer_pb.TransferItem(end=transfer_pb.FileEnd(digest=item.digest))
+
+
+def verify_message(
+    item: VerifyFinding | VerifyProgress | VerifyReport,
+) -> maintenance_pb.VerifyVersionResponse:
+    """Return one part of a verification."""
+    match item:
+        case VerifyFinding():
+            finding = maintenance_pb.VerifyFinding(
+                version=item.version,
+                path=item.path,
+                ok=item.ok,
+                reason=item.reason,
+                message=item.message,
+                refs=item.refs,
+            )
+            return maintenance_pb.VerifyVersionResponse(finding=finding)
+        case VerifyProgress():
+            progress = maintenance_pb.VerifyProgress(
+                verified_bytes=item.verified_bytes, total_bytes=item.total_bytes
+            )
+            return maintenance_pb.VerifyVersionResponse(progress=progress)
+        case VerifyReport():
+            report = maintenance_pb.VerifyReport(
+                version_count=item.version_count,
+                file_count=item.file_count,
+                verified_bytes=item.verified_bytes,
+                damaged_count=item.damaged_count,
+            )
+            return maintenance_pb.VerifyVersionResponse(report=report)
+
+
+def check_message(result: CheckResult) -> maintenance_pb.CheckResult:
+    """Return the result of one check."""
+    return maintenance_pb.CheckResult(
+        check=result.check, ok=result.ok, detail=result.detail, hint=result.hint
+    )

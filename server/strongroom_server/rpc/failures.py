@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard's refusals, in words: each says what happened and what to do."""
+
+import grpc
+
+from strongroom.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    ExhaustedError,
+    InternalError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom_server.core.access import AccessAction
+from strongroom_server.rpc.watchdog import Watch
+
+
+def gave_up(watch: Watch, context: grpc.ServicerContext) -> StrongroomError:
+    """Say why a call was cancelled: by the watchdog, by time, or by the caller."""
+    if watch.verdict is Reason.STALLED:
+        return UnavailableError(
+            "the caller took or sent nothing for too long", reason=Reason.STALLED
+        )
+    if watch.verdict is not None or context.time_remaining() <= 0:
+        return too_late()
+    return CancelledError("the caller gave up")
+
+
+def too_late() -> DeadlineExceededError:
+    """Say that the call's time is over."""
+    return DeadlineExceededError(
+        "the call did not end in the time it was given",
+        hint="Give it more time, or ask for less at once.",
+    )
+
+
+def no_request() -> InvalidArgumentError:
+    """Say that a call ended before its first message."""
+    return InvalidArgumentError("the call carries no request")
+
+
+def draining() -> UnavailableError:
+    """Say that the server takes no new calls."""
+    return UnavailableError(
+        "the server is shutting down",
+        reason=Reason.DRAINING,
+        hint="Try again; another server, or this one restarted, will answer.",
+    )
+
+
+def too_many_calls(max_calls: int) -> ExhaustedError:
+    """Say that the server is full."""
+    return ExhaustedError(
+        f"the server runs {max_calls} calls, as many as it may",
+        reason=Reason.TOO_MANY_CALLS,
+        hint="Try again later, or add a server.",
+        max_calls=max_calls,
+    )
+
+
+def unknown_method(name: str) -> PermissionDeniedError:
+    """Say that a method has no row in the table, or no servicer."""
+    return PermissionDeniedError(
+        f"permission denied on method {name} (or it might not exist)",
+        reason=Reason.METHOD_UNKNOWN,
+        hint="Check that client and server have the same version.",
+        method=name,
+    )
+
+
+def denied(
+    action: AccessAction, resource: str, principal: str
+) -> PermissionDeniedError:
+    """Say that the policy does not allow it, and not whether the thing exists."""
+    return PermissionDeniedError(
+        f"permission {action} denied on {resource} (or it might not exist)",
+        hint="Ask an operator for a role that has this permission.",
+        action=action,
+        resource=resource,
+        principal=principal,
+    )
+
+
+def bug(trace_id: str) -> InternalError:
+    """Say that something unforeseen happened, and nothing of its text."""
+    return InternalError(
+        "internal error",
+        hint="Tell the operator the trace id; the server's log has the place.",
+        trace_id=trace_id,
+    )

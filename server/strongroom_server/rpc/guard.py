@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard: what every call passes before a servicer sees it, and when it ends.
+
+In this order: trace context, identity, drain, limit of calls, deadline, the first
+request's resource, the access decision, the audit entry; then the servicer; then
+the outcome's entry, the span, the log line and the status. Every kind of method
+is served as a stream of raw requests, since only so does a caller that opens a
+call and sends nothing meet a time limit, and a request that does not decode an
+audit entry.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Final, TypeAlias, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from strongroom.errors import CancelledError, InternalError, StrongroomError
+from strongroom_server.core.access import Policy, decide
+from strongroom_server.core.audit import Phase
+from strongroom_server.core.records import Caller
+from strongroom_server.ports import Clock, Entropy
+from strongroom_server.rpc import failures
+from strongroom_server.rpc.call import Call, CallView, enter_call
+from strongroom_server.rpc.call_audit import CallAudit
+from strongroom_server.rpc.identity import IdentityRules, identify
+from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeClass
+from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
+from strongroom_server.rpc.status import call_metadata, to_status
+from strongroom_server.rpc.watchdog import Watch, Watchdog
+
+#: A method's name is the caller's text; entries of the audit log are bounded.
+MAX_METHOD_CHARS: Final = 200
+
+Handler: TypeAlias = grpc.RpcMethodHandler[object, object]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+_TRACER: Final = trace.get_tracer("strongroom_server.rpc")
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """How many calls at once, and how long each may take, in seconds."""
+
+    max_calls: int = 64
+    short_s: float = 60.0
+    long_s: float = 600.0
+    stream_s: float = 86_400.0
+
+    def seconds(self, time_class: TimeClass) -> float:
+        """Return the limit of a class of methods."""
+        match time_class:
+            case TimeClass.SHORT:
+                return self.short_s
+            case TimeClass.LONG:
+                return self.long_s
+            case TimeClass.STREAM:
+                return self.stream_s
+
+
+class Guard(grpc.ServerInterceptor):
+    """The one interceptor; see the module. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        *,
+        rules: IdentityRules,
+        policy: Policy,
+        audit: CallAudit,
+        watchdog: Watchdog,
+        limits: GuardLimits,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._rules = rules
+        self._policy = policy
+        self._audit = audit
+        self._watchdog = watchdog
+        self._limits = limits
+        self._clock = clock
+        self._entropy = entropy
+        self._slots = threading.BoundedSemaphore(limits.max_calls)
+        self._draining = threading.Event()
+
+    def drain(self) -> None:
+        """Refuse new calls; those that run go on."""
+        self._draining.set()
+
+    def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], grpc.RpcMethodHandler[Request, Response] | None
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Request, Response]:
+        """Put the guard before a method's handler, or in place of a missing one."""
+        name = handler_call_details.method
+        # The table, not the type checker, knows what each method takes and gives.
+        handler = cast("Handler | None", continuation(handler_call_details))
+        return cast(
+            "grpc.RpcMethodHandler[Request, Response]", self._guard(name, handler)
+        )
+
+    def _guard(self, name: str, handler: Handler | None) -> Handler:
+        guarded = _Guarded(name[:MAX_METHOD_CHARS], METHODS.get(name), handler)
+        if handler is None or handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                partial(self._serve, guarded),
+                response_serializer=handler.response_serializer if handler else None,
+            )
+        return grpc.stream_unary_rpc_method_handler(
+            partial(self._serve_one, guarded),
+            response_serializer=handler.response_serializer,
+        )
+
+    def _serve_one(
+        self,
+        guarded: "_Guarded",
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+    ) -> object:
+        # The whole iterator ends, and with it the outcome's entry is durable,
+        # before the answer goes out.
+        (response,) = self._serve(guarded, requests, context)
+        return response
+
+    def _serve(
+        self,
+        guarded: "_Guarded",
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+    ) -> Iterator[object]:
+        call, span = self._begin(guarded, context)
+        failure: StrongroomError | None = None
+        seconds = self._limits.seconds(guarded.time_class)
+        deadline_s = call.started_s + min(seconds, context.time_remaining())
+        with self._watchdog.watch(context.cancel, deadline_s=deadline_s) as watch:
+            try:
+                run = _Run(call, guarded, requests, context, watch, deadline_s)
+                yield from self._run(run)
+            except GeneratorExit:
+                # gRPC dropped the stream: nobody is left to be told.
+                self._end(call, span, failures.gave_up(watch, context))
+                raise
+            except Exception as error:  # noqa: BLE001 (every error becomes a status)
+                failure = self._translate(call, error, watch, context)
+        failure = self._end(call, span, failure)
+        if failure is not None:
+            context.abort_with_status(
+                to_status(failure, trace_id=call.trace_id, audit_id=call.audit_id)
+            )
+        context.set_trailing_metadata(call_metadata(call.trace_id, call.audit_id))
+
+    def _begin(
+        self, guarded: "_Guarded", context: grpc.ServicerContext
+    ) -> tuple[Call, trace.Span]:
+        carrier = {
+            key: value
+            for key, value in context.invocation_metadata() or ()
+            if isinstance(value, str)
+        }
+        parent = _PROPAGATOR.extract(carrier)
+        name = guarded.name.removeprefix("/") if guarded.method else "_OTHER"
+        span = _TRACER.start_span(
+            name,
+            context=parent,
+            kind=trace.SpanKind.SERVER,
+            attributes={"rpc.system.name": "grpc", "rpc.method": name},
+        )
+        # gRPC runs each call in a context of its own; nothing is to be detached.
+        otel_context.attach(trace.set_span_in_context(span, parent))
+        span_context = span.get_span_context()
+        trace_id = (
+            trace.format_trace_id(span_context.trace_id)
+            if span_context.is_valid
+            else self._entropy.token_bytes(16).hex()
+        )
+        call = Call(
+            method=guarded.name,
+            action=guarded.method.action if guarded.method else "",
+            call_id=self._entropy.token_bytes(16).hex(),
+            trace_id=trace_id,
+            started_s=self._clock.monotonic(),
+        )
+        return call, span
+
+    def _run(self, run: "_Run") -> Iterator[object]:
+        call = run.call
+        with ExitStack() as stack:
+            # The stubs say bytes; gRPC gives a list of bytes for each key.
+            facts = cast("Mapping[str, Sequence[bytes]]", run.context.auth_context())
+            call.peer = identify(facts, self._rules, now=self._clock.now())
+            self._check_state(stack)
+            self._check_deadline(run)
+            method, handler = _known(run.guarded)
+            first, rest = self._receive(run, handler, stack)
+            targets = method.targets(first)
+            self._audit.name_targets(call, targets)
+            self._decide(call, method, targets)
+            if method.phases is Phases.INTENT_OUTCOME:
+                self._audit.append(call, Phase.INTENT, None)
+            enter_call(self._view(call))
+            for response in _respond(handler, first, rest, run.context, stack):
+                self._check_deadline(run)
+                run.watch.wait_for_peer()
+                yield response
+                run.watch.go_on()
+
+    def _check_state(self, stack: ExitStack) -> None:
+        if self._draining.is_set():
+            raise failures.draining()
+        if not self._slots.acquire(blocking=False):
+            raise failures.too_many_calls(self._limits.max_calls)
+        stack.callback(self._slots.release)
+
+    def _check_deadline(self, run: "_Run") -> None:
+        if self._clock.monotonic() >= run.deadline_s:
+            raise failures.too_late()
+
+    def _receive(
+        self,
+        run: "_Run",
+        handler: Handler,
+        stack: ExitStack,
+    ) -> tuple[Message, RequestReader | None]:
+        # Generated handlers decode with `SomeMessage.FromString`.
+        decode = cast("Decode", handler.request_deserializer)
+        if handler.request_streaming:
+            reader = RequestReader(run.requests, decode, stall_s=self._watchdog.stall_s)
+            stack.callback(reader.close)
+            first = next(reader, None)
+            if first is None:
+                raise failures.no_request()
+            return first, reader
+        run.watch.wait_for_peer()
+        data = next(run.requests, None)
+        run.watch.go_on()
+        if data is None:
+            raise failures.no_request()
+        return decode_request(decode, data), None
+
+    def _decide(self, call: Call, method: Method, targets: tuple[Target, ...]) -> None:
+        principal = call.peer.principal
+        for target in targets:
+            call.decision = decide(
+                self._policy, principal, method.action, target.resource
+            )
+            if not call.decision.allowed:
+                raise failures.denied(method.action, target.resource, principal)
+
+    def _view(self, call: Call) -> CallView:
+        principal = call.peer.principal
+
+        def count(key: str, number: int) -> None:
+            call.detail[key] = call.detail.get(key, 0) + number
+
+        return CallView(
+            caller=Caller(principal, call.trace_id, call.audit_id),
+            peer=call.peer,
+            may=lambda action, resource: (
+                decide(self._policy, principal, action, resource).allowed
+            ),
+            count=count,
+        )
+
+    def _end(
+        self, call: Call, span: trace.Span, failure: StrongroomError | None
+    ) -> StrongroomError | None:
+        phase = Phase.OUTCOME if call.audit_id else Phase.CALL
+        try:
+            self._audit.append(call, phase, failure)
+        except Exception as error:  # noqa: BLE001 (every error becomes a status)
+            failure = self._to_failure(call, error)
+        self._audit.describe(call, span, failure)
+        span.end()
+        return failure
+
+    def _translate(
+        self,
+        call: Call,
+        error: Exception,
+        watch: Watch,
+        context: grpc.ServicerContext,
+    ) -> StrongroomError:
+        if isinstance(error, grpc.RpcError | CancelledError):
+            return failures.gave_up(watch, context)
+        return self._to_failure(call, error)
+
+    def _to_failure(self, call: Call, error: Exception) -> StrongroomError:
+        if isinstance(error, StrongroomError):
+            return error
+        self._audit.describe_bug(call, error)
+        return failures.bug(call.trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """A method as it was asked for; a row and a handler, if it exists."""
+
+    name: str
+    method: Method | None
+    handler: Handler | None
+
+    @property
+    def time_class(self) -> TimeClass:
+        return self.method.time_class if self.method else TimeClass.SHORT
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one run of a method needs."""
+
+    call: Call
+    guarded: _Guarded
+    requests: Iterator[bytes]
+    context: grpc.ServicerContext
+    watch: Watch
+    deadline_s: float
+
+
+def _known(guarded: _Guarded) -> tuple[Method, Handler]:
+    if guarded.method is None or guarded.handler is None:
+        raise failures.unknown_method(guarded.name)
+    return guarded.method, guarded.handler
+
+
+def _respond(
+    handler: Handler,
+    first: Message,
+    rest: RequestReader | None,
+    context: grpc.ServicerContext,
+    stack: ExitStack,
+) -> Iterator[object]:
+    """Call a servicer's method, whatever its kind, and return its responses."""
+    if rest is not None and handler.stream_stream is not None:
+        responses = handler.stream_stream(chain([first], rest), context)
+    elif handler.unary_stream is not None:
+        responses = handler.unary_stream(first, context)
+    elif handler.unary_unary is not None:
+        return iter([handler.unary_unary(first, context)])
+    else:
+        message = "a handler of a kind that no method of strongroom.v1 has"
+        raise InternalError(message)
+    # A stream that is dropped in the middle must let go of what it holds before
+    # its outcome is written.
+    close = getattr(responses, "close", None)
+    if close is not None:
+        stack.callback(close)
+    return iter(responses)

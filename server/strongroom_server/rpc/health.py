@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Liveness and readiness, in the words of `grpc.health.v1`.
+
+Readiness makes the calls that real work would make, a few seconds apart and in a
+thread of its own, so that any number of probes costs nothing.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+# No stubs are installed for the health package.
+from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
+
+from strongroom.errors import StrongroomError
+
+_LOG: Final = logging.getLogger("strongroom_server.health")
+
+LIVENESS: Final = "liveness"
+READINESS: Final = "readiness"
+#: Services whose state is readiness; "" is the server as a whole.
+READY_SERVICES: Final = ("", READINESS)
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """The state of the server, kept current. Safe to use from many threads.
+
+    Attributes:
+        servicer: Answers probes.
+    """
+
+    def __init__(
+        self, checks: Mapping[str, Callable[[], object]], *, interval_s: float
+    ) -> None:
+        """Begin alive and not ready.
+
+        Args:
+            checks: By name; each raises a StrongroomError if its part is not
+                ready, and has a time limit of its own.
+            interval_s: Between two rounds of checks.
+        """
+        self.servicer = health.HealthServicer()
+        self._checks = checks
+        self._interval_s = interval_s
+        self._lock = threading.Lock()
+        self._draining = False
+        self._failing: dict[str, str] | None = None
+        self.servicer.set(LIVENESS, SERVING)
+        for service in READY_SERVICES:
+            self.servicer.set(service, NOT_SERVING)
+
+    def probe(self) -> Mapping[str, str]:
+        """Run every check, set the state, and return what failed and why."""
+        failing = {}
+        for name, check in self._checks.items():
+            try:
+                check()
+            except StrongroomError as error:
+                failing[name] = error.reason.value
+        with self._lock:
+            if not self._draining:
+                self._set(failing)
+        return failing
+
+    def drain(self) -> None:
+        """Be not ready from now on, whatever the checks say; still alive."""
+        with self._lock:
+            self._draining = True
+            for service in READY_SERVICES:
+                self.servicer.set(service, NOT_SERVING)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Probe in a thread of its own for as long as the context lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=self._run, args=(stop,), name="health", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _set(self, failing: dict[str, str]) -> None:
+        for service in READY_SERVICES:
+            self.servicer.set(service, NOT_SERVING if failing else SERVING)
+        if failing != self._failing:
+            line = {"event": "readiness", "ready": not failing, "failing": failing}
+            _LOG.info("%s", json.dumps(line))
+            self._failing = failing
+
+    def _run(self, stop: threading.Event) -> None:
+        self.probe()
+        while not stop.wait(self._interval_s):
+            self.probe()

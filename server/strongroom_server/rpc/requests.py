@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requests of a streaming call, read ahead by one thread and with a time limit.
+
+gRPC's own iterator waits for ever. Reading in a thread of its own lets the next
+block arrive and decode while the last one is encrypted, and lets the call end
+with a status that says why when nothing arrives.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from strongroom.errors import (
+    CancelledError,
+    InvalidArgumentError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+
+#: At most this many decoded requests wait; each has at most 4 MiB.
+MAX_WAITING: Final = 2
+#: How often a reader that waits for room looks whether the call is over.
+_POLL_S: Final = 0.5
+
+Decode = Callable[[bytes], Message]
+
+
+def decode_request(decode: Decode, data: bytes) -> Message:
+    """Decode one request, or raise InvalidArgumentError (ARGUMENT_INVALID)."""
+    try:
+        return decode(data)
+    except DecodeError as error:
+        message = f"the request of {len(data)} bytes is not the method's message"
+        raise InvalidArgumentError(message) from error
+
+
+class RequestReader:
+    """An iterator over requests, to be closed when the call ends."""
+
+    def __init__(
+        self, source: Iterator[bytes], decode: Decode, *, stall_s: float
+    ) -> None:
+        self._source = source
+        self._decode = decode
+        self._stall_s = stall_s
+        self._queue: queue.Queue[Message | StrongroomError | None] = queue.Queue(
+            MAX_WAITING
+        )
+        self._closed = threading.Event()
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        """Return the next request.
+
+        Raises:
+            UnavailableError: Nothing came for too long (STALLED).
+            CancelledError: The caller gave up.
+            InvalidArgumentError: It does not decode.
+        """
+        try:
+            item = self._queue.get(timeout=self._stall_s)
+        except queue.Empty:
+            message = f"the caller sent nothing for {self._stall_s:g} seconds"
+            raise UnavailableError(
+                message,
+                reason=Reason.STALLED,
+                hint="Check the network, then try again.",
+                seconds=f"{self._stall_s:g}",
+            ) from None
+        if item is None:
+            # So that asking again does not wait for what cannot come.
+            self._queue.put(None)
+            raise StopIteration
+        if isinstance(item, StrongroomError):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop reading ahead; the thread ends when gRPC ends the call."""
+        self._closed.set()
+
+    def _read(self) -> None:
+        last: StrongroomError | None = None
+        try:
+            for data in self._source:
+                if not self._put(decode_request(self._decode, data)):
+                    return
+        except grpc.RpcError:
+            last = CancelledError("the caller gave up")
+        except StrongroomError as error:
+            last = error
+        self._put(last)
+
+    def _put(self, item: Message | StrongroomError | None) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False
