@@ -6,6 +6,7 @@ from typing import Final
 from strongroom_server.core.scope import format_id
 
 STORE: Final = "strongroom.json"
+KEYS: Final = "keys/"
 PROJECTS: Final = "projects/"
 JOURNALS: Final = "journals/"
 NUMBER_DIGITS: Final = 20
@@ -43,7 +44,7 @@ def journal_key(project: bytes, artifact: bytes, number: int) -> str:
 
 def slot_prefix(domain: bytes, epoch: int) -> str:
     """Return what the slots of a domain's epoch lie below."""
-    return f"keys/{format_id(domain)}/{epoch}."
+    return f"{KEYS}{format_id(domain)}/{epoch}."
 
 
 def slot_key(domain: bytes, epoch: int, number: int) -> str:

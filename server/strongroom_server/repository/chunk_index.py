@@ -111,10 +111,9 @@ class ChunkIndex:
             )
             + ref.pack_version.encode()
             for ref in refs
-            # The first place that was recorded stays, so that file tables of
-            # unchanged files stay the same bytes.
-            if self._index.get(_chunk_key(keys, ref.chunk_id)) is None
         }
+        # Of several places the last one stays: a chunk is stored again only when
+        # its first pack was gone.
         self._index.put_many({**items, marker: b"1"})
 
 

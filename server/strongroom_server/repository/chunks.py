@@ -61,6 +61,20 @@ class ChunkReader:
             raise chunk_format.chunk_error(ref)
         return plaintext[part.skip_bytes : end].toreadonly()
 
+    def is_there(self, scope: Scope, ref: ChunkRef) -> bool:
+        """Return whether a chunk's pack is there and starts the chunk rightly.
+
+        One small request; finds a pack that is gone, cut short or replaced, but
+        not every flipped bit: `strongroom verify` does.
+        """
+        prefix = memoryview(bytearray(PREFIX_BYTES))
+        try:
+            self._fetch(ref, ref.offset_bytes, prefix)
+            chunk_format.open_chunk(self._keys(scope, ref), ref, bytes(prefix))
+        except IntegrityError:
+            return False
+        return True
+
     def _keys(self, scope: Scope, ref: ChunkRef) -> DomainKeys:
         return self._keyring.open(scope.at_epoch(ref.epoch))
 

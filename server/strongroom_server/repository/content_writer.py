@@ -82,6 +82,7 @@ class ContentWriter:
         self._data_packs = self._pack_writer()
         self._page_packs = self._pack_writer()
         self._own: dict[bytes, PendingChunk] = {}
+        self._packs_there: dict[str, bool] = {}
         self._digester = VersionDigester()
         self._modes = hashlib.sha256()
         self._file: _OpenFile | None = None
@@ -264,7 +265,7 @@ class ContentWriter:
         if own is not None:
             return own
         known = self._repository.chunk_index.find(self._keys, chunk_id)
-        if known is not None and known.plain_bytes == len(plaintext):
+        if known is not None and self._is_there(known, len(plaintext)):
             return PendingChunk(chunk_id, len(plaintext), codec, known)
         encoded = plaintext
         if codec is not codecs.Codec.RAW:
@@ -273,6 +274,21 @@ class ContentWriter:
         if len(self._own) < _MAX_OWN_CHUNKS:
             self._own[chunk_id] = pending
         return pending
+
+    def _is_there(self, ref: ChunkRef, size_bytes: int) -> bool:
+        """Return whether a known chunk may be shared: its pack must still be there.
+
+        Asked once a pack. While the bytes are at hand, a pack that is gone costs
+        only storing them again; a version must never point at it.
+        """
+        if ref.plain_bytes != size_bytes:
+            return False
+        there = self._packs_there.get(ref.pack)
+        if there is None:
+            there = self._repository.chunks.is_there(self._keys.scope, ref)
+            if len(self._packs_there) < _MAX_OWN_CHUNKS:
+                self._packs_there[ref.pack] = there
+        return there
 
     def _drain(self) -> None:
         """Move files whose chunks are durable into pages, and full pages away."""

@@ -54,8 +54,8 @@ class Keyring:
         self._cache: OrderedDict[tuple[bytes, bytes, int], _Cached] = OrderedDict()
         self._store_keys: DomainKeys | None = None
 
-    def open_store_domain(self) -> DomainKeys:
-        """Return the store's own keys, made on first use of a new store.
+    def open_store_domain(self, *, may_create: bool = False) -> DomainKeys:
+        """Return the store's own keys; `may_create` makes those of a new store.
 
         Held for the life of the process: names in the audit log must be sealed
         even while Vault is away.
@@ -65,7 +65,7 @@ class Keyring:
             try:
                 self._store_keys = self._unwrap(scope)
             except IntegrityError as error:
-                if error.reason is not Reason.KEY_SLOT_MISSING:
+                if error.reason is not Reason.KEY_SLOT_MISSING or not may_create:
                     raise
                 self._store_keys = self.create(scope)
         return self._store_keys

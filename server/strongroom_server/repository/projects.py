@@ -155,6 +155,10 @@ class Projects:
         for item in self._blobs.first_versions(key):
             if item.key == key:
                 return self._load(item)
+        journals = self._blobs.first_versions(layout.project_journals_prefix(project))
+        if next(journals, None) is not None:
+            # Artifacts without their project: it existed, and its record is gone.
+            raise object_error(ObjectKind.PROJECT)
         return None
 
     def _load(self, item: BlobVersion) -> Project:

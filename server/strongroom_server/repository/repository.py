@@ -17,7 +17,7 @@ from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
-from strongroom_server.repository.store import open_store
+from strongroom_server.repository.store import is_empty, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def open_repository(
     keyring = Keyring(
         store, blobs=blobs, key_service=key_service, clock=clock, entropy=entropy
     )
-    keyring.open_store_domain()
+    keyring.open_store_domain(may_create=is_empty(blobs))
     chunks = ChunkReader(blobs=blobs, keyring=keyring)
     return Repository(
         blobs=blobs,

@@ -25,6 +25,13 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
     store = _read(blobs)
     if store is not None:
         return store
+    if not is_empty(blobs):
+        # Never start over in a bucket that held a store: its data would seem gone.
+        raise IntegrityError(
+            "strongroom.json is gone, but the bucket holds a store's objects",
+            reason=Reason.RECORD_CORRUPT,
+            hint="Restore strongroom.json from a backup, or use an empty prefix.",
+        )
     fresh = entropy.token_bytes(STORE_BYTES)
     body = {"format": FORMAT, "type": TYPE, "store": fresh.hex()}
     with contextlib.suppress(BlobExistsError):
@@ -34,6 +41,14 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
     if store is None:
         raise _damaged()
     return store
+
+
+def is_empty(blobs: BlobStore) -> bool:
+    """Return whether the bucket holds no object of a store but its record."""
+    return all(
+        next(blobs.first_versions(prefix), None) is None
+        for prefix in (layout.KEYS, layout.PROJECTS, layout.JOURNALS)
+    )
 
 
 def _read(blobs: BlobStore) -> bytes | None:

@@ -177,19 +177,15 @@ class Upload:
                 found=found,
             )
         past = self._repository.journals.load(self._journal)
-        if self._is_unchanged(past, found):
-            return self._result(past, past.versions[-1], unchanged=True)
-        return self._enter(self._content.finish())
+        return self._finished(past, found) or self._enter(self._content.finish())
 
     def _enter(self, content: StoredContent) -> CommitResult:
         journals = self._repository.journals
         for _ in range(_COMMIT_ATTEMPTS):
             past = journals.load(self._journal)
-            done = past.requests.get(self._start.request_id)
-            if done is not None and isinstance(done.entry, Committed):
-                return self._result(past, done.entry, unchanged=False)
-            if self._is_unchanged(past, content.digest):
-                return self._result(past, past.versions[-1], unchanged=True)
+            finished = self._finished(past, content.digest)
+            if finished is not None:
+                return finished
             try:
                 if not past.entries:
                     self._append(past, self._created())
@@ -200,6 +196,15 @@ class Upload:
                 continue
             return self._result(past, past.versions[-1], unchanged=False)
         raise contended(self._journal)
+
+    def _finished(self, past: History, digest: str) -> CommitResult | None:
+        """Return the result if this request, or this content, is there already."""
+        done = past.requests.get(self._start.request_id)
+        if done is not None and isinstance(done.entry, Committed):
+            return self._result(past, done.entry, unchanged=False)
+        if self._is_unchanged(past, digest):
+            return self._result(past, past.versions[-1], unchanged=True)
+        return None
 
     def _append(self, past: History, entry: Created | Committed) -> History:
         return self._repository.journals.append(

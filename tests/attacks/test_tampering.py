@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whoever holds the bucket can deny service, but never change what is read.
+
+Every kind of stored object is flipped, cut short, extended, emptied, replaced by
+every other object of its kind, replayed and hidden. A reader without any cache
+gets a typed integrity error, or exactly what was written; nothing in between.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.format.names import ArtifactName, ProjectName, RefName
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.core import layout
+from tests.support.tampering import TamperingBlobStore
+from tests.support.world import ARTIFACT, CALLER, World
+
+OTHER = ArtifactName("demo", "other")
+FOREIGN = ArtifactName("elsewhere", "minilm")
+
+#: Which errors a reader may meet, by the folder of the object.
+REASONS = {
+    "strongroom.json": {Reason.RECORD_CORRUPT, Reason.KEY_SLOT_MISSING},
+    "keys": {Reason.KEY_SLOT_CORRUPT, Reason.KEY_SLOT_MISSING},
+    # A damaged header may name a key slot that does not exist.
+    "projects": {Reason.RECORD_CORRUPT, Reason.KEY_SLOT_MISSING},
+    "journals": {
+        Reason.JOURNAL_CORRUPT,
+        Reason.SIGNATURE_INVALID,
+        Reason.RECORD_CORRUPT,
+    },
+    "manifests": {Reason.MANIFEST_CORRUPT, Reason.MANIFEST_MISSING},
+    "packs": {Reason.CHUNK_CORRUPT, Reason.CHUNK_MISSING},
+    "index": {Reason.RECORD_CORRUPT},
+}
+
+
+class Subject:
+    """A store with two projects and a few versions, and what a reader should see."""
+
+    def __init__(self) -> None:
+        self.executor = ThreadPoolExecutor(4)
+        self.memory = MemoryBlobStore()
+        self.blobs = TamperingBlobStore(self.memory)
+        self.world = World(blobs=self.blobs, executor=self.executor)
+        noise = random.Random(7)
+        first = {"a.txt": b"alpha", "w/big.bin": noise.randbytes(5_000_000)}
+        second = {**first, "a.txt": b"alpha two", "b.txt": noise.randbytes(3000)}
+        self.world.push(first)
+        self.world.push(second)
+        self.world.push({"x": b"other"}, OTHER)
+        self.world.push({"a.txt": b"foreign"}, FOREIGN)
+        self.world.refs.move(
+            RefName(ARTIFACT, "prod"),
+            version="1",
+            etag="",
+            reason="",
+            request_id="r1",
+            validate_only=False,
+            caller=CALLER,
+        )
+        self.seen = self.look()
+
+    def look(self) -> object:
+        """Read everything there is of the artifact with a fresh engine."""
+        world = self.world.reopened()
+        # No cache of any kind: not even the keys of the writer's process.
+        versions = world.artifacts.list_versions(ARTIFACT, page_size=0, page_token="")
+        journal = world.artifacts.list_journal(ARTIFACT, page_size=0, page_token="")
+        files = {
+            number: world.pull(str(number))
+            for number in range(1, len(versions.items) + 1)
+        }
+        return versions, journal, files
+
+    def keys(self, folder: str) -> list[str]:
+        """Return the keys of one kind of object, each once."""
+        return sorted(
+            {
+                item.key
+                for item, _ in self.memory.objects()
+                if item.key.split("/")[0] == folder
+            }
+        )
+
+    def data(self, key: str) -> bytes:
+        """Return an object's bytes."""
+        return next(data for item, data in self.memory.objects() if item.key == key)
+
+    def attack(self, key: str, change: Callable[[bytes], bytes] | None) -> str:
+        """Tamper with one object, read everything, and say how it went."""
+        if change is None:
+            self.blobs.hide(key)
+        else:
+            self.blobs.alter(key, change)
+        try:
+            seen = self.look()
+        except (IntegrityError, PreconditionError) as error:
+            allowed = REASONS[key.split("/", maxsplit=1)[0]] | {Reason.FORMAT_UNSUPPORTED}
+            assert error.reason in allowed, (key, error.reason, str(error))
+            return "refused"
+        finally:
+            self.blobs.restore()
+        assert seen == self.seen, key
+        return "unharmed"
+
+
+@pytest.fixture(scope="module")
+def subject() -> Iterator[Subject]:
+    made = Subject()
+    yield made
+    made.executor.shutdown()
+
+
+def read_keys(subject: Subject, folder: str) -> list[str]:
+    """Return the objects of a kind that a reader of the artifact reads.
+
+    Found out by hiding each one. The last journal entry is read, too, but nobody
+    who never saw it can miss it; see the test of a deleted tail below.
+    """
+    cache: dict[str, list[str]] = subject.__dict__.setdefault("read", {})
+    if folder == "journals":
+        return journal_keys(subject)
+    if folder not in cache:
+        cache[folder] = [
+            key
+            for key in subject.keys(folder)
+            if subject.attack(key, None) == "refused"
+        ]
+    return cache[folder]
+
+
+def journal_keys(subject: Subject) -> list[str]:
+    """Return the keys of the artifact's journal, in order."""
+    project = subject.world.repository.projects.get(ProjectName(ARTIFACT.project))
+    journal = subject.world.repository.projects.journal_of(project, ARTIFACT)
+    prefix = layout.journal_prefix(journal.project, journal.artifact)
+    return [key for key in subject.keys("journals") if key.startswith(prefix)]
+
+
+@pytest.mark.parametrize("folder", sorted(REASONS))
+def test_a_flipped_byte_is_refused(subject: Subject, folder: str) -> None:
+    positions = random.Random(11)
+    for key in subject.keys(folder):
+        size = len(subject.data(key))
+        tries = {0, size - 1, *(positions.randrange(size) for _ in range(12))}
+        for position in tries:
+
+            def flip(data: bytes, at: int = position) -> bytes:
+                return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
+
+            outcome = subject.attack(key, flip)
+
+            # Padding and directory of a pack are not part of any chunk.
+            must = folder != "packs" and key in read_keys(subject, folder)
+            assert outcome == "refused" or not must, (key, position)
+
+
+@pytest.mark.parametrize("folder", sorted(REASONS))
+def test_a_truncated_extended_or_emptied_object_is_refused(
+    subject: Subject, folder: str
+) -> None:
+    for key in read_keys(subject, folder):
+        size = len(subject.data(key))
+        for end in (0, 1, size // 2, size - 1):
+            outcome = subject.attack(key, lambda data, end=end: data[:end])
+            harmless = folder == "packs" and end > size // 2
+            assert outcome == "refused" or harmless, (key, end)
+        outcome = subject.attack(key, lambda data: data + b"\0")
+        # What lies behind a pack's last chunk is not part of any chunk.
+        assert outcome == "refused" or folder == "packs", key
+
+
+@pytest.mark.parametrize("folder", sorted(REASONS))
+def test_an_object_in_another_ones_place_is_refused(
+    subject: Subject, folder: str
+) -> None:
+    for key in read_keys(subject, folder):
+        for other in subject.keys(folder):
+            if other != key:
+                swapped = subject.data(other)
+                assert subject.attack(key, lambda _, data=swapped: data) == "refused"
+
+
+@pytest.mark.parametrize(
+    "folder", ["strongroom.json", "keys", "projects", "manifests", "packs"]
+)
+def test_a_deleted_object_is_missed(subject: Subject, folder: str) -> None:
+    assert read_keys(subject, folder)
+
+
+def test_a_deleted_journal_entry_is_missed(subject: Subject) -> None:
+    for key in journal_keys(subject)[:-1]:
+        assert subject.attack(key, None) == "refused"
+
+
+def test_every_kind_of_object_was_attacked(subject: Subject) -> None:
+    kinds = {item.key.split("/")[0] for item, _ in subject.memory.objects()}
+
+    assert kinds == set(REASONS)
+
+
+def test_a_delete_marker_or_an_overwrite_changes_nothing(subject: Subject) -> None:
+    """Reads are pinned: what lies over an object is not looked at."""
+    fresh = Subject()
+    for key in sorted({item.key for item, _ in fresh.memory.objects()}):
+        fresh.memory.overwrite(key, b"garbage")
+        fresh.memory.add_delete_marker(key)
+
+    assert fresh.look() == fresh.seen
+    fresh.executor.shutdown()
+
+
+def test_an_older_entry_replayed_at_the_end_is_refused(subject: Subject) -> None:
+    own = journal_keys(subject)
+    for older in own[:-1]:
+        data = subject.data(older)
+        assert subject.attack(own[-1], lambda _, data=data: data) == "refused"
+
+
+def test_a_warm_server_notices_a_rewound_journal() -> None:
+    subject = Subject()
+    last = journal_keys(subject)[-1]
+    assert subject.world.artifacts.get_artifact(ARTIFACT).latest_version == 2
+
+    subject.blobs.hide(last)
+
+    with pytest.raises(IntegrityError) as caught:
+        subject.world.artifacts.get_artifact(ARTIFACT)
+    assert caught.value.reason is Reason.JOURNAL_REWOUND
+    subject.executor.shutdown()
+
+
+def test_a_pack_that_is_gone_is_not_shared_again() -> None:
+    subject = Subject()
+    world = subject.world
+    noise = world.pull("2")
+    packs = subject.keys("packs")
+    for key in packs:
+        subject.blobs.hide(key)
+
+    result = world.push({**noise, "c.txt": b"new"})
+
+    # Every byte of the new version was stored again, so it can be read back
+    # although everything that it could have shared is gone.
+    assert result.version.stored_bytes > 5_000_000
+    assert world.reopened().pull("3") == {**noise, "c.txt": b"new"}
+    subject.executor.shutdown()
+
+
+def test_a_damaged_index_segment_stops_a_push_and_changes_nothing() -> None:
+    subject = Subject()
+    for key in subject.keys("index"):
+        subject.blobs.alter(key, lambda data: data[:-1] + b"\0")
+
+    with pytest.raises(IntegrityError) as caught:
+        subject.world.reopened().push({"new": b"file"})
+
+    assert caught.value.reason is Reason.RECORD_CORRUPT
+    subject.blobs.restore()
+    assert subject.look() == subject.seen
+    subject.executor.shutdown()
+
+
+def test_a_store_whose_record_is_gone_is_not_started_anew() -> None:
+    subject = Subject()
+    subject.blobs.hide("strongroom.json")
+
+    with pytest.raises(IntegrityError):
+        subject.world.reopened()
+
+    subject.blobs.restore()
+    assert subject.look() == subject.seen
+    subject.executor.shutdown()
