@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# The verbs of the house. `make` alone lists them. CI runs these and nothing else.
+
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PROTO_PY := build/proto-venv/bin/python
+UV := build/lock-venv/bin/uv
+# Versions that have been public for a week only: bad releases are found in days.
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" UV_CACHE_DIR=build/uv-cache \
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --upgrade --exclude-newer "7 days"
+export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
+.SHELLFLAGS := -euc
+.DELETE_ON_ERROR:
+
+.PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
+	test contract e2e crash ci demo bench-memory lock clean
+
+help: ## list the verbs (this)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.linked ## make .venv from the hash-pinned lock, with the project in it
+
+$(VENV)/.installed: requirements/dev.lock
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) $(PIP_INSTALL) --require-hashes -r requirements/dev.lock
+	touch $@
+
+$(VENV)/.linked: $(VENV)/.installed pyproject.toml
+	$(PY) $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+build/proto-venv/.installed: requirements/proto.lock
+	test -x $(PROTO_PY) || $(PYTHON) -m venv build/proto-venv
+	$(PROTO_PY) $(PIP_INSTALL) --require-hashes -r requirements/proto.lock
+	touch $@
+
+build/lock-venv/.installed: requirements/locker.lock
+	test -x $(UV) || $(PYTHON) -m venv build/lock-venv
+	build/lock-venv/bin/python $(PIP_INSTALL) --require-hashes -r requirements/locker.lock
+	touch $@
+
+$(VENV)/.demo-installed: $(VENV)/.linked requirements/torch.txt requirements/demo.lock
+	$(PY) $(PIP_INSTALL) -r requirements/torch.txt
+	$(PY) $(PIP_INSTALL) --no-deps --require-hashes -r requirements/demo.lock
+	touch $@
+
+proto: build/proto-venv/.installed ## generate client/strongroom/v1 anew from proto/
+	proto/generate.sh $(PROTO_PY) client
+
+proto-check: setup build/proto-venv/.installed ## style of the protos; generated code is theirs; no break since the last release
+	$(BIN)/buf lint proto
+	$(BIN)/buf format --diff --exit-code proto
+	proto/generate.sh $(PROTO_PY) build/proto-out
+	diff --recursive --brief --exclude=__init__.py --exclude=__pycache__ build/proto-out/strongroom/v1 client/strongroom/v1
+	proto/breaking.sh $(BIN)/buf
+
+fmt: setup ## format, and fix what ruff can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict, over sources and tests
+	$(BIN)/mypy
+
+arch: setup ## the floors: who may import whom
+	$(BIN)/lint-imports
+
+docs-check: setup ## links, commands and targets that the documents name exist
+	$(PY) -m pytest --quiet tests/house/test_docs.py
+
+house: setup ## the tests of the house itself
+	$(PY) -m pytest --quiet tests/house
+
+check: lint types arch proto-check house ## everything that needs no server, docs-check included; under two minutes
+
+test: setup ## the whole suite, with real OpenBao and SeaweedFS; PYTEST_ARGS="..." narrows it
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+contract: setup ## every port's suite, against memory and the real thing
+	$(PY) -m pytest tests/contract $(PYTEST_ARGS)
+
+e2e: setup ## whole processes: server, client, OpenBao, SeaweedFS
+	$(PY) -m pytest tests/e2e $(PYTEST_ARGS)
+
+crash: setup ## stopped after every step, killed at any moment
+	$(PY) -m pytest tests/crash $(PYTEST_ARGS)
+
+ci: check test ## check and test
+
+demo: $(VENV)/.demo-installed ## weights in, encrypted, fine-tuned, broken, healed, rolled back; ends with "demo: ok"
+	$(PY) examples/demo.py
+
+bench-memory: setup ## a 4 GiB file through push and pull: peak memory; BENCH_ARGS="--size ..." for less
+	$(PY) tests/bench/bench_memory.py $(BENCH_ARGS)
+
+lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
+	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) requirements/proto.in -o requirements/proto.lock
+	$(COMPILE) requirements/locker.in -o requirements/locker.lock
+
+clean: ## remove what the targets above made, .venv included
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage $(VENV)

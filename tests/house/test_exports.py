@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `import strongroom` promises: these names, and a type checker's marker."""
+
+from typing import Final
+
+import strongroom
+from tests.house.tree import ROOT
+
+#: A name is added here in the commit that adds it, and never taken away in 0.x
+#: without a word in the changelog.
+PUBLIC_NAMES: Final = (
+    "Client",
+    "connect",
+)
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert tuple(sorted(strongroom.__all__)) == PUBLIC_NAMES
+
+
+def test_the_public_names_are_sorted_and_exist() -> None:
+    assert list(strongroom.__all__) == sorted(strongroom.__all__)
+    assert [name for name in strongroom.__all__ if not hasattr(strongroom, name)] == []
+
+
+def test_both_packages_carry_their_types() -> None:
+    assert (ROOT / "client/strongroom/py.typed").is_file()
+    assert (ROOT / "server/strongroom_server/py.typed").is_file()
