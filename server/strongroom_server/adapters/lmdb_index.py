@@ -54,8 +54,8 @@ def open_lmdb_index(
             (INDEX_UNAVAILABLE).
     """
     index = LmdbIndex(path, mac_key=mac_key, map_size_bytes=map_size_bytes)
-    index.open()
     try:
+        index.open()
         yield index
     finally:
         index.close()
@@ -65,8 +65,7 @@ class LmdbIndex:
     """A map of bytes in one LMDB environment; safe to use from many threads.
 
     One lock admits one transaction at a time. They take microseconds, because
-    nothing is synced before the end: a crash of the process loses nothing that
-    the kernel has, and after any crash the file is deleted anyway.
+    nothing is synced before the end: after a crash the file is deleted anyway.
     """
 
     def __init__(self, path: Path, *, mac_key: bytes, map_size_bytes: int) -> None:
@@ -90,11 +89,15 @@ class LmdbIndex:
 
     def close(self) -> None:
         """Close the file and seal it; without a seal it will not be used again."""
-        with self._lock, self._failures():
+        with self._lock:
+            environment, self._environment = self._environment, None
             try:
-                self._close_environment()
+                if environment is not None:
+                    self._close_and_seal(environment)
             finally:
-                os.close(self._owner_fd)
+                if self._owner_fd >= 0:
+                    os.close(self._owner_fd)
+                    self._owner_fd = -1
 
     def get(self, key: bytes) -> bytes | None:
         """See `Index`."""
@@ -150,9 +153,9 @@ class LmdbIndex:
                     return transact(self._environment)
                 except lmdb.MapFullError:
                     self._grow()
-                except (lmdb.DiskError, lmdb.MemoryError):
-                    raise
-                except lmdb.Error:
+                except lmdb.Error as error:
+                    if error.code > 0:  # An errno: the disk's fault, not the tree's.
+                        raise
                     # The tree is damaged. What it held is elsewhere, so begin
                     # anew; the next failure is not ours to mend.
                     self._start_empty()
@@ -180,15 +183,17 @@ class LmdbIndex:
             lib_version=ENGINE,
         )
 
-    def _close_environment(self) -> None:
-        if self._environment is None:
-            return
-        self._environment.sync(force=True)
-        self._environment.close()
-        self._environment = None
-        temporary = self._path / f"{_SEAL_NAME}.new"
-        temporary.write_bytes(self._seal())
-        temporary.replace(self._path / _SEAL_NAME)
+    def _close_and_seal(self, environment: lmdb.Environment) -> None:
+        # If the disk refuses, there is no seal, and that says all there is to say:
+        # the next start begins anew. It is no reason to end with an error.
+        with suppress(lmdb.Error, OSError):
+            try:
+                environment.sync(force=True)
+            finally:
+                environment.close()
+            temporary = self._path / f"{_SEAL_NAME}.new"
+            temporary.write_bytes(self._seal())
+            temporary.replace(self._path / _SEAL_NAME)
 
     def _start_empty(self) -> None:
         if self._environment is not None:
@@ -205,6 +210,7 @@ class LmdbIndex:
             fcntl.flock(self._owner_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._owner_fd)
+            self._owner_fd = -1
             message = f"another process uses the index in {self._path}"
             raise UnavailableError(message, reason=Reason.INDEX_UNAVAILABLE) from error
 

@@ -52,8 +52,11 @@ def open_s3(settings: S3Settings, clock: Clock) -> Iterator["S3BlobStore"]:
     Raises:
         PreconditionError: The settings cannot be used (STORE_UNSUITABLE).
     """
-    with s3_errors("client"):
-        client = make_client(settings)
+    try:
+        with s3_errors("any call"):
+            client = make_client(settings)
+    except ValueError as error:
+        raise unsuitable("any call", str(error)) from error
     try:
         yield S3BlobStore(client, settings, clock)
     finally:

@@ -62,16 +62,16 @@ class VaultIssuer:
 
 
 def _issued(data: dict[str, Any]) -> IssuedCertificate:
-    leaf = x509.load_pem_x509_certificate(data["certificate"].encode())
+    leaf = x509.load_pem_x509_certificate(str(data["certificate"]).encode())
     chain = [
-        x509.load_pem_x509_certificate(pem.encode())
+        x509.load_pem_x509_certificate(str(pem).encode())
         for pem in data.get("ca_chain") or [data["issuing_ca"]]
     ]
     # The root is what peers must have already; it does not travel in handshakes.
     roots = [ca for ca in chain if ca.issuer == ca.subject]
     between = [ca for ca in chain if ca.issuer != ca.subject]
     return IssuedCertificate(
-        private_key_pem=_pem(data["private_key"]),
+        private_key_pem=_pem(str(data["private_key"])),
         chain_pem=b"".join(_encode(one) for one in [leaf, *between]),
         ca_pem=b"".join(_encode(one) for one in roots or chain[-1:]),
         not_after=datetime.fromtimestamp(int(data["expiration"]), UTC),

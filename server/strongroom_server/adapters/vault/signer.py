@@ -3,8 +3,8 @@
 
 import base64
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom_server.adapters.vault.client import VaultClient
@@ -39,6 +39,14 @@ _ML_DSA_65_KEY_BYTES: Final = 1952
 _MAX_AGE_S: Final = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The public keys at a monotonic time."""
+
+    keys: dict[str, PublicKey]
+    read_time: float
+
+
 class VaultSigner:
     """The `Signer` port over a transit mount. Safe to use from many threads."""
 
@@ -46,9 +54,7 @@ class VaultSigner:
         self._client = client
         self._mount = mount
         self._clock = clock
-        self._lock = threading.Lock()
-        self._known: dict[str, PublicKey] = {}
-        self._read_time = float("-inf")
+        self._snapshot = _Snapshot({}, float("-inf"))
 
     def sign(self, message: bytes) -> Sequence[Signature]:
         """Sign `message` with P-384 and with ML-DSA-65, in this order."""
@@ -63,30 +69,22 @@ class VaultSigner:
         raises. Ids come from entries that have been authenticated by then, so that
         made-up ones cannot flood Vault.
         """
-        self._read_unless_read_since(self._clock.monotonic() - _MAX_AGE_S)
+        if self._clock.monotonic() - self._snapshot.read_time > _MAX_AGE_S:
+            self.look_again()
         return _PublicKeys(self)
 
     def known(self) -> dict[str, PublicKey]:
         """Return what was last read; never changed afterwards."""
-        return self._known
+        return self._snapshot.keys
 
     def look_again(self) -> dict[str, PublicKey]:
         """Read the keys anew."""
-        return self._read_unless_read_since(self._clock.monotonic())
-
-    def _read_unless_read_since(self, time: float) -> dict[str, PublicKey]:
-        # Held while reading: who waits here is served by that reading, if it began
-        # after they asked.
-        with self._lock:
-            if self._read_time < time:
-                read_time = self._clock.monotonic()
-                self._known = {
-                    key.key_id: key
-                    for algorithm in _KEYS
-                    for key in self._read(algorithm)
-                }
-                self._read_time = read_time
-            return self._known
+        # Without a lock: two readers at once cost a request, a slow one holds up
+        # nobody.
+        read_time = self._clock.monotonic()
+        keys = {key.key_id: key for algorithm in _KEYS for key in self._read(algorithm)}
+        self._snapshot = _Snapshot(keys, read_time)
+        return keys
 
     def _read(self, algorithm: SignatureAlgorithm) -> Iterator[PublicKey]:
         name = _KEYS[algorithm]

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every `KeyService` must do; run against memory and OpenBao alike."""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom_server.ports import KeyService
+
+CONTEXT = b"SRCTX-v1\0" + bytes(range(39))
+OTHER_CONTEXT = CONTEXT[:-1] + b"\xff"
+
+
+def fresh_kek() -> str:
+    """Return the name of a KEK that no other test uses."""
+    return f"sr.{secrets.token_hex(9)}.{secrets.token_hex(9)}"
+
+
+def another(letter: str) -> str:
+    """Return a letter that differs from this one."""
+    return "B" if letter == "A" else "A"
+
+
+class KeyServiceSuite:
+    """Subclasses give a fixture `keys`."""
+
+    @pytest.fixture
+    def kek(self, keys: KeyService) -> str:
+        name = fresh_kek()
+        keys.create_kek(name)
+        return name
+
+    def test_what_was_wrapped_unwraps_to_itself(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        made = keys.generate(kek, CONTEXT)
+
+        opened = keys.unwrap(kek, CONTEXT, made.wrapped)
+
+        assert opened == made.plaintext
+        assert len(opened) == 32
+
+    def test_each_key_is_another(self, keys: KeyService, kek: str) -> None:
+        made = [keys.generate(kek, CONTEXT) for _ in range(5)]
+
+        assert len({key.plaintext for key in made}) == 5
+        assert len({key.wrapped for key in made}) == 5
+
+    def test_a_data_key_does_not_show_itself(self, keys: KeyService, kek: str) -> None:
+        made = keys.generate(kek, CONTEXT)
+
+        assert made.plaintext.hex() not in repr(made)
+        assert made.wrapped not in repr(made)
+
+    def test_making_a_kek_again_changes_nothing(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        made = keys.generate(kek, CONTEXT)
+
+        keys.create_kek(kek)
+
+        assert keys.unwrap(kek, CONTEXT, made.wrapped) == made.plaintext
+
+    def test_another_context_opens_nothing(self, keys: KeyService, kek: str) -> None:
+        made = keys.generate(kek, CONTEXT)
+
+        with pytest.raises(IntegrityError) as caught:
+            keys.unwrap(kek, OTHER_CONTEXT, made.wrapped)
+
+        assert caught.value.reason is Reason.KEY_SLOT_CORRUPT
+
+    def test_another_kek_opens_nothing(self, keys: KeyService, kek: str) -> None:
+        made = keys.generate(kek, CONTEXT)
+        other = fresh_kek()
+        keys.create_kek(other)
+
+        with pytest.raises(IntegrityError) as caught:
+            keys.unwrap(other, CONTEXT, made.wrapped)
+
+        assert caught.value.reason is Reason.KEY_SLOT_CORRUPT
+
+    def test_no_changed_letter_opens(self, keys: KeyService, kek: str) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+
+        for position, letter in enumerate(wrapped):
+            changed = wrapped[:position] + another(letter) + wrapped[position + 1 :]
+            with pytest.raises(IntegrityError) as caught:
+                keys.unwrap(kek, CONTEXT, changed)
+            assert caught.value.reason is Reason.KEY_SLOT_CORRUPT
+
+    def test_no_other_spelling_opens(self, keys: KeyService, kek: str) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+        spellings = [
+            "",
+            "garbage",
+            wrapped[:-4],
+            wrapped + "AAAA",
+            wrapped + "\n",
+            wrapped + "=",
+            " " + wrapped,
+            wrapped[:20] + "\n" + wrapped[20:],
+            wrapped.replace(":v1:", ":v0:"),
+            wrapped.replace(":v1:", ":v2:"),
+            wrapped.replace(":v1:", ":v01:"),
+            wrapped.upper(),
+            wrapped[:-1] + "é",
+            wrapped * 100,
+        ]
+
+        for spelling in spellings:
+            with pytest.raises(IntegrityError) as caught:
+                keys.unwrap(kek, CONTEXT, spelling)
+            assert caught.value.reason is Reason.KEY_SLOT_CORRUPT
+
+    def test_all_refusals_to_open_look_alike(self, keys: KeyService, kek: str) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+        cases = [
+            (OTHER_CONTEXT, wrapped),
+            (CONTEXT, wrapped[:-4]),
+            (CONTEXT, "garbage"),
+            (CONTEXT, wrapped.replace(":v1:", ":v7:")),
+        ]
+
+        looks = set()
+        for context, text in cases:
+            with pytest.raises(IntegrityError) as caught:
+                keys.unwrap(kek, context, text)
+            error = caught.value
+            looks.add((error.message, error.hint, str(error.metadata)))
+
+        assert len(looks) == 1
+
+    def test_a_kek_that_was_never_made_is_missing(self, keys: KeyService) -> None:
+        kek = fresh_kek()
+        keys.create_kek(kek)
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+        missing = fresh_kek()
+
+        with pytest.raises(PreconditionError) as of_generate:
+            keys.generate(missing, CONTEXT)
+        with pytest.raises(PreconditionError) as of_unwrap:
+            keys.unwrap(missing, CONTEXT, wrapped)
+
+        assert of_generate.value.reason is Reason.KEK_MISSING
+        assert of_unwrap.value.reason is Reason.KEK_MISSING
+        assert missing in of_unwrap.value.message
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "sr", "sr.", "../sys/seal", "sr.a/config", "sr.a/../b", "sr.A", "sr.a?b"],
+    )
+    def test_a_name_that_is_no_kek_reaches_no_other_path(
+        self, keys: KeyService, kek: str, name: str
+    ) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+
+        with pytest.raises(PreconditionError) as caught:
+            keys.unwrap(name, CONTEXT, wrapped)
+
+        assert caught.value.reason is Reason.KEK_MISSING
+
+    def test_an_empty_context_is_a_bug_of_the_caller(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        with pytest.raises(ValueError, match="context"):
+            keys.generate(kek, b"")
+
+    def test_many_threads_may_ask_at_once(self, keys: KeyService, kek: str) -> None:
+        def round_trip(_: int) -> bool:
+            made = keys.generate(kek, CONTEXT)
+            return keys.unwrap(kek, CONTEXT, made.wrapped) == made.plaintext
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(round_trip, range(32)))
+
+    def test_a_service_that_works_is_ready(self, keys: KeyService) -> None:
+        keys.check_ready()
