@@ -18,8 +18,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from strongroom.errors import StrongroomError
-from strongroom_server.dev.layout import StackLayout
+from strongroom.errors import NotFoundError, Reason, StrongroomError
+from strongroom_server.dev.addresses import HOST, AddressBook
 from strongroom_server.dev.stack import DOWN, ProcessStatus, Stack, is_healthy
 
 _NOT_HEALTHY = 3
@@ -88,7 +88,8 @@ def env(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
 
     No secret is among them: those stay in files of the stack's folder.
     """
-    variables = _variables(StackLayout(folder.absolute()), Stack(folder))
+    with _errors_told(as_json=as_json):
+        variables = _variables(Stack(folder))
     if as_json:
         _print_json(variables)
         return
@@ -96,14 +97,22 @@ def env(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-def _variables(layout: StackLayout, stack: Stack) -> dict[str, str]:
-    ports = {process.name: process.port for process in stack.status()}
+def _variables(stack: Stack) -> dict[str, str]:
+    layout = stack.layout
+    if not stack.exists:
+        raise NotFoundError(
+            f"there is no stack in {layout.root}.",
+            reason=Reason.PATH_NOT_FOUND,
+            hint="Run `strongroom dev up`, or name another folder with --dir.",
+            path=layout.root,
+        )
+    ports = AddressBook(layout.addresses)
     return {
         "STRONGROOM_DEV_DIR": str(layout.root),
         "STRONGROOM_CONFIG": str(layout.client_settings),
-        "BAO_ADDR": f"https://127.0.0.1:{ports['vault']}",
+        "BAO_ADDR": f"https://{HOST}:{ports.port('vault')}",
         "BAO_CACERT": str(layout.vault_ca),
-        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['store-s3']}",
+        "AWS_ENDPOINT_URL_S3": f"http://{HOST}:{ports.port('store-s3')}",
     }
 
 

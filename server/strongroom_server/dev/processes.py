@@ -38,7 +38,7 @@ class ProcessSpec:
         command: Program and arguments; never holds a secret, for anybody may
             read the arguments of a process.
         cwd: Relative paths in `command` start here.
-        environ: The whole environment, apart from HOME, TMPDIR and PATH.
+        environ: The whole environment, apart from HOME, TMPDIR, PATH and LANG.
         port: What to show in `status`.
         stop_timeout_s: How long SIGTERM may take before SIGKILL follows.
     """
@@ -102,6 +102,7 @@ class ManagedProcess:
         home = make_private_folder(self._root / "home")
         environ = {
             "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
             "HOME": str(home),
             "TMPDIR": str(make_private_folder(self._root / "tmp")),
             **self.spec.environ,

@@ -72,6 +72,7 @@ _PKI_ROLES: Final[Mapping[str, Mapping[str, object]]] = {
         "allowed_domains": ["localhost"],
         "allow_bare_domains": True,
         "allow_ip_sans": True,
+        "allowed_ip_sans_cidr": [f"{HOST}/32"],
         "server_flag": True,
         "client_flag": True,
         "ttl": "24h",

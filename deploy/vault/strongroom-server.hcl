@@ -1,0 +1,63 @@
+# The Strongroom server: make KEKs, use them, sign, get its own certificate.
+
+# A new KEK. What may be said is listed; all else is refused.
+path "transit/keys/+" {
+  capabilities = ["create", "update", "read"]
+  allowed_parameters = {
+    "type"                   = ["aes256-gcm96"]
+    "derived"                = [true]
+    "convergent_encryption"  = [false]
+    "exportable"             = [false]
+    "allow_plaintext_backup" = [false]
+    "auto_rotate_period"     = ["720h"]
+  }
+}
+
+# Wrap, unwrap and re-wrap domain keys.
+path "transit/datakey/plaintext/sr.*" {
+  capabilities = ["update"]
+}
+
+path "transit/decrypt/sr.*" {
+  capabilities = ["update"]
+}
+
+path "transit/rewrap/sr.*" {
+  capabilities = ["update"]
+}
+
+# The keys that an operator makes: read their public part or version, no more.
+path "transit/keys/sr.store" {
+  capabilities = ["read"]
+}
+
+path "transit/keys/sr.sign.version" {
+  capabilities = ["read"]
+}
+
+path "transit/keys/sr.sign.version.pq" {
+  capabilities = ["read"]
+}
+
+# Sign journal entries, with both algorithms.
+path "transit/sign/sr.sign.version" {
+  capabilities = ["update"]
+}
+
+path "transit/sign/sr.sign.version.pq" {
+  capabilities = ["update"]
+}
+
+# A certificate for the server itself.
+path "pki/issue/strongroom-server" {
+  capabilities = ["update"]
+}
+
+# Keep its own token alive.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
