@@ -98,7 +98,11 @@ class IndexSuite:
     @settings(
         max_examples=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        # Cleared for each example; and one suite runs for several adapters.
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(before=ITEMS, after=ITEMS, prefix=st.binary(max_size=2))
     def test_it_behaves_like_a_sorted_dictionary(

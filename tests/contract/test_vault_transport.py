@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the Vault adapter makes of answers that a sound Vault does not give.
+"""What the Vault adapter makes of answers that a sound Vault does not give."""
 
-The other side is a real HTTP server on loopback that answers by a script: proxies,
-standbys and half-dead servers say such things, and OpenBao cannot be made to.
-"""
-
-import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-import hvac.exceptions
 import pytest
-import requests
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -26,7 +18,6 @@ from strongroom.errors import (
     IntegrityError,
     PreconditionError,
     Reason,
-    StrongroomError,
     UnavailableError,
 )
 from strongroom_server.adapters.clock import SystemClock
@@ -37,74 +28,17 @@ from strongroom_server.adapters.vault import (
     open_vault,
     transport,
 )
-from strongroom_server.adapters.vault.failures import vault_errors
+from tests.contract.scripted_vault import Answer, ScriptedServer, scripted_vault
 
 KEK = "sr.aaaa.bbbb"
 CONTEXT = bytes(48)
-LOGIN = {
-    "auth": {"client_token": "s.planted", "lease_duration": 900, "renewable": True}
-}
 READY = (200, json.dumps({"request_id": "r-1", "data": {"id": "x"}}))
-
-Answer = tuple[int, str]
-
-
-@dataclass
-class ScriptedServer:
-    """Answers logins well, and other requests by a script."""
-
-    address: str
-    script: list[Answer | Callable[[BaseHTTPRequestHandler], None]] = field(
-        default_factory=list
-    )
-    login: Answer = (200, json.dumps(LOGIN))
-    seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    scripted = ScriptedServer("")
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.answer()
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.answer()
-
-        def answer(self) -> None:
-            scripted.seen.append((self.path, dict(self.headers)))
-            step = (
-                scripted.login
-                if self.path.endswith("/login")
-                else scripted.script.pop(0)
-            )
-            if callable(step):
-                step(self)
-                return
-            status, body = step
-            self.send_response(status)
-            if 300 <= status < 400:
-                self.send_header("Location", "http://192.0.2.1/v1/elsewhere")
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    scripted.address = f"http://127.0.0.1:{httpd.server_address[1]}"
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
-    thread.start()
-    yield scripted
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with scripted_vault() as scripted:
+        yield scripted
 
 
 @pytest.fixture
@@ -119,12 +53,6 @@ def settings(server: ScriptedServer, tmp_path: Path) -> VaultSettings:
         read_timeout_s=0.3,
         deadline_s=2.0,
     )
-
-
-def opened(settings: VaultSettings) -> VaultSession:
-    """Return a session whose sockets the garbage collector may close."""
-    with open_vault(settings, clock=SystemClock(), entropy=SystemEntropy()) as session:
-        return session
 
 
 @pytest.fixture
@@ -401,99 +329,3 @@ def test_errors_tell_neither_addresses_nor_tokens(
     shown = error.message + error.hint + str(error.metadata)
     assert "127.0.0.1" not in shown
     assert "s.planted" not in shown
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://vault.example:8200",
-        "http://10.0.0.1:8200",
-        "http://localhost.example:8200",
-        "https://",
-        "ftp://127.0.0.1",
-        "vault:8200",
-        "",
-    ],
-)
-def test_an_address_that_would_show_the_token_is_refused(
-    settings: VaultSettings, address: str
-) -> None:
-    with pytest.raises(PreconditionError) as caught:
-        opened(replace(settings, address=address))
-
-    assert caught.value.reason is Reason.SETTING_INVALID
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"]
-)
-def test_plain_http_is_for_loopback(settings: VaultSettings, address: str) -> None:
-    opened(replace(settings, address=address))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_ca_file_that_holds_no_ca_is_refused_at_the_start(
-    settings: VaultSettings, tmp_path: Path, content: bytes | None
-) -> None:
-    ca_file = tmp_path / "ca.pem"
-    if content is not None:
-        ca_file.write_bytes(content)
-
-    with pytest.raises(PreconditionError) as caught:
-        opened(replace(settings, ca_file=ca_file))
-
-    assert caught.value.reason is Reason.SETTING_INVALID
-
-
-@pytest.mark.parametrize("content", [None, b"", b"\n \n", b"\xff\xfe"])
-def test_a_secret_that_cannot_be_read_is_told_with_its_file(
-    settings: VaultSettings, vault: VaultSession, content: bytes | None
-) -> None:
-    settings.secret_id_file.unlink()
-    if content is not None:
-        settings.secret_id_file.write_bytes(content)
-
-    with pytest.raises(PreconditionError) as caught:
-        vault.keys.check_ready()
-
-    assert caught.value.reason is Reason.SETTING_INVALID
-    assert "secret_id" in caught.value.message
-
-
-def _classes(module: object, base: type[Exception]) -> list[type[Exception]]:
-    found = [cls for _, cls in inspect.getmembers(module, inspect.isclass)]
-    return [cls for cls in found if issubclass(cls, base)]
-
-
-@pytest.mark.parametrize(
-    "raised",
-    [
-        *_classes(hvac.exceptions, hvac.exceptions.VaultError),
-        *_classes(requests.exceptions, requests.exceptions.RequestException),
-    ],
-)
-def test_everything_that_the_vendors_raise_becomes_an_error_of_ours(
-    raised: type[Exception],
-) -> None:
-    refusal = IntegrityError("refused")
-    error = (
-        raised("message", "document", 0)
-        if issubclass(raised, requests.exceptions.JSONDecodeError)
-        else raised("message")
-    )
-
-    with pytest.raises(StrongroomError) as caught, vault_errors(KEK, lambda: refusal):
-        raise error
-
-    assert caught.value.__cause__ is error
-    assert type(caught.value).__module__ == "strongroom.errors"
-    if raised is hvac.exceptions.InvalidRequest:
-        assert caught.value is refusal
-
-
-def test_a_bug_of_ours_is_not_taken_for_a_fault_of_vault() -> None:
-    with (
-        pytest.raises(ZeroDivisionError),
-        vault_errors(KEK, lambda: IntegrityError("x")),
-    ):
-        raise ZeroDivisionError

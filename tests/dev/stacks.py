@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of whole stacks share: starting one, and looking at it from outside."""
+"""What the tests of whole stacks share: starting one, looking at it from outside."""
 
 import contextlib
 import os

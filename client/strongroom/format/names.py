@@ -23,6 +23,8 @@ _ID: Final = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}\Z")
 _DIGEST: Final = re.compile(r"sha256:([0-9a-f]{1,64})\Z")
 _BACK: Final = re.compile(r"(.+)~([0-9]{1,6})\Z")
+#: `fromisoformat` takes any character between date and time, even a slash.
+_TIME: Final = re.compile(r"[0-9TWZ:.+-]{1,40}\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ID_RULE: Final = "lower-case letters, digits and '-', at most 63, a letter first"
 
@@ -309,10 +311,13 @@ def _split_path(rest: str) -> tuple[str, str, str]:
 
 
 def _parse_time(text: str) -> datetime:
+    problem = "is not a time, such as 2026-11-01T00:00Z"
+    if not _TIME.match(text):
+        raise _refused(text, problem)
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _refused(text, "is not a time, such as 2026-11-01T00:00Z") from error
+        raise _refused(text, problem) from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 

@@ -20,6 +20,8 @@ _BITS: Final = {
     "U64": 64,
 }  # fmt: skip
 _FIELDS: Final = {"dtype", "shape", "data_offsets"}
+#: Sizes in bits stay below 2**64, where the reference parser stops counting.
+_MAX_ELEMENTS: Final = 2**57
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,14 @@ def parse_tensors(header: bytes, file_bytes: int) -> tuple[TensorInfo, ...]:
         message = "the header is no JSON object"
         raise ValueError(message)
     try:
-        items = json.loads(text, object_pairs_hook=_unique)
+        # Decoded first, since `json` would guess UTF-16 where the bytes look so.
+        items = json.loads(
+            text.decode(), object_pairs_hook=_unique, parse_int=_parse_natural
+        )
     except RecursionError as error:
         message = "the header is nested too deeply"
         raise ValueError(message) from error
-    items.pop("__metadata__", None)
+    _check_metadata(items.pop("__metadata__", {}))
     tensors = [_parse_tensor(name, item, len(header)) for name, item in items.items()]
     tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
     position = len(header)
@@ -89,6 +94,7 @@ def parse_tensors(header: bytes, file_bytes: int) -> tuple[TensorInfo, ...]:
 
 
 def _parse_tensor(name: str, item: object, base: int) -> TensorInfo:
+    name.encode()  # JSON can spell surrogates, which are no text
     if not isinstance(item, dict) or set(item) != _FIELDS:
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)
@@ -98,15 +104,35 @@ def _parse_tensor(name: str, item: object, base: int) -> TensorInfo:
         dtype not in _BITS
         or not isinstance(offsets, list)
         or len(offsets) != 2  # noqa: PLR2004 -- begin and end
-        or not all(type(number) is int and number >= 0 for number in numbers)
+        or not all(type(number) is int for number in numbers)
     ):
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)
     start, end = offsets
+    # Zeros are left out, so that no dimension may be absurd beside one.
+    if prod(size for size in shape if size) > _MAX_ELEMENTS:
+        message = f"tensor {name[:100]!r} has too many elements"
+        raise ValueError(message)
     if (end - start) * 8 != prod(shape) * _BITS[dtype]:
         message = f"tensor {name[:100]!r} has another size than its shape says"
         raise ValueError(message)
     return TensorInfo(name, dtype, tuple(shape), base + start, base + end)
+
+
+def _check_metadata(metadata: object) -> None:
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
+        message = "__metadata__ is no map of strings"
+        raise ValueError(message)
+    for key, value in metadata.items():
+        (key + value).encode()
+
+
+def _parse_natural(text: str) -> int:
+    if text.startswith("-"):
+        raise ValueError(text)
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Sorted keys, no white space, UTF-8, integers only. `decode` refuses whatever
 digests.
 """
 
+import base64
 import json
 from typing import Any, Final, NoReturn
 
@@ -61,6 +62,24 @@ def decode_object(data: bytes, max_bytes: int) -> dict[str, Any]:
         message = "the record is not an object"
         raise MalformedError(message)
     return value
+
+
+def decode_base64(text: object) -> bytes:
+    """Return the bytes of a base64 string, if it is what an encoder would write.
+
+    Raises:
+        MalformedError: It is no string, not base64, or its unused bits are set.
+    """
+    try:
+        if isinstance(text, str):
+            data = base64.b64decode(text, validate=True)
+            if base64.b64encode(data).decode() == text:
+                return data
+    except ValueError as error:
+        message = "the text is not base64"
+        raise MalformedError(message) from error
+    message = "the text is not canonical base64"
+    raise MalformedError(message)
 
 
 def _integer(text: str) -> int:

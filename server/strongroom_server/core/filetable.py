@@ -11,8 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
-from strongroom.format.digest import format_digest, parse_digest
+from strongroom.errors import (
+    ExhaustedError,
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+)
+from strongroom.format.digest import PREFIX, parse_digest
 from strongroom.format.names import check_path
 from strongroom_server.core import canonical
 from strongroom_server.core.chunk import ChunkRef
@@ -22,8 +27,11 @@ FORMAT: Final = 1
 #: About one path in this many ends a page.
 PAGE_FILES: Final = 256
 MAX_PAGE_FILES: Final = 4096
-#: A page with the table of one file of about 8 TiB.
+#: A page ends before its files have more chunks than this together.
+MAX_PAGE_CHUNKS: Final = 65_536
+#: A page with the table of one file of MAX_FILE_BYTES, and room to spare.
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
+MAX_FILE_BYTES: Final = 4 * 1024**4
 _FILE_FIELDS: Final = 5
 
 
@@ -68,7 +76,11 @@ def ends_page(path: str) -> bool:
 
 
 def format_page(entries: Sequence[FileEntry]) -> bytes:
-    """Return the bytes of a page."""
+    """Return the bytes of a page.
+
+    Raises:
+        ExhaustedError: It would be longer than `parse_page` reads (TOO_LARGE).
+    """
     body = format_refs(ref for entry in entries for ref in entry.chunks)
     chunks = iter(body["chunks"])
     files = [
@@ -81,7 +93,15 @@ def format_page(entries: Sequence[FileEntry]) -> bytes:
         ]
         for entry in entries
     ]
-    return canonical.encode({"format": FORMAT, "packs": body["packs"], "files": files})
+    data = canonical.encode({"format": FORMAT, "packs": body["packs"], "files": files})
+    if len(data) > MAX_PAGE_BYTES:
+        raise ExhaustedError(
+            f"a page of the file table would have {len(data)} bytes; "
+            f"at most {MAX_PAGE_BYTES} can be read back",
+            reason=Reason.TOO_LARGE,
+            hint="Split the largest files.",
+        )
+    return data
 
 
 def parse_page(data: bytes) -> tuple[FileEntry, ...]:
@@ -135,6 +155,8 @@ def _parse_file(item: object, packs: Sequence[tuple[str, str]]) -> FileEntry:
     refs = tuple(parse_ref(chunk, packs) for chunk in chunks)
     if size < 0 or sum(ref.plain_bytes for ref in refs) != size:
         raise ValueError(item)
+    if type(executable) is not int or not isinstance(digest, str):
+        raise ValueError(item)
     return FileEntry(
-        path, size, format_digest(bytes.fromhex(digest)), executable == 1, refs
+        path, size, PREFIX + parse_digest(PREFIX + digest), executable == 1, refs
     )

@@ -6,7 +6,7 @@ A history is a fold: versions, refs, where each ref pointed before, and what
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -76,6 +76,8 @@ class RefMoved:
 
 
 Entry = Created | Committed | RefMoved
+#: What a request did, to which ref, and its id.
+RequestKey = tuple[Action, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,13 @@ class History:
         entries: All entries, by number.
         versions: Commits, by version number, from 1.
         refs: For each ref, its moves, oldest first.
-        requests: The entry that each request id made.
+        requests: The entry that each request made; see `RequestKey`.
     """
 
     entries: tuple[NumberedEntry, ...] = ()
     versions: tuple[Committed, ...] = ()
     refs: Mapping[str, tuple[NumberedEntry, ...]] = field(default_factory=dict)
-    requests: Mapping[str, NumberedEntry] = field(default_factory=dict)
+    requests: Mapping[RequestKey, NumberedEntry] = field(default_factory=dict)
 
     @property
     def created(self) -> Created:
@@ -163,14 +165,10 @@ class History:
                 if not known or previous != self.ref_version(ref):
                     raise _broken(item.number)
                 refs = {**refs, ref: (*refs.get(ref, ()), item)}
-        requests = {**self.requests, item.entry.info.request_id: item}
-        return replace(
-            self,
-            entries=(*self.entries, item),
-            versions=versions,
-            refs=refs,
-            requests=requests,
-        )
+        ref = item.entry.ref if isinstance(item.entry, RefMoved) else ""
+        key = (item.entry.info.action, ref, item.entry.info.request_id)
+        requests = {**self.requests, key: item}
+        return History((*self.entries, item), versions, refs, requests)
 
 
 def resolve(history: History, selector_text: str) -> Committed:
@@ -339,7 +337,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
         action = Action(body["action"])
         info = EntryInfo(
             action,
-            datetime.fromisoformat(body["time"]).astimezone(UTC),
+            _parse_time(body["time"]),
             body["actor"],
             body["request_id"],
             body["trace_id"],
@@ -357,8 +355,15 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
             case Action.MOVE_REF:
                 _check_fields(body, _REF_MOVED)
                 return RefMoved(info, **{key: body[key] for key in _REF_MOVED})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _broken(number) from error
+
+
+def _parse_time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(text)
+    return time.astimezone(UTC)
 
 
 def _parse_created(body: Mapping[str, Any], info: EntryInfo) -> Created:

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Index segments: which chunk lies in which pack, for one commit."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from strongroom.errors import IntegrityError
-from strongroom_server.core.chunk import CHUNK_ID_BYTES, MAX_CHUNK_BYTES, ChunkRef
+from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
+from strongroom_server.core.cobblestone import DecryptError
+from strongroom_server.core.codecs import Codec
 from strongroom_server.core.pack import MAX_PACK_BYTES
+from strongroom_server.core.scope import MAX_EPOCH
 from strongroom_server.core.sealing import ObjectKind, object_error
 
 FORMAT: Final = 1
 MAX_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 #: So that a segment stays below its limit.
 MAX_CHUNKS: Final = 16_384
-_HEX_DIGEST: Final = 64
+_HEX: Final = re.compile(r"[0-9a-f]{64}\Z")
 _REF_FIELDS: Final = 8
 
 
@@ -57,9 +61,8 @@ def parse_ref(item: object, packs: Sequence[tuple[str, str]]) -> ChunkRef:
     fields = _items(item)
     if len(fields) != _REF_FIELDS or not isinstance(fields[0], str):
         raise ValueError(fields)
-    chunk_id = bytes.fromhex(fields[0])
     numbers = fields[1:]
-    if len(chunk_id) != CHUNK_ID_BYTES or not all(
+    if not _HEX.match(fields[0]) or not all(
         type(number) is int and number >= 0 for number in numbers
     ):
         raise ValueError(fields)
@@ -68,10 +71,15 @@ def parse_ref(item: object, packs: Sequence[tuple[str, str]]) -> ChunkRef:
         pack >= len(packs)
         or plain > MAX_CHUNK_BYTES
         or offset + stored > MAX_PACK_BYTES
+        or codec not in {Codec.RAW, Codec.ZSTD}
+        or epoch > MAX_EPOCH
     ):
         raise ValueError(fields)
+    chunk_id = bytes.fromhex(fields[0])
     name, version = packs[pack]
-    return ChunkRef(chunk_id, suite, codec, epoch, name, version, offset, stored, plain)
+    ref = ChunkRef(chunk_id, suite, codec, epoch, name, version, offset, stored, plain)
+    _check_sizes(ref)
+    return ref
 
 
 def format_segment(refs: Iterable[ChunkRef]) -> dict[str, Any]:
@@ -99,10 +107,18 @@ def _malformed() -> IntegrityError:
 
 def _parse_pack(item: object) -> tuple[str, str]:
     match item:
-        case [str(pack), str(version)] if len(pack) == _HEX_DIGEST:
-            bytes.fromhex(pack)
+        case [str(pack), str(version)] if _HEX.match(pack):
             return pack, version
     raise ValueError(item)
+
+
+def _check_sizes(ref: ChunkRef) -> None:
+    try:
+        encoded_bytes = ref.encoded_bytes
+    except DecryptError as error:
+        raise ValueError(ref.stored_bytes) from error
+    if ref.codec == Codec.RAW and encoded_bytes != ref.plain_bytes:
+        raise ValueError(ref.plain_bytes)
 
 
 def _items(value: object) -> list[Any]:

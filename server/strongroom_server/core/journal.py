@@ -7,7 +7,6 @@ and signatures can be checked without any key.
 """
 
 import base64
-import binascii
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
@@ -173,7 +172,7 @@ def _parse_envelope(
             or body["payloadType"] != PAYLOAD_TYPE
         ):
             raise entry_error(place)
-        payload = base64.b64decode(body["payload"], validate=True)
+        payload = canonical.decode_base64(body["payload"])
         signatures = []
         for item in body["signatures"]:
             if set(item) != {"keyid", "sig"}:
@@ -181,9 +180,9 @@ def _parse_envelope(
             key = keys.get(item["keyid"])
             if key is None:
                 raise _unknown_key(place)
-            value = base64.b64decode(item["sig"], validate=True)
+            value = canonical.decode_base64(item["sig"])
             signatures.append(Signature(key.key_id, key.algorithm, value))
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError) as error:
         raise entry_error(place) from error
     return payload, signatures
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
-from strongroom.format.digest import parse_digest
+from strongroom.format.digest import parse_digest, path_order
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import PageRef
 from strongroom_server.core.index_segment import format_refs, parse_refs
@@ -91,6 +91,7 @@ def parse_manifest(body: dict[str, Any], artifact: bytes) -> Manifest:
         body["artifact"] != format_id(artifact)
         or next(refs, None) is not None
         or totals != (manifest.file_count, manifest.size_bytes)
+        or not _in_order(pages)
     ):
         raise manifest_error()
     return manifest
@@ -103,6 +104,16 @@ def manifest_error() -> IntegrityError:
         reason=Reason.MANIFEST_CORRUPT,
         hint="Run `strongroom verify`; restore the manifest from a backup.",
     )
+
+
+def _in_order(pages: tuple[PageRef, ...]) -> bool:
+    paths = [path_order(path) for page in pages for path in _ends(page)]
+    return all(left < right for left, right in itertools.pairwise(paths))
+
+
+def _ends(page: PageRef) -> tuple[str, ...]:
+    one = page.first_path == page.last_path
+    return (page.first_path,) if one else (page.first_path, page.last_path)
 
 
 def _parse_page_ref(item: list[Any], refs: Iterator[ChunkRef]) -> PageRef:

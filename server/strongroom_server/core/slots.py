@@ -6,7 +6,6 @@ for another one, even one whose key the attacker knows, is refused.
 """
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass
 from typing import Any, Final
@@ -72,13 +71,15 @@ def parse_slot(data: bytes, scope: Scope) -> KeySlot:
             _text(body["kek"]),
             _text(body["kid"]),
             _text(body["wrapped_dmk"]),
-            base64.b64decode(_text(body["sealed_ddk"]), validate=True),
-            base64.b64decode(_text(body["commitment"]), validate=True),
+            canonical.decode_base64(body["sealed_ddk"]),
+            canonical.decode_base64(body["commitment"]),
         )
-    except (canonical.MalformedError, binascii.Error, TypeError) as error:
+    except (canonical.MalformedError, TypeError) as error:
         raise slot_error(scope) from error
     expected = _committed_fields(scope, scope.kek, slot.kid, slot.sealed_dedup)
-    if any(body[name] != value for name, value in expected.items()):
+    found = {name: body[name] for name in expected}
+    # Compared as bytes, since Python's `True` equals 1.
+    if canonical.encode(found) != canonical.encode(expected):
         raise slot_error(scope)
     return slot
 

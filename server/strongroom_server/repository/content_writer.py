@@ -8,7 +8,7 @@ under way, and the entries whose chunks are not durable yet.
 import hashlib
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
@@ -66,7 +66,7 @@ class _PendingFile:
 
 @dataclass(frozen=True, slots=True)
 class _PendingPage:
-    entries: tuple[FileEntry, ...]
+    page: PageRef
     chunks: tuple[PendingChunk, ...]
 
 
@@ -88,6 +88,7 @@ class ContentWriter:
         self._file: _OpenFile | None = None
         self._files: deque[_PendingFile] = deque()
         self._page: list[FileEntry] = []
+        self._page_chunks = 0
         self._pending_pages: deque[_PendingPage] = deque()
         self._pages: list[PageRef] = []
         self.file_count = 0
@@ -122,8 +123,11 @@ class ContentWriter:
         if self._file is not None:
             raise _protocol("a file starts before the last one ended")
         check_path(path)
-        if size_bytes < 0:
-            raise _protocol(f"file {path!r} has a negative size")
+        if not 0 <= size_bytes <= filetable.MAX_FILE_BYTES:
+            raise _protocol(
+                f"file {path!r} has {size_bytes} bytes; "
+                f"at most {filetable.MAX_FILE_BYTES} are possible"
+            )
         self._file = _OpenFile(path, size_bytes, executable, Cutter(path, size_bytes))
 
     def write(self, data: bytes, *, offset_bytes: int) -> None:
@@ -191,15 +195,24 @@ class ContentWriter:
             self._data_packs.finish()
         self._drain()
 
+    def check_ended(self) -> None:
+        """Check that no file is open.
+
+        Raises:
+            InvalidArgumentError: One is.
+        """
+        if self._file is not None:
+            raise _protocol(f"file {self._file.path!r} has not ended")
+
     def finish(self) -> StoredContent:
         """Make everything durable, in the write order, and store the manifest.
 
         Raises:
             InvalidArgumentError: A file is open.
+            ExhaustedError: The version is too large to be read back (TOO_LARGE).
             UnavailableError: S3 failed.
         """
-        if self._file is not None:
-            raise _protocol(f"file {self._file.path!r} has not ended")
+        self.check_ended()
         self._data_packs.finish()
         self._drain()
         self._end_page()
@@ -295,6 +308,9 @@ class ContentWriter:
         while self._files and _durable(self._files[0].chunks):
             file = self._files.popleft()
             refs = _refs(file.chunks)
+            if self._page_chunks + len(refs) > filetable.MAX_PAGE_CHUNKS:
+                self._end_page()
+            self._page_chunks += len(refs)
             self._page.append(
                 FileEntry(
                     file.path, file.size_bytes, file.digest, file.executable, refs
@@ -316,16 +332,16 @@ class ContentWriter:
             )
             for start in range(0, len(data), MAX_CHUNK_BYTES)
         )
-        self._pending_pages.append(_PendingPage(tuple(self._page), chunks))
-        self._page = []
+        page = filetable.page_of(self._page, ())
+        self._pending_pages.append(_PendingPage(page, chunks))
+        self._page, self._page_chunks = [], 0
         self._page_packs.poll()
         self._settle_pages()
 
     def _settle_pages(self) -> None:
-        # Entries of a page whose chunks are durable are not needed any more.
         while self._pending_pages and _durable(self._pending_pages[0].chunks):
-            page = self._pending_pages.popleft()
-            self._pages.append(filetable.page_of(page.entries, _refs(page.chunks)))
+            pending = self._pending_pages.popleft()
+            self._pages.append(replace(pending.page, chunks=_refs(pending.chunks)))
 
 
 def modes_digest_of(executables: Iterable[str]) -> bytes:

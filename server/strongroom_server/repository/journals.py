@@ -83,13 +83,14 @@ class Journals:
             UnavailableError: It is not known whether the entry was written; the
                 same request id will tell.
         """
-        # An entry that could not be folded must never be written.
-        behind.extended(NumberedEntry(behind.next_number, entry, b"", ()))
         place = self._place(journal, behind)
         data = self._format(place, scope, entry)
+        # An entry that could not be read back must never be written: it could
+        # not be taken away again.
+        fresh = self._verified(journal, behind, data)
         if not self._put(place, data):
             raise NumberTakenError
-        return self._take_in(journal, behind, data)
+        return self._remember(journal, fresh, data)
 
     def artifacts(self, project: bytes) -> list[JournalId]:
         """Return the journals of a project's artifacts, in order of id."""
@@ -162,8 +163,10 @@ class Journals:
         return self._take_in(journal, loaded, data)
 
     def _take_in(self, journal: JournalId, loaded: History, data: bytes) -> History:
-        number = loaded.next_number
-        fresh = self._verified(journal, loaded, data)
+        return self._remember(journal, self._verified(journal, loaded, data), data)
+
+    def _remember(self, journal: JournalId, fresh: History, data: bytes) -> History:
+        number = fresh.next_number - 1
         self._index.put_many({_index_key(journal, number): data})
         with self._lock:
             current = self._loaded.get(journal)

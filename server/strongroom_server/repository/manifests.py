@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import IntegrityError, NotFoundError, Reason
+from strongroom.errors import ExhaustedError, IntegrityError, NotFoundError, Reason
 from strongroom.format.digest import path_order
 from strongroom_server.core import filetable, layout
 from strongroom_server.core import manifest as manifest_format
@@ -59,7 +59,11 @@ class Manifests:
         )
 
     def store(self, scope: Scope, manifest: Manifest) -> StoredManifest:
-        """Store a manifest whose packs are durable."""
+        """Store a manifest whose packs are durable.
+
+        Raises:
+            ExhaustedError: It would be longer than `load` reads (TOO_LARGE).
+        """
         keys = self._keyring.open(scope)
         data = seal_object(
             keys,
@@ -68,6 +72,14 @@ class Manifests:
             manifest_format.format_manifest(manifest),
             salt=self._keyring.salt(),
         )
+        if len(data) > manifest_format.MAX_MANIFEST_BYTES:
+            raise ExhaustedError(
+                f"a version of {manifest.file_count} files is too large: its "
+                f"manifest would have {len(data)} bytes",
+                reason=Reason.TOO_LARGE,
+                hint="Pack small files together, or split the artifact.",
+                file_count=manifest.file_count,
+            )
         digest = hashlib.sha256(data).hexdigest()
         version = put_by_digest(self._blobs, layout.manifest_key(digest), data)
         return StoredManifest(digest, version, len(data))

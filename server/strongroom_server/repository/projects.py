@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from strongroom.errors import AlreadyExistsError, IntegrityError, NotFoundError, Reason
+from strongroom.errors import AlreadyExistsError, NotFoundError, Reason
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.records import Caller, ProjectRecord
@@ -194,6 +194,4 @@ def _parse(body: dict[str, Any], scope: Scope) -> Project:
         time = datetime.fromisoformat(body["time"]).astimezone(UTC)
         return Project(ProjectName(body["project"]), scope, time, body["request_id"])
     except (ValueError, TypeError) as error:
-        if isinstance(error, IntegrityError):
-            raise
         raise object_error(ObjectKind.PROJECT) from error

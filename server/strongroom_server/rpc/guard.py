@@ -40,9 +40,14 @@ from strongroom_server.rpc.watchdog import Watch, Watchdog
 #: A method's name is the caller's text; entries of the audit log are bounded.
 MAX_METHOD_CHARS: Final = 200
 
-Handler: TypeAlias = grpc.RpcMethodHandler[object, object]
+# Generic for the type checker only.
+Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Continuation: TypeAlias = (
+    "Callable[[grpc.HandlerCallDetails], "
+    "grpc.RpcMethodHandler[Request, Response] | None]"
+)
 
 _TRACER: Final = trace.get_tracer("strongroom_server.rpc")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -98,11 +103,9 @@ class Guard(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], grpc.RpcMethodHandler[Request, Response] | None
-        ],
+        continuation: "Continuation[Request, Response]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Request, Response]:
+    ) -> "grpc.RpcMethodHandler[Request, Response]":
         """Put the guard before a method's handler, or in place of a missing one."""
         name = handler_call_details.method
         # The table, not the type checker, knows what each method takes and gives.
@@ -111,7 +114,7 @@ class Guard(grpc.ServerInterceptor):
             "grpc.RpcMethodHandler[Request, Response]", self._guard(name, handler)
         )
 
-    def _guard(self, name: str, handler: Handler | None) -> Handler:
+    def _guard(self, name: str, handler: "Handler | None") -> Handler:
         guarded = _Guarded(name[:MAX_METHOD_CHARS], METHODS.get(name), handler)
         if handler is None or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -309,7 +312,7 @@ class _Guarded:
 
     name: str
     method: Method | None
-    handler: Handler | None
+    handler: "Handler | None"
 
     @property
     def time_class(self) -> TimeClass:

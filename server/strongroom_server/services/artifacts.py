@@ -24,6 +24,8 @@ DEFAULT_PAGE: Final = 100
 MAX_PAGE: Final = 1000
 DEFAULT_FILES_PAGE: Final = 1000
 MAX_FILES_PAGE: Final = 10_000
+MAX_REQUEST_ID_CHARS: Final = 128
+_MAX_NUMBER_DIGITS: Final = 20
 
 
 class Artifacts:
@@ -40,9 +42,9 @@ class Artifacts:
         Raises:
             AlreadyExistsError: Another request made it (PROJECT_EXISTS).
         """
-        if not request_id:
+        if not request_id or len(request_id) > MAX_REQUEST_ID_CHARS:
             raise InvalidArgumentError(
-                "request_id is missing", reason=Reason.ARGUMENT_INVALID
+                "request_id is missing or too long", reason=Reason.ARGUMENT_INVALID
             )
         name = ProjectName(project_id)
         return self._repository.projects.create(name, caller, request_id).record
@@ -179,7 +181,7 @@ def _page_down(
     items: Sequence[Item], page_size: int, token: str, number: Callable[[Item], int]
 ) -> Page[Item]:
     """Cut a page out of items with falling numbers; tokens are numbers."""
-    if token and not token.isdecimal():
+    if token and not (token.isdecimal() and len(token) <= _MAX_NUMBER_DIGITS):
         raise InvalidArgumentError(
             "page_token is not one that this list gave", reason=Reason.ARGUMENT_INVALID
         )

@@ -13,6 +13,7 @@ from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.repository import Artifact, Repository
 
 MAX_REASON_CHARS: Final = 1000
+MAX_REQUEST_ID_CHARS: Final = 128
 _ATTEMPTS: Final = 20
 #: The etag of a ref that does not exist.
 NO_REF: Final = '""'
@@ -56,7 +57,7 @@ class Refs:
         artifact = self._repository.artifact(name.artifact)
         for _ in range(_ATTEMPTS):
             past = artifact.history
-            if request_id in past.requests and name.ref in past.refs:
+            if (Action.MOVE_REF, name.ref, request_id) in past.requests:
                 return artifact.ref_record(name.ref)
             target = history.resolve(past, version)
             _check_etag(past, name, etag)
@@ -90,9 +91,9 @@ class Refs:
 
 def _check(name: RefName, reason: str, request_id: str) -> None:
     history.check_movable(name.ref)
-    if not request_id:
+    if not request_id or len(request_id) > MAX_REQUEST_ID_CHARS:
         raise InvalidArgumentError(
-            "request_id is missing", reason=Reason.ARGUMENT_INVALID
+            "request_id is missing or too long", reason=Reason.ARGUMENT_INVALID
         )
     if len(reason) > MAX_REASON_CHARS:
         raise InvalidArgumentError(

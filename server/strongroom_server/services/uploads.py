@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from strongroom.errors import (
+    AlreadyExistsError,
     IntegrityError,
     InvalidArgumentError,
     NotFoundError,
@@ -19,7 +20,7 @@ from strongroom.errors import (
 )
 from strongroom.format.digest import parse_digest
 from strongroom.format.names import ArtifactName, ProjectName
-from strongroom_server.core import history
+from strongroom_server.core import canonical, history
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.history import Committed, Created, History
 from strongroom_server.core.records import Action, Caller, Kind, VersionRecord
@@ -36,6 +37,9 @@ MAX_MESSAGE_CHARS: Final = 1000
 MAX_METADATA_KEYS: Final = 64
 MAX_METADATA_KEY_CHARS: Final = 128
 MAX_METADATA_VALUE_CHARS: Final = 1024
+#: Message and metadata together, as the journal entry will hold them: escaped
+#: control characters count six.
+MAX_DESCRIPTION_BYTES: Final = 128 * 1024
 _COMMIT_ATTEMPTS: Final = 20
 
 
@@ -93,7 +97,11 @@ class Uploads:
         except NotFoundError:
             if not start.may_create_project:
                 raise
-        return self._repository.projects.create(name, caller, start.request_id)
+        try:
+            return self._repository.projects.create(name, caller, start.request_id)
+        except AlreadyExistsError:
+            # Another push came first; theirs is as good as ours.
+            return self._repository.projects.get(name)
 
 
 class Upload:
@@ -162,6 +170,7 @@ class Upload:
             UnavailableError: S3 or Vault failed. Repeating the same request id
                 tells whether the version was made.
         """
+        self._content.check_ended()
         if file_count != self._content.file_count:
             raise InvalidArgumentError(
                 f"{self._content.file_count} files came whole, not {file_count}",
@@ -199,7 +208,7 @@ class Upload:
 
     def _finished(self, past: History, digest: str) -> CommitResult | None:
         """Return the result if this request, or this content, is there already."""
-        done = past.requests.get(self._start.request_id)
+        done = past.requests.get((Action.COMMIT, "", self._start.request_id))
         if done is not None and isinstance(done.entry, Committed):
             return self._result(past, done.entry, unchanged=False)
         if self._is_unchanged(past, digest):
@@ -296,5 +305,9 @@ def _check_start(start: UploadStart) -> None:
         for key, value in start.metadata.items()
     ):
         problem = "a metadata key or value is too long"
+    elif len(canonical.encode([start.message, dict(start.metadata)])) > (
+        MAX_DESCRIPTION_BYTES
+    ):
+        problem = f"message and metadata have more than {MAX_DESCRIPTION_BYTES} bytes"
     if problem:
         raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program `strongroom-server`: serve, look at settings, check the audit log."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from strongroom.errors import StrongroomError
+from strongroom_server.core.vault_policy import server_policy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit code; the errors' own codes on failure."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except StrongroomError as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        sys.stderr.write(f"  reason: {error.code} {error.reason.value}\n")
+        if error.hint:
+            sys.stderr.write(f"  next: {error.hint}\n")
+        return error.exit_code
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.command == "vault":
+        sys.stdout.write(
+            server_policy(
+                mount=options.transit_mount,
+                pki_mount=options.pki_mount,
+                pki_role=options.pki_role,
+            )
+        )
+        return
+    # Late, so that --help and the policy need neither gRPC nor S3's client.
+    from strongroom_server import app  # noqa: PLC0415
+
+    match options.command, getattr(options, "action", ""):
+        case "serve", _:
+            app.serve(options.config)
+        case "config", "show":
+            sys.stdout.write(app.show_config(options.config))
+        case "config", _:
+            app.show_config(options.config)
+            sys.stdout.write(f"{options.config}: ok\n")
+        case _:
+            summary = asdict(app.verify_audit(options.config))
+            sys.stdout.write(json.dumps(summary) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="strongroom-server", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve until SIGTERM")
+    _add_config(serve)
+    config = commands.add_parser("config", help="look at the settings")
+    config.add_argument("action", choices=["check", "show"])
+    _add_config(config)
+    audit = commands.add_parser("audit", help="check the audit log, offline")
+    audit.add_argument("action", choices=["verify"])
+    _add_config(audit)
+    vault = commands.add_parser("vault", help="print the server's Vault policy")
+    vault.add_argument("action", choices=["policy"])
+    vault.add_argument("--transit-mount", default="transit")
+    vault.add_argument("--pki-mount", default="pki")
+    vault.add_argument("--pki-role", default="strongroom-server")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the settings file, TOML"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: the one file that reads settings and names adapters."""
+
+import ctypes
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from strongroom.errors import PreconditionError, Reason
+from strongroom_server.adapters.audit_log import (
+    AuditSummary,
+    open_audit_log,
+    verify_audit_log,
+)
+from strongroom_server.adapters.certificate_files import CertificateFiles
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.lmdb_index import open_lmdb_index
+from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
+from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
+from strongroom_server.config import ServerSettings, format_settings, read_settings
+from strongroom_server.core.access import Policy, parse_policy, roles_of
+from strongroom_server.core.scope import format_id
+from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
+from strongroom_server.ports import AuditSink, CertificateIssuer, Clock, Entropy
+from strongroom_server.repository.repository import Repository, open_repository
+from strongroom_server.rpc.artifact_servicer import ArtifactServicer
+from strongroom_server.rpc.call_audit import CallAudit
+from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.guard import Guard, GuardLimits
+from strongroom_server.rpc.health import Health
+from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.serve import Bound, Listening, Servicers, serving
+from strongroom_server.rpc.transfer_servicer import TransferServicer
+from strongroom_server.rpc.watchdog import Watchdog
+from strongroom_server.services.artifacts import Artifacts
+from strongroom_server.services.checks import Checks
+from strongroom_server.services.diffs import Diffs
+from strongroom_server.services.downloads import Downloads
+from strongroom_server.services.probes import StoreProbe
+from strongroom_server.services.refs import Refs
+from strongroom_server.services.uploads import Uploads
+from strongroom_server.services.verification import Verification
+from strongroom_server.telemetry import CallThreads, telemetry
+
+#: Certificate files are read again that often, whoever renews them.
+CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
+INDEX_KEY_BYTES: Final = 32
+
+_LOG: Final = logging.getLogger("strongroom_server.app")
+#: prctl(2): whether the process may dump core or be traced by its user.
+_PR_SET_DUMPABLE: Final = 4
+
+
+def serve(config: Path) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop.
+
+    Raises:
+        StrongroomError: The settings, Vault, S3 or a disk do not allow to start.
+    """
+    settings = read_settings(config)
+    _keep_memory_private()
+    _log_to_stderr()
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    with running_server(settings) as bound:
+        line = {
+            "event": "serving",
+            "version": version("strongroom"),
+            "data_port": bound.data_port,
+            "health_port": bound.health_port,
+        }
+        _LOG.info("%s", json.dumps(line))
+        stop.wait()
+        _LOG.info("%s", json.dumps({"event": "stopping"}))
+
+
+def show_config(config: Path) -> str:
+    """Return the settings as understood, after checking them and the policy."""
+    settings = read_settings(config)
+    _read_policy(settings.access.policy_file)
+    return format_settings(settings)
+
+
+def verify_audit(config: Path) -> AuditSummary:
+    """Check the whole audit log; needs neither Vault nor S3.
+
+    Raises:
+        IntegrityError: Names the first entry that is wrong (AUDIT_CORRUPT).
+        UnavailableError: The files cannot be read.
+    """
+    return verify_audit_log(read_settings(config).audit.path)
+
+
+@contextmanager
+def running_server(settings: ServerSettings) -> Iterator[Bound]:
+    """Open everything, serve for as long as the context lasts, close everything.
+
+    Raises:
+        StrongroomError: A part cannot be opened, or the store does not keep a
+            promise that the repository needs.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    with ExitStack() as stack:
+        policy = _read_policy(settings.access.policy_file)
+        stack.enter_context(
+            telemetry(
+                service_name=settings.telemetry.service_name,
+                spans_file=settings.telemetry.spans_file,
+                otlp_endpoint=settings.telemetry.otlp_endpoint,
+            )
+        )
+        audit = stack.enter_context(
+            open_audit_log(settings.audit.path, clock=clock, entropy=entropy)
+        )
+        threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
+        vault = stack.enter_context(
+            open_vault(_vault_settings(settings), clock=clock, entropy=entropy)
+        )
+        blobs = stack.enter_context(open_s3(_s3_settings(settings), clock))
+        probe = StoreProbe(blobs=blobs, entropy=entropy, executor=threads)
+        probe.require()
+        index = stack.enter_context(
+            open_lmdb_index(
+                settings.index.path,
+                mac_key=_index_key(settings.index.path, entropy),
+                map_size_bytes=settings.index.map_size_bytes,
+            )
+        )
+        repository = open_repository(
+            blobs=blobs,
+            key_service=vault.keys,
+            signer=vault.signer,
+            index=index,
+            clock=clock,
+            entropy=entropy,
+            executor=threads,
+            suite=FIPS_SUITE if settings.store.fips else DEFAULT_SUITE,
+        )
+        parts = _Parts(settings, repository, vault, blobs, audit, probe, policy)
+        yield stack.enter_context(parts.serving(clock, entropy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The opened parts, and how they are wired to listeners."""
+
+    settings: ServerSettings
+    repository: Repository
+    vault: VaultSession
+    blobs: S3BlobStore
+    audit: AuditSink
+    probe: StoreProbe
+    policy: Policy
+
+    @contextmanager
+    def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
+        """Listen, with the threads that keep certificate, health and time limits."""
+        settings = self.settings
+        keeper = self._keeper(clock)
+        watchdog = Watchdog(clock=clock, stall_s=settings.listen.stall_s)
+        health = Health(
+            {
+                "vault": self.vault.keys.check_ready,
+                "store": self.blobs.check_ready,
+                "certificate": keeper.check_ready,
+            },
+            interval_s=settings.listen.probe_s,
+        )
+        guard = Guard(
+            rules=IdentityRules(
+                settings.identity.trust_domain, settings.identity.caller_paths
+            ),
+            policy=self.policy,
+            audit=CallAudit(self.audit, names=self.repository.keyring, clock=clock),
+            watchdog=watchdog,
+            limits=GuardLimits(
+                max_calls=settings.listen.max_calls,
+                short_s=settings.listen.short_s,
+                long_s=settings.listen.long_s,
+                stream_s=settings.listen.stream_s,
+            ),
+            clock=clock,
+            entropy=entropy,
+        )
+        with (
+            keeper.running(),
+            watchdog.running(),
+            serving(
+                self._listening(),
+                guard=guard,
+                state=health,
+                servicers=self._servicers(keeper, clock),
+                credentials=keeper.credentials(),
+            ) as bound,
+            health.running(),
+        ):
+            yield bound
+
+    def _keeper(self, clock: Clock) -> CertificateKeeper:
+        identity = self.settings.identity
+        if identity.cert_file and identity.key_file and identity.ca_file:
+            files = CertificateFiles(
+                cert_file=identity.cert_file,
+                key_file=identity.key_file,
+                ca_file=identity.ca_file,
+            )
+            return CertificateKeeper(files, clock=clock, max_age=CERTIFICATE_FILES_AGE)
+        issuer: CertificateIssuer = self.vault.issuer(
+            identity.spiffe_id,
+            dns_names=identity.dns_names,
+            ip_addresses=identity.ip_addresses,
+            ttl=timedelta(seconds=identity.certificate_ttl_s),
+        )
+        return CertificateKeeper(issuer, clock=clock)
+
+    def _listening(self) -> Listening:
+        listen = self.settings.listen
+        return Listening(
+            data=listen.data,
+            health=listen.health,
+            admin=listen.admin,
+            max_calls=listen.max_calls,
+            max_stream_s=listen.stream_s,
+            drain_delay_s=listen.drain_delay_s,
+            grace_s=listen.grace_s,
+        )
+
+    def _servicers(self, keeper: CertificateKeeper, clock: Clock) -> Servicers:
+        repository = self.repository
+        checks = Checks(
+            key_service=self.vault.keys,
+            signer=self.vault.signer,
+            store_probe=self.probe.run,
+        )
+        facts = ServerFacts(
+            version=version("strongroom"),
+            store_id=format_id(repository.keyring.store),
+            certificate_expire_time=lambda: keeper.current.not_after,
+            roles=lambda principal: roles_of(self.policy, principal),
+        )
+        return Servicers(
+            ArtifactServicer(
+                Artifacts(repository), Refs(repository), Diffs(repository)
+            ),
+            TransferServicer(Uploads(repository), Downloads(repository), clock=clock),
+            MaintenanceServicer(Verification(repository), checks, facts),
+        )
+
+
+def _vault_settings(settings: ServerSettings) -> VaultSettings:
+    return VaultSettings(
+        address=settings.vault.address,
+        ca_file=settings.vault.ca_file,
+        role_id_file=settings.vault.role_id_file,
+        secret_id_file=settings.vault.secret_id_file,
+        transit_mount=settings.vault.transit_mount,
+        approle_mount=settings.vault.approle_mount,
+        pki_mount=settings.identity.pki_mount,
+        pki_role=settings.identity.pki_role,
+    )
+
+
+def _s3_settings(settings: ServerSettings) -> S3Settings:
+    access_key, secret_key = _read_credentials(settings.store.credentials_file)
+    return S3Settings(
+        endpoint=settings.store.endpoint,
+        region=settings.store.region,
+        bucket=settings.store.bucket,
+        prefix=settings.store.prefix,
+        access_key=access_key,
+        secret_key=secret_key,
+        ca_file=str(settings.store.ca_file or ""),
+        pool_size=settings.workers.threads + settings.listen.max_calls,
+    )
+
+
+def _read_credentials(path: Path) -> tuple[str, str]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        access_key, secret_key = document["access_key"], document["secret_key"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        message = f"{path} is not JSON with access_key and secret_key"
+        raise _invalid(message, path) from error
+    return str(access_key), str(secret_key)
+
+
+def _read_policy(path: Path) -> Policy:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = f"the access policy {path} cannot be read as TOML"
+        raise _invalid(message, path) from error
+    return parse_policy(document)
+
+
+def _index_key(index: Path, entropy: Entropy) -> bytes:
+    """Return the key of the index's MACs; a new one makes the index start empty."""
+    path = index.with_name(f"{index.name}.key")
+    try:
+        if path.exists() and len(key := path.read_bytes()) == INDEX_KEY_BYTES:
+            return key
+        key = entropy.token_bytes(INDEX_KEY_BYTES)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(key)
+    except OSError as error:
+        message = f"the index key {path} cannot be used: {error.strerror}"
+        raise _invalid(message, path) from error
+    return key
+
+
+def _keep_memory_private() -> None:
+    """Let no core dump or debugger of the same user see keys and plaintext."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _log_to_stderr() -> None:
+    """Send our lines, which are JSON, and others' warnings, made JSON, to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("strongroom_server").setLevel(logging.INFO)
+
+
+class _LineFormatter(logging.Formatter):
+    """One JSON object a line, whoever wrote it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name.startswith("strongroom_server."):
+            return record.getMessage()
+        line = {
+            "event": "log",
+            "logger": record.name,
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        return json.dumps(line)
+
+
+def _invalid(message: str, path: Path) -> PreconditionError:
+    return PreconditionError(
+        message,
+        reason=Reason.SETTING_INVALID,
+        hint="Mend it, then run `strongroom-server config check`.",
+        path=path,
+    )

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenTelemetry's set-up: where spans go, and threads that know their call."""
+
+import contextvars
+import importlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.trace import format_span_id, format_trace_id
+
+from strongroom.errors import PreconditionError, Reason
+
+#: Spans that are read by people wait at most this long.
+EXPORT_DELAY_MS: Final = 500
+#: The spans file is put aside, once, when it is larger.
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+class SpanFileExporter(SpanExporter):
+    """Appends spans to a file that only its owner may read, one JSON object a line."""
+
+    def __init__(self, path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> None:
+        """Open the file, making it if it is missing.
+
+        Raises:
+            PreconditionError: It cannot be opened (SETTING_INVALID).
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = _open(path)
+        except OSError as error:
+            message = f"the spans file {path} cannot be opened: {error.strerror}"
+            raise PreconditionError(
+                message, reason=Reason.SETTING_INVALID, path=path
+            ) from error
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write spans; one write each batch, so that lines stay whole."""
+        data = b"".join(_format_span(span) for span in spans)
+        try:
+            with self._lock:
+                if os.fstat(self._fd).st_size + len(data) > self._max_bytes:
+                    self._put_aside()
+                os.write(self._fd, data)
+        except OSError:
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Close the file."""
+        with self._lock:
+            os.close(self._fd)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
+        """Do nothing: every batch is written at once."""
+        return True
+
+    def _put_aside(self) -> None:
+        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        os.close(self._fd)
+        self._fd = _open(self._path)
+
+
+class CallThreads(ThreadPoolExecutor):
+    """Threads that run each task in the context of the call that submitted it.
+
+    So a request to S3 or Vault, made in a worker thread, is a child of its call's
+    span.
+    """
+
+    def submit(
+        self,
+        fn: Callable[Params, Result],
+        /,
+        *args: Params.args,
+        **kwargs: Params.kwargs,
+    ) -> Future[Result]:
+        """Schedule a task; see `ThreadPoolExecutor`."""
+        context = contextvars.copy_context()
+        return super().submit(context.run, partial(fn, *args, **kwargs))
+
+
+@contextmanager
+def telemetry(
+    *, service_name: str, spans_file: Path | None, otlp_endpoint: str
+) -> Iterator[None]:
+    """Send spans where they belong for as long as the context lasts, then flush.
+
+    Raises:
+        PreconditionError: The file cannot be opened, or the exporter for OTLP is
+            not installed (SETTING_INVALID).
+    """
+    exporters: list[SpanExporter] = []
+    if spans_file is not None:
+        exporters.append(SpanFileExporter(spans_file))
+    if otlp_endpoint:
+        exporters.append(_otlp_exporter(otlp_endpoint))
+    provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
+    for exporter in exporters:
+        processor = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_DELAY_MS)
+        provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _otlp_exporter(endpoint: str) -> SpanExporter:
+    name = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        message = "telemetry.otlp_endpoint is set, but OTLP's exporter is not installed"
+        raise PreconditionError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="pip install opentelemetry-exporter-otlp-proto-grpc",
+        ) from error
+    exporter = module.OTLPSpanExporter(endpoint=endpoint)
+    if not isinstance(exporter, SpanExporter):
+        message = "OTLP's exporter is not one of spans"
+        raise PreconditionError(message, reason=Reason.SETTING_INVALID)
+    return exporter
+
+
+def _open(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600)
+
+
+def _format_span(span: ReadableSpan) -> bytes:
+    context = span.get_span_context()
+    line = {
+        "trace_id": format_trace_id(context.trace_id) if context else "",
+        "span_id": format_span_id(context.span_id) if context else "",
+        "parent_span_id": format_span_id(span.parent.span_id) if span.parent else "",
+        "name": span.name,
+        "kind": span.kind.name,
+        "start_unix_nano": span.start_time,
+        "end_unix_nano": span.end_time,
+        "status": span.status.status_code.name,
+        "attributes": dict(span.attributes or {}),
+        "resource": {"service.name": span.resource.attributes.get("service.name", "")},
+    }
+    return json.dumps(line, default=list).encode() + b"\n"
