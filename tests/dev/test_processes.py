@@ -45,8 +45,7 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_is_started_once_and_stopped(sleeper: ManagedProcess) -> None:
-    assert sleeper.pid is None
-    assert sleeper.age_s is None
+    assert (sleeper.pid, sleeper.age_s) == (None, None)
 
     sleeper.start()
     pid = sleeper.pid
@@ -55,10 +54,8 @@ def test_a_process_is_started_once_and_stopped(sleeper: ManagedProcess) -> None:
     assert pid is not None
     assert sleeper.pid == pid
     assert 0 <= (sleeper.age_s or 0) < 60
-    assert sleeper.stop() is True
-    assert sleeper.pid is None
+    assert (sleeper.stop(), sleeper.stop()) == (True, False)
     assert not Path(f"/proc/{pid}/exe").exists()
-    assert sleeper.stop() is False
 
 
 def test_it_has_a_session_and_an_environment_of_its_own(

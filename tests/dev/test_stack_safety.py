@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -158,14 +159,15 @@ def test_the_server_cannot_destroy_what_it_stored(stack: Stack) -> None:
     place = {"Bucket": BUCKET, "Key": "held"}
     suspended = {"VersioningConfiguration": {"Status": "Suspended"}}
 
-    for call in (
+    refused: list[Callable[[], object]] = [
         lambda: s3.delete_object(**place, VersionId=version),
         lambda: s3.put_bucket_versioning(Bucket=BUCKET, **suspended),
         lambda: s3.delete_bucket(Bucket=BUCKET),
         lambda: s3.create_bucket(Bucket="another"),
         lambda: s3.delete_bucket_policy(Bucket=BUCKET),
         lambda: s3.put_bucket_policy(Bucket=BUCKET, Policy="{}"),
-    ):
+    ]
+    for call in refused:
         with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
             call()
     s3.delete_object(**place)

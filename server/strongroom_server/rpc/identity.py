@@ -137,12 +137,13 @@ def _check_principal(principal: str, rules: IdentityRules) -> None:
 def _path_matches(pattern: str, given: Sequence[str]) -> bool:
     wanted = pattern.removeprefix("/").split("/")
     return len(wanted) == len(given) and all(
-        want == have
-        or (
-            want == "*" and have not in {".", ".."} and _SEGMENT.match(have) is not None
-        )
+        _is_segment(have) and want in {"*", have}
         for want, have in zip(wanted, given, strict=True)
     )
+
+
+def _is_segment(text: str) -> bool:
+    return text not in {".", ".."} and _SEGMENT.match(text) is not None
 
 
 def _refused(message: str, **metadata: object) -> UnauthenticatedError:
