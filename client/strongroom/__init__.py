@@ -1,2 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strongroom's Python SDK."""
+"""Strongroom's Python SDK.
+
+    import strongroom
+
+    with strongroom.connect() as client:
+        client.push("model/", "demo/minilm", message="first")
+        weights = client.read_bytes("demo/minilm@prod/model.safetensors")
+
+A **project** owns **artifacts**; an artifact has immutable **versions** and movable
+**refs**. Every error is a class of `strongroom.errors`.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from strongroom.errors import StrongroomError
+
+if TYPE_CHECKING:
+    from strongroom.client import Client, StrongroomFile, connect
+    from strongroom.config import ClientSettings
+    from strongroom.values import (
+        Action,
+        Artifact,
+        Change,
+        CheckResult,
+        Diff,
+        DiffSummary,
+        File,
+        FileChange,
+        JournalEntry,
+        Kind,
+        Progress,
+        Project,
+        PullResult,
+        PushResult,
+        Ref,
+        ServerInfo,
+        TensorChange,
+        VerifyFinding,
+        VerifyReport,
+        Version,
+    )
+
+__all__ = [
+    "Action",
+    "Artifact",
+    "Change",
+    "CheckResult",
+    "Client",
+    "ClientSettings",
+    "Diff",
+    "DiffSummary",
+    "File",
+    "FileChange",
+    "JournalEntry",
+    "Kind",
+    "Progress",
+    "Project",
+    "PullResult",
+    "PushResult",
+    "Ref",
+    "ServerInfo",
+    "StrongroomError",
+    "StrongroomFile",
+    "TensorChange",
+    "VerifyFinding",
+    "VerifyReport",
+    "Version",
+    "connect",
+]
+
+_HOMES = {
+    "Client": "client",
+    "connect": "client",
+    "StrongroomFile": "client",
+    "ClientSettings": "config",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Late, so that `import strongroom` costs a training job nothing, and so that
+    # the server, which takes errors and formats from here, does not load the SDK.
+    if name not in __all__:
+        message = f"module 'strongroom' has no attribute {name!r}"
+        raise AttributeError(message)
+    home = importlib.import_module(f"strongroom.{_HOMES.get(name, 'values')}")
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -3,7 +3,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -53,11 +52,11 @@ class LiveStack:
     def processes(self) -> dict[str, dict[str, Any]]:
         """Return what `dev status` says, by process name."""
         result = self.run("dev", "status", "--dir", str(self.root), "--json")
-        return {line["name"]: line for line in result.lines if "name" in line}
+        return {item["name"]: item for item in json.loads(result.out)["processes"]}
 
-    def kill(self, name: str) -> None:
-        """Kill one process as if the machine had lost it."""
-        os.kill(self.processes()[name]["pid"], signal.SIGKILL)
+    def pid(self, name: str) -> int:
+        """Return the number of a process that runs."""
+        return int(self.processes()[name]["pid"])
 
     def run(self, *args: str, environ: Mapping[str, str] | None = None) -> Result:
         """Run `strongroom ARGS` with this stack's client settings."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from strongroom.format.digest import VersionDigester, path_order
-from strongroom.format.names import ArtifactName, VersionName
+from strongroom.format.names import ArtifactName, RefName, VersionName
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore, MemoryIndex
@@ -20,6 +20,9 @@ from strongroom_server.core.records import (
     FileEnded,
     FileStarted,
     Kind,
+    RefRecord,
+    VerifyFinding,
+    VerifyReport,
 )
 from strongroom_server.core.suites import DEFAULT_SUITE, Suite
 from strongroom_server.ports import BlobStore, Clock, Entropy, Index
@@ -28,7 +31,12 @@ from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.refs import Refs
-from strongroom_server.services.uploads import CommitResult, Uploads, UploadStart
+from strongroom_server.services.uploads import (
+    CommitResult,
+    Upload,
+    Uploads,
+    UploadStart,
+)
 from strongroom_server.services.verification import Verification
 
 CALLER = Caller("spiffe://test/ns/a/sa/b/job/c", "0" * 32, "log-1")
@@ -70,7 +78,9 @@ class World:
         self.diffs = Diffs(self.repository)
         self.verification = Verification(self.repository)
 
-    def reopened(self, *, blobs: BlobStore | None = None) -> "World":
+    def reopened(
+        self, *, blobs: BlobStore | None = None, suite: Suite | None = None
+    ) -> "World":
         """Return a fresh engine on the same store, with an empty index."""
         return World(
             blobs=blobs or self.blobs,
@@ -78,9 +88,42 @@ class World:
             signer=self.signer,
             clock=self.clock,
             entropy=self.entropy,
-            suite=self.suite,
+            suite=suite or self.suite,
             executor=self.executor,
         )
+
+    @property
+    def bucket(self) -> MemoryBlobStore:
+        """The store with its back doors."""
+        assert isinstance(self.blobs, MemoryBlobStore)
+        return self.blobs
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of all objects below a prefix, once a version."""
+        return [
+            item.key for item, _ in self.bucket.objects() if item.key.startswith(prefix)
+        ]
+
+    def begin(
+        self,
+        artifact: ArtifactName = ARTIFACT,
+        *,
+        kind: Kind | None = None,
+        message: str = "a message",
+        metadata: Mapping[str, str] | None = None,
+        request_id: str = "",
+        may_create_project: bool = True,
+    ) -> Upload:
+        """Begin an upload, to go on by hand."""
+        start = UploadStart(
+            artifact,
+            kind,
+            message,
+            {"run": "1"} if metadata is None else metadata,
+            request_id or str(uuid.uuid4()),
+            may_create_project,
+        )
+        return self.uploads.begin(start, caller=CALLER)
 
     def push(
         self,
@@ -93,16 +136,8 @@ class World:
         block_bytes: int = 1024 * 1024,
     ) -> CommitResult:
         """Push files as one version."""
-        start = UploadStart(
-            artifact,
-            kind,
-            "a message",
-            {"run": "1"},
-            request_id or str(uuid.uuid4()),
-            may_create_project=True,
-        )
         digester = VersionDigester()
-        with self.uploads.begin(start, caller=CALLER) as upload:
+        with self.begin(artifact, kind=kind, request_id=request_id) as upload:
             for path in sorted(files, key=path_order):
                 data = files[path]
                 upload.start_file(
@@ -144,9 +179,46 @@ class World:
                         files[path] = b"".join(parts)
         return files
 
+    def move(
+        self,
+        ref: str,
+        version: str,
+        artifact: ArtifactName = ARTIFACT,
+        *,
+        etag: str = "",
+        request_id: str = "",
+        validate_only: bool = False,
+    ) -> RefRecord:
+        """Point a ref at a version."""
+        return self.refs.move(
+            RefName(artifact, ref),
+            version=version,
+            etag=etag,
+            reason="a reason",
+            request_id=request_id or str(uuid.uuid4()),
+            validate_only=validate_only,
+            caller=CALLER,
+        )
+
+    def verify(
+        self, name: ArtifactName | VersionName = ARTIFACT
+    ) -> tuple[list[VerifyFinding], VerifyReport]:
+        """Verify an artifact or version; return what was found, and the report."""
+        items = list(self.verification.verify(name))
+        report = items.pop()
+        assert isinstance(report, VerifyReport)
+        return [item for item in items if isinstance(item, VerifyFinding)], report
+
+    def versions(self, artifact: ArtifactName = ARTIFACT) -> list[int]:
+        """Return the numbers of all versions, newest first."""
+        page = self.artifacts.list_versions(artifact, page_size=0, page_token="")
+        return [record.number for record in page.items]
+
 
 @contextmanager
-def memory_world() -> Iterator[World]:
+def memory_world(
+    *, suite: Suite = DEFAULT_SUITE, clock: Clock | None = None
+) -> Iterator[World]:
     """Yield a world whose threads end with it."""
     with ThreadPoolExecutor(4) as executor:
-        yield World(executor=executor)
+        yield World(executor=executor, suite=suite, clock=clock or SystemClock())

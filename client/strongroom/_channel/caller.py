@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls: trace context out, our errors in, a deadline and a watch on each."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+import grpc
+
+from strongroom import _status, _telemetry
+from strongroom._channel import handshake
+from strongroom._channel.connection import Connection
+from strongroom._channel.methods import Method, RequestT, ResponseT
+from strongroom._channel.watch import StallWatch
+from strongroom.config import ClientSettings
+from strongroom.errors import (
+    DeadlineExceededError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+
+Headers = tuple[tuple[str, str], ...]
+_AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
+
+
+class Answers(Protocol[_AnswerT_co]):
+    """What gRPC returns for a call with many answers; its stubs hide the name."""
+
+    def __next__(self) -> _AnswerT_co:
+        """Wait for the next answer."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the call."""
+        ...
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]]:
+        """Return what came behind the last answer."""
+        ...
+
+
+class Caller:
+    """Makes calls over one connection."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        self._connection = Connection(settings)
+
+    def close(self) -> None:
+        """Close the connection; streams that still run end as cancelled."""
+        self._connection.close()
+
+    def unary(
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        timeout_s: float | None = None,
+    ) -> ResponseT:
+        """Make a call with one answer; gRPC retries it if it may be repeated.
+
+        Raises:
+            StrongroomError: What the server raised, or why it was not reached.
+        """
+        span = _telemetry.start_call(method.service, method.name)
+        try:
+            with self._connection.channel() as channel:
+                response, call = channel.unary_unary(
+                    method.path,
+                    request_serializer=method.request.SerializeToString,
+                    response_deserializer=method.response.FromString,
+                ).with_call(
+                    request,
+                    timeout=timeout_s or self.settings.call_timeout_s,
+                    metadata=span.headers(),
+                )
+        except grpc.RpcError as failure:
+            raise self.translate(failure, span) from failure
+        except BaseException:
+            span.end("CANCELLED")
+            raise
+        trailers = _status.trailers_of(call.trailing_metadata())
+        span.end("OK", trailers.get(_status.AUDIT_ID_KEY, ""))
+        return response
+
+    def stream(
+        self, method: Method[RequestT, ResponseT], request: RequestT
+    ) -> "Stream[ResponseT]":
+        """Start a call with many answers.
+
+        Raises:
+            StrongroomError: The certificate files are unusable.
+        """
+
+        def start(
+            channel: grpc.Channel, headers: Headers, _: StallWatch
+        ) -> Answers[ResponseT]:
+            return channel.unary_stream(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )(request, timeout=self.settings.transfer_timeout_s, metadata=headers)
+
+        return Stream(self, self._connection, method, start)
+
+    def exchange(
+        self, method: Method[RequestT, ResponseT], requests: Iterator[RequestT]
+    ) -> "Stream[ResponseT]":
+        """Start a call with many requests and many answers.
+
+        `requests` runs on a thread of gRPC, one step ahead of the network at most,
+        and must not raise: gRPC would print it and say UNKNOWN.
+
+        Raises:
+            StrongroomError: The certificate files are unusable.
+        """
+
+        def start(
+            channel: grpc.Channel, headers: Headers, watch: StallWatch
+        ) -> Answers[ResponseT]:
+            return channel.stream_stream(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )(
+                _watched(requests, watch),
+                timeout=self.settings.transfer_timeout_s,
+                metadata=headers,
+            )
+
+        return Stream(self, self._connection, method, start)
+
+    def translate(
+        self, failure: grpc.RpcError, span: _telemetry.CallSpan
+    ) -> StrongroomError:
+        """Return the error that a failure means, and end its span."""
+        error = _status.error_of(failure, trace_id=span.trace_id)
+        if isinstance(error, UnavailableError) and _status.is_transport(error):
+            cause = handshake.explain(self.settings)
+            if cause is not None:
+                cause.trace_id = error.trace_id
+                error = cause
+        span.end(failure.code().name, error.audit_id)
+        return error
+
+
+class Stream(Generic[ResponseT]):
+    """The answers of one call, in order; a context manager that ends the call.
+
+    Only one thread may iterate; any thread may `cancel`.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        connection: Connection,
+        method: Method[RequestT, ResponseT],
+        start: Callable[[grpc.Channel, Headers, StallWatch], Answers[ResponseT]],
+    ) -> None:
+        self._caller = caller
+        self._span = _telemetry.start_call(method.service, method.name)
+        self._ended = False
+        self._call: Answers[ResponseT] | None = None
+        with ExitStack() as stack:
+            stack.callback(self._end, "CANCELLED")
+            channel = stack.enter_context(connection.channel())
+            self._watch = StallWatch(caller.settings.stall_timeout_s, self.cancel)
+            stack.callback(self._watch.stop)
+            stack.callback(self.cancel)
+            self._call = start(channel, self._span.headers(), self._watch)
+            self._resources = stack.pop_all()
+
+    @property
+    def trace_id(self) -> str:
+        """The trace in which the call runs: 32 hex digits."""
+        return self._span.trace_id
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[ResponseT]:
+        return self
+
+    def __next__(self) -> ResponseT:
+        """Return the next answer.
+
+        Raises:
+            StrongroomError: What the server raised, why it was not reached, or that
+                it sent nothing for too long (STALLED).
+            StopIteration: The call ended well.
+        """
+        call = self._call
+        if call is None:
+            raise StopIteration
+        try:
+            with self._watch.waiting():
+                return next(call)
+        except StopIteration:
+            trailers = _status.trailers_of(call.trailing_metadata())
+            self._end("OK", trailers.get(_status.AUDIT_ID_KEY, ""))
+            raise
+        except grpc.RpcError as failure:
+            raise self._error(failure) from failure
+
+    def cancel(self) -> None:
+        """End the call at once; the server is told."""
+        if self._call is not None:
+            self._call.cancel()
+
+    def close(self) -> None:
+        """End the call, if it has not ended, and let go of the channel."""
+        self._resources.close()
+
+    def _error(self, failure: grpc.RpcError) -> StrongroomError:
+        if not self._watch.stalled:
+            self._ended = True
+            return self._caller.translate(failure, self._span)
+        self._end("DEADLINE_EXCEEDED")
+        limit_s = self._caller.settings.stall_timeout_s
+        message = f"the server sent and took nothing for {limit_s:g} seconds"
+        error = DeadlineExceededError(
+            message,
+            reason=Reason.STALLED,
+            hint="Try again; if it lasts, `strongroom doctor` looks for the cause.",
+            stall_timeout_s=limit_s,
+        )
+        error.trace_id = self.trace_id
+        return error
+
+    def _end(self, code: str, audit_id: str = "") -> None:
+        if not self._ended:
+            self._ended = True
+            self._span.end(code, audit_id)
+
+
+def _watched(requests: Iterator[RequestT], watch: StallWatch) -> Iterator[RequestT]:
+    while True:
+        with watch.working():
+            request = next(requests, None)
+        if request is None:
+            return
+        yield request

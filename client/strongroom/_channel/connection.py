@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process's one mTLS channel: made late, renewed with its certificate files.
+
+A channel must not cross a fork, so each process makes its own. When a certificate
+file changes, calls that start later use a new channel; the old one is closed when
+the last call on it has ended.
+"""
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from strongroom._channel import handshake
+from strongroom._channel.methods import service_config
+from strongroom.config import ClientSettings
+from strongroom.errors import (
+    InvalidArgumentError,
+    Reason,
+    UnauthenticatedError,
+)
+
+#: A block is 1 MiB; a page of listings may be larger.
+_MAX_RECEIVED_BYTES: Final = 16 << 20
+_MAX_SENT_BYTES: Final = 4 << 20
+#: Servers answer pings more frequent than theirs with GOAWAY; gRPC's own floor for
+#: servers that allow pings at all is 10 s.
+_KEEPALIVE_MS: Final = 60_000
+_KEEPALIVE_TIMEOUT_MS: Final = 20_000
+
+
+@dataclass(eq=False)
+class _Live:
+    """A channel, and how many calls are on it."""
+
+    channel: grpc.Channel
+    #: The state of the certificate files that it was made from.
+    stamp: tuple[object, ...]
+    call_count: int = 0
+    retired: bool = False
+
+
+@dataclass(eq=False)
+class _State:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    live: _Live | None = None
+    closed: bool = False
+
+
+class Connection:
+    """Lends the current channel to calls; three states: unopened, open, closed."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._state = _State()
+        _CONNECTIONS.add(self)
+
+    @contextmanager
+    def channel(self) -> Iterator[grpc.Channel]:
+        """Lend the channel for one call.
+
+        Raises:
+            UnauthenticatedError: Certificate or key is unusable
+                (CERTIFICATE_MISSING).
+            InvalidArgumentError: The authorities are unusable (SETTING_INVALID).
+            ValueError: The client is closed (a caller's bug).
+        """
+        state = self._state
+        with state.lock:
+            if state.closed:
+                message = "the client is closed"
+                raise ValueError(message)
+            live = self._current(state)
+            live.call_count += 1
+        try:
+            yield live.channel
+        finally:
+            with state.lock:
+                live.call_count -= 1
+                unused = live.retired and not live.call_count
+            if unused:
+                live.channel.close()
+
+    def close(self) -> None:
+        """Close the channel; calls that still run end as cancelled."""
+        with self._state.lock:
+            self._state.closed = True
+            live, self._state.live = self._state.live, None
+        if live is not None:
+            live.channel.close()
+
+    def forget(self) -> None:
+        """Leave the parent's channel alone, in the child of a fork."""
+        state = self._state
+        if state.live is not None:
+            # Closing or collecting it here would disturb the parent's connection.
+            _ABANDONED.append(state.live)
+        self._state = _State(closed=state.closed)
+
+    def _current(self, state: _State) -> _Live:
+        settings = self._settings
+        paths = (settings.ca_file, settings.cert_file, settings.key_file)
+        stamp = tuple(_stamp(path) for path in paths)
+        old = state.live
+        if old is not None and old.stamp == stamp:
+            return old
+        try:
+            handshake.check_key_pair(settings)
+            new = _Live(_open_channel(settings), stamp)
+        except (UnauthenticatedError, InvalidArgumentError):
+            # Half of the files may be replaced at this moment; the pair in use is
+            # still good, and the next call looks again.
+            if old is None:
+                raise
+            return old
+        state.live = new
+        if old is not None:
+            old.retired = True
+            if not old.call_count:
+                old.channel.close()
+        return new
+
+
+_CONNECTIONS: Final = weakref.WeakSet[Connection]()
+_ABANDONED: Final[list[_Live]] = []
+
+
+def _forget_all() -> None:
+    for connection in list(_CONNECTIONS):
+        connection.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
+def _stamp(path: Path) -> object:
+    with suppress(OSError):
+        status = path.stat()
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+    return None
+
+
+def _open_channel(settings: ClientSettings) -> grpc.Channel:
+    try:
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=settings.ca_file.read_bytes(),
+            private_key=settings.key_file.read_bytes(),
+            certificate_chain=settings.cert_file.read_bytes(),
+        )
+    except OSError as error:
+        message = f"{error.filename} cannot be read: {error.strerror}"
+        raise UnauthenticatedError(
+            message, reason=Reason.CERTIFICATE_MISSING, path=error.filename
+        ) from error
+    return grpc.secure_channel(
+        settings.endpoint,
+        credentials,
+        options=(
+            ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
+            ("grpc.max_send_message_length", _MAX_SENT_BYTES),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+            ("grpc.enable_retries", 1),
+            ("grpc.service_config", service_config()),
+            # Renewed certificates must not travel on an old connection.
+            ("grpc.use_local_subchannel_pool", 1),
+            # The endpoint is named on purpose; a proxy could only break mTLS.
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),
+        ),
+    )

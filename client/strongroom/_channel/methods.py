@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every RPC that the client calls, with its types, and which ones gRPC may retry."""
+
+import json
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from strongroom.v1 import artifact_service_pb2 as artifacts
+from strongroom.v1 import maintenance_service_pb2 as maintenance
+from strongroom.v1 import transfer_service_pb2 as transfers
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[RequestT, ResponseT]):
+    """One RPC."""
+
+    service: str
+    name: str
+    request: type[RequestT]
+    response: type[ResponseT]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The service and the method."""
+        return self.service, self.name
+
+    @property
+    def path(self) -> str:
+        """The path by which HTTP/2 names it."""
+        return f"/{self.service}/{self.name}"
+
+
+_ARTIFACTS: Final = "strongroom.v1.ArtifactService"
+_MAINTENANCE: Final = "strongroom.v1.MaintenanceService"
+_TRANSFERS: Final = "strongroom.v1.TransferService"
+
+CREATE_PROJECT: Final = Method(
+    _ARTIFACTS, "CreateProject", artifacts.CreateProjectRequest, artifacts.Project
+)
+LIST_PROJECTS: Final = Method(
+    _ARTIFACTS,
+    "ListProjects",
+    artifacts.ListProjectsRequest,
+    artifacts.ListProjectsResponse,
+)
+LIST_ARTIFACTS: Final = Method(
+    _ARTIFACTS,
+    "ListArtifacts",
+    artifacts.ListArtifactsRequest,
+    artifacts.ListArtifactsResponse,
+)
+GET_ARTIFACT: Final = Method(
+    _ARTIFACTS, "GetArtifact", artifacts.GetArtifactRequest, artifacts.Artifact
+)
+GET_VERSION: Final = Method(
+    _ARTIFACTS, "GetVersion", artifacts.GetVersionRequest, artifacts.Version
+)
+LIST_VERSIONS: Final = Method(
+    _ARTIFACTS,
+    "ListVersions",
+    artifacts.ListVersionsRequest,
+    artifacts.ListVersionsResponse,
+)
+LIST_FILES: Final = Method(
+    _ARTIFACTS, "ListFiles", artifacts.ListFilesRequest, artifacts.ListFilesResponse
+)
+LIST_JOURNAL_ENTRIES: Final = Method(
+    _ARTIFACTS,
+    "ListJournalEntries",
+    artifacts.ListJournalEntriesRequest,
+    artifacts.ListJournalEntriesResponse,
+)
+DIFF_VERSIONS: Final = Method(
+    _ARTIFACTS,
+    "DiffVersions",
+    artifacts.DiffVersionsRequest,
+    artifacts.DiffVersionsResponse,
+)
+MOVE_REF: Final = Method(_ARTIFACTS, "MoveRef", artifacts.MoveRefRequest, artifacts.Ref)
+WRITE_VERSION: Final = Method(
+    _TRANSFERS,
+    "WriteVersion",
+    transfers.WriteVersionRequest,
+    transfers.WriteVersionResponse,
+)
+READ_VERSION: Final = Method(
+    _TRANSFERS,
+    "ReadVersion",
+    transfers.ReadVersionRequest,
+    transfers.ReadVersionResponse,
+)
+VERIFY_VERSION: Final = Method(
+    _MAINTENANCE,
+    "VerifyVersion",
+    maintenance.VerifyVersionRequest,
+    maintenance.VerifyVersionResponse,
+)
+CHECK_SERVER: Final = Method(
+    _MAINTENANCE,
+    "CheckServer",
+    maintenance.CheckServerRequest,
+    maintenance.CheckServerResponse,
+)
+GET_SERVER_INFO: Final = Method(
+    _MAINTENANCE,
+    "GetServerInfo",
+    maintenance.GetServerInfoRequest,
+    maintenance.ServerInfo,
+)
+
+#: Unary calls that may be sent again: reads, and changes with a request id.
+#: Streams are resumed by `_transfer`, which knows where they stopped.
+_RETRIED: Final = (
+    CREATE_PROJECT.key,
+    LIST_PROJECTS.key,
+    LIST_ARTIFACTS.key,
+    GET_ARTIFACT.key,
+    GET_VERSION.key,
+    LIST_VERSIONS.key,
+    LIST_FILES.key,
+    LIST_JOURNAL_ENTRIES.key,
+    MOVE_REF.key,
+    GET_SERVER_INFO.key,
+)
+
+
+def service_config() -> str:
+    """Return gRPC's service config: which calls are retried, and how.
+
+    Source:
+        github.com/grpc/proposal, A6-client-retries.
+    """
+    names = [{"service": service, "method": name} for service, name in _RETRIED]
+    policy = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.2s",
+        "maxBackoff": "2s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of `strongroom.v1` turned into the SDK's own values."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.format.names import (
+    parse_artifact_name,
+    parse_project_name,
+    parse_ref_name,
+    parse_version_name,
+)
+from strongroom.v1 import artifact_service_pb2 as pb
+from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
+from strongroom.values import (
+    Action,
+    Artifact,
+    Change,
+    CheckResult,
+    DiffSummary,
+    File,
+    FileChange,
+    JournalEntry,
+    Kind,
+    Project,
+    Ref,
+    ServerInfo,
+    TensorChange,
+    VerifyFinding,
+    Version,
+)
+
+_Word = TypeVar("_Word")
+_WIRE_KINDS: Final = {
+    Kind.DATASET: pb.ARTIFACT_KIND_DATASET,
+    Kind.CHECKPOINT: pb.ARTIFACT_KIND_CHECKPOINT,
+    Kind.WEIGHTS: pb.ARTIFACT_KIND_WEIGHTS,
+}
+
+
+def kind_to_message(kind: Kind | str | None) -> pb.ArtifactKind:
+    """Return the wire's word for a kind; None is UNSPECIFIED.
+
+    Raises:
+        InvalidArgumentError: The text names no kind (ARGUMENT_INVALID).
+    """
+    if kind is None:
+        return pb.ARTIFACT_KIND_UNSPECIFIED
+    try:
+        word = Kind(kind.upper())
+    except ValueError as error:
+        known = ", ".join(Kind)
+        message = f"kind {kind!r} is not one of {known}"
+        raise InvalidArgumentError(message, kind=kind) from error
+    return _WIRE_KINDS[word]
+
+
+def project_of(message: pb.Project) -> Project:
+    """Return the project that a message describes."""
+    return Project(
+        name=parse_project_name(message.name).project,
+        create_time=_time(message.create_time),
+        project_id=message.project_id,
+    )
+
+
+def ref_of(message: pb.Ref) -> Ref:
+    """Return the ref that a message describes."""
+    return Ref(
+        name=parse_ref_name(message.name).ref,
+        version=message.version,
+        update_time=_time(message.update_time),
+        etag=message.etag,
+    )
+
+
+def artifact_of(message: pb.Artifact) -> Artifact:
+    """Return the artifact that a message describes."""
+    return Artifact(
+        name=parse_artifact_name(message.name).short,
+        kind=_kind(message.kind),
+        create_time=_time(message.create_time),
+        latest_version=message.latest_version,
+        refs=tuple(ref_of(ref) for ref in message.refs),
+        artifact_id=message.artifact_id,
+    )
+
+
+def version_of(message: pb.Version) -> Version:
+    """Return the version that a message describes."""
+    return Version(
+        artifact=parse_version_name(message.name).artifact,
+        number=message.number,
+        digest=message.digest,
+        create_time=_time(message.create_time),
+        creator=message.creator,
+        file_count=message.file_count,
+        size_bytes=message.size_bytes,
+        stored_bytes=message.stored_bytes,
+        message=message.message,
+        metadata=dict(sorted(message.metadata.items())),
+        trace_id=message.trace_id,
+        refs=tuple(message.refs),
+    )
+
+
+def file_of(message: pb.File) -> File:
+    """Return the file that a message describes."""
+    return File(
+        path=message.path,
+        size_bytes=message.size_bytes,
+        digest=message.digest,
+        executable=message.executable,
+    )
+
+
+def journal_entry_of(message: pb.JournalEntry) -> JournalEntry:
+    """Return the journal entry that a message describes."""
+    return JournalEntry(
+        number=message.number,
+        action=_word(Action, pb.JournalAction.Name, message.action, "JOURNAL_ACTION_"),
+        create_time=_time(message.create_time),
+        actor=message.actor,
+        version=message.version,
+        ref=message.ref,
+        previous_version=message.previous_version,
+        reason=message.reason,
+        digest=message.digest,
+        entry_digest=message.entry_digest,
+        trace_id=message.trace_id,
+        audit_id=message.audit_id,
+        key_ids=tuple(message.key_ids),
+    )
+
+
+def file_change_of(message: pb.FileChange) -> FileChange:
+    """Return the change of a file that a message describes."""
+    return FileChange(
+        path=message.path,
+        change=_change(message.change),
+        base=file_of(message.base) if message.HasField("base") else None,
+        target=file_of(message.target) if message.HasField("target") else None,
+        tensors=tuple(
+            TensorChange(
+                tensor=tensor.tensor,
+                change=_change(tensor.change),
+                dtype=tensor.dtype,
+                shape=tuple(tensor.shape),
+                size_bytes=tensor.size_bytes,
+            )
+            for tensor in message.tensors
+        ),
+    )
+
+
+def diff_summary_of(message: pb.DiffSummary) -> DiffSummary:
+    """Return the summary of a comparison that a message describes."""
+    return DiffSummary(
+        base=version_of(message.base),
+        target=version_of(message.target),
+        added_count=message.added_count,
+        removed_count=message.removed_count,
+        modified_count=message.modified_count,
+        unchanged_count=message.unchanged_count,
+        shared_bytes=message.shared_bytes,
+    )
+
+
+def finding_of(message: maintenance_pb.VerifyFinding) -> VerifyFinding:
+    """Return the finding of a verification that a message describes."""
+    return VerifyFinding(
+        version=message.version,
+        path=message.path,
+        ok=message.ok,
+        reason=message.reason,
+        message=message.message,
+        refs=tuple(message.refs),
+    )
+
+
+def check_result_of(message: maintenance_pb.CheckResult) -> CheckResult:
+    """Return the result of a check that a message describes."""
+    return CheckResult(
+        check=message.check, ok=message.ok, detail=message.detail, hint=message.hint
+    )
+
+
+def server_info_of(message: maintenance_pb.ServerInfo) -> ServerInfo:
+    """Return what a message tells about a server."""
+    return ServerInfo(
+        version=message.version,
+        store_id=message.store_id,
+        principal=message.principal,
+        key_exchange=message.key_exchange,
+        tls_version=message.tls_version,
+        certificate_expire_time=_time(message.certificate_expire_time),
+        roles=tuple(message.roles),
+        kinds=tuple(_kind(kind) for kind in message.kinds),
+    )
+
+
+def _kind(value: pb.ArtifactKind) -> Kind:
+    return _word(Kind, pb.ArtifactKind.Name, value, "ARTIFACT_KIND_")
+
+
+def _change(value: pb.Change) -> Change:
+    return _word(Change, pb.Change.Name, value, "CHANGE_")
+
+
+def _word(
+    words: Callable[[str], _Word],
+    name_of: Callable[[int], str],
+    value: int,
+    prefix: str,
+) -> _Word:
+    try:
+        return words(name_of(value).removeprefix(prefix))
+    except ValueError as error:
+        message = f"the server uses a word that this client lacks: {prefix}{value}"
+        raise PreconditionError(
+            message,
+            reason=Reason.FORMAT_UNSUPPORTED,
+            hint="Upgrade this client: pip install --upgrade strongroom",
+            value=value,
+        ) from error
+
+
+def _time(value: Timestamp) -> datetime:
+    return value.ToDatetime(UTC)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a push reads: a tree or one file, in byte order of path, unchanged."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from strongroom._files.failures import reading, shown, unsupported
+from strongroom._files.folder import Folder
+from strongroom.errors import ConflictError, Reason
+from strongroom.format.names import check_path
+
+#: A pipe must not block us before we see that it is one.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK
+_TYPES: Final = {
+    stat.S_IFLNK: "is a symbolic link",
+    stat.S_IFIFO: "is a pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFBLK: "is a device",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files to push; only their names are held, not their content."""
+
+    #: The directory that the paths are relative to.
+    root: Path
+    #: UTF-8, in byte order. Bytes, because a million of them are held.
+    paths: tuple[bytes, ...]
+    total_bytes: int
+    #: Directories without any file below; a version does not hold them.
+    empty_directory_count: int
+
+
+class SourceFile:
+    """One open file of a source."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._status = os.fstat(descriptor)
+        self.path = path
+        if not stat.S_ISREG(self._status.st_mode):
+            raise _unsupported(path, self._status.st_mode)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size when it was opened."""
+        return self._status.st_size
+
+    @property
+    def executable(self) -> bool:
+        """Whether the owner may execute it."""
+        return bool(self._status.st_mode & stat.S_IXUSR)
+
+    def blocks(self, block_bytes: int) -> Iterator[bytes]:
+        """Read the file, `block_bytes` at a time, the last block shorter.
+
+        Raises:
+            ConflictError: It changed meanwhile (SOURCE_CHANGED).
+            InvalidArgumentError: It cannot be read (ARGUMENT_INVALID).
+        """
+        left = self.size_bytes
+        while left:
+            with reading(self.path):
+                block = os.read(self._descriptor, min(block_bytes, left))
+            if not block:
+                raise self._changed()
+            left -= len(block)
+            yield block
+        with reading(self.path):
+            now = os.fstat(self._descriptor)
+        before = self._status
+        if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise self._changed()
+
+    def _changed(self) -> ConflictError:
+        message = f"{shown(self.path)} changed while it was being read"
+        return ConflictError(
+            message,
+            reason=Reason.SOURCE_CHANGED,
+            hint="Nothing was stored. Push again when nobody writes to it.",
+            path=shown(self.path),
+        )
+
+
+class SourceReader:
+    """Opens the files of a source; a context manager."""
+
+    def __init__(self, source: Source) -> None:
+        with reading(source.root):
+            self._folder = Folder(source.root)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.close()
+
+    @contextmanager
+    def open(self, path: bytes) -> Iterator[SourceFile]:
+        """Open one file of the source.
+
+        Raises:
+            NotFoundError: It is gone (PATH_NOT_FOUND).
+            InvalidArgumentError: It is no regular file any more, or cannot be read
+                (FILE_UNSUPPORTED, ARGUMENT_INVALID).
+        """
+        name = path.decode()
+        with reading(name):
+            descriptor = self._folder.open(name, _READ)
+        try:
+            yield SourceFile(descriptor, name)
+        finally:
+            os.close(descriptor)
+
+
+def scan_source(path: str | os.PathLike[str]) -> Source:
+    """Look at a file or a tree, before anything is sent.
+
+    Raises:
+        NotFoundError: It does not exist (PATH_NOT_FOUND).
+        InvalidArgumentError: It holds something other than files and directories
+            (FILE_UNSUPPORTED), a name that a version cannot hold (PATH_MALFORMED),
+            or something unreadable (ARGUMENT_INVALID).
+    """
+    top = Path(path).absolute()
+    with reading(path):
+        status = top.lstat()
+    if stat.S_ISREG(status.st_mode):
+        check_path(top.name)
+        return Source(top.parent, (top.name.encode(),), status.st_size, 0)
+    if not stat.S_ISDIR(status.st_mode):
+        raise _unsupported(shown(path), status.st_mode)
+    return _scan_tree(top)
+
+
+def _scan_tree(top: Path) -> Source:
+    paths: list[bytes] = []
+    total_bytes = empty_count = 0
+    # An own stack, not recursion: trees may be deeper than Python's.
+    folders = [""]
+    filled: set[str] = set()
+    seen: list[str] = []
+    while folders:
+        folder = folders.pop()
+        seen.append(folder)
+        with reading(top / folder), os.scandir(top / folder) as entries:
+            for entry in entries:
+                relative = f"{folder}{entry.name}"
+                check_path(relative)
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(f"{relative}/")
+                elif stat.S_ISREG(status.st_mode):
+                    paths.append(relative.encode())
+                    total_bytes += status.st_size
+                    filled.add(folder)
+                else:
+                    raise _unsupported(relative, status.st_mode)
+    empty_count = _count_empty(seen, filled)
+    paths.sort()
+    return Source(top, tuple(paths), total_bytes, empty_count)
+
+
+def _count_empty(folders: list[str], filled: set[str]) -> int:
+    # Each folder was seen before those below it, so backwards is bottom-up.
+    for folder in reversed(folders):
+        if folder in filled and folder:
+            parent = folder[:-1].rpartition("/")[0]
+            filled.add(f"{parent}/" if parent else "")
+    with suppress(KeyError):
+        filled.remove("")
+    return sum(1 for folder in folders if folder and folder not in filled)
+
+
+def _unsupported(path: str, mode: int) -> Exception:
+    problem = _TYPES.get(stat.S_IFMT(mode), "is no regular file")
+    return unsupported(shown(path), problem)

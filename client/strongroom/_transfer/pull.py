@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a version, a directory of it or one file, into a placement."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from strongroom import _telemetry
+from strongroom._channel.caller import Caller
+from strongroom._channel.methods import LIST_FILES, READ_VERSION
+from strongroom._convert import version_of
+from strongroom._files.placement import check_target, place
+from strongroom._transfer.receiver import Receiver
+from strongroom._transfer.resuming import Resumption
+from strongroom.errors import (
+    IntegrityError,
+    InternalError,
+    NotFoundError,
+    Reason,
+    StrongroomError,
+)
+from strongroom.format.digest import path_order
+from strongroom.format.names import Uri, VersionName
+from strongroom.v1 import artifact_service_pb2 as artifact_pb
+from strongroom.v1 import transfer_service_pb2 as pb
+from strongroom.values import Progress, ProgressCallback, PullResult, Version
+
+#: `ReadVersionRequest.paths` at most; see transfer_service.proto.
+_MAX_PATHS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """What to pull, and where to."""
+
+    uri: Uri
+    target: str | os.PathLike[str]
+    progress: ProgressCallback | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether one file is asked for."""
+        return bool(self.uri.path) and not self.uri.path.endswith("/")
+
+    @property
+    def prefix(self) -> str:
+        """The directory asked for, with its `/`; else ""."""
+        return "" if self.is_file else self.uri.path
+
+
+def pull_version(caller: Caller, pull: Pull) -> PullResult:
+    """Read everything, verify it, and give the target its name.
+
+    A broken connection is taken up where it broke, in the same version.
+
+    Raises:
+        AlreadyExistsError: The target exists (TARGET_EXISTS).
+        ExhaustedError: The disk is full (DISK_FULL).
+        IntegrityError: What came is not what was stored (DIGEST_MISMATCH,
+            MANIFEST_CORRUPT, or the server's own reason).
+        NotFoundError: There is no such artifact, version or path.
+        StrongroomError: What else the server refused.
+    """
+    check_target(Path(pull.target), single=pull.is_file)
+    with _telemetry.operation("pull") as trace_id, ExitStack() as stack:
+        reader = _Reader(caller, pull, stack)
+        reader.read()
+        version, receiver = reader.finish()
+    return PullResult(
+        version=version,
+        target=os.fspath(pull.target),
+        file_count=receiver.file_count,
+        received_bytes=receiver.received_bytes,
+        trace_id=trace_id,
+    )
+
+
+class _Reader:
+    """One pull over as many streams as it takes."""
+
+    def __init__(self, caller: Caller, pull: Pull, stack: ExitStack) -> None:
+        self._caller = caller
+        self._pull = pull
+        self._stack = stack
+        self._version: Version | None = None
+        self._receiver: Receiver | None = None
+
+    def read(self) -> None:
+        resumption = Resumption()
+        requests = iter([self._first_request()])
+        while True:
+            before = self._received_bytes()
+            try:
+                for request in requests:
+                    self._read_stream(request)
+            except StrongroomError as error:
+                if self._version is None:
+                    raise
+                if self._received_bytes() > before:
+                    resumption.progressed()
+                resumption.wait_after(error)
+                requests = self._remaining_requests()
+            else:
+                return
+
+    def finish(self) -> tuple[Version, Receiver]:
+        version, receiver = self._version, self._receiver
+        if version is None or receiver is None or receiver.file is not None:
+            message = "the server ended the pull in the middle"
+            raise InternalError(message)
+        if self._pull.uri.path:
+            if not receiver.file_count:
+                message = f"{version.name} has no files at {self._pull.uri.path!r}"
+                raise NotFoundError(
+                    message,
+                    reason=Reason.PATH_NOT_FOUND,
+                    hint=f"strongroom ls {version.name}",
+                    path=self._pull.uri.path,
+                )
+        elif receiver.digest != version.digest:
+            message = (
+                f"the files of {version.name} have the digest {receiver.digest}, "
+                f"not {version.digest}"
+            )
+            raise IntegrityError(
+                message,
+                reason=Reason.DIGEST_MISMATCH,
+                hint="Nothing was kept. `strongroom verify` finds the damage.",
+                expected=version.digest,
+                actual=receiver.digest,
+            )
+        self._placement.finish()
+        return version, receiver
+
+    def _first_request(self) -> pb.ReadVersionRequest:
+        uri = self._pull.uri
+        return pb.ReadVersionRequest(
+            name=uri.version.resource, paths=[uri.path] if uri.path else []
+        )
+
+    def _read_stream(self, request: pb.ReadVersionRequest) -> None:
+        with self._caller.stream(READ_VERSION, request) as stream:
+            for response in stream:
+                if response.HasField("version"):
+                    self._note_version(version_of(response.version))
+                    continue
+                for item in response.items.items:
+                    self._open_receiver().take(item)
+                self._report()
+
+    def _note_version(self, version: Version) -> None:
+        if self._version is None:
+            self._version = version
+            self._open_receiver()
+        elif version.digest != self._version.digest:
+            message = f"{version.name} changed its digest while it was read"
+            raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
+
+    def _open_receiver(self) -> Receiver:
+        if self._receiver is None:
+            if self._version is None:
+                message = "the server sent files before their version"
+                raise InternalError(message)
+            whole = not self._pull.uri.path
+            self._placement = self._stack.enter_context(
+                place(
+                    self._pull.target,
+                    single=self._pull.is_file,
+                    size_bytes=self._version.size_bytes if whole else 0,
+                )
+            )
+            self._receiver = self._stack.enter_context(
+                Receiver(self._placement, self._pull.prefix)
+            )
+        return self._receiver
+
+    def _remaining_requests(self) -> Iterator[pb.ReadVersionRequest]:
+        """Ask for the rest of the open file, then for the files behind it."""
+        version, receiver = self._version, self._receiver
+        if version is None or receiver is None:
+            message = "nothing to go on from"
+            raise InternalError(message)
+        # The number, for the ref may point elsewhere by now.
+        name = VersionName(version.artifact, str(version.number)).resource
+        file = receiver.file
+        if file is not None:
+            if file.received_bytes < file.start.size_bytes:
+                yield pb.ReadVersionRequest(
+                    name=name,
+                    paths=[file.start.path],
+                    offset_bytes=file.received_bytes,
+                )
+            else:
+                receiver.end_file()
+        if self._pull.is_file and receiver.file_count:
+            return
+        for paths in self._remaining_paths(name, receiver.last_path):
+            yield pb.ReadVersionRequest(name=name, paths=paths)
+
+    def _remaining_paths(self, name: str, after: str) -> Iterator[list[str]]:
+        token = ""
+        while True:
+            answer = self._caller.unary(
+                LIST_FILES,
+                artifact_pb.ListFilesRequest(
+                    parent=name,
+                    path=self._pull.uri.path,
+                    page_size=_MAX_PATHS,
+                    page_token=token,
+                ),
+            )
+            paths = [
+                file.path
+                for file in answer.files
+                if not after or path_order(file.path) > path_order(after)
+            ]
+            if paths:
+                yield paths
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def _received_bytes(self) -> int:
+        return self._receiver.received_bytes if self._receiver else 0
+
+    def _report(self) -> None:
+        receiver, version = self._receiver, self._version
+        if self._pull.progress is None or receiver is None or version is None:
+            return
+        total_bytes = (
+            receiver.started_bytes if self._pull.uri.path else version.size_bytes
+        )
+        self._pull.progress(
+            Progress(
+                done_bytes=receiver.received_bytes,
+                total_bytes=total_bytes,
+                file_count=receiver.file_count,
+                path=receiver.last_path,
+            )
+        )

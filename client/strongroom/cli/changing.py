@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that change: project create, ref move, ref ls, rollback."""
+
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.output import Output, format_time
+from strongroom.cli.session import JsonFlag, QuietFlag, Reason, session_of
+
+project_app = typer.Typer(no_args_is_help=True, help="Projects own artifacts and keys.")
+ref_app = typer.Typer(no_args_is_help=True, help="Refs are movable names of versions.")
+
+_Artifact = Annotated[str, typer.Argument(help="project/artifact")]
+_Ref = Annotated[str, typer.Argument(help="The ref, such as prod.")]
+
+
+@project_app.command("create")
+def create_project(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="Lower-case letters, digits and '-'.")],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a project with a key domain of its own.
+
+    For example:
+
+      strongroom project create demo
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        made = client.create_project(project)
+    output.record("project", made)
+    output.line(made.name)
+
+
+@ref_app.command("move")
+def move_ref(
+    context: typer.Context,
+    artifact: _Artifact,
+    ref: _Ref,
+    version: Annotated[str, typer.Argument(help="A number or selector.")],
+    *,
+    etag: Annotated[
+        str, typer.Option(help="Fail unless the ref still has this etag.")
+    ] = "",
+    reason: Reason = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check what would be.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let a ref point at a version; make it if missing.
+
+    For example:
+
+      strongroom ref move demo/minilm prod 3 --reason "passed evaluation"
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        moved = client.move_ref(
+            artifact, ref, version, etag=etag, reason=reason, validate_only=dry_run
+        )
+    output.record("ref", moved)
+    output.line(f"{artifact}@{moved.name} is version {moved.version}")
+    if dry_run:
+        output.say("nothing was changed")
+
+
+@ref_app.command("ls")
+def list_refs(
+    context: typer.Context,
+    artifact: _Artifact,
+    *,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """List the refs of an artifact.
+
+    For example:
+
+      strongroom ref ls demo/minilm
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    with session_of(context).client() as client:
+        found = client.artifact(artifact)
+    rows = []
+    for ref in found.refs:
+        output.record("ref", ref)
+        moved = format_time(ref.update_time)
+        row = (ref.name, str(ref.version), moved, ref.etag)
+        rows.append((ref.name,) if quiet else row)
+    output.table(rows, right=(1,))
+
+
+def rollback(
+    context: typer.Context,
+    artifact: _Artifact,
+    ref: _Ref,
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="A number or selector; where it pointed before, unless given."
+        ),
+    ] = None,
+    reason: Reason = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Move a ref back to an earlier version; nothing is copied.
+
+    For example:
+
+      strongroom rollback demo/minilm prod --reason "answers got worse"
+
+      strongroom rollback demo/minilm prod --to 3
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        moved = client.rollback(artifact, ref, to=to, reason=reason)
+    output.record("ref", moved)
+    output.line(f"{artifact}@{moved.name} is version {moved.version}")

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that look: ls, show, log, diff."""
+
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.output import Output, format_size, format_time, short_digest
+from strongroom.cli.session import JsonFlag, QuietFlag, session_of
+from strongroom.errors import InvalidArgumentError
+from strongroom.format.digest import EXPLAIN_DIGEST
+from strongroom.values import (
+    Action,
+    Artifact,
+    Change,
+    DiffSummary,
+    File,
+    FileChange,
+    JournalEntry,
+    Project,
+    Version,
+)
+
+_SIGNS = {
+    Change.ADDED: "+",
+    Change.REMOVED: "-",
+    Change.MODIFIED: "*",
+    Change.UNCHANGED: "=",
+}
+
+
+def ls(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(help="Nothing, project, or project/artifact[@version][/dir/]"),
+    ] = "",
+    *,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """List projects, artifacts, or the files of a version.
+
+    For example:
+
+      strongroom ls
+
+      strongroom ls demo
+
+      strongroom ls demo/minilm@prod/tokenizer/
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    rows: list[tuple[str, ...]] = []
+    with session_of(context).client() as client:
+        for item in client.ls(name):
+            output.record(type(item).__name__.lower(), item)
+            if not as_json:
+                rows.append(_row(item, quiet=quiet))
+    output.table(rows, right=(1,))
+
+
+def _row(item: Project | Artifact | File, *, quiet: bool) -> tuple[str, ...]:
+    match item:
+        case File():
+            mode = "x" if item.executable else "-"
+            size = format_size(item.size_bytes)
+            row = (mode, size, short_digest(item.digest), item.path)
+            return (item.path,) if quiet else row
+        case Artifact():
+            refs = " ".join(f"{ref.name}={ref.version}" for ref in item.refs)
+            row = (item.name, f"@{item.latest_version}", item.kind.value.lower(), refs)
+            return (item.name,) if quiet else row
+        case Project():
+            created = format_time(item.create_time)
+            return (item.name,) if quiet else (item.name, created, item.project_id)
+
+
+def show(
+    context: typer.Context,
+    uri: Annotated[str, typer.Argument(help="project/artifact[@version]")] = "",
+    *,
+    explain_digest: Annotated[
+        bool,
+        typer.Option(
+            "--explain-digest", help="Print how to recompute a version's digest."
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one version: digest, writer, sizes, refs.
+
+    For example:
+
+      strongroom show demo/minilm@prod
+
+      strongroom show --explain-digest > digest.sh
+    """
+    output = Output(as_json=as_json)
+    if not uri and not explain_digest:
+        message = "nothing to show: name a version"
+        raise InvalidArgumentError(message, hint="strongroom show --help")
+    if uri:
+        with session_of(context).client() as client:
+            version = client.show(uri)
+        output.record("version", version)
+        if explain_digest:
+            # Comments, so that the whole output can be pasted into a shell.
+            output.line(f"# {version.name} has the digest {version.digest}")
+        else:
+            output.table(_describe(version))
+    if explain_digest:
+        output.record("explain_digest", {"recipe": EXPLAIN_DIGEST})
+        output.line(EXPLAIN_DIGEST.rstrip("\n"))
+
+
+def _describe(version: Version) -> list[tuple[str, str]]:
+    rows = [
+        ("version", version.name),
+        ("digest", version.digest),
+        ("refs", " ".join(version.refs)),
+        ("created", format_time(version.create_time)),
+        ("creator", version.creator),
+        ("files", str(version.file_count)),
+        ("size", f"{format_size(version.size_bytes)} ({version.size_bytes} bytes)"),
+        ("newly stored", format_size(version.stored_bytes)),
+        ("message", version.message),
+        ("trace", version.trace_id),
+    ]
+    rows += [(f"meta {key}", value) for key, value in version.metadata.items()]
+    return [(name, value) for name, value in rows if value]
+
+
+def log(
+    context: typer.Context,
+    artifact: Annotated[str, typer.Argument(help="project/artifact")],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show an artifact's signed history, newest first.
+
+    For example:
+
+      strongroom log demo/minilm
+
+      strongroom log demo/minilm --json
+    """
+    output = Output(as_json=as_json)
+    rows: list[tuple[str, ...]] = []
+    with session_of(context).client() as client:
+        for entry in client.log(artifact):
+            output.record("entry", entry)
+            if not as_json:
+                rows.append(_log_row(entry))
+    output.table(rows, right=(0,))
+
+
+def _log_row(entry: JournalEntry) -> tuple[str, ...]:
+    what = {
+        Action.CREATE: "created",
+        Action.COMMIT: f"version {entry.version}  {short_digest(entry.digest)}",
+        Action.MOVE_REF: f"{entry.ref}: {entry.previous_version or 'new'} -> "
+        f"{entry.version}",
+    }[entry.action]
+    actor = entry.actor.partition("://")[2].partition("/")[2] or entry.actor
+    time = format_time(entry.create_time)
+    return (str(entry.number), time, what, actor, entry.reason)
+
+
+def diff(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(help="project/artifact@version, the older")],
+    target: Annotated[str, typer.Argument(help="The newer; or only @version")],
+    *,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show unchanged files and tensors, too.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare two versions: files and tensors.
+
+    Tensors are compared in safetensors files.
+    One sign a line: + added, - removed, * modified, = unchanged.
+
+    For example:
+
+      strongroom diff demo/minilm@1 @2
+
+      strongroom diff demo/minilm@prod demo/minilm@latest --json
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        for part in client.iter_diff(base, target, include_unchanged=show_all):
+            if isinstance(part, FileChange):
+                output.record("file", part)
+                _print_change(output, part)
+            else:
+                output.record("summary", part)
+                _print_summary(output, part)
+
+
+def _print_change(output: Output, change: FileChange) -> None:
+    sizes = [
+        format_size(file.size_bytes)
+        for file in (change.base, change.target)
+        if file is not None
+    ]
+    output.line(f"{_SIGNS[change.change]} {change.path}  {' -> '.join(sizes)}")
+    for tensor in change.tensors:
+        shape = "x".join(map(str, tensor.shape)) or "scalar"
+        output.line(
+            f"    {_SIGNS[tensor.change]} {tensor.tensor}  {tensor.dtype} {shape}  "
+            f"{format_size(tensor.size_bytes)}"
+        )
+
+
+def _print_summary(output: Output, summary: DiffSummary) -> None:
+    output.line(
+        f"{summary.base.name} -> {summary.target.name}: "
+        f"{summary.added_count} added, {summary.removed_count} removed, "
+        f"{summary.modified_count} modified, {summary.unchanged_count} unchanged"
+    )
+    output.line(
+        f"{format_size(summary.target.stored_bytes)} newly stored, "
+        f"{format_size(summary.shared_bytes)} shared"
+    )

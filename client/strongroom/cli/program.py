@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands as one program: how they are found, and how they end."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from strongroom.cli import changing, listing, proving, transfers
+from strongroom.cli.output import print_error
+from strongroom.cli.session import Session
+from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
+
+#: Other distributions and extras add commands here.
+ENTRY_POINTS: Final = "strongroom.commands"
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+BROKEN_PIPE: Final = 141
+_USAGE: Final = 2
+_EXIT_CODES: Final = (
+    "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
+    "14 damaged, 16 precondition, 17 unavailable or full, 130 interrupted; "
+    "any other is a failure, too."
+)
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command; never show a traceback.
+
+    Args:
+        args: What follows `strongroom`.
+
+    Returns:
+        The exit code.
+    """
+    as_json = "--json" in args
+    terminated: list[int] = []
+    try:
+        with _termination_as_interrupt(terminated):
+            code = _run(list(args) or ["--help"])
+            sys.stdout.flush()
+    except StrongroomError as error:
+        print_error(error, as_json=as_json)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader has enough; Python must not flush into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last place that may catch it
+        return _unexpected(error, as_json=as_json)
+    if code == INTERRUPTED:
+        print("strongroom: interrupted; nothing partial was kept", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
+    return code
+
+
+def make_app() -> typer.Typer:
+    """Return the program, without what other distributions add."""
+    app = typer.Typer(
+        name="strongroom",
+        help="An encrypted artifact store for AI training.",
+        epilog=_EXIT_CODES,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    for command in (
+        transfers.push,
+        transfers.pull,
+        transfers.cat,
+        listing.ls,
+        listing.show,
+        listing.log,
+        listing.diff,
+        changing.rollback,
+        proving.verify,
+        proving.doctor,
+        proving.trace,
+    ):
+        app.command()(command)
+    app.add_typer(changing.ref_app, name="ref")
+    app.add_typer(changing.project_app, name="project")
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"strongroom {metadata.version('strongroom')}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A client.toml to read in place of the nearest one."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="host:port of the server.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Encrypted, versioned artifacts for AI training."""
+    del version  # its callback has printed it
+    context.obj = Session(config_file=config, endpoint=endpoint)
+
+
+def _run(args: list[str]) -> int:
+    app = make_app()
+    _add_commands(app, args)
+    code = app(args, prog_name="strongroom", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _add_commands(app: typer.Typer, args: list[str]) -> None:
+    """Mount what other distributions add, but load only what is called or listed."""
+    listed = args[0] in {"--help", "--show-completion", "--install-completion"}
+    for entry_point in metadata.entry_points(group=ENTRY_POINTS):
+        called = entry_point.name in args
+        if not (called or listed):
+            continue
+        try:
+            commands = entry_point.load()
+        except ModuleNotFoundError as error:
+            if listed:
+                continue  # an extra that is not installed has nothing to list
+            message = f"`strongroom {entry_point.name}` needs the module {error.name!r}"
+            raise InvalidArgumentError(
+                message,
+                hint="pip install 'strongroom[devstack]'",
+                module=error.name or "",
+            ) from error
+        app.add_typer(commands, name=entry_point.name)
+
+
+def _unexpected(error: Exception, *, as_json: bool) -> int:
+    show = getattr(error, "show", None)
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None and show is not None:
+        # Click's errors, which typer brings along under a private name.
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "strongroom"
+        if type(error).__name__ == "NoArgsIsHelpError":
+            show()
+            return _USAGE
+        usage = InvalidArgumentError(format_message(), hint=f"{path} --help")
+        print_error(usage, as_json=as_json)
+        return usage.exit_code
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    print_error(
+        InternalError(
+            f"a bug in the strongroom command: {type(error).__name__} at {place}: "
+            f"{error}",
+            hint="Please report this line; see SECURITY.md if it looks dangerous.",
+        ),
+        as_json=as_json,
+    )
+    return InternalError.exit_code
+
+
+@contextmanager
+def _termination_as_interrupt(received: list[int]) -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does, and note it in `received`."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress: a bar with rate and time left on a terminal, JSON lines otherwise."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from strongroom import _system
+from strongroom.cli.output import Output
+from strongroom.values import Progress, ProgressCallback
+
+_INTERVAL_S: Final = 1.0
+
+
+@contextmanager
+def progress_shown(
+    output: Output, label: str, *, wanted: bool
+) -> Iterator[ProgressCallback | None]:
+    """Yield what to pass as `progress`, or None if nobody watches."""
+    if output.as_json:
+        yield _json_lines(output, label)
+    elif wanted and not output.quiet and sys.stderr.isatty():
+        with _bar(label) as callback:
+            yield callback
+    else:
+        yield None
+
+
+def _json_lines(output: Output, label: str) -> ProgressCallback:
+    printed_s = _system.monotonic_s()
+
+    def show(progress: Progress) -> None:
+        nonlocal printed_s
+        now_s = _system.monotonic_s()
+        if now_s - printed_s >= _INTERVAL_S:
+            printed_s = now_s
+            output.record(
+                "status",
+                {
+                    "action": label,
+                    "done_bytes": progress.done_bytes,
+                    "total_bytes": progress.total_bytes,
+                    "file_count": progress.file_count,
+                },
+            )
+
+    return show
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[ProgressCallback]:
+    # Late: rich takes longer to import than most commands take to run.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(label, total=None)
+
+        def show(progress: Progress) -> None:
+            total = progress.total_bytes or None
+            bars.update(task, completed=progress.done_bytes, total=total)
+
+        yield show

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that move bytes: push, pull, cat."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from strongroom import _system
+from strongroom.cli.output import Output, format_size
+from strongroom.cli.progress import progress_shown
+from strongroom.cli.session import JsonFlag, NoProgressFlag, QuietFlag, session_of
+from strongroom.errors import InvalidArgumentError
+from strongroom.values import PullResult, PushResult
+
+_COPY_BYTES: Final = 1 << 20
+
+
+def push(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="A file or directory.")],
+    artifact: Annotated[str, typer.Argument(help="project/artifact; made if missing.")],
+    *,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="dataset, checkpoint or weights; for a new artifact."),
+    ] = None,
+    message: Annotated[
+        str, typer.Option("--message", "-m", help="What to say about the version.")
+    ] = "",
+    meta: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE to attach; may be repeated.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option(help="A UUID4 that makes the push repeatable.")
+    ] = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    no_progress: NoProgressFlag = False,
+) -> None:
+    """Store a file or directory as the next version of an artifact.
+
+    Content equal to the newest version makes no new version. Links, devices, sockets
+    and pipes are refused before anything is sent.
+
+    For example:
+
+      strongroom push model/ demo/minilm --kind weights -m "first"
+
+      strongroom push data.csv demo/reviews --meta source=crawl-7 --json
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    metadata = dict(_parse_meta(item) for item in meta or ())
+    started_s = _system.monotonic_s()
+    with (
+        session_of(context).client() as client,
+        progress_shown(output, "push", wanted=not no_progress) as progress,
+    ):
+        result = client.push(
+            source,
+            artifact,
+            kind=kind,
+            message=message,
+            metadata=metadata,
+            progress=progress,
+            request_id=request_id,
+        )
+    _print_pushed(output, result, _system.monotonic_s() - started_s)
+
+
+def pull(
+    context: typer.Context,
+    uri: Annotated[str, typer.Argument(help="project/artifact[@version][/path]")],
+    target: Annotated[Path, typer.Argument(help="Where to; must not exist.")],
+    *,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    no_progress: NoProgressFlag = False,
+) -> None:
+    """Write a version, a directory or a file to disk, verified.
+
+    The target appears whole, after every digest has been checked, or not at all.
+
+    For example:
+
+      strongroom pull demo/minilm@prod model/
+
+      strongroom pull demo/minilm@3/tokenizer/ tokenizer/
+
+      strongroom pull demo/minilm/config.json config.json
+    """
+    output = Output(as_json=as_json, quiet=quiet)
+    started_s = _system.monotonic_s()
+    with (
+        session_of(context).client() as client,
+        progress_shown(output, "pull", wanted=not no_progress) as progress,
+    ):
+        result = client.pull(uri, target, progress=progress)
+    _print_pulled(output, result, _system.monotonic_s() - started_s)
+
+
+def cat(
+    context: typer.Context,
+    uri: Annotated[str, typer.Argument(help="project/artifact[@version]/path")],
+) -> None:
+    """Write one file to standard output.
+
+    For example:
+
+      strongroom cat demo/minilm@prod/config.json
+
+      strongroom cat demo/reviews/data.csv.gz | gunzip | head
+    """
+    with session_of(context).client() as client, client.open(uri) as file:
+        shutil.copyfileobj(file, sys.stdout.buffer, _COPY_BYTES)
+        sys.stdout.buffer.flush()
+
+
+def _parse_meta(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        message = f"--meta {text!r} is not KEY=VALUE"
+        raise InvalidArgumentError(message, hint="strongroom push --help", meta=text)
+    return key, value
+
+
+def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None:
+    version = result.version
+    output.record(
+        "summary",
+        {
+            "name": version.name,
+            "uri": version.uri,
+            "version": version.number,
+            "digest": version.digest,
+            "unchanged": result.unchanged,
+            "file_count": version.file_count,
+            "size_bytes": version.size_bytes,
+            "sent_bytes": result.sent_bytes,
+            "stored_bytes": result.stored_bytes,
+            "empty_directory_count": result.empty_directory_count,
+            "duration_s": round(duration_s, 3),
+            "trace_id": result.trace_id,
+        },
+    )
+    if result.unchanged:
+        said = "unchanged: the newest version has this content already"
+    else:
+        said = (
+            f"{version.file_count} files, {format_size(version.size_bytes)}, "
+            f"{format_size(result.stored_bytes)} newly stored"
+        )
+    output.line(version.name if output.quiet else f"{version.name}  {version.digest}")
+    output.say(f"{said}; {_rate(result.sent_bytes, duration_s)}")
+    if result.empty_directory_count:
+        output.say(f"{result.empty_directory_count} empty directories were left out")
+
+
+def _print_pulled(output: Output, result: PullResult, duration_s: float) -> None:
+    version = result.version
+    output.record(
+        "summary",
+        {
+            "name": version.name,
+            "uri": version.uri,
+            "version": version.number,
+            "digest": version.digest,
+            "target": result.target,
+            "file_count": result.file_count,
+            "received_bytes": result.received_bytes,
+            "duration_s": round(duration_s, 3),
+            "trace_id": result.trace_id,
+        },
+    )
+    output.line(result.target if output.quiet else f"{version.name}  {result.target}")
+    output.say(
+        f"{result.file_count} files, verified; "
+        f"{_rate(result.received_bytes, duration_s)}"
+    )
+
+
+def _rate(size_bytes: int, duration_s: float) -> str:
+    rate = format_size(int(size_bytes / max(duration_s, 1e-6)))
+    return f"{format_size(size_bytes)} in {duration_s:.1f} s ({rate}/s)"

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Catalog`: what there is, what happened, and refs; everything but bytes."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+from strongroom import _convert, _system
+from strongroom._channel import methods
+from strongroom._channel.caller import Caller
+from strongroom._transfer.verifying import verify_versions
+from strongroom.errors import (
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    Reason,
+)
+from strongroom.format.names import (
+    ArtifactName,
+    ProjectName,
+    RefName,
+    Uri,
+    VersionName,
+    parse_uri,
+)
+from strongroom.v1 import artifact_service_pb2 as pb
+from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
+from strongroom.values import (
+    Artifact,
+    CheckResult,
+    Diff,
+    DiffSummary,
+    File,
+    FileChange,
+    JournalEntry,
+    ProgressCallback,
+    Project,
+    Ref,
+    ServerInfo,
+    VerifyReport,
+    Version,
+)
+
+_CHECK_TIMEOUT_S = 180.0
+_ItemT = TypeVar("_ItemT")
+
+
+class _Page(Protocol):
+    @property
+    def next_page_token(self) -> str: ...
+
+
+_PageT = TypeVar("_PageT", bound=_Page)
+
+
+class Catalog:
+    """The part of `Client` that moves no bytes of files."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    # What there is.
+
+    def list_projects(self) -> Iterator[Project]:
+        """Yield the projects that the caller may see, by name."""
+        return _pages(
+            lambda token: self._caller.unary(
+                methods.LIST_PROJECTS, pb.ListProjectsRequest(page_token=token)
+            ),
+            lambda answer: map(_convert.project_of, answer.projects),
+        )
+
+    def list_artifacts(self, project: str) -> Iterator[Artifact]:
+        """Yield the artifacts of a project, by name."""
+        parent = ProjectName(project.rstrip("/")).resource
+        return _pages(
+            lambda token: self._caller.unary(
+                methods.LIST_ARTIFACTS,
+                pb.ListArtifactsRequest(parent=parent, page_token=token),
+            ),
+            lambda answer: map(_convert.artifact_of, answer.artifacts),
+        )
+
+    def artifact(self, artifact: str) -> Artifact:
+        """Return an artifact with its refs.
+
+        Raises:
+            NotFoundError: There is no such artifact.
+        """
+        name = parse_artifact(artifact).resource
+        return _convert.artifact_of(
+            self._caller.unary(methods.GET_ARTIFACT, pb.GetArtifactRequest(name=name))
+        )
+
+    def list_files(self, uri: str) -> Iterator[File]:
+        """Yield the files of a version, or those below `…/dir/`, by path.
+
+        All pages are of one version, even if the ref moves meanwhile.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        parsed = parse_uri(uri)
+        parent = parsed.version.resource
+        token = ""
+        while True:
+            answer = self._caller.unary(
+                methods.LIST_FILES,
+                pb.ListFilesRequest(parent=parent, path=parsed.path, page_token=token),
+            )
+            parent = answer.version.name
+            yield from map(_convert.file_of, answer.files)
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def ls(self, name: str | None = None) -> Iterator[Project | Artifact | File]:
+        """Yield what is there: projects, artifacts of a project, or files.
+
+        Args:
+            name: Nothing, `project`, or `project/artifact[@version][/dir/]`.
+        """
+        if not name:
+            return self.list_projects()
+        if "/" in name.removeprefix("strongroom:").strip("/"):
+            return self.list_files(name)
+        return self.list_artifacts(name.removeprefix("strongroom:").strip("/"))
+
+    def show(self, uri: str) -> Version:
+        """Return a version, by whatever selector.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        name = parse_uri(uri).version.resource
+        return _convert.version_of(
+            self._caller.unary(methods.GET_VERSION, pb.GetVersionRequest(name=name))
+        )
+
+    def list_versions(self, artifact: str) -> Iterator[Version]:
+        """Yield the versions of an artifact, newest first."""
+        parent = parse_artifact(artifact).resource
+        return _pages(
+            lambda token: self._caller.unary(
+                methods.LIST_VERSIONS,
+                pb.ListVersionsRequest(parent=parent, page_token=token),
+            ),
+            lambda answer: map(_convert.version_of, answer.versions),
+        )
+
+    def log(self, artifact: str) -> Iterator[JournalEntry]:
+        """Yield what happened to an artifact, newest first."""
+        parent = parse_artifact(artifact).resource
+        return _pages(
+            lambda token: self._caller.unary(
+                methods.LIST_JOURNAL_ENTRIES,
+                pb.ListJournalEntriesRequest(parent=parent, page_token=token),
+            ),
+            lambda answer: map(_convert.journal_entry_of, answer.entries),
+        )
+
+    def diff(self, base: str, target: str, *, include_unchanged: bool = False) -> Diff:
+        """Return how two versions of an artifact differ.
+
+        Args:
+            base: The older version: `project/artifact@version`.
+            target: The newer one; `@version` means the same artifact.
+            include_unchanged: Whether to name unchanged files and tensors, too.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        *changes, summary = self.iter_diff(
+            base, target, include_unchanged=include_unchanged
+        )
+        files = tuple(part for part in changes if isinstance(part, FileChange))
+        if not isinstance(summary, DiffSummary):
+            message = "the server ended the comparison without a summary"
+            raise InternalError(message)
+        return Diff(files, summary)
+
+    def iter_diff(
+        self, base: str, target: str, *, include_unchanged: bool = False
+    ) -> Iterator[FileChange | DiffSummary]:
+        """Yield what `diff` returns as it comes: files by path, last the summary."""
+        older = parse_uri(base)
+        newer = (
+            VersionName(older.artifact, target.removeprefix("@"))
+            if target.startswith("@")
+            else parse_uri(target).version
+        )
+        request = pb.DiffVersionsRequest(
+            base=older.version.resource,
+            target=newer.resource,
+            include_unchanged=include_unchanged,
+        )
+        with self._caller.stream(methods.DIFF_VERSIONS, request) as stream:
+            for response in stream:
+                if response.HasField("summary"):
+                    yield _convert.diff_summary_of(response.summary)
+                elif response.HasField("file"):
+                    yield _convert.file_change_of(response.file)
+
+    # Changes.
+
+    def create_project(self, project: str, *, request_id: str | None = None) -> Project:
+        """Make a project with a key domain of its own.
+
+        Raises:
+            AlreadyExistsError: It exists (PROJECT_EXISTS).
+        """
+        return _convert.project_of(
+            self._caller.unary(
+                methods.CREATE_PROJECT,
+                pb.CreateProjectRequest(
+                    project_id=ProjectName(project).project,
+                    request_id=request_id or _system.new_request_id(),
+                ),
+            )
+        )
+
+    def move_ref(
+        self,
+        artifact: str,
+        ref: str,
+        version: str | int,
+        *,
+        etag: str = "",
+        reason: str = "",
+        request_id: str | None = None,
+        validate_only: bool = False,
+    ) -> Ref:
+        """Let a ref point at a version; make the ref if there is none.
+
+        Args:
+            artifact: `project/artifact`.
+            ref: The ref's name; not `latest`, which moves by itself.
+            version: A number or selector.
+            etag: If given, the move fails unless the ref still has it; `'""'`
+                means that the ref must not exist.
+            reason: Why; kept in the journal, at most 1000 characters.
+            request_id: A UUID4 that makes the move repeatable.
+            validate_only: Whether only to check.
+
+        Raises:
+            ConflictError: The ref has moved since (REF_MOVED).
+            NotFoundError: There is no such artifact or version.
+        """
+        name = RefName(parse_artifact(artifact), ref)
+        return _convert.ref_of(
+            self._caller.unary(
+                methods.MOVE_REF,
+                pb.MoveRefRequest(
+                    name=name.resource,
+                    version=VersionName(name.artifact, str(version)).selector,
+                    etag=etag,
+                    reason=reason,
+                    request_id=request_id or _system.new_request_id(),
+                    validate_only=validate_only,
+                ),
+            )
+        )
+
+    def rollback(
+        self,
+        artifact: str,
+        ref: str,
+        *,
+        to: str | int | None = None,
+        reason: str = "",
+    ) -> Ref:
+        """Move a ref back; nothing is copied, so it takes effect at once.
+
+        Args:
+            artifact: `project/artifact`.
+            ref: The ref's name.
+            to: A number or selector; where the ref pointed before, unless given.
+            reason: Why; kept in the journal.
+
+        Raises:
+            ConflictError: Somebody moved the ref meanwhile (REF_MOVED).
+            NotFoundError: There is no such ref, or it never pointed elsewhere.
+        """
+        found = [item for item in self.artifact(artifact).refs if item.name == ref]
+        if not found:
+            message = f"{artifact} has no ref {ref!r}"
+            raise NotFoundError(
+                message,
+                reason=Reason.REF_NOT_FOUND,
+                hint=f"strongroom ref ls {artifact}",
+                ref=ref,
+            )
+        target = f"{ref}~1" if to is None else to
+        return self.move_ref(artifact, ref, target, etag=found[0].etag, reason=reason)
+
+    # Proof.
+
+    def verify(
+        self, name: str, *, progress: ProgressCallback | None = None
+    ) -> VerifyReport:
+        """Have a version read back, every chunk authenticated, every digest redone.
+
+        Damage is reported, not raised.
+
+        Args:
+            name: `project/artifact@version`, or `project/artifact` for all versions.
+            progress: Called as the server gets on.
+        """
+        uri = parse_uri(name)
+        resource = uri.version.resource if "@" in name else uri.artifact.resource
+        return verify_versions(self._caller, resource, progress)
+
+    def check_server(self) -> tuple[CheckResult, ...]:
+        """Have the server prove what its bucket, Vault and logs can do."""
+        answer = self._caller.unary(
+            methods.CHECK_SERVER,
+            maintenance_pb.CheckServerRequest(),
+            timeout_s=_CHECK_TIMEOUT_S,
+        )
+        return tuple(map(_convert.check_result_of, answer.results))
+
+    def server_info(self) -> ServerInfo:
+        """Return what the server is, and whom it takes this client for."""
+        return _convert.server_info_of(
+            self._caller.unary(
+                methods.GET_SERVER_INFO, maintenance_pb.GetServerInfoRequest()
+            )
+        )
+
+
+def _pages(
+    fetch: Callable[[str], _PageT], items_of: Callable[[_PageT], Iterator[_ItemT]]
+) -> Iterator[_ItemT]:
+    token = ""
+    while True:
+        page = fetch(token)
+        yield from items_of(page)
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def parse_artifact(name: str) -> ArtifactName:
+    """Return the artifact of `project/artifact`, with nothing behind it."""
+    uri = parse_uri(name)
+    if uri != Uri(uri.artifact) or "@" in name:
+        message = f"{name!r} names more than an artifact; say {uri.artifact.short!r}"
+        raise InvalidArgumentError(message, reason=Reason.NAME_MALFORMED, name=name)
+    return uri.artifact

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`connect` and `Client`: the SDK's front door, and bytes in and out."""
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from strongroom import _convert, _system
+from strongroom._channel import methods
+from strongroom._channel.caller import Caller
+from strongroom._files.source import scan_source
+from strongroom._transfer.pull import Pull, pull_version
+from strongroom._transfer.push import Push, push_version
+from strongroom._transfer.remote_file import StrongroomFile
+from strongroom.client.catalog import Catalog, parse_artifact
+from strongroom.config import ClientSettings, load_settings
+from strongroom.errors import NotFoundError, Reason
+from strongroom.format.names import parse_uri
+from strongroom.v1 import artifact_service_pb2 as pb
+from strongroom.values import (
+    File,
+    Kind,
+    ProgressCallback,
+    PullResult,
+    PushResult,
+    Version,
+)
+
+
+def connect(
+    endpoint: str | None = None,
+    *,
+    config_file: str | os.PathLike[str] | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    cert_file: str | os.PathLike[str] | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+) -> "Client":
+    """Return a client; nothing is sent before the first call.
+
+    In the dev stack no argument is needed: the nearest `.strongroom/client.toml`
+    above the working directory says everything.
+
+    Args:
+        endpoint: `host:port`; the host must be a name in the server's certificate.
+        config_file: A configuration to read in place of the nearest one.
+        ca_file: PEM: the authorities that the server's certificate may come from.
+        cert_file: PEM: the caller's certificate, then its chain.
+        key_file: PEM: the private key of it.
+
+    Raises:
+        InvalidArgumentError: A setting is missing or malformed (SETTING_INVALID).
+        NotFoundError: The named configuration does not exist (PATH_NOT_FOUND).
+    """
+    return Client(
+        load_settings(
+            endpoint=endpoint,
+            config_file=config_file,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+        )
+    )
+
+
+class Client(Catalog):
+    """One strongroom, as one identity; a context manager.
+
+    Safe for threads; each process of a fork makes its own connection; a pickle holds
+    the settings only, so a client travels to `DataLoader` workers. Names are written
+    `project/artifact`, versions `project/artifact@version`, files
+    `project/artifact@version/path`, with or without `strongroom://` in front. Every
+    method raises classes of `strongroom.errors`.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+        super().__init__(Caller(settings))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> "tuple[type[Client], tuple[ClientSettings]]":
+        return type(self), (self.settings,)
+
+    def __repr__(self) -> str:
+        return f"Client({self.settings.endpoint!r})"
+
+    def close(self) -> None:
+        """Close the connection; transfers that still run end as cancelled."""
+        self._caller.close()
+
+    def push(
+        self,
+        source: str | os.PathLike[str],
+        artifact: str,
+        *,
+        kind: Kind | str | None = None,
+        message: str = "",
+        metadata: Mapping[str, str] | None = None,
+        progress: ProgressCallback | None = None,
+        request_id: str | None = None,
+    ) -> PushResult:
+        """Store a file or a directory as the next version of an artifact.
+
+        Nothing is visible before all of it is durable. Content equal to the newest
+        version makes no new version, and the result says so.
+
+        Args:
+            source: A file, stored under its name, or a directory, stored without
+                its own name. Links, devices, sockets and pipes are refused.
+            artifact: `project/artifact`; made if it is missing and allowed.
+            kind: What a new artifact holds; must match that of an existing one.
+            message: What to say about the version, at most 1000 characters.
+            metadata: At most 64 keys of 128 characters with values of 1024.
+            progress: Called as bytes are sent, on another thread.
+            request_id: A UUID4 that makes the push repeatable; a new one, unless
+                given.
+
+        Raises:
+            InvalidArgumentError: A name is malformed, or the source holds what
+                cannot be stored (NAME_MALFORMED, PATH_MALFORMED, FILE_UNSUPPORTED).
+            ConflictError: A file changed while it was read (SOURCE_CHANGED).
+            IntegrityError: The server stored other content (DIGEST_MISMATCH).
+            StrongroomError: What else the server refused.
+        """
+        push = Push(
+            source=scan_source(source),
+            artifact=parse_artifact(artifact),
+            request_id=request_id or _system.new_request_id(),
+            kind=kind,
+            message=message,
+            metadata=metadata or {},
+            progress=progress,
+        )
+        return push_version(self._caller, push)
+
+    def pull(
+        self,
+        uri: str,
+        target: str | os.PathLike[str],
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> PullResult:
+        """Write a version, a directory of it (`…/dir/`) or one file to disk.
+
+        The target appears whole, after every digest has been verified, or not at
+        all.
+
+        Args:
+            uri: What to read; without `@version`, the newest one.
+            target: Must not exist, or be an empty directory for a tree.
+            progress: Called as bytes arrive.
+
+        Raises:
+            AlreadyExistsError: The target exists (TARGET_EXISTS).
+            ExhaustedError: The disk is full (DISK_FULL).
+            IntegrityError: Stored bytes are damaged; nothing was kept.
+            NotFoundError: There is no such artifact, version or path.
+            StrongroomError: What else the server refused.
+        """
+        return pull_version(self._caller, Pull(parse_uri(uri), target, progress))
+
+    def open(self, uri: str) -> StrongroomFile:
+        """Open one file for reading, seekable; the caller closes it.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or path.
+            StrongroomError: What else the server refused.
+        """
+        parsed = parse_uri(uri)
+        answer = self._caller.unary(
+            methods.LIST_FILES,
+            pb.ListFilesRequest(
+                parent=parsed.version.resource, path=parsed.path, page_size=1
+            ),
+        )
+        version = _convert.version_of(answer.version)
+        for found in answer.files:
+            if found.path == parsed.path:
+                return self.open_file(version, _convert.file_of(found))
+        message = f"{version.name} has no file {parsed.path!r}"
+        raise NotFoundError(
+            message,
+            reason=Reason.PATH_NOT_FOUND,
+            hint=f"strongroom ls {version.name}",
+            path=parsed.path,
+        )
+
+    def open_file(self, version: Version, file: File) -> StrongroomFile:
+        """Open a file that `list_files` named: one call fewer than `open`.
+
+        Args:
+            version: As `show` returns it.
+            file: One of its files.
+        """
+        return StrongroomFile(self._caller, version, file)
+
+    def read_bytes(self, uri: str) -> bytes:
+        """Return the content of one file, verified; it must fit into memory."""
+        with self.open(uri) as file:
+            return file.read()
+
+    def read_into(
+        self, uri: str, buffer: bytearray | memoryview, offset: int = 0
+    ) -> int:
+        """Fill a writable buffer from `offset` of one file.
+
+        Returns:
+            How many bytes came: fewer than fit only at the file's end.
+        """
+        with self.open(uri) as file:
+            file.seek(offset)
+            return file.readinto(buffer)

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client's settings, and the only place of the client that reads `os.environ`.
+
+Each setting comes from the first of: an argument, a variable `STRONGROOM_…`, the
+nearest `.strongroom/client.toml` above the working directory.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
+
+#: Where the nearest configuration is looked for, in each directory upward.
+CONFIG_PATH: Final = Path(".strongroom", "client.toml")
+MAX_CONFIG_BYTES: Final = 64 * 1024
+
+_VARIABLES: Final = {
+    "endpoint": "STRONGROOM_ENDPOINT",
+    "ca_file": "STRONGROOM_CA_FILE",
+    "cert_file": "STRONGROOM_CERT_FILE",
+    "key_file": "STRONGROOM_KEY_FILE",
+}
+_PATHS: Final = ("ca_file", "cert_file", "key_file", "spans_file")
+_TIMES: Final = ("call_timeout_s", "stall_timeout_s", "transfer_timeout_s")
+_MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where the server is, how to prove who calls, and how long to wait.
+
+    Paths are absolute. Nothing secret is held: keys stay in their files.
+    """
+
+    #: `host:port`; the host is checked against the server's certificate.
+    endpoint: str
+    #: PEM: the authorities that the server's certificate may come from.
+    ca_file: Path
+    #: PEM: the caller's certificate, then its chain.
+    cert_file: Path
+    #: PEM: the private key of `cert_file`.
+    key_file: Path
+    #: The SPIFFE id that `strongroom doctor` expects of the server; may be empty.
+    server_spiffe_id: str = ""
+    #: The trust domain of both sides; may be empty.
+    trust_domain: str = ""
+    #: Where the command line appends its spans, as JSON lines.
+    spans_file: Path | None = None
+    #: For calls that answer with one message, retries included, in seconds.
+    call_timeout_s: float = 60.0
+    #: How long a peer may send and take nothing, in seconds.
+    stall_timeout_s: float = 60.0
+    #: For one transfer as a whole, in seconds.
+    transfer_timeout_s: float = 7 * 24 * 3600.0
+    #: The file that the settings came from, if one was read.
+    source: Path | None = field(default=None, compare=False)
+
+    @property
+    def host(self) -> str:
+        """The host of `endpoint`, without the brackets of IPv6."""
+        return self.endpoint.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port of `endpoint`."""
+        return int(self.endpoint.rpartition(":")[2])
+
+
+_REQUIRED: Final = tuple(_VARIABLES)
+_KNOWN: Final = frozenset(item.name for item in fields(ClientSettings)) - {"source"}
+
+
+def prepare_grpc() -> None:
+    """Let gRPC survive `fork`; must run before `grpc` is imported first.
+
+    Without it, a channel used before a fork breaks new ones in the child: 4 of 12
+    runs failed and 8 of 12 aborted while a stream was open (grpcio 1.85.1).
+    """
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "1")
+
+
+def load_settings(
+    *,
+    endpoint: str | None = None,
+    config_file: str | os.PathLike[str] | None = None,
+    ca_file: str | os.PathLike[str] | None = None,
+    cert_file: str | os.PathLike[str] | None = None,
+    key_file: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> ClientSettings:
+    """Gather the settings.
+
+    The nearest configuration is read only if arguments and environment leave
+    something open, and only if nobody else could have written it.
+
+    Args:
+        endpoint: `host:port`.
+        config_file: A configuration to read in place of the nearest one.
+        ca_file: PEM file of authorities.
+        cert_file: PEM file of the caller's certificate.
+        key_file: PEM file of its key.
+        environ: The environment; that of the process, unless given.
+        directory: Where to look upward from; the working directory, unless given.
+
+    Raises:
+        InvalidArgumentError: Something is missing, unknown, malformed, or the
+            nearest configuration belongs to somebody else (SETTING_INVALID).
+        NotFoundError: The named configuration does not exist (PATH_NOT_FOUND).
+    """
+    variables = os.environ if environ is None else environ
+    start = Path.cwd() if directory is None else directory
+    arguments = {
+        "endpoint": endpoint,
+        "ca_file": ca_file,
+        "cert_file": cert_file,
+        "key_file": key_file,
+    }
+    given: dict[str, object] = {
+        name: variables[variable]
+        for name, variable in _VARIABLES.items()
+        if variables.get(variable)
+    }
+    given |= {name: os.fspath(value) for name, value in arguments.items() if value}
+    values: dict[str, object] = {}
+    source: Path | None = None
+    if named := config_file or variables.get("STRONGROOM_CONFIG"):
+        source = start / os.fspath(named)
+    elif not all(name in given for name in _REQUIRED):
+        source = _find_config(start)
+    if source is not None:
+        values = _resolve_paths(_read_config(source), source.parent)
+    values |= _resolve_paths(given, start)
+    return _make_settings(values, source, start)
+
+
+def _make_settings(
+    values: dict[str, object], source: Path | None, start: Path
+) -> ClientSettings:
+    missing = [name for name in _REQUIRED if not values.get(name)]
+    if missing:
+        where = f"{source} does not say" if source else f"nothing at or above {start}"
+        variables = ", ".join(_VARIABLES[name] for name in missing)
+        message = f"no setting {', '.join(missing)}: {where} and {variables} is not set"
+        raise InvalidArgumentError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="Start a local strongroom with `strongroom dev up`, "
+            "or set STRONGROOM_CONFIG to your client.toml.",
+            setting=missing[0],
+        )
+    checked = {name: _check(name, value, source) for name, value in values.items()}
+    checked["source"] = source
+    return ClientSettings(**checked)  # type: ignore[arg-type]  # _check saw to it
+
+
+def _check(name: str, value: object, source: Path | None) -> object:
+    if name in _TIMES:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < float(str(value)) <= _MAX_TIMEOUT_S:
+            raise _bad(
+                source, name, f"is not a number of seconds up to {_MAX_TIMEOUT_S:g}"
+            )
+        return float(str(value))
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value.isprintable():
+        raise _bad(source, name, "is not a line of text")
+    if name == "endpoint":
+        host, colon, port = value.rpartition(":")
+        plain = host and (":" not in host or host.startswith("["))
+        if not (colon and plain and port.isascii() and port.isdigit()) or not (
+            0 < int(port) < 1 << 16
+        ):
+            raise _bad(source, name, f"is {value!r}, not host:port")
+    return value
+
+
+def _resolve_paths(values: dict[str, object], base: Path) -> dict[str, object]:
+    return {
+        name: base / value if name in _PATHS and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _find_config(start: Path) -> Path | None:
+    for folder in (start, *start.parents):
+        candidate = folder / CONFIG_PATH
+        try:
+            candidate.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        for part in (candidate.parent, candidate):
+            _refuse_foreign(part)
+        return candidate
+    return None
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse what another user may have put there, as git's safe.directory does."""
+    for status in (path.lstat(), path.stat()):
+        foreign = status.st_uid not in {os.getuid(), 0}
+        is_link = stat.S_ISLNK(status.st_mode)  # a link's own mode says nothing
+        writable = not is_link and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if foreign or writable:
+            why = (
+                f"belongs to user {status.st_uid}"
+                if foreign
+                else "may be written by others"
+            )
+            message = f"{path} is not read: it {why}"
+            raise InvalidArgumentError(
+                message,
+                reason=Reason.SETTING_INVALID,
+                hint="If you trust it, name it: STRONGROOM_CONFIG=FILE. "
+                f"If it is yours: chmod go-w {path}",
+                path=path,
+            )
+
+
+def _read_config(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError as error:
+        message = f"there is no configuration {path}"
+        raise NotFoundError(
+            message,
+            reason=Reason.PATH_NOT_FOUND,
+            hint="`strongroom dev up` writes one.",
+            path=path,
+        ) from error
+    except OSError as error:
+        raise _bad(path, "file", f"cannot be read: {error.strerror}") from error
+    if len(text) > MAX_CONFIG_BYTES:
+        raise _bad(path, "file", f"is larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        values: dict[str, object] = tomllib.loads(text.decode())
+    except ValueError as error:
+        raise _bad(path, "file", f"is not TOML: {error}") from error
+    unknown = sorted(set(values) - _KNOWN)
+    if unknown:
+        raise _bad(path, unknown[0], "is not known")
+    return values
+
+
+def _bad(source: Path | None, name: str, problem: str) -> InvalidArgumentError:
+    where = f"{source}: " if source else ""
+    message = f"{where}setting {name} {problem}"
+    return InvalidArgumentError(
+        message,
+        reason=Reason.SETTING_INVALID,
+        hint="`strongroom doctor` shows what was found and where.",
+        setting=name,
+    )

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One real stack for all end-to-end tests: OpenBao, SeaweedFS and the server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import LiveStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """A stack that is up; ends with the session."""
+    root = tmp_path_factory.mktemp("stack") / ".strongroom"
+    live = LiveStack(Path(root))
+    live.up()
+    try:
+        yield live
+    finally:
+        live.down()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LiveStack]:
+    """A stack of one test's own, to be broken."""
+    live = LiveStack(tmp_path / ".strongroom")
+    live.up()
+    try:
+        yield live
+    finally:
+        live.down()
