@@ -64,6 +64,9 @@ INDEX_KEY_BYTES: Final = 32
 _LOG: Final = logging.getLogger("strongroom_server.app")
 #: prctl(2): whether the process may dump core or be traced by its user.
 _PR_SET_DUMPABLE: Final = 4
+#: mallopt(3): how many heaps. Two were as fast as one for each thread (measured).
+_M_ARENA_MAX: Final = -8
+HEAPS: Final = 2
 
 
 def serve(config: Path) -> None:
@@ -74,6 +77,7 @@ def serve(config: Path) -> None:
     """
     settings = read_settings(config)
     _keep_memory_private()
+    _keep_memory_small()
     _log_to_stderr()
     stop = threading.Event()
 
@@ -335,6 +339,14 @@ def _keep_memory_private() -> None:
     """Let no core dump or debugger of the same user see keys and plaintext."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _keep_memory_small() -> None:
+    """Let glibc's threads share heaps; a heap each kept 100 MiB of freed blocks."""
+    libc = ctypes.CDLL(None)
+    # Other C libraries have neither this call nor the habit.
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_ARENA_MAX, HEAPS)
 
 
 def _log_to_stderr() -> None:

@@ -151,15 +151,23 @@ class Projects:
             known = self._known.get(project)
         if known is not None:
             return known
+        found = self._find(project)
+        if found is None and self._has_journals(project):
+            # Made since the first look, or artifacts without their project: then
+            # it existed, and its record is gone.
+            found = self._find(project)
+            if found is None:
+                raise object_error(ObjectKind.PROJECT)
+        return None if found is None else self._load(found)
+
+    def _find(self, project: bytes) -> BlobVersion | None:
         key = layout.project_key(project)
-        for item in self._blobs.first_versions(key):
-            if item.key == key:
-                return self._load(item)
+        found = self._blobs.first_versions(key)
+        return next((item for item in found if item.key == key), None)
+
+    def _has_journals(self, project: bytes) -> bool:
         journals = self._blobs.first_versions(layout.project_journals_prefix(project))
-        if next(journals, None) is not None:
-            # Artifacts without their project: it existed, and its record is gone.
-            raise object_error(ObjectKind.PROJECT)
-        return None
+        return next(journals, None) is not None
 
     def _load(self, item: BlobVersion) -> Project:
         try:

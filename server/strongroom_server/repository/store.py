@@ -26,6 +26,10 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
     if store is not None:
         return store
     if not is_empty(blobs):
+        # Another server may have made the store since the first look.
+        store = _read(blobs)
+        if store is not None:
+            return store
         # Never start over in a bucket that held a store: its data would seem gone.
         raise IntegrityError(
             "strongroom.json is gone, but the bucket holds a store's objects",

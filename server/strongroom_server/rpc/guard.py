@@ -10,8 +10,8 @@ audit entry.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -44,6 +44,7 @@ MAX_METHOD_CHARS: Final = 200
 Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Item = TypeVar("Item")
 Continuation: TypeAlias = (
     "Callable[[grpc.HandlerCallDetails], "
     "grpc.RpcMethodHandler[Request, Response] | None]"
@@ -213,8 +214,10 @@ class Guard(grpc.ServerInterceptor):
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
             enter_call(self._view(call))
-            for response in _respond(handler, first, rest, run.context, stack):
-                self._check_deadline(run)
+            check = partial(self._check_deadline, run)
+            responses = _respond(handler, first, rest, run.context, check)
+            stack.callback(responses.close)
+            for response in responses:
                 run.watch.wait_for_peer()
                 yield response
                 run.watch.go_on()
@@ -248,6 +251,9 @@ class Guard(grpc.ServerInterceptor):
         run.watch.wait_for_peer()
         data = next(run.requests, None)
         run.watch.go_on()
+        if run.watch.verdict is not None:
+            # A call that was cancelled may look like one that ended.
+            raise failures.gave_up(run.watch, run.context)
         if data is None:
             raise failures.no_request()
         return decode_request(decode, data), None
@@ -342,21 +348,35 @@ def _respond(
     first: Message,
     rest: RequestReader | None,
     context: grpc.ServicerContext,
-    stack: ExitStack,
-) -> Iterator[object]:
-    """Call a servicer's method, whatever its kind, and return its responses."""
+    check: Callable[[], None],
+) -> Generator[object]:
+    """Call a servicer's method, whatever its kind, and yield its responses.
+
+    `check` looks at the time where nothing has happened yet: before the next
+    request of a write and the next response of a read, and never between a change
+    and its answer.
+    """
     if rest is not None and handler.stream_stream is not None:
-        responses = handler.stream_stream(chain([first], rest), context)
+        requests = chain([first], _checked(rest, check))
+        with _closing(handler.stream_stream(requests, context)) as responses:
+            yield from responses
     elif handler.unary_stream is not None:
-        responses = handler.unary_stream(first, context)
+        with _closing(handler.unary_stream(first, context)) as responses:
+            yield from _checked(responses, check)
     elif handler.unary_unary is not None:
-        return iter([handler.unary_unary(first, context)])
+        yield handler.unary_unary(first, context)
     else:
         message = "a handler of a kind that no method of strongroom.v1 has"
         raise InternalError(message)
-    # A stream that is dropped in the middle must let go of what it holds before
-    # its outcome is written.
-    close = getattr(responses, "close", None)
-    if close is not None:
-        stack.callback(close)
-    return iter(responses)
+
+
+def _closing(responses: Iterator[object]) -> "closing[Generator[object]]":
+    # Streaming methods of servicers are generators. One that is left in the middle
+    # must let go of what it holds now, not when its traceback is collected.
+    return closing(cast("Generator[object]", responses))
+
+
+def _checked(items: Iterator[Item], check: Callable[[], None]) -> Iterator[Item]:
+    for item in items:
+        check()
+        yield item

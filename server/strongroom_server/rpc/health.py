@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-# No stubs are installed for the health package.
-from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health, health_pb2
 from opentelemetry import trace
 
 from strongroom.errors import StrongroomError
@@ -105,6 +104,11 @@ class Health:
             self._failing = failing
 
     def _run(self, stop: threading.Event) -> None:
-        self.probe()
-        while not stop.wait(self._interval_s):
+        try:
             self.probe()
+            while not stop.wait(self._interval_s):
+                self.probe()
+        except Exception:
+            # A bug in a check must not leave the last answer standing.
+            self.drain()
+            raise

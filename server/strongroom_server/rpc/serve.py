@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import grpc
-
-# No stubs are installed for these two.
-from grpc_health.v1 import health, health_pb2_grpc  # type: ignore[import-untyped]
-from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.v1 import (

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: understood, overridden, refused with the name of what is wrong."""
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strongroom.errors import InvalidArgumentError, Reason
+from strongroom_server.config import format_settings, load_settings, read_settings
+
+DOCUMENT: dict[str, dict[str, Any]] = {
+    "store": {
+        "endpoint": "http://127.0.0.1:8333",
+        "bucket": "strongroom",
+        "credentials_file": "/run/s3.json",
+    },
+    "vault": {
+        "address": "https://vault.internal:8200",
+        "role_id_file": "/run/role-id",
+        "secret_id_file": "/run/secret-id",
+    },
+    "identity": {
+        "trust_domain": "dev.strongroom.internal",
+        "spiffe_id": "spiffe://dev.strongroom.internal/strongroom/server",
+        "dns_names": ["localhost"],
+    },
+    "listen": {"data": "127.0.0.1:1", "health": "127.0.0.1:2", "admin": "unix:/run/a"},
+    "index": {"path": "/var/index"},
+    "audit": {"path": "/var/audit"},
+    "access": {"policy_file": "/etc/access.toml"},
+}
+
+
+def changed(section: str, **values: object) -> dict[str, dict[str, Any]]:
+    document = copy.deepcopy(DOCUMENT)
+    document.setdefault(section, {}).update(values)
+    return document
+
+
+def test_a_file_is_understood_with_its_defaults() -> None:
+    settings = load_settings(DOCUMENT, {})
+
+    assert settings.store.bucket == "strongroom"
+    assert settings.store.credentials_file == Path("/run/s3.json")
+    assert settings.store.region == "us-east-1"
+    assert settings.vault.ca_file is None
+    assert settings.identity.dns_names == ("localhost",)
+    assert settings.listen.max_calls == 64
+    assert settings.telemetry.spans_file is None
+
+
+def test_the_environment_overrides_the_file() -> None:
+    settings = load_settings(
+        DOCUMENT,
+        {
+            "STRONGROOM__STORE__BUCKET": "other",
+            "STRONGROOM__STORE__FIPS": "true",
+            "STRONGROOM__LISTEN__MAX_CALLS": "7",
+            "STRONGROOM__LISTEN__STALL_S": "1.5",
+            "STRONGROOM__IDENTITY__DNS_NAMES": "a, b",
+            "STRONGROOM__TELEMETRY__SPANS_FILE": "/run/spans",
+            "STRONGROOM_ENDPOINT": "the client's",
+            "HOME": "/root",
+        },
+    )
+
+    assert settings.store.bucket == "other"
+    assert settings.store.fips
+    assert settings.listen.max_calls == 7
+    assert settings.listen.stall_s == 1.5
+    assert settings.identity.dns_names == ("a", "b")
+    assert settings.telemetry.spans_file == Path("/run/spans")
+
+
+def test_what_is_shown_is_understood_the_same() -> None:
+    settings = load_settings(changed("store", prefix='a "b" \x7f ü'), {})
+
+    assert load_settings(tomllib.loads(format_settings(settings)), {}) == settings
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (changed("cache", size=1), "[cache]"),
+        (changed("store", buckett="x"), "store.buckett"),
+        ({**DOCUMENT, "port": 1}, "port is not a section"),
+        ({key: DOCUMENT[key] for key in DOCUMENT if key != "audit"}, "audit.path"),
+        (changed("store", bucket=1), "store.bucket"),
+        (changed("store", fips="yes"), "store.fips"),
+        (changed("store", fips=1), "store.fips"),
+        (changed("store", credentials_file=""), "store.credentials_file"),
+        (changed("store", endpoint="http://s3.internal"), "store.endpoint"),
+        (changed("store", endpoint="http://127.0.0.1.evil"), "store.endpoint"),
+        (changed("store", endpoint="ftp://s3"), "store.endpoint"),
+        (changed("store", endpoint="https://"), "store.endpoint"),
+        (changed("vault", address="http://vault:8200"), "vault.address"),
+        (changed("vault", address="vault:8200"), "vault.address"),
+        (changed("telemetry", otlp_endpoint="http://otel:4317"), "otlp_endpoint"),
+        (changed("listen", max_calls=0), "listen.max_calls"),
+        (changed("listen", max_calls=1.5), "listen.max_calls"),
+        (changed("listen", max_calls=True), "listen.max_calls"),
+        (changed("listen", stall_s=-1), "listen.stall_s"),
+        (changed("listen", stall_s="soon"), "listen.stall_s"),
+        (changed("listen", stall_s="inf"), "listen.stall_s"),
+        (changed("listen", data=8080), "listen.data"),
+        (changed("workers", threads=0), "workers.threads"),
+        (changed("identity", dns_names=[1]), "identity.dns_names"),
+        (changed("identity", dns_names={"a": 1}), "identity.dns_names"),
+        (changed("identity", cert_file="/run/tls.crt"), "belong together"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name(document: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        load_settings(document, {})
+
+    assert caught.value.reason is Reason.SETTING_INVALID
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["STRONGROOM__STORE__BUCKETT", "STRONGROOM__STORE", "STRONGROOM__X__Y"]
+)
+def test_an_unknown_variable_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        load_settings(DOCUMENT, {name: "1"})
+
+
+@pytest.mark.parametrize("content", [b"[store", b"\xff\xfe", None])
+def test_a_file_that_cannot_be_read_is_told(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "server.toml"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(InvalidArgumentError, match=r"server\.toml"):
+        read_settings(path)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of methods: no RPC without a row, no row without an RPC."""
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from strongroom.errors import InvalidArgumentError
+from strongroom.v1 import (
+    artifact_service_pb2,
+    maintenance_service_pb2,
+    transfer_service_pb2,
+)
+from strongroom_server.core.access import AccessAction
+from strongroom_server.rpc.methods import METHODS, Phases, TimeClass
+
+FILES: list[Any] = [artifact_service_pb2, maintenance_service_pb2, transfer_service_pb2]
+RPCS: dict[str, Any] = {
+    f"/{service.full_name}/{method.name}": method
+    for file in FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+ARTIFACT = "projects/demo/artifacts/minilm"
+VERSION = f"{ARTIFACT}/versions/prod~1"
+
+#: A good first request of each method, and the targets that it names.
+EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "CreateProject": ({"project_id": "demo"}, [("projects/demo", "projects/demo")]),
+    "ListProjects": ({}, [("projects", "projects")]),
+    "ListArtifacts": ({"parent": "projects/demo"}, [("projects/demo",) * 2]),
+    "GetArtifact": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "GetVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "ListVersions": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "ListFiles": ({"parent": VERSION}, [(VERSION, ARTIFACT)]),
+    "ListJournalEntries": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "DiffVersions": (
+        {"base": VERSION, "target": f"{ARTIFACT}/versions/2"},
+        [(VERSION, ARTIFACT), (f"{ARTIFACT}/versions/2", ARTIFACT)],
+    ),
+    "MoveRef": (
+        {"name": f"{ARTIFACT}/refs/prod"},
+        [(f"{ARTIFACT}/refs/prod", ARTIFACT)],
+    ),
+    "WriteVersion": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
+    "ReadVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "VerifyVersion": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "CheckServer": ({}, [("server", "server")]),
+    "GetServerInfo": ({}, [("server", "server")]),
+}
+
+
+def request_of(name: str, values: dict[str, Any]) -> Message:
+    input_type: Any = RPCS[name].input_type
+    module = next(
+        file for file in FILES if input_type.file.name == file.DESCRIPTOR.name
+    )
+    cls: type[Message] = getattr(module, input_type.name)
+    return cls(**values)
+
+
+def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
+    assert set(METHODS) == set(RPCS)
+
+
+def test_every_right_is_needed_by_an_rpc_or_a_listing() -> None:
+    # Refs come with artifacts and versions, and are left out without the right.
+    used = {method.action for method in METHODS.values()} | {AccessAction.REF_LIST}
+
+    assert used == set(AccessAction)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
+    changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"}
+    method = METHODS[name]
+    is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming
+
+    expected = is_stream or name.rpartition("/")[2] in changes
+
+    assert (method.phases is Phases.INTENT_OUTCOME) is expected
+    assert (method.time_class is not TimeClass.SHORT) is (
+        is_stream or name.endswith("CheckServer")
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_request_names_what_the_call_is_about(name: str) -> None:
+    values, expected = EXAMPLES[name.rpartition("/")[2]]
+
+    targets = METHODS[name].targets(request_of(name, values))
+
+    assert [(target.resource, target.scope) for target in targets] == expected
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if EXAMPLES[name.rpartition("/")[2]][0]]
+)
+def test_a_request_that_names_nothing_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        METHODS[name].targets(request_of(name, {}))
+
+
+def test_a_version_is_verified_by_its_own_name() -> None:
+    name = "/strongroom.v1.MaintenanceService/VerifyVersion"
+
+    [target] = METHODS[name].targets(request_of(name, {"name": VERSION}))
+
+    assert (target.resource, target.scope) == (VERSION, ARTIFACT)

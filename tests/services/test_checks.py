@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks: a store or key service that breaks a promise is named, with what to do."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strongroom.errors import PreconditionError, Reason
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.adapters.memory_keys import MemorySigner
+from strongroom_server.core.signatures import Signature
+from strongroom_server.ports import BlobStore, BlobVersion, ReadBuffer
+from strongroom_server.services.checks import Checks
+from strongroom_server.services.probes import PREFIX, StoreProbe
+from tests.support.faulty import Fault, FaultyBlobStore
+from tests.support.world import World
+
+
+class Unversioned(MemoryBlobStore):
+    def put_new(self, key: str, data: ReadBuffer) -> str:
+        super().put_new(key, data)
+        return "null"
+
+
+class Overwriting(MemoryBlobStore):
+    def put_new(self, key: str, data: ReadBuffer) -> str:
+        return self.overwrite(key, bytes(data))
+
+
+class Truncating(MemoryBlobStore):
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        return super().get(key, version_id=version_id, max_bytes=max_bytes)[:-1]
+
+
+class Shifting(MemoryBlobStore):
+    def read_into(
+        self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
+    ) -> None:
+        super().read_into(
+            key, version_id=version_id, offset_bytes=offset_bytes + 1, buffer=buffer
+        )
+
+
+class Stretching(MemoryBlobStore):
+    def read_into(
+        self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
+    ) -> None:
+        data = self.get(key, version_id=version_id, max_bytes=10_000)[offset_bytes:]
+        size = min(len(data), len(buffer))
+        buffer[:size] = data[:size]
+
+
+class Forgetting(MemoryBlobStore):
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        return iter(list(super().first_versions(prefix, start_after=start_after))[1:])
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+def probe_of(blobs: BlobStore, executor: ThreadPoolExecutor) -> StoreProbe:
+    return StoreProbe(blobs=blobs, entropy=SystemEntropy(), executor=executor)
+
+
+def test_a_store_that_keeps_its_promises_passes(executor: ThreadPoolExecutor) -> None:
+    blobs = MemoryBlobStore()
+    probe = probe_of(blobs, executor)
+
+    probe.require()
+    results = probe.run()
+
+    assert [item.ok for item in results] == [True] * 6
+    assert len({item.check for item in results}) == 6
+    assert all(item.key.startswith(PREFIX) for item, _ in blobs.objects())
+
+
+@pytest.mark.parametrize(
+    ("blobs", "failing"),
+    [
+        (Unversioned, {"store.versioning", "store.pinned_read", "store.exact_range"}
+         | {"store.listing"}),
+        (Overwriting, {"store.conditional_write", "store.conditional_race"}),
+        (Truncating, {"store.pinned_read"}),
+        (Shifting, {"store.exact_range"}),
+        (Stretching, {"store.exact_range"}),
+        (Forgetting, {"store.listing"}),
+    ],
+)  # fmt: skip
+def test_a_store_that_breaks_a_promise_is_refused_by_name(
+    executor: ThreadPoolExecutor, blobs: type[MemoryBlobStore], failing: set[str]
+) -> None:
+    probe = probe_of(blobs(), executor)
+
+    failed = [item for item in probe.run() if not item.ok]
+
+    assert {item.check for item in failed} == failing
+    assert all(item.detail and item.hint for item in failed)
+    with pytest.raises(PreconditionError) as caught:
+        probe.require()
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+    assert caught.value.metadata["check"] in failing
+
+
+def test_a_store_that_cannot_be_reached_fails_its_checks(
+    executor: ThreadPoolExecutor,
+) -> None:
+    blobs = FaultyBlobStore(MemoryBlobStore())
+    blobs.queue("put_new", *[Fault.UNAVAILABLE] * 30)
+
+    results = probe_of(blobs, executor).run()
+
+    assert not any(item.ok for item in results)
+
+
+class OneHanded(MemorySigner):
+    def sign(self, message: bytes) -> Sequence[Signature]:
+        return super().sign(message)[:1]
+
+
+def test_all_is_well_with_a_good_vault(world: World) -> None:
+    checks = Checks(
+        key_service=world.key_service, signer=world.signer, store_probe=lambda: ()
+    )
+
+    assert [(item.check, item.ok) for item in checks.run()] == [
+        ("vault.ready", True),
+        ("vault.signing", True),
+    ]
+
+
+def test_a_vault_that_is_sealed_or_signs_badly_is_told(world: World) -> None:
+    world.key_service.seal()
+    signer = OneHanded(entropy=SystemEntropy())
+
+    results = Checks(
+        key_service=world.key_service, signer=signer, store_probe=lambda: ()
+    ).run()
+
+    assert [item.ok for item in results] == [False, False]
+    assert "sealed" in results[0].detail
