@@ -4,7 +4,6 @@
 import ctypes
 import json
 import logging
-import os
 import resource
 import signal
 import sys
@@ -33,10 +32,13 @@ from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
 from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
 from strongroom_server.config import ServerSettings, format_settings, read_settings
 from strongroom_server.core.access import Policy, parse_policy, roles_of
-from strongroom_server.core.scope import format_id
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
 from strongroom_server.ports import AuditSink, CertificateIssuer, Clock, Entropy
-from strongroom_server.repository.repository import Repository, open_repository
+from strongroom_server.repository.repository import (
+    Repository,
+    open_keyring,
+    open_repository,
+)
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
 from strongroom_server.rpc.call_audit import CallAudit
 from strongroom_server.rpc.certificates import CertificateKeeper
@@ -59,7 +61,6 @@ from strongroom_server.telemetry import CallThreads, telemetry
 
 #: Certificate files are read again that often, whoever renews them.
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
-INDEX_KEY_BYTES: Final = 32
 
 _LOG: Final = logging.getLogger("strongroom_server.app")
 #: prctl(2): whether the process may dump core or be traced by its user.
@@ -143,16 +144,19 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         blobs = stack.enter_context(open_s3(_s3_settings(settings), clock))
         probe = StoreProbe(blobs=blobs, entropy=entropy, executor=threads)
         probe.require()
+        keyring = open_keyring(
+            blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
+        )
         index = stack.enter_context(
             open_lmdb_index(
                 settings.index.path,
-                mac_key=_index_key(settings.index.path, entropy),
+                mac_key=keyring.index_key(),
                 map_size_bytes=settings.index.map_size_bytes,
             )
         )
         repository = open_repository(
+            keyring=keyring,
             blobs=blobs,
-            key_service=vault.keys,
             signer=vault.signer,
             index=index,
             clock=clock,
@@ -258,7 +262,7 @@ class _Parts:
         )
         facts = ServerFacts(
             version=version("strongroom"),
-            store_id=format_id(repository.keyring.store),
+            store_id=repository.keyring.store.hex(),
             certificate_expire_time=lambda: keeper.current.not_after,
             roles=lambda principal: roles_of(self.policy, principal),
         )
@@ -315,24 +319,6 @@ def _read_policy(path: Path) -> Policy:
         message = f"the access policy {path} cannot be read as TOML"
         raise _invalid(message, path) from error
     return parse_policy(document)
-
-
-def _index_key(index: Path, entropy: Entropy) -> bytes:
-    """Return the key of the index's MACs; a new one makes the index start empty."""
-    path = index.with_name(f"{index.name}.key")
-    try:
-        if path.exists() and len(key := path.read_bytes()) == INDEX_KEY_BYTES:
-            return key
-        key = entropy.token_bytes(INDEX_KEY_BYTES)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(key)
-    except OSError as error:
-        message = f"the index key {path} cannot be used: {error.strerror}"
-        raise _invalid(message, path) from error
-    return key
 
 
 def _keep_memory_private() -> None:

@@ -291,3 +291,22 @@ def test_a_store_whose_record_is_gone_is_not_started_anew() -> None:
     subject.blobs.restore()
     assert subject.look() == subject.seen
     subject.executor.shutdown()
+
+
+def test_an_entry_written_over_a_delete_marker_is_not_acknowledged() -> None:
+    """A conditional write succeeds over a delete marker; only the first counts."""
+    subject = Subject()
+    theirs = subject.world.reopened()
+    ours = subject.world
+    assert ours.artifacts.get_artifact(ARTIFACT).latest_version == 2
+    written = set(subject.keys("journals"))
+    theirs.push({"x": b"theirs"})
+    (fresh,) = set(subject.keys("journals")) - written
+    subject.memory.add_delete_marker(fresh)
+
+    result = ours.push({"x": b"ours"})
+
+    assert result.version.number == 4
+    assert subject.world.reopened().pull("3") == {"x": b"theirs"}
+    assert subject.world.reopened().pull("4") == {"x": b"ours"}
+    subject.executor.shutdown()

@@ -44,7 +44,7 @@ listener "tcp" {{
 audit "file" "strongroom" {{
   description = "Every request, secrets replaced by keyed hashes."
   options {{
-    file_path = "{folder}/audit.log"
+    file_path = "audit.log"
     mode      = "0600"
   }}
 }}

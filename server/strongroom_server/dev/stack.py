@@ -74,7 +74,7 @@ class Stack:
     """
 
     def __init__(self, root: Path, *, components: Sequence[str] = COMPONENTS) -> None:
-        self.layout = StackLayout(root.absolute())
+        self.layout = StackLayout(root.resolve())
         self._names = tuple(components)
 
     @property

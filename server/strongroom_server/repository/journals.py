@@ -210,7 +210,7 @@ class Journals:
         key = layout.journal_key(place.project, place.artifact, place.number)
         for attempt in range(_PUT_ATTEMPTS):
             try:
-                self._blobs.put_new(key, data)
+                version = self._blobs.put_new(key, data)
             except BlobExistsError:
                 return self._is_stored(key, data)
             except UnavailableError:
@@ -219,22 +219,24 @@ class Journals:
                 if attempt == _PUT_ATTEMPTS - 1:
                     raise
             else:
-                return True
+                # A write goes through over a delete marker, too, and then stands
+                # behind the entry that the marker hides: readers never see it.
+                return self._first_version(key) == version
         return False
 
+    def _first_version(self, key: str) -> str:
+        found = (item for item in self._blobs.first_versions(key) if item.key == key)
+        return next((item.version_id for item in found), "")
+
     def _is_stored(self, key: str, data: bytes) -> bool:
-        for item in self._blobs.first_versions(key):
-            if item.key == key:
-                try:
-                    found = self._blobs.get(
-                        key,
-                        version_id=item.version_id,
-                        max_bytes=journal_format.MAX_ENTRY_BYTES,
-                    )
-                except BlobNotFoundError:
-                    return False
-                return found == data
-        return False
+        version = self._first_version(key)
+        if not version:
+            return False
+        limit = journal_format.MAX_ENTRY_BYTES
+        try:
+            return self._blobs.get(key, version_id=version, max_bytes=limit) == data
+        except BlobNotFoundError:
+            return False
 
     def _place(self, journal: JournalId, loaded: History) -> EntryPlace:
         return EntryPlace(

@@ -2,6 +2,7 @@
 """The keyring: domain keys from key slots, unwrapped by Vault, cached for minutes."""
 
 import base64
+import contextlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -101,11 +102,10 @@ class Keyring:
             scope, data_key.plaintext, self._entropy.token_bytes(KEY_BYTES)
         )
         slot = slots.make_slot(keys, data_key.wrapped, salt=self.salt())
-        try:
+        # Whoever came first is read back, so that two servers agree on one key.
+        with contextlib.suppress(BlobExistsError):
             self._blobs.put_new(layout.slot_key(scope.domain, scope.epoch, 0), slot)
-        except BlobExistsError:
-            return self._unwrap(scope)
-        return keys
+        return self._unwrap(scope)
 
     def salt(self) -> bytes:
         """Return 24 random bytes, for one encryption."""
@@ -114,6 +114,10 @@ class Keyring:
     def check_ready(self) -> None:
         """Check that Vault answers an audited call; errors as `open`."""
         self._key_service.check_ready()
+
+    def index_key(self) -> bytes:
+        """Return the key of the local index's MACs, 32 bytes; never on disk."""
+        return self.open_store_domain().object_key("lmdb")
 
     def resource_id(self, name: str) -> str:
         """Return the keyed id under which logs and spans know a resource name."""

@@ -132,18 +132,10 @@ class Repository:
         return Artifact(name, journal, history, scope)
 
 
-def open_repository(
-    *,
-    blobs: BlobStore,
-    key_service: KeyService,
-    signer: Signer,
-    index: Index,
-    clock: Clock,
-    entropy: Entropy,
-    executor: Executor,
-    suite: Suite,
-) -> Repository:
-    """Open the store in a bucket, or make one there, and wire its parts.
+def open_keyring(
+    *, blobs: BlobStore, key_service: KeyService, clock: Clock, entropy: Entropy
+) -> Keyring:
+    """Open the store in a bucket, or make one there, and its own key domain.
 
     Raises:
         UnavailableError: S3 or Vault cannot be reached.
@@ -156,6 +148,21 @@ def open_repository(
         store, blobs=blobs, key_service=key_service, clock=clock, entropy=entropy
     )
     keyring.open_store_domain(may_create=is_empty(blobs))
+    return keyring
+
+
+def open_repository(
+    *,
+    keyring: Keyring,
+    blobs: BlobStore,
+    signer: Signer,
+    index: Index,
+    clock: Clock,
+    entropy: Entropy,
+    executor: Executor,
+    suite: Suite,
+) -> Repository:
+    """Wire a store's parts; does no I/O. The keyring is the store's own."""
     chunks = ChunkReader(blobs=blobs, keyring=keyring)
     return Repository(
         blobs=blobs,

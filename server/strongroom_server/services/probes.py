@@ -70,6 +70,12 @@ class StoreProbe:
                 yield CheckResult(name, ok=True, detail=check(key), hint="")
             except StrongroomError as error:
                 yield CheckResult(name, ok=False, detail=error.message, hint=hint)
+            except BlobExistsError:
+                detail = "a key that was never written exists"
+                yield CheckResult(name, ok=False, detail=detail, hint=hint)
+            except BlobNotFoundError:
+                detail = "what was just written is not there"
+                yield CheckResult(name, ok=False, detail=detail, hint=hint)
 
     def _versioning(self, key: str) -> str:
         version = self._blobs.put_new(key, b"1")
