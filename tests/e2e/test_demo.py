@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.plaintext import RUN_BYTES, PlaintextSearch
-from examples.tamper import (
+from plaintext import RUN_BYTES, PlaintextSearch
+from tamper import (
     PROBE_BYTES,
     TamperError,
     crc32c,

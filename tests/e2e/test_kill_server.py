@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def fill(folder: Path, seed: int) -> None:
 
 
 def test_twenty_kills_lose_nothing_and_double_nothing(
-    own_stack: LiveStack, tmp_path: Path
+    own_stack: LiveStack,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     tree = tmp_path / "tree"
     fill(tree, 0)
@@ -63,4 +66,4 @@ def test_twenty_kills_lose_nothing_and_double_nothing(
     versions = [line["version"] for line in log if line.get("action") == "COMMIT"]
     assert acknowledged <= set(versions)
     assert len(set(versions)) == len(versions) <= KILLS + 1
-    print(f"{KILLS} kills, {cut_off} in the middle of a push, {report}")
+    record_property("kills", f"{KILLS}, {cut_off} in the middle of a push: {report}")

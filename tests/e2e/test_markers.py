@@ -8,6 +8,8 @@ for them, in clear and in the encodings that software likes to use.
 
 import base64
 import binascii
+import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +64,8 @@ def push_markers(stack: LiveStack, folder: Path) -> None:
     )  # fmt: skip
     (folder / "zebramarkerpath.txt").write_bytes(content[::-1])
     stack.check("push", str(folder), name, "--json")
-    stack.check("ref", "move", name, "zebramarkerref", "1", "--reason", "zebramarkerreason")
+    reason = ("--reason", "zebramarkerreason")
+    stack.check("ref", "move", name, "zebramarkerref", "1", *reason)
     stack.check("pull", f"{name}@zebramarkerref", str(folder.parent / "out"))
     for command in ("log", "show", "ls", "verify"):
         stack.check(command, name)
@@ -74,9 +77,6 @@ def push_markers(stack: LiveStack, folder: Path) -> None:
 
 def stored_objects(stack: LiveStack) -> Iterator[tuple[str, bytes]]:
     """Yield every version of every object in the bucket."""
-    import json
-    import tomllib
-
     settings = tomllib.loads((stack.root / "server/server.toml").read_text())["store"]
     credentials = json.loads(Path(settings["credentials_file"]).read_text())
     client = boto3.client(

@@ -60,7 +60,7 @@ class LiveStack:
 
     def run(self, *args: str, environ: Mapping[str, str] | None = None) -> Result:
         """Run `strongroom ARGS` with this stack's client settings."""
-        done = subprocess.run(  # noqa: S603 -- our own program
+        done = subprocess.run(
             [STRONGROOM, *args],
             capture_output=True,
             text=True,
@@ -78,7 +78,7 @@ class LiveStack:
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start a command and return at once."""
-        return subprocess.Popen(  # noqa: S603 -- our own program
+        return subprocess.Popen(
             [STRONGROOM, *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

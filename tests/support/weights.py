@@ -7,15 +7,17 @@ from collections.abc import Mapping
 
 def safetensors_file(tensors: Mapping[str, bytes]) -> bytes:
     """Return a file whose tensors, of dtype U8, lie in this order."""
+    header = safetensors_header({name: len(data) for name, data in tensors.items()})
+    return header + b"".join(tensors.values())
+
+
+def safetensors_header(sizes: Mapping[str, int]) -> bytes:
+    """Return the first bytes of a file whose tensors have these sizes."""
     header = {}
     position = 0
-    for name, data in tensors.items():
-        end = position + len(data)
-        header[name] = {
-            "dtype": "U8",
-            "shape": [len(data)],
-            "data_offsets": [position, end],
-        }
+    for name, size in sizes.items():
+        end = position + size
+        header[name] = {"dtype": "U8", "shape": [size], "data_offsets": [position, end]}
         position = end
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + b"".join(tensors.values())
+    return len(text).to_bytes(8, "little") + text

@@ -26,7 +26,11 @@ from strongroom_server.core.records import (
 )
 from strongroom_server.core.suites import DEFAULT_SUITE, Suite
 from strongroom_server.ports import BlobStore, Clock, Entropy, Index
-from strongroom_server.repository.repository import Repository, open_repository
+from strongroom_server.repository.repository import (
+    Repository,
+    open_keyring,
+    open_repository,
+)
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
@@ -61,9 +65,15 @@ class World:
     executor: Executor = field(default_factory=lambda: ThreadPoolExecutor(4))
 
     def __post_init__(self) -> None:
-        self.repository: Repository = open_repository(
+        keyring = open_keyring(
             blobs=self.blobs,
             key_service=self.key_service,
+            clock=self.clock,
+            entropy=self.entropy,
+        )
+        self.repository: Repository = open_repository(
+            keyring=keyring,
+            blobs=self.blobs,
             signer=self.signer,
             index=self.index,
             clock=self.clock,

@@ -4,7 +4,7 @@
 import sys
 import tomllib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -180,7 +180,8 @@ class ServerComponent:
         # Not through a proxy that the environment names.
         options = [("grpc.enable_http_proxy", 0)]
         with grpc.insecure_channel(target, options=options) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
+            # Its types name no method: gRPC adds them when it is made.
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             request = health_pb2.HealthCheckRequest(service="")
             try:
                 answer = stub.Check(request, timeout=_HEALTH_TIMEOUT_S)
