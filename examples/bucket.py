@@ -66,6 +66,11 @@ class Bucket:
         data: bytes = answer["Body"].read()
         return data
 
+    def read_newest(self, key: str) -> bytes:
+        """Return the bytes of the newest version of an object."""
+        data: bytes = self._s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return data
+
     def overwrite(self, key: str, data: bytes) -> StoredObject:
         """Put `data` where something is already."""
         answer = self._s3.put_object(Bucket=self.name, Key=key, Body=data)

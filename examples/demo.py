@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,8 @@ from strongroom.values import Change
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = ROOT / ".strongroom"
+#: Where the stack puts what it is given and what it says, below `STACK`.
+WRITTEN: Final = ("seaweed/volume", "seaweed/filer", "server", "logs", "telemetry")
 #: What the demo makes outside the stack; emptied at its start.
 WORK: Final = ROOT / "build" / "demo"
 WEIGHTS: Final = "demo/minilm"
@@ -59,6 +62,8 @@ class Show:
 def main() -> int:
     """Run the demo; return its exit code."""
     started = time.monotonic()
+    # Ends as Ctrl-C does, so that a flipped byte is put back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.chdir(ROOT)
     for name in [name for name in os.environ if name.startswith("STRONGROOM_")]:
         del os.environ[name]
@@ -203,15 +208,20 @@ def search_store(show: Show) -> None:
     objects, searched = 0, 0
     for stored in show.bucket.objects():
         data = show.bucket.read(stored)
-        found = [*search.find(data), *search.find(stored.key.encode())]
-        if found:
-            raise ClaimError(f"{stored.key} holds {found[0]}")
+        for finding in (*search.find(data), *search.find(stored.key.encode())):
+            raise ClaimError(f"{stored.key} holds {finding}")
         objects, searched = objects + 1, searched + len(data)
     claim(
         objects and searched > len(contents[-1]) // 2,
         f"none of {len(names)} names and {search.window_count:,} pieces of content"
         f" is in any of {objects} objects ({sizes(searched)})",
     )
+    files = [path for name in WRITTEN for path in (STACK / name).rglob("*")]
+    files = [path for path in files if path.is_file()]
+    for path in files:
+        for finding in search.find(path.read_bytes()):
+            raise ClaimError(f"{path} holds {finding}")
+    claim(files, f"nor in any of {len(files)} files below {', '.join(WRITTEN)}")
     for kind in ("packs/", "manifests/", "journals/", "keys/"):
         example = next(show.bucket.objects(kind), None)
         if example:
@@ -224,7 +234,7 @@ def secret_names(show: Show) -> list[str]:
     paths = {
         file.path
         for number in versions
-        for file in show.client.ls(f"{WEIGHTS}@{number}/")
+        for file in show.client.list_files(f"{WEIGHTS}@{number}")
     }
     names = [WEIGHTS, DATA, "minilm", "lexicon", MESSAGE, LEXICON, "fine-tuned to"]
     # Short names occur in random bytes by chance.
@@ -240,8 +250,9 @@ def break_and_heal(show: Show) -> None:
     say(f"the S3 administrator overwrites {pack.key}")
     replaced = show.bucket.overwrite(pack.key, bytes(len(good)))
     try:
-        run("strongroom", "verify", version)
-        claim(pack.version_id != replaced.version_id, "a reader does not even notice")
+        newest = show.bucket.read_newest(pack.key)
+        claim(newest == bytes(len(good)), "whoever asks S3 for it now gets zeros")
+        read_whole(show.client, version, "a reader does not even notice")
     finally:
         show.bucket.remove(replaced)
     middle = len(good) // 2
@@ -260,7 +271,17 @@ def break_and_heal(show: Show) -> None:
         claim(version in refusal.text, f"and the version {version}")
         claim(not target.exists(), "nothing was written under the target's name")
     say("the right byte is put back")
-    run("strongroom", "verify", version)
+    read_whole(show.client, version, "healed: every byte is right again")
+
+
+def read_whole(client: strongroom.Client, version: str, text: str) -> None:
+    """Pull a version, and check every file's digest against what was committed."""
+    target = WORK / "whole"
+    run("strongroom", "pull", version, typed(target))
+    committed = {file.path: file.digest for file in client.list_files(version)}
+    pulled = {path: f"sha256:{digest}" for path, (digest, _) in tree(target).items()}
+    claim(pulled == committed, text)
+    shutil.rmtree(target)
 
 
 def roll_back(show: Show) -> None:
@@ -284,7 +305,16 @@ def trace_read(_: Show) -> None:
     )
     summary = json.loads(pulled.text.splitlines()[-1])
     trace = run("strongroom", "trace", summary["trace_id"]).text
-    claim("audit" in trace, "each call has its entry in the audit log")
+    claim("S3.GetObject" in trace, "the trace reaches from the client to S3")
+    log = STACK / "server" / "audit"
+    entries = [json.loads(line) for line in (log / "audit.jsonl").open()]
+    mine = [entry for entry in entries if entry["trace_id"] == summary["trace_id"]]
+    claim(
+        [entry["phase"] for entry in mine] == ["intent", "outcome"],
+        f"entries {mine[0]['number']} and {mine[1]['number']} of the audit log are its",
+    )
+    settings = typed(STACK / "server" / "server.toml")
+    run("strongroom-server", "audit", "--config", settings, "verify")
 
 
 def say_goodbye() -> None:

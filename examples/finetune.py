@@ -10,18 +10,20 @@ sees it. What is saved is the next version of the same artifact.
 import argparse
 import io
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from minilm import State, embed_sentences, read_shape, read_tokenizer, tokenize
-from safetensors.torch import save_file
 from sentiment import Rating, SentimentModel, read_ratings
 
 import strongroom
-from strongroom.integrations.torch import load_state_dict
+from strongroom.integrations.torch import load_state_dict, save_state_dict
 
+WEIGHTS_FILE = "model.safetensors"
+HEAD_FILE = "sentiment.safetensors"
+MEMORY = Path("/dev/shm")  # noqa: S108
 BATCH_SIZE = 64
 #: Words that are kept back to see what was learned.
 HELD_OUT = 512
@@ -41,16 +43,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1, help="orders the data")
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
-    with strongroom.connect() as client:
-        model = load_model(client, options.weights)
-        train(model, load_ratings(client, options.data), options.steps)
-        save_model(client, model, options.weights, options.data)
+    try:
+        with strongroom.connect() as client:
+            model = load_model(client, options.weights)
+            train(model, load_ratings(client, options.data), options.steps)
+            save_model(client, model, options.weights, options.data)
+    except strongroom.StrongroomError as error:
+        print(f"{error} ({error.reason}, trace {error.trace_id})", file=sys.stderr)
+        return error.exit_code
     return 0
 
 
 def load_model(client: strongroom.Client, weights: str) -> SentimentModel:
     """Stream the encoder and check that it understands sentences."""
-    encoder = load_state_dict(client, f"{weights}/model.safetensors")
+    encoder = load_state_dict(client, f"{weights}/{WEIGHTS_FILE}")
     shape = read_shape(client.read_bytes(f"{weights}/config.json"))
     tokenizer = read_tokenizer(client.read_bytes(f"{weights}/tokenizer.json"))
     print(f"loaded {len(encoder)} tensors of {weights}, verified while streaming")
@@ -90,31 +96,36 @@ def train(model: SentimentModel, ratings: Sequence[Rating], steps: int) -> None:
 def save_model(
     client: strongroom.Client, model: SentimentModel, weights: str, data: str
 ) -> None:
-    """Push the weights with the files beside them as the next version."""
-    artifact = weights.partition("@")[0]
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "model")
-        client.pull(weights, target)
-        _save(model.encoder, target / "model.safetensors")
-        _save(model.head, target / "sentiment.safetensors")
-        result = client.push(
-            target,
-            artifact,
-            message="fine-tuned to the feelings of words",
-            metadata={"weights": weights, "data": data},
-        )
+    """Store the tensors, and the files beside them, as the next version."""
+    files = {
+        file.path: client.read_bytes(f"{weights}/{file.path}")
+        for file in client.list_files(weights)
+        if file.path != WEIGHTS_FILE
+    }
+    files[HEAD_FILE] = safetensors.torch.save(detached(model.head))
+    result = save_state_dict(
+        client,
+        detached(model.encoder),
+        weights.partition("@")[0],
+        path=WEIGHTS_FILE,
+        files=files,
+        message="fine-tuned to the feelings of words",
+        metadata={"weights": weights, "data": data},
+        # In memory, so that no disk of the training machine sees plaintext.
+        folder=MEMORY if MEMORY.is_dir() else None,
+    )
     print(f"saved as {result.version.name}: {result.version.digest}")
+
+
+def detached(tensors: State) -> dict[str, torch.Tensor]:
+    """Return the tensors without what training hung on to them."""
+    return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
 def _batches(ratings: Sequence[Rating], count: int) -> Iterator[Sequence[Rating]]:
     for start in range(0, count * BATCH_SIZE, BATCH_SIZE):
         first = start % (len(ratings) - BATCH_SIZE)
         yield ratings[first : first + BATCH_SIZE]
-
-
-def _save(tensors: State, path: Path) -> None:
-    plain = {name: tensor.detach() for name, tensor in tensors.items()}
-    save_file(plain, path, metadata={"format": "pt"})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 
 Names are looked for as they are, in hexadecimal and in base64. Of the content,
 a window of 16 bytes from every 128 is looked for at every offset, so that a run
-of 144 bytes of plaintext, wherever it lies, is found.
+of 144 bytes of plaintext, wherever it lies, is found, unless it is monotonous.
 """
 
 import base64
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 _STRIDE_BYTES: Final = 128
 _WORD_BYTES: Final = 8
-#: Any run of plaintext as long as this is found.
+#: Any run of plaintext as long as this is found, if its bytes vary.
 RUN_BYTES: Final = _STRIDE_BYTES + 2 * _WORD_BYTES
-#: A window with fewer different bytes is as likely padding as content.
-_DIFFERENT_BYTES: Final = 5
+#: A window with fewer different bytes is as likely padding or indentation.
+_DIFFERENT_BYTES: Final = 8
 _FILTER_BITS: Final = 26
 
 _Words = NDArray[np.uint64]

@@ -78,16 +78,18 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    # Late, so that `import strongroom` costs a training job nothing, and so that
-    # the server, which takes errors and formats from here, does not load the SDK.
-    if name not in __all__:
-        message = f"module 'strongroom' has no attribute {name!r}"
-        raise AttributeError(message)
-    home = importlib.import_module(f"strongroom.{_HOMES.get(name, 'values')}")
-    value: object = getattr(home, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # or type checkers would take every name for known
+
+    def __getattr__(name: str) -> object:
+        # Late, so that `import strongroom` costs a training job nothing, and so that
+        # the server, which takes errors and formats from here, does not load the SDK.
+        if name not in __all__:
+            message = f"module 'strongroom' has no attribute {name!r}"
+            raise AttributeError(message)
+        home = importlib.import_module(f"strongroom.{_HOMES.get(name, 'values')}")
+        value: object = getattr(home, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,6 @@
 """Chunk cuts: they cover the file, and do not depend on how it is sliced."""
 
 import itertools
-import json
 from collections.abc import Sequence
 
 import pytest
@@ -16,23 +15,14 @@ from strongroom.format.chunking import (
     Cutter,
 )
 from tests.support.properties import QUICK
+from tests.support.weights import safetensors_header
 
 MIB = 1024 * 1024
 
 
 def header_of(sizes: Sequence[int]) -> bytes:
     """The first bytes of a safetensors file with tensors of these sizes."""
-    position = 0
-    tensors = {}
-    for number, size in enumerate(sizes):
-        tensors[f"t{number}"] = {
-            "dtype": "U8",
-            "shape": [size],
-            "data_offsets": [position, position + size],
-        }
-        position += size
-    text = json.dumps(tensors).encode()
-    return len(text).to_bytes(8, "little") + text
+    return safetensors_header({f"t{number}": size for number, size in enumerate(sizes)})
 
 
 def cuts(path: str, first: bytes, size_bytes: int, steps: Sequence[int]) -> list[int]:

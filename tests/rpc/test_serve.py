@@ -13,10 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import (
-    reflection_pb2,
-    reflection_pb2_grpc,
-)
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from strongroom.errors import InvalidArgumentError, Reason, UnavailableError
 from strongroom.v1 import artifact_service_pb2 as artifact_pb

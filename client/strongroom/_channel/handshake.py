@@ -72,11 +72,27 @@ def read_own_certificate(settings: ClientSettings) -> Certificate:
     # OpenSSL parses certificates only where it verifies them. So the certificate
     # is shown to ourselves in memory, trusted for that, whatever its dates.
     judge = _own_context(settings, ssl.PROTOCOL_TLS_SERVER)
-    judge.verify_mode = ssl.CERT_REQUIRED
     judge.verify_flags = ssl.VerifyFlags(
         judge.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     )
     judge.load_verify_locations(cadata=_first_certificate(settings.cert_file))
+    return _certificate(_show_own(settings, judge))
+
+
+def _is_trusted_here(settings: ClientSettings) -> bool:
+    """Tell whether our own authorities vouch for our own certificate."""
+    judge = _own_context(settings, ssl.PROTOCOL_TLS_SERVER)
+    _trust_authorities(judge, settings.ca_file)
+    try:
+        _show_own(settings, judge)
+    except ssl.SSLCertVerificationError:
+        return False
+    return True
+
+
+def _show_own(settings: ClientSettings, judge: ssl.SSLContext) -> object:
+    """Show our certificate to `judge` in memory; return what it read."""
+    judge.verify_mode = ssl.CERT_REQUIRED
     shown = _own_context(settings, ssl.PROTOCOL_TLS_CLIENT)
     shown.check_hostname = False
     shown.verify_mode = ssl.CERT_NONE
@@ -88,7 +104,7 @@ def read_own_certificate(settings: ClientSettings) -> Certificate:
             side.do_handshake()
         except ssl.SSLWantReadError:
             continue
-    return _certificate(server.getpeercert())
+    return server.getpeercert()
 
 
 def shake_hands(settings: ClientSettings) -> Handshake:
@@ -255,7 +271,8 @@ def _server_refused(
     )
 
 
-def _client_refused(settings: ClientSettings, alert: str) -> UnauthenticatedError:
+def _client_refused(settings: ClientSettings, alert: str) -> StrongroomError:
+    """Say why the server hung up; gRPC's servers send no alert, so we look here."""
     own = read_own_certificate(settings)
     now = _system.now()
     who = ", ".join(own.spiffe_ids) or str(settings.cert_file)
@@ -263,14 +280,25 @@ def _client_refused(settings: ClientSettings, alert: str) -> UnauthenticatedErro
         reason = Reason.CERTIFICATE_EXPIRED
         span = f"{own.not_before:%Y-%m-%dT%H:%MZ} to {own.not_after:%Y-%m-%dT%H:%MZ}"
         message = f"the certificate of {who} is valid from {span}, not now"
-    elif "CERTIFICATE_REQUIRED" in alert.upper().replace(" ", "_"):
+    elif "CERTIFICATE_REQUIRED" in alert.upper():
         reason = Reason.CERTIFICATE_MISSING
         message = f"the server {settings.endpoint} saw no certificate of {who}"
-    else:
+    elif "UNKNOWN_CA" in alert.upper() or not _is_trusted_here(settings):
         reason = Reason.CERTIFICATE_UNTRUSTED
         message = (
-            f"the server {settings.endpoint} does not trust the certificate of {who}; "
+            f"the server {settings.endpoint} does not trust the certificate of {who}: "
             "it is of another authority"
+        )
+    else:
+        message = (
+            f"the server {settings.endpoint} hung up on the certificate of {who}: "
+            f"{alert}"
+        )
+        return UnavailableError(
+            message,
+            reason=Reason.TRANSPORT,
+            hint="It may be stopping; or it trusts another authority for clients.",
+            endpoint=settings.endpoint,
         )
     return UnauthenticatedError(
         message,

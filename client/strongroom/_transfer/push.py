@@ -193,12 +193,19 @@ def _send(caller: Caller, push: Push) -> tuple[Sender, pb.WriteResult]:
 
 
 def _attempt(caller: Caller, sender: Sender) -> pb.WriteResult:
+    result: pb.WriteResult | None = None
     try:
         with caller.exchange(WRITE_VERSION, sender.requests()) as stream:
+            # To the end: hanging up on the result would be audited as cancelled.
             for response in stream:
                 if response.HasField("result"):
-                    return response.result
+                    result = response.result
     except StrongroomError as error:
         # Its own refusal is the cause; the server's complaint follows from it.
         raise sender.error or error from error
-    raise sender.error or InternalError("the server ended the push without a version")
+    if sender.error is not None:
+        raise sender.error
+    if result is None:
+        message = "the server ended the push without a version"
+        raise InternalError(message)
+    return result

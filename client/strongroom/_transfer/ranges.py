@@ -7,7 +7,7 @@ from typing import Self
 
 from strongroom._channel.caller import Caller, Stream
 from strongroom._channel.methods import READ_VERSION
-from strongroom._transfer.resuming import Resumption
+from strongroom._transfer.resuming import Resumption, is_passing
 from strongroom.errors import IntegrityError, Reason, StrongroomError
 from strongroom.format.names import VersionName
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -81,6 +81,8 @@ class RangeReader:
             if data is not None:
                 self._position_bytes += len(data)
                 self._resumption.progressed()
+                if self._position_bytes == self._end_bytes:
+                    self._finish()
                 return data
             if self._stream is not None:
                 raise self._mismatch("the stream ended early")
@@ -94,6 +96,18 @@ class RangeReader:
             self._stream.close()
             self._stream = None
         self._blocks = iter(())
+
+    def _finish(self) -> None:
+        """Hear the server out: only a stream that ends well was delivered well."""
+        try:
+            for _ in self._blocks:
+                raise self._mismatch("more came")
+        except StrongroomError as error:
+            self.close()
+            # All bytes are here; a connection that breaks now takes nothing back.
+            if not is_passing(error):
+                raise
+        self.close()
 
     def _open(self) -> None:
         self._stream = self._caller.stream(

@@ -12,6 +12,11 @@ _TRIES: Final = 3
 _FIRST_WAIT_S: Final = 0.5
 
 
+def is_passing(error: StrongroomError) -> bool:
+    """Tell whether the cause may be over in a moment."""
+    return error.retriable and error.reason in _PASSING
+
+
 class Resumption:
     """Allows three tries in a row without progress, each after a longer wait."""
 
@@ -24,7 +29,7 @@ class Resumption:
 
     def wait_after(self, error: StrongroomError) -> None:
         """Wait before the next try, or raise `error` if there is none."""
-        if not (error.retriable and error.reason in _PASSING and self._left):
+        if not (is_passing(error) and self._left):
             raise error
         wait_s = _FIRST_WAIT_S * 2 ** (_TRIES - self._left)
         self._left -= 1

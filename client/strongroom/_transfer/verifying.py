@@ -29,6 +29,7 @@ def verify_versions(
         StrongroomError: What the server refused; damage is reported, not raised.
     """
     damaged: list[VerifyFinding] = []
+    report: pb.VerifyReport | None = None
     done = Progress(0, 0)
     with (
         _telemetry.operation("verify"),
@@ -37,7 +38,7 @@ def verify_versions(
         for response in stream:
             match response.WhichOneof("part"):
                 case "report":
-                    return _report_of(response.report, damaged)
+                    report = response.report
                 case "progress":
                     done = Progress(
                         response.progress.verified_bytes,
@@ -59,8 +60,10 @@ def verify_versions(
                     continue  # a newer server may tell more
             if progress is not None:
                 progress(done)
-    message = "the server ended the verification without a report"
-    raise InternalError(message)
+    if report is None:
+        message = "the server ended the verification without a report"
+        raise InternalError(message)
+    return _report_of(report, damaged)
 
 
 def _report_of(report: pb.VerifyReport, damaged: list[VerifyFinding]) -> VerifyReport:

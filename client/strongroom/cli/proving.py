@@ -109,7 +109,7 @@ def trace(
         raise InvalidArgumentError(
             message, reason=Reason.SETTING_INVALID, setting="spans_file"
         )
-    roots = load_trace(settings.spans_file.parent, trace_id)
+    roots = load_trace(settings.spans_file, trace_id)
     for root in roots:
         output.record("span", root)
     for line in format_trace(roots):

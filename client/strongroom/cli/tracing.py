@@ -15,6 +15,7 @@ _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 #: The server writes spans in batches; this long is waited for the last one.
 _TRIES: Final = 20
 _WAIT_S: Final = 0.15
+_SPANS_FILES: Final = "*spans.jsonl*"
 _NS_PER_MS: Final = 1_000_000
 _SHOWN_ATTRIBUTES: Final = ("strongroom.audit_id", "strongroom.action")
 
@@ -34,11 +35,11 @@ class SpanNode:
     children: list["SpanNode"] = field(default_factory=list)
 
 
-def load_trace(folder: Path, trace_id: str) -> list[SpanNode]:
+def load_trace(spans_file: Path, trace_id: str) -> list[SpanNode]:
     """Return the roots of a trace, by start; waits for the server's last batch.
 
     Args:
-        folder: Holds `*spans.jsonl` of client and server.
+        spans_file: The client's own; a server's `*spans.jsonl` may lie beside it.
         trace_id: 32 hex digits.
 
     Raises:
@@ -49,7 +50,9 @@ def load_trace(folder: Path, trace_id: str) -> list[SpanNode]:
         message = f"{trace_id[:100]!r} is not a trace id: 32 lower-case hex digits"
         raise InvalidArgumentError(message, hint="strongroom log, push --json")
     roots: list[SpanNode] = []
-    for _ in range(_TRIES):
+    folder = spans_file.parent
+    is_alone = set(folder.glob(_SPANS_FILES)) <= {spans_file}
+    for _ in range(1 if is_alone else _TRIES):
         roots = _tree(_read_spans(folder, trace_id))
         if roots and all(_is_answered(root) for root in roots):
             break
@@ -93,7 +96,7 @@ def _is_answered(node: SpanNode) -> bool:
 
 
 def _read_spans(folder: Path, trace_id: str) -> Iterator[SpanNode]:
-    for path in sorted(folder.glob("*spans.jsonl*")):
+    for path in sorted(folder.glob(_SPANS_FILES)):
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 # A cheap look first: files hold many traces.

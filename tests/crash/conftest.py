@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says at the end how many interruptions were tried."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+_TRIED: Counter[str] = Counter()
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    """One thread, so that port calls come in the same order every time."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def tried() -> Counter[str]:
+    """Count a case here."""
+    return _TRIED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the counts."""
+    for name, count in sorted(_TRIED.items()):
+        terminalreporter.write_line(f"crash: {name}: {count} interruptions")
+    if _TRIED:
+        terminalreporter.write_line(f"crash: {_TRIED.total()} interruptions in all")

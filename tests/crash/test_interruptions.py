@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every use case that writes, interrupted at every call of the store.
+
+Three ways, at each call from the engine's start on: the process is gone before
+it; the call fails and has done nothing; the call is done and its answer is lost.
+Then another engine with an empty index looks at what is there.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strongroom.errors import Reason, UnavailableError
+from strongroom_server.adapters.memory import MemoryIndex
+from tests.crash.use_cases import (
+    USE_CASES,
+    Store,
+    UseCase,
+    attempt,
+    calls_of,
+    check_goes_on,
+    fresh_store,
+    state_of,
+    without_empty,
+)
+from tests.support.faulty import Fault, FaultyBlobStore
+
+BY_NAME = pytest.mark.parametrize(
+    "use_case", USE_CASES, ids=[item.name for item in USE_CASES]
+)
+
+
+class Expected:
+    """What the store shows before the call and after it."""
+
+    def __init__(self, use_case: UseCase, executor: ThreadPoolExecutor) -> None:
+        store = fresh_store(use_case, executor)
+        self.before = state_of(store.engine())
+        use_case.act(store.engine())
+        self.after = state_of(store.engine())
+
+    def check(self, store: Store, use_case: UseCase, *, acknowledged: bool) -> None:
+        """Check all invariants on what an interruption left behind."""
+        engine = store.engine()
+        found = without_empty(state_of(engine))
+        possible = [without_empty(self.after)]
+        if not acknowledged:
+            possible.append(without_empty(self.before))
+        assert found in possible
+
+        first = use_case.act(engine)
+        assert state_of(store.engine()) == self.after
+
+        assert use_case.act(store.engine()) == first
+        assert state_of(store.engine()) == self.after
+        check_goes_on(store, self.after)
+
+
+@BY_NAME
+def test_a_process_that_ends_anywhere_leaves_a_whole_store(
+    use_case: UseCase, executor: ThreadPoolExecutor, tried: Counter[str]
+) -> None:
+    expected = Expected(use_case, executor)
+    calls = calls_of(use_case, executor)
+
+    for stop_after in range(len(calls) + 1):
+        store = fresh_store(use_case, executor)
+        blobs = FaultyBlobStore(store.blobs, stop_after=stop_after)
+        done = attempt(store, use_case, blobs)
+        assert (done is not None) == (stop_after == len(calls))
+        expected.check(store, use_case, acknowledged=done is not None)
+        tried[f"{use_case.name}, process gone"] += 1
+
+
+@BY_NAME
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.ANSWER_LOST, Fault.SHORT])
+def test_a_call_that_fails_anywhere_leaves_a_whole_store(
+    use_case: UseCase,
+    fault: Fault,
+    executor: ThreadPoolExecutor,
+    tried: Counter[str],
+) -> None:
+    expected = Expected(use_case, executor)
+    calls = calls_of(use_case, executor)
+
+    for place, method in enumerate(calls):
+        store = fresh_store(use_case, executor)
+        blobs = FaultyBlobStore(store.blobs)
+        blobs.queue(method, *[Fault.NONE] * calls[:place].count(method), fault)
+        done = attempt(store, use_case, blobs)
+        expected.check(store, use_case, acknowledged=done is not None)
+        tried[f"{use_case.name}, {fault.name.lower()}"] += 1
+
+
+@BY_NAME
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.ANSWER_LOST])
+def test_the_same_engine_goes_on_after_a_call_that_failed(
+    use_case: UseCase,
+    fault: Fault,
+    executor: ThreadPoolExecutor,
+    tried: Counter[str],
+) -> None:
+    expected = Expected(use_case, executor)
+    calls = calls_of(use_case, executor)
+
+    for place in range(len(calls)):
+        store = fresh_store(use_case, executor)
+        blobs = FaultyBlobStore(store.blobs)
+        engine = store.engine(blobs)
+        opening = len(blobs.calls)
+        if place < opening:
+            continue
+        method = calls[place]
+        earlier = calls[opening:place].count(method)
+        blobs.queue(method, *[Fault.NONE] * earlier, fault)
+        with contextlib.suppress(UnavailableError):
+            use_case.act(engine)
+        first = use_case.act(engine)
+        assert use_case.act(store.engine()) == first
+        assert state_of(engine) == expected.after
+        tried[f"{use_case.name}, same engine"] += 1
+
+
+class FailingIndex(MemoryIndex):
+    """An index whose disk fails at one write."""
+
+    def __init__(self, fail_at: int) -> None:
+        super().__init__()
+        self.writes = 0
+        self._fail_at = fail_at
+
+    def put_many(self, items: Mapping[bytes, bytes]) -> None:
+        self.writes += 1
+        if self.writes - 1 == self._fail_at:
+            message = "the disk of the index failed"
+            raise UnavailableError(message, reason=Reason.INDEX_UNAVAILABLE)
+        super().put_many(items)
+
+
+@BY_NAME
+def test_an_index_that_fails_anywhere_leaves_a_whole_store(
+    use_case: UseCase, executor: ThreadPoolExecutor, tried: Counter[str]
+) -> None:
+    expected = Expected(use_case, executor)
+    whole = FailingIndex(-1)
+    use_case.act(fresh_store(use_case, executor).engine(index=whole))
+
+    for fail_at in range(whole.writes):
+        store = fresh_store(use_case, executor)
+        engine = store.engine(index=FailingIndex(fail_at))
+        with pytest.raises(UnavailableError):
+            use_case.act(engine)
+        use_case.act(engine)
+        assert state_of(engine) == expected.after
+        expected.check(store, use_case, acknowledged=True)
+        tried[f"{use_case.name}, index"] += 1

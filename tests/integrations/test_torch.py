@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""State dictionaries and data sets, where torch is installed."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom.client import Client
+from strongroom.config import ClientSettings
+from strongroom.errors import IntegrityError, NotFoundError
+from tests.client.engine import PACK_BYTES, Engine, running_engine
+from tests.client.trees import write_tree
+
+torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
+bridge = pytest.importorskip("strongroom.integrations.torch")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with running_engine() as running:
+        yield running
+
+
+@pytest.fixture
+def settings(engine: Engine, tmp_path: Path) -> ClientSettings:
+    return engine.settings(tmp_path / "certificates")
+
+
+@pytest.fixture
+def client(settings: ClientSettings) -> Iterator[Client]:
+    with Client(settings) as connected:
+        yield connected
+
+
+def test_a_state_dictionary_comes_back_equal(client: Client) -> None:
+    state = {
+        "weight": torch.randn(300, 500),
+        "half": torch.randn(3).bfloat16(),
+        "count": torch.arange(7),
+        "empty": torch.empty(0, 3),
+        "scalar": torch.tensor(1.5),
+        "transposed": torch.randn(4, 5).t(),
+    }
+
+    saved = bridge.save_state_dict(client, state, "demo/state", files={"a/b": b"1"})
+    loaded = bridge.load_state_dict(client, "demo/state")
+
+    assert saved.version.file_count == 2
+    assert client.read_bytes("demo/state/a/b") == b"1"
+    assert set(loaded) == set(state)
+    for name, tensor in state.items():
+        assert loaded[name].dtype == tensor.dtype
+        assert torch.equal(loaded[name], tensor)
+
+
+def test_only_the_named_tensors_are_yielded(client: Client) -> None:
+    state = {"a": torch.randn(3), "b": torch.randn(4)}
+    bridge.save_state_dict(client, state, "demo/some", path="x.safetensors")
+
+    found = dict(bridge.iter_tensors(client, "demo/some/x.safetensors", ["b"]))
+
+    assert list(found) == ["b"]
+    assert torch.equal(found["b"], state["b"])
+    with pytest.raises(KeyError, match="no tensor 'z'"):
+        dict(bridge.iter_tensors(client, "demo/some/x.safetensors", ["z"]))
+
+
+def test_damaged_weights_are_not_loaded(engine: Engine, client: Client) -> None:
+    state = {"a": torch.randn(PACK_BYTES)}
+    bridge.save_state_dict(client, state, "demo/damaged")
+    engine.flip_stored_bits()
+
+    with pytest.raises(IntegrityError):
+        bridge.load_state_dict(client, "demo/damaged")
+
+
+def test_what_is_no_safetensors_file_is_refused(client: Client, tmp_path: Path) -> None:
+    client.push(
+        write_tree(tmp_path / "in", {"model.safetensors": b"x" * 99}), "demo/no"
+    )
+
+    with pytest.raises(IntegrityError):
+        bridge.load_state_dict(client, "demo/no")
+    with pytest.raises(NotFoundError):
+        bridge.load_state_dict(client, "demo/no/other")
+
+
+def test_torch_itself_loads_from_an_open_file(client: Client, tmp_path: Path) -> None:
+    state = {"a": torch.randn(100, 100)}
+    (tmp_path / "in").mkdir()
+    torch.save(state, tmp_path / "in/state.pt")
+    client.push(tmp_path / "in", "demo/pt")
+
+    with client.open("demo/pt/state.pt") as file:
+        loaded = torch.load(file, weights_only=True)
+
+    assert torch.equal(loaded["a"], state["a"])
+
+
+#: Run in a process of its own, so that the server's threads are not forked with it.
+TRAINING = """
+import sys
+from pathlib import Path
+from torch.utils.data import DataLoader
+from strongroom.client import Client
+from strongroom.config import ClientSettings
+from strongroom.integrations.torch import ArtifactDataset
+
+if __name__ == "__main__":
+    method, endpoint, folder = sys.argv[1:]
+    files = (Path(folder) / name for name in ("ca.crt", "tls.crt", "tls.key"))
+    with Client(ClientSettings(endpoint, *files)) as client:
+        data = ArtifactDataset(client, "demo/samples/")
+        assert len(data) == 20
+        loader = DataLoader(
+            data, batch_size=3, num_workers=2, collate_fn=list,
+            multiprocessing_context=method,
+        )
+        for epoch in range(2):
+            found = dict(item for batch in loader for item in batch)
+            assert found == {f"{n:02}": b"%d" % n for n in range(20)}, found
+        assert data[3] == ("03", b"3")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_data_set_is_read_by_workers(
+    settings: ClientSettings, client: Client, tmp_path: Path, method: str
+) -> None:
+    samples = {f"{number:02}": b"%d" % number for number in range(20)}
+    client.push(write_tree(tmp_path / "in", samples), "demo/samples")
+    script = tmp_path / "training.py"
+    script.write_text(TRAINING)
+    folder = settings.ca_file.parent
+
+    done = subprocess.run(
+        [sys.executable, script, method, settings.endpoint, folder],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What reads each vector: from the fields of a case to its result, or an error."""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+from strongroom.format import names
+from strongroom.format.chunking import tensor_ends
+from strongroom.format.digest import VersionDigester
+from strongroom.format.safetensors import parse_header_size, parse_tensors
+from strongroom_server.core import canonical, derivation
+from strongroom_server.core.audit import verify_lines
+from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.filetable import parse_page
+from strongroom_server.core.history import (
+    History,
+    NumberedEntry,
+    RefMoved,
+    parse_body,
+    resolve,
+)
+from strongroom_server.core.index_segment import parse_segment
+from strongroom_server.core.journal import EntryPlace, verify_entry
+from strongroom_server.core.manifest import parse_manifest
+from strongroom_server.core.pack import padding_size, parse_directory
+from strongroom_server.core.scope import Scope, parse_id
+from strongroom_server.core.sealing import ObjectKind, open_object
+from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
+from strongroom_server.core.slots import open_slot, parse_slot
+from strongroom_server.core.suites import DigestAlgorithm
+
+Fields = dict[str, Any]
+
+
+def keys_of(fields: Fields) -> DomainKeys:
+    """Return the keys that a case names."""
+    ids = (bytes.fromhex(fields[name]) for name in ("store", "project", "domain"))
+    store, project, domain = ids
+    return DomainKeys(
+        Scope(store, project, domain, fields["epoch"]),
+        bytes.fromhex(fields["master"]),
+        bytes.fromhex(fields["dedup"]),
+    )
+
+
+def read_name(_: Fields, case: Fields) -> object:
+    """Read a name, selector, URI or path."""
+    text = case["text"]
+    match case["kind"]:
+        case "uri":
+            return {"uri": str(names.parse_uri(text))}
+        case "path":
+            names.check_path(text)
+            return {"path": text}
+        case "selector":
+            return _selector(text)
+        case kind:
+            return _resource(kind, text)
+
+
+def _resource(kind: str, text: str) -> object:
+    match kind:
+        case "project_name":
+            return {"project": names.parse_project_name(text).project}
+        case "artifact_name":
+            return _artifact(names.parse_artifact_name(text))
+        case "version_name":
+            version = names.parse_version_name(text)
+            return _artifact(version.artifact) | {"selector": version.selector}
+        case _:
+            ref = names.parse_ref_name(text)
+            return _artifact(ref.artifact) | {"ref": ref.ref}
+
+
+def _artifact(name: names.ArtifactName) -> Fields:
+    return {"project": name.project, "artifact": name.artifact}
+
+
+def _selector(text: str) -> Fields:
+    match names.parse_selector(text):
+        case names.NumberSelector(number):
+            return {"number": number}
+        case names.RefSelector(ref, back):
+            return {"ref": ref, "back": back}
+        case names.DigestSelector(prefix):
+            return {"prefix": prefix}
+        case names.TimeSelector(time):
+            return {"time": time.astimezone(UTC).isoformat()}
+
+
+def read_digest(_: Fields, case: Fields) -> object:
+    """Compute a version's digest."""
+    digester = VersionDigester()
+    for path, size, digest in case["files"]:
+        digester.add(path, size, digest)
+    return digester.digest()
+
+
+def read_canonical(_: Fields, case: Fields) -> object:
+    """Decode canonical JSON, and check that it encodes to the same."""
+    data = base64.b64decode(case["data"])
+    value = canonical.decode(data, 1000)
+    assert canonical.encode(value) == data
+    return value
+
+
+def read_cuts(_: Fields, case: Fields) -> object:
+    """Find the cuts of a safetensors file."""
+    data, size = base64.b64decode(case["header"]), case["size_bytes"]
+    header_bytes = parse_header_size(data, size)
+    return tensor_ends(header_bytes, parse_tensors(data[:header_bytes], size))
+
+
+def read_derivation(_: Fields, case: Fields) -> object:
+    """Derive everything that a domain's keys give."""
+    if case["kind"] == "id":
+        return parse_id(case["text"]).hex()
+    keys = keys_of(case["scope"])
+    chunk_id = hashlib.shake_256(b"chunk").digest(32)
+    expected = case["result"]
+    return {
+        "kek": keys.scope.kek,
+        "kek_context": keys.scope.kek_context.hex(),
+        "kid": keys.kid,
+        "chunk_ids": {
+            name: keys.chunk_id(bytes(32), 5, DigestAlgorithm(name)).hex()
+            for name in expected["chunk_ids"]
+        },
+        "chunk_key": keys.chunk_key(chunk_id).hex(),
+        "chunk_salt": keys.chunk_salt(bytes(32), chunk_id, bytes(33)).hex(),
+        "object_keys": {
+            kind: keys.object_key(kind).hex() for kind in expected["object_keys"]
+        },
+        "name_ids": {
+            kind: keys.name_id(kind, "demo").hex() for kind in expected["name_ids"]
+        },
+        "dedup_wrapping_key": derivation.dedup_wrapping_key(
+            keys.scope, keys.master
+        ).hex(),
+        "slot_commitment": derivation.slot_commitment(keys.master, b"{}").hex(),
+    }
+
+
+def read_slot(_: Fields, case: Fields) -> object:
+    """Open a key slot with the master key that was unwrapped."""
+    slot = parse_slot(case["slot"].encode(), keys_of(case["scope"]).scope)
+    return open_slot(slot, bytes.fromhex(case["unwrapped"])).dedup.hex()
+
+
+def read_object(_: Fields, case: Fields) -> object:
+    """Open a control object."""
+    return open_object(
+        keys_of(case["scope"]),
+        ObjectKind[case["kind"]],
+        case["location"],
+        base64.b64decode(case["data"]),
+        max_bytes=1000,
+    )
+
+
+def read_chunk(_: Fields, case: Fields) -> object:
+    """Decrypt a chunk."""
+    ref = ChunkRef(
+        bytes.fromhex(case["chunk_id"]), case["suite"], case["codec"],
+        case["scope"]["epoch"], "p", "v", 0, case["stored_bytes"], case["plain_bytes"],
+    )  # fmt: skip
+    stored = base64.b64decode(case["stored"])
+    plaintext = decrypt_chunk(keys_of(case["scope"]), ref, memoryview(stored))
+    if case["label"]:
+        made = hashlib.shake_256(case["label"].encode()).digest(case["plain_bytes"])
+        assert bytes(plaintext) == made
+    return hashlib.sha256(plaintext).hexdigest()
+
+
+def read_pack(_: Fields, case: Fields) -> object:
+    """Read a pack's directory, or compute paddings."""
+    if "padding" in case:
+        return {size: padding_size(int(size)) for size in case["padding"]}
+    entries = parse_directory(keys_of(case["scope"]), base64.b64decode(case["pack"]))
+    return [
+        [item.chunk_id.hex(), item.offset_bytes, item.stored_bytes, item.plain_bytes,
+         item.codec]
+        for item in entries
+    ]  # fmt: skip
+
+
+def read_segment(_: Fields, case: Fields) -> object:
+    """Read an index segment's body."""
+    return [
+        {name: getattr(ref, name) for name in ref.__slots__}
+        | {"chunk_id": ref.chunk_id.hex()}
+        for ref in parse_segment(case["body"])
+    ]
+
+
+def read_page(_: Fields, case: Fields) -> object:
+    """Read a page of a file table."""
+    return [
+        [item.path, item.size_bytes, item.digest, item.executable, len(item.chunks)]
+        for item in parse_page(case["page"].encode())
+    ]
+
+
+def read_manifest(_: Fields, case: Fields) -> object:
+    """Read a manifest's body."""
+    manifest = parse_manifest(case["body"], bytes.fromhex(case["artifact"]))
+    return [
+        [page.first_path, page.last_path, page.file_count] for page in manifest.pages
+    ]
+
+
+def read_history(_: Fields, case: Fields) -> object:
+    """Fold entries' bodies and resolve selectors."""
+    history = History()
+    for number, body in enumerate(case["bodies"]):
+        entry = parse_body(body, number)
+        history = history.extended(NumberedEntry(number, entry, b"", ()))
+    return {
+        "versions": [item.digest for item in history.versions],
+        "refs": {
+            ref: [
+                move.entry.version for move in moves if isinstance(move.entry, RefMoved)
+            ]
+            for ref, moves in history.refs.items()
+        },
+        "selectors": {
+            text: resolve(history, text).version for text in case["result"]["selectors"]
+        },
+    }
+
+
+def read_entry(document: Fields, case: Fields) -> object:
+    """Verify a signed entry at its place."""
+    keys = {
+        key_id: PublicKey(
+            key_id, SignatureAlgorithm(key["algorithm"]), base64.b64decode(key["data"])
+        )
+        for key_id, key in document["keys"].items()
+    }
+    place = case["place"]
+    ids = (bytes.fromhex(place[name]) for name in ("store", "project", "artifact"))
+    store, project, artifact = ids
+    prev = bytes.fromhex(place["prev"])
+    expected = EntryPlace(store, project, artifact, place["number"], prev)
+    return verify_entry(case["entry"].encode(), expected, keys).digest.hex()
+
+
+def read_log(_: Fields, case: Fields) -> object:
+    """Verify an audit log; return the digest of its last line."""
+    ends = list(verify_lines(line.encode() for line in case["lines"]))
+    return ends[-1][1]
+
+
+READERS: dict[str, Callable[[Fields, Fields], object]] = {
+    "names": read_name,
+    "version_digests": read_digest,
+    "canonical_json": read_canonical,
+    "tensor_cuts": read_cuts,
+    "derivations": read_derivation,
+    "key_slots": read_slot,
+    "control_objects": read_object,
+    "chunks": read_chunk,
+    "packs": read_pack,
+    "index_segments": read_segment,
+    "file_pages": read_page,
+    "manifests": read_manifest,
+    "histories": read_history,
+    "journal_entries": read_entry,
+    "audit_lines": read_log,
+}
