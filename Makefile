@@ -107,6 +107,7 @@ lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) requirements/proto.in -o requirements/proto.lock
 	$(COMPILE) requirements/locker.in -o requirements/locker.lock
+	$(COMPILE) --no-deps requirements/demo.in -o requirements/demo.lock
 
 clean: ## remove what the targets above made, .venv included
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage $(VENV)

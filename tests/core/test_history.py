@@ -20,25 +20,26 @@ from strongroom.errors import (
 )
 from strongroom_server.core.history import (
     Entry,
+    Fold,
     History,
     NumberedEntry,
     RefMoved,
     check_movable,
     format_body,
     parse_body,
-    resolve,
 )
 from strongroom_server.core.records import Action
+from strongroom_server.core.selectors import resolve
 from tests.support.properties import COSTLY, QUICK
 from tests.support.samples import TIME, committed, created, filled, ref_moved
 
 
 def fold(*entries: Entry) -> History:
-    history = History()
+    made = Fold(History())
     for number, entry in enumerate(entries):
         digest = filled(f"entry {number}", 32)
-        history = history.extended(NumberedEntry(number, entry, digest, ("k:1",)))
-    return history
+        made.add(NumberedEntry(number, entry, digest, ("k:1",)))
+    return made.history()
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -117,6 +118,8 @@ def test_a_time_that_is_no_instant_is_refused(time: object) -> None:
         [created(), committed(1), ref_moved(2)],
         [created(), committed(1), ref_moved(1, previous=1)],
         [created(), committed(1), ref_moved(1), ref_moved(1, previous=0)],
+        [created(), committed(1), ref_moved(1, previous=1, ref="latest")],
+        [created(), committed(1), ref_moved(1, ref="latest")],
     ],
 )
 def test_an_entry_that_cannot_come_next_is_refused(entries: Sequence[Entry]) -> None:
@@ -130,10 +133,10 @@ def test_an_entry_that_cannot_come_next_is_refused(entries: Sequence[Entry]) -> 
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_numbers_are_dense(number: int) -> None:
-    history = fold(created())
+    made = Fold(fold(created()))
 
     with pytest.raises(IntegrityError):
-        history.extended(NumberedEntry(number, committed(), b"", ()))
+        made.add(NumberedEntry(number, committed(), b"", ()))
 
 
 AB, AC = "sha256:ab12cd" + "0" * 58, "sha256:ab12cd" + "1" * 58

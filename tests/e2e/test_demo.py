@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from plaintext import RUN_BYTES, PlaintextSearch
 from tamper import (
     PROBE_BYTES,
@@ -22,6 +21,7 @@ from tamper import (
     find_stored_byte,
     flipped,
 )
+
 from tests.support.stack import WeedForTests, running_weed
 
 ROOT = Path(__file__).resolve().parents[2]

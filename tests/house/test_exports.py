@@ -9,7 +9,30 @@ from tests.house.tree import ROOT
 #: A name is added here in the commit that adds it, and never taken away in 0.x
 #: without a word in the changelog.
 PUBLIC_NAMES: Final = (
+    "Action",
+    "Artifact",
+    "Change",
+    "CheckResult",
     "Client",
+    "ClientSettings",
+    "Diff",
+    "DiffSummary",
+    "File",
+    "FileChange",
+    "JournalEntry",
+    "Kind",
+    "Progress",
+    "Project",
+    "PullResult",
+    "PushResult",
+    "Ref",
+    "ServerInfo",
+    "StrongroomError",
+    "StrongroomFile",
+    "TensorChange",
+    "VerifyFinding",
+    "VerifyReport",
+    "Version",
     "connect",
 )
 

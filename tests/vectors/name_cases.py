@@ -244,7 +244,7 @@ def cuts() -> list[Case]:
     mib = 1024 * 1024
     cases: list[Case] = []
     for sizes in (
-        [1], [mib - 1, 1], [mib], [mib, 5], [5, mib, 7], [16 * mib, 16 * mib + 1],
+        [1], [mib - 1, 1, 5], [mib], [mib, 5], [5, mib, 7], [16 * mib, 16 * mib + 1],
         [400_000] * 7, [0, 3, 0], [40 * mib, 0, 1],
     ):  # fmt: skip
         header = safetensors_header({str(n): size for n, size in enumerate(sizes)})

@@ -17,11 +17,11 @@ from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import parse_page
 from strongroom_server.core.history import (
+    Fold,
     History,
     NumberedEntry,
     RefMoved,
     parse_body,
-    resolve,
 )
 from strongroom_server.core.index_segment import parse_segment
 from strongroom_server.core.journal import EntryPlace, verify_entry
@@ -29,6 +29,7 @@ from strongroom_server.core.manifest import parse_manifest
 from strongroom_server.core.pack import padding_size, parse_directory
 from strongroom_server.core.scope import Scope, parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
+from strongroom_server.core.selectors import resolve
 from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
 from strongroom_server.core.slots import open_slot, parse_slot
 from strongroom_server.core.suites import DigestAlgorithm
@@ -215,10 +216,11 @@ def read_manifest(_: Fields, case: Fields) -> object:
 
 def read_history(_: Fields, case: Fields) -> object:
     """Fold entries' bodies and resolve selectors."""
-    history = History()
+    fold = Fold(History())
     for number, body in enumerate(case["bodies"]):
         entry = parse_body(body, number)
-        history = history.extended(NumberedEntry(number, entry, b"", ()))
+        fold.add(NumberedEntry(number, entry, b"", ()))
+    history = fold.history()
     return {
         "versions": [item.digest for item in history.versions],
         "refs": {

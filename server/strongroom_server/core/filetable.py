@@ -52,6 +52,8 @@ class FileEntry:
         """
         position, end = 0, start + length
         for ref in self.chunks:
+            if position >= end:
+                return
             first, last = max(start, position), min(end, position + ref.plain_bytes)
             if first < last:
                 yield ref, first - position, last - first

@@ -2,7 +2,8 @@
 """Histories: what an artifact's journal adds up to, and which entry may come next.
 
 A history is a fold: versions, refs, where each ref pointed before, and what
-`latest` was at any time all follow from the entries.
+`latest` was at any time all follow from the entries. `Fold` takes them in one by
+one, in constant time each; a `History` is what it has come to, and never changes.
 """
 
 from collections.abc import Mapping
@@ -12,13 +13,11 @@ from typing import Any, Final
 
 from strongroom.errors import (
     IntegrityError,
-    InvalidArgumentError,
-    NotFoundError,
     PreconditionError,
     Reason,
 )
 from strongroom.format import names
-from strongroom.format.names import ArtifactName, RefName
+from strongroom.format.names import ArtifactName
 from strongroom_server.core.journal import GENESIS
 from strongroom_server.core.records import Action, Caller, Kind
 from strongroom_server.core.scope import format_id, parse_id
@@ -142,108 +141,74 @@ class History:
         others = (ref for ref in sorted(self.refs) if self.ref_version(ref) == version)
         return (*latest, *others)
 
-    def extended(self, item: NumberedEntry) -> "History":
-        """Return the history with one more entry, if that entry may come next.
+    def ref_versions(self, ref: str) -> tuple[int, ...]:
+        """Return what a ref has pointed at, oldest first; nothing if there is none."""
+        return tuple(_moved(move).version for move in self.refs.get(ref, ()))
+
+
+class Fold:
+    """A history in the making. Used by one thread."""
+
+    def __init__(self, history: History) -> None:
+        self._entries = list(history.entries)
+        self._versions = list(history.versions)
+        self._refs = {ref: list(moves) for ref, moves in history.refs.items()}
+        self._requests = dict(history.requests)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the entry that comes next."""
+        return len(self._entries)
+
+    @property
+    def head(self) -> bytes:
+        """What the next entry names as the entry before it."""
+        return self._entries[-1].digest if self._entries else GENESIS
+
+    @property
+    def created(self) -> Created | None:
+        """Entry 0, if it is there."""
+        entry = self._entries[0].entry if self._entries else None
+        return entry if isinstance(entry, Created) else None
+
+    def add(self, item: NumberedEntry) -> None:
+        """Take in the next entry, if it may come next; else nothing changes.
 
         Raises:
             IntegrityError: It may not; no honest server writes such an entry
                 (JOURNAL_CORRUPT).
         """
-        if item.number != self.next_number:
-            raise _broken(item.number)
-        versions, refs = self.versions, self.refs
+        number = item.number
+        first = isinstance(item.entry, Created)
+        if number != self.next_number or first != (number == 0):
+            raise _broken(number)
+        ref = ""
         match item.entry:
             case Created():
-                if item.number != 0:
-                    raise _broken(item.number)
+                pass
             case Committed(version=version):
-                if item.number == 0 or version != self.latest + 1:
-                    raise _broken(item.number)
-                versions = (*versions, item.entry)
+                if version != len(self._versions) + 1:
+                    raise _broken(number)
+                self._versions.append(item.entry)
             case RefMoved(ref=ref, version=version, previous_version=previous):
-                known = 1 <= version <= self.latest
-                if not known or previous != self.ref_version(ref):
-                    raise _broken(item.number)
-                refs = {**refs, ref: (*refs.get(ref, ()), item)}
-        ref = item.entry.ref if isinstance(item.entry, RefMoved) else ""
+                moves = self._refs.get(ref, ())
+                before = _moved(moves[-1]).version if moves else 0
+                known = 1 <= version <= len(self._versions)
+                if not known or previous != before or ref == names.LATEST:
+                    raise _broken(number)
+                self._refs.setdefault(ref, []).append(item)
         key = (item.entry.info.action, ref, item.entry.info.request_id)
-        requests = {**self.requests, key: item}
-        return History((*self.entries, item), versions, refs, requests)
+        self._requests[key] = item
+        self._entries.append(item)
 
-
-def resolve(history: History, selector_text: str) -> Committed:
-    """Return the version that a selector names.
-
-    Raises:
-        NotFoundError: There is none (VERSION_NOT_FOUND, REF_NOT_FOUND).
-        InvalidArgumentError: A digest prefix fits several versions, or the
-            selector does not parse.
-    """
-    selector = names.parse_selector(selector_text)
-    match selector:
-        case names.NumberSelector(number):
-            if not 1 <= number <= history.latest:
-                raise _no_version(history, selector_text)
-            return history.versions[number - 1]
-        case names.RefSelector(ref, back):
-            return _resolve_ref(history, ref, back)
-        case names.DigestSelector(prefix):
-            return _resolve_digest(history, prefix)
-        case names.TimeSelector(time):
-            older = [item for item in history.versions if item.info.time <= time]
-            if not older:
-                raise _no_version(history, selector_text)
-            return older[-1]
-
-
-def _resolve_ref(history: History, ref: str, back: int) -> Committed:
-    if ref == names.LATEST:
-        targets = list(range(1, history.latest + 1))
-    else:
-        targets = [_moved(item).version for item in history.refs.get(ref, ())]
-    if not targets and ref != names.LATEST:
-        name = RefName(history.created.name, ref)
-        known = ", ".join([names.LATEST, *sorted(history.refs)])
-        raise NotFoundError(
-            f"artifact {name.artifact.short} has no ref {ref!r}; it has {known}",
-            reason=Reason.REF_NOT_FOUND,
-            hint=f"See `strongroom ref ls {name.artifact.short}`.",
-            artifact=name.artifact.short,
-            ref=ref,
+    def history(self) -> History:
+        """Return what the entries so far add up to."""
+        return History(
+            tuple(self._entries),
+            tuple(self._versions),
+            {ref: tuple(moves) for ref, moves in self._refs.items()},
+            dict(self._requests),
         )
-    if back >= len(targets):
-        raise _no_version(history, f"{ref}~{back}" if back else ref)
-    return history.versions[targets[-1 - back] - 1]
-
-
-def _resolve_digest(history: History, prefix: str) -> Committed:
-    found = [
-        item
-        for item in history.versions
-        if item.digest.removeprefix("sha256:").startswith(prefix)
-    ]
-    if not found:
-        raise _no_version(history, f"sha256:{prefix}")
-    if len({item.digest for item in found}) > 1:
-        raise InvalidArgumentError(
-            f"digest prefix {prefix} fits {len(found)} versions",
-            reason=Reason.NAME_MALFORMED,
-            hint="Give more digits.",
-            prefix=prefix,
-        )
-    return found[-1]
-
-
-def _no_version(history: History, selector: str) -> NotFoundError:
-    name = history.created.name.short
-    newest = f"the newest is {history.latest}" if history.latest else "it has none"
-    return NotFoundError(
-        f"artifact {name} has no version {selector}; {newest}",
-        reason=Reason.VERSION_NOT_FOUND,
-        hint=f"See `strongroom log {name}`.",
-        artifact=name,
-        version=selector,
-    )
 
 
 def check_movable(ref: str) -> None:
@@ -354,6 +319,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
                 return Committed(info, **known, metadata=dict(body["metadata"]))
             case Action.MOVE_REF:
                 _check_fields(body, _REF_MOVED)
+                names.check_id(body["ref"])
                 return RefMoved(info, **{key: body[key] for key in _REF_MOVED})
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _broken(number) from error

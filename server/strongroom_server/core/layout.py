@@ -60,3 +60,8 @@ def index_prefix(domain: bytes) -> str:
 def index_key(domain: bytes, milliseconds: int, nonce: bytes) -> str:
     """Return the key of an index segment: ordered by time, unique."""
     return f"{index_prefix(domain)}{milliseconds:015d}-{nonce.hex()}"
+
+
+def index_key_time(key: str) -> int:
+    """Return the milliseconds in a key that `index_key` made."""
+    return int(key.rpartition("/")[2].partition("-")[0])

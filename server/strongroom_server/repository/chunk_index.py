@@ -11,6 +11,7 @@ from typing import Final
 
 from strongroom_server.core import index_segment, layout
 from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.cobblestone import SALT_BYTES
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.sealing import (
     ObjectKind,
@@ -29,6 +30,9 @@ from strongroom_server.ports import (
 #: offset, stored length, plain length, suite, epoch, codec, pack, then version id
 _LOCATION: Final = struct.Struct(">IIIHIB32s")
 _NONCE_BYTES: Final = 8
+#: How far behind the newest segment others may be found: clocks differ, and a
+#: server may be slow. What is missed costs a chunk stored twice.
+_OVERLAP_MS: Final = 3_600_000
 
 
 class ChunkIndex:
@@ -56,34 +60,55 @@ class ChunkIndex:
     def refresh(self, keys: DomainKeys) -> int:
         """Take in the segments that other servers wrote; return how many.
 
+        Lists those of the last hour and what is newer; all of them, if the local
+        index is new.
+
         Raises:
             IntegrityError: A segment is damaged (RECORD_CORRUPT).
         """
-        count = 0
-        for item in self._blobs.first_versions(layout.index_prefix(keys.scope.domain)):
+        count, newest = 0, ""
+        domain = keys.scope.domain
+        for item in self._blobs.first_versions(
+            layout.index_prefix(domain), start_after=self._start_after(domain)
+        ):
+            newest = item.key
             marker = b"i" + item.key.encode()
             if self._index.get(marker) is not None:
                 continue
             self._remember(keys, self._load(keys, item.key, item.version_id), marker)
             count += 1
+        if newest:
+            self._index.put_many({b"s" + domain: newest.encode()})
         return count
 
     def add(self, keys: DomainKeys, refs: Sequence[ChunkRef]) -> None:
         """Record chunks whose packs are durable: first in S3, then locally."""
         for start in range(0, len(refs), index_segment.MAX_CHUNKS):
             part = refs[start : start + index_segment.MAX_CHUNKS]
-            milliseconds = int(self._clock.now().timestamp() * 1000)
             nonce = self._entropy.token_bytes(_NONCE_BYTES)
-            key = layout.index_key(keys.scope.domain, milliseconds, nonce)
+            key = layout.index_key(keys.scope.domain, self._milliseconds(), nonce)
             sealed = seal_object(
                 keys,
                 ObjectKind.INDEX,
                 key,
                 index_segment.format_segment(part),
-                salt=self._entropy.token_bytes(24),
+                salt=self._entropy.token_bytes(SALT_BYTES),
             )
             self._blobs.put_new(key, sealed)
             self._remember(keys, part, b"i" + key.encode())
+
+    def _start_after(self, domain: bytes) -> str:
+        """Return the key behind which there may be segments that are not known."""
+        seen = self._index.get(b"s" + domain)
+        if seen is None:
+            return ""
+        newest = layout.index_key_time(seen.decode())
+        # A server whose clock is ahead must not hide what others write until then.
+        until = min(newest, self._milliseconds()) - _OVERLAP_MS
+        return layout.index_key(domain, max(until, 0), bytes(_NONCE_BYTES))
+
+    def _milliseconds(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
 
     def _load(
         self, keys: DomainKeys, key: str, version_id: str

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing a version's content: files to chunks to packs, and the file table.
 
-Memory stays bounded whatever comes: one chunk of the open file, a few packs
-under way, and the entries whose chunks are not durable yet.
+Of content, memory holds one chunk of the open file and a few packs under way; of
+the file table, the open page, and references to the chunks of the open file and to
+the pages so far.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
 from strongroom.format.chunking import Cutter
 from strongroom.format.digest import VersionDigester, format_digest, parse_digest
 from strongroom.format.names import check_path
-from strongroom_server.core import codecs, filetable
+from strongroom_server.core import codecs, filetable, index_segment
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry, PageRef
@@ -218,9 +219,7 @@ class ContentWriter:
         self._end_page()
         self._page_packs.finish()
         self._settle_pages()
-        fresh = [*self._data_packs.durable, *self._page_packs.durable]
-        if fresh:
-            self._repository.chunk_index.add(self._keys, fresh)
+        self._index_durable()
         manifest = Manifest(
             self._artifact,
             self.digest,
@@ -246,6 +245,7 @@ class ContentWriter:
             blobs=repository.blobs,
             entropy=repository.entropy,
             executor=repository.executor,
+            budget=repository.write_budget,
         )
 
     def _cut(self, file: _OpenFile, data: bytes) -> None:
@@ -263,6 +263,17 @@ class ContentWriter:
                 chunk, file.buffer = file.buffer[:size], file.buffer[size:]
             file.chunks.append(self._add_chunk(self._data_packs, chunk))
             start, file.next_end = file.next_end, None
+            if self._data_packs.durable_count >= index_segment.MAX_CHUNKS:
+                self._index_durable()
+
+    def _index_durable(self) -> None:
+        """Let others find what is durable. Earlier than the commit does no harm.
+
+        So a push that is cut off after many chunks need not store them again.
+        """
+        fresh = [*self._data_packs.take_durable(), *self._page_packs.take_durable()]
+        if fresh:
+            self._repository.chunk_index.add(self._keys, fresh)
 
     def _add_chunk(
         self,

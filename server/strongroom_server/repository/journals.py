@@ -6,8 +6,6 @@ created if it is absent. Entries are never deleted and are read by their oldest
 version, so neither a delete marker nor an overwrite rewinds a history.
 """
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +13,13 @@ from strongroom.errors import ConflictError, IntegrityError, Reason, Unavailable
 from strongroom_server.core import history as history_format
 from strongroom_server.core import journal as journal_format
 from strongroom_server.core import layout
-from strongroom_server.core.history import Created, Entry, History, NumberedEntry
+from strongroom_server.core.history import (
+    Created,
+    Entry,
+    Fold,
+    History,
+    NumberedEntry,
+)
 from strongroom_server.core.journal import EntryPlace
 from strongroom_server.core.scope import Scope, format_id, parse_id
 from strongroom_server.core.sealing import (
@@ -32,10 +36,11 @@ from strongroom_server.ports import (
     Index,
     Signer,
 )
+from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.keyring import Keyring
 
-#: Histories that are kept in memory, by count.
-_CACHED_HISTORIES: Final = 256
+#: Entries that are kept in memory, of all histories together; most have 1 to 2 KiB.
+_CACHED_ENTRIES: Final = 100_000
 _PUT_ATTEMPTS: Final = 3
 
 
@@ -61,8 +66,7 @@ class Journals:
         self._index = index
         self._keyring = keyring
         self._signer = signer
-        self._lock = threading.Lock()
-        self._loaded: OrderedDict[JournalId, History] = OrderedDict()
+        self._loaded: Cache[JournalId, History] = Cache(_CACHED_ENTRIES)
 
     def load(self, journal: JournalId) -> History:
         """Return an artifact's history as of now; empty if it has none.
@@ -71,26 +75,37 @@ class Journals:
             IntegrityError: An entry is damaged, out of place, unsigned or gone
                 (JOURNAL_CORRUPT, SIGNATURE_INVALID, JOURNAL_REWOUND).
         """
-        return self._refresh(journal)
+        loaded = self._loaded.get(journal)
+        if loaded is None:
+            loaded = self._load_remembered(journal)
+        return self._keep(journal, self._read_new(journal, loaded))
 
     def append(
         self, journal: JournalId, scope: Scope, entry: Entry, *, behind: History
     ) -> History:
         """Add an entry behind the history on which it was decided.
 
+        Returns:
+            That history with the entry at its end.
+
         Raises:
             NumberTakenError: Another writer was first; nothing was written.
             UnavailableError: It is not known whether the entry was written; the
                 same request id will tell.
         """
-        place = self._place(journal, behind)
+        fold = Fold(behind)
+        place = self._place(journal, fold)
         data = self._format(place, scope, entry)
         # An entry that could not be read back must never be written: it could
         # not be taken away again.
-        fresh = self._verified(journal, behind, data)
+        self._take_in(journal, fold, data)
         if not self._put(place, data):
             raise NumberTakenError
-        return self._remember(journal, fresh, data)
+        self._remember(place, data)
+        fresh = fold.history()
+        self._keep(journal, fresh)
+        # Not what is kept: that may have others' entries behind the caller's own.
+        return fresh
 
     def artifacts(self, project: bytes) -> list[JournalId]:
         """Return the journals of a project's artifacts, in order of id."""
@@ -104,31 +119,15 @@ class Journals:
                 continue  # no journal has such a name, so it is not ours
         return found
 
-    def _refresh(self, journal: JournalId) -> History:
-        with self._lock:
-            loaded = self._loaded.get(journal)
-        if loaded is None:
-            loaded = self._load_remembered(journal)
-        loaded = self._read_new(journal, loaded)
-        with self._lock:
-            current = self._loaded.get(journal)
-            if current and current.next_number > loaded.next_number:
-                loaded = current
-            self._loaded[journal] = loaded
-            self._loaded.move_to_end(journal)
-            while len(self._loaded) > _CACHED_HISTORIES:
-                self._loaded.popitem(last=False)
-        return loaded
-
     def _load_remembered(self, journal: JournalId) -> History:
-        loaded = History()
+        fold = Fold(History())
         for _, data in self._index.scan(_index_prefix(journal)):
             try:
-                loaded = self._verified(journal, loaded, data)
+                self._take_in(journal, fold, data)
             except IntegrityError:
                 # The index is a cache: what it got wrong, S3 is asked for.
                 break
-        return loaded
+        return fold.history()
 
     def _read_new(self, journal: JournalId, loaded: History) -> History:
         # The last known entry is listed again: if it is gone, somebody rewound.
@@ -140,42 +139,51 @@ class Journals:
         )
         prefix = layout.journal_prefix(journal.project, journal.artifact)
         expected = max(known - 1, 0)
+        fold: Fold | None = None
         for item in self._blobs.first_versions(prefix, start_after=start_after):
             key = layout.journal_key(journal.project, journal.artifact, expected)
             if item.key != key:
                 raise _entry_gone(journal, expected)
-            if expected >= loaded.next_number:
-                loaded = self._fetch(journal, loaded, item)
+            if expected >= known:
+                fold = fold or Fold(loaded)
+                place = self._place(journal, fold)
+                data = self._fetch(journal, expected, item)
+                self._take_in(journal, fold, data)
+                self._remember(place, data)
             expected += 1
         if expected < known:
             raise _rewound(journal, known)
-        return loaded
+        return loaded if fold is None else fold.history()
 
-    def _fetch(self, journal: JournalId, loaded: History, item: BlobVersion) -> History:
+    def _fetch(self, journal: JournalId, number: int, item: BlobVersion) -> bytes:
         try:
-            data = self._blobs.get(
+            return self._blobs.get(
                 item.key,
                 version_id=item.version_id,
                 max_bytes=journal_format.MAX_ENTRY_BYTES,
             )
         except BlobNotFoundError as error:
-            raise _entry_gone(journal, loaded.next_number) from error
-        return self._take_in(journal, loaded, data)
+            raise _entry_gone(journal, number) from error
 
-    def _take_in(self, journal: JournalId, loaded: History, data: bytes) -> History:
-        return self._remember(journal, self._verified(journal, loaded, data), data)
+    def _remember(self, place: EntryPlace, data: bytes) -> None:
+        journal = JournalId(place.project, place.artifact)
+        self._index.put_many({_index_key(journal, place.number): data})
 
-    def _remember(self, journal: JournalId, fresh: History, data: bytes) -> History:
-        number = fresh.next_number - 1
-        self._index.put_many({_index_key(journal, number): data})
-        with self._lock:
-            current = self._loaded.get(journal)
-            if current is None or current.next_number <= number:
-                self._loaded[journal] = fresh
-        return fresh
+    def _keep(self, journal: JournalId, history: History) -> History:
+        """Keep a history in memory, unless a longer one is there; return that."""
+        if not history.entries:
+            # A journal that does not exist; anybody may ask for many of those.
+            return history
+        return self._loaded.put(
+            journal,
+            history,
+            weight=len(history.entries),
+            unless=lambda kept: kept.next_number > history.next_number,
+        )
 
-    def _verified(self, journal: JournalId, loaded: History, data: bytes) -> History:
-        place = self._place(journal, loaded)
+    def _take_in(self, journal: JournalId, fold: Fold, data: bytes) -> None:
+        """Verify a stored entry and add it to what came before it."""
+        place = self._place(journal, fold)
         stored = journal_format.verify_entry(data, place, self._signer.public_keys())
         header = parse_object_header(
             stored.sealed_body, self._keyring.store, ObjectKind.JOURNAL
@@ -189,9 +197,8 @@ class Journals:
             max_bytes=journal_format.MAX_BODY_BYTES,
         )
         entry = history_format.parse_body(body, place.number)
-        _check_domain(loaded, entry, header.scope, journal, place)
-        item = NumberedEntry(place.number, entry, stored.digest, stored.key_ids)
-        return loaded.extended(item)
+        _check_domain(fold.created, entry, header.scope, place)
+        fold.add(NumberedEntry(place.number, entry, stored.digest, stored.key_ids))
 
     def _format(self, place: EntryPlace, scope: Scope, entry: Entry) -> bytes:
         sealed = seal_object(
@@ -238,13 +245,13 @@ class Journals:
         except BlobNotFoundError:
             return False
 
-    def _place(self, journal: JournalId, loaded: History) -> EntryPlace:
+    def _place(self, journal: JournalId, fold: Fold) -> EntryPlace:
         return EntryPlace(
             self._keyring.store,
             journal.project,
             journal.artifact,
-            loaded.next_number,
-            loaded.head,
+            fold.next_number,
+            fold.head,
         )
 
 
@@ -259,14 +266,10 @@ def contended(journal: JournalId) -> ConflictError:
 
 
 def _check_domain(
-    history: History, entry: Entry, scope: Scope, journal: JournalId, place: EntryPlace
+    created: Created | None, entry: Entry, scope: Scope, place: EntryPlace
 ) -> None:
-    created = entry if isinstance(entry, Created) else None
-    if created is None:
-        if not history.entries:
-            raise journal_format.entry_error(place)
-        created = history.created
-    if scope.domain != created.domain or scope.project != journal.project:
+    first = created or (entry if isinstance(entry, Created) else None)
+    if first is None or scope.domain != first.domain or scope.project != place.project:
         raise journal_format.entry_error(place)
 
 

@@ -23,7 +23,7 @@ from strongroom_server.ports import (
     KeyService,
 )
 
-#: security.md 2.2: at most this many domains, at most this long.
+#: Keys of at most this many domains are kept, and used for at most this long.
 MAX_CACHED: Final = 64
 CACHE_TTL_S: Final = 900.0
 
@@ -83,8 +83,9 @@ class Keyring:
         place = (scope.project, scope.domain, scope.epoch)
         now = self._clock.monotonic()
         with self._lock:
+            self._forget_old(now)
             cached = self._cache.get(place)
-            if cached is not None and cached.deadline > now:
+            if cached is not None:
                 self._cache.move_to_end(place)
                 return cached.keys
         keys = self._unwrap(scope)
@@ -133,6 +134,12 @@ class Keyring:
             salt=self.salt(),
         )
         return base64.b64encode(sealed).decode()
+
+    def _forget_old(self, now: float) -> None:
+        """Forget all keys whose time is over, whoever is asked for."""
+        old = [place for place, item in self._cache.items() if item.deadline <= now]
+        for place in old:
+            del self._cache[place]
 
     def _unwrap(self, scope: Scope) -> DomainKeys:
         slot = slots.parse_slot(self._newest_slot(scope), scope)

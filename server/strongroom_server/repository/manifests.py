@@ -6,10 +6,10 @@ intent, journal entry, audit outcome; each durable before the next.
 """
 
 import hashlib
-import threading
-from collections import OrderedDict
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from strongroom.errors import ExhaustedError, IntegrityError, NotFoundError, Reason
@@ -23,15 +23,15 @@ from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
 from strongroom_server.ports import BlobNotFoundError, BlobStore
+from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.packs import put_by_digest
 
-#: Manifests and pages that are kept in memory, by count.
-_CACHED_MANIFESTS: Final = 32
-_CACHED_PAGES: Final = 64
-#: A page larger than this is not kept.
-_CACHED_PAGE_FILES: Final = 4096
+#: References to pages, in all manifests that are kept in memory, and files and
+#: chunks, in all pages that are; each has about half a KiB.
+_CACHED_PAGE_REFS: Final = 100_000
+_CACHED_FILES: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,9 @@ class Manifests:
         self._blobs = blobs
         self._keyring = keyring
         self._chunks = chunks
-        self._lock = threading.Lock()
-        self._manifests: OrderedDict[str, Manifest] = OrderedDict()
-        self._pages: OrderedDict[tuple[ChunkRef, ...], tuple[FileEntry, ...]] = (
-            OrderedDict()
+        self._manifests: Cache[str, Manifest] = Cache(_CACHED_PAGE_REFS)
+        self._pages: Cache[tuple[ChunkRef, ...], tuple[FileEntry, ...]] = Cache(
+            _CACHED_FILES
         )
 
     def store(self, scope: Scope, manifest: Manifest) -> StoredManifest:
@@ -91,8 +90,7 @@ class Manifests:
             IntegrityError: It is gone, damaged, or of another version
                 (MANIFEST_MISSING, MANIFEST_CORRUPT).
         """
-        with self._lock:
-            cached = self._manifests.get(version.manifest)
+        cached = self._manifests.get(version.manifest)
         if cached is not None and cached.artifact == artifact:
             return cached
         return self.load_stored(scope, artifact, version)
@@ -105,11 +103,8 @@ class Manifests:
         totals = (manifest.digest, manifest.file_count, manifest.size_bytes)
         if totals != (version.digest, version.file_count, version.size_bytes):
             raise manifest_format.manifest_error()
-        with self._lock:
-            self._manifests[version.manifest] = manifest
-            while len(self._manifests) > _CACHED_MANIFESTS:
-                self._manifests.popitem(last=False)
-        return manifest
+        weight = len(manifest.pages)
+        return self._manifests.put(version.manifest, manifest, weight=weight)
 
     def page(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
         """Return the files of a page.
@@ -118,11 +113,8 @@ class Manifests:
             IntegrityError: It is gone or damaged (CHUNK_MISSING, CHUNK_CORRUPT,
                 MANIFEST_CORRUPT).
         """
-        with self._lock:
-            cached = self._pages.get(page.chunks)
-        if cached is not None:
-            return cached
-        return self.page_stored(scope, page)
+        cached = self._pages.get(page.chunks)
+        return self.page_stored(scope, page) if cached is None else cached
 
     def page_stored(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
         """Return the files of a page as it is stored now; errors as `page`."""
@@ -130,12 +122,8 @@ class Manifests:
         entries = filetable.parse_page(data)
         if not entries or filetable.page_of(entries, page.chunks) != page:
             raise filetable.table_error()
-        if len(entries) <= _CACHED_PAGE_FILES:
-            with self._lock:
-                self._pages[page.chunks] = entries
-                while len(self._pages) > _CACHED_PAGES:
-                    self._pages.popitem(last=False)
-        return entries
+        weight = len(entries) + sum(len(entry.chunks) for entry in entries)
+        return self._pages.put(page.chunks, entries, weight=weight)
 
     def entries(
         self, scope: Scope, manifest: Manifest, *, path: str = "", after: str = ""
@@ -148,28 +136,24 @@ class Manifests:
             path: Only this file, or, with a trailing slash, those below it.
             after: Only paths greater than this one.
         """
-        folder = path.endswith("/")
-        for page in manifest.pages:
-            if after and path_order(page.last_path) <= path_order(after):
-                continue
+        # A version may have thousands of pages, and a caller ask for as many paths.
+        wanted, last = path_order(path), path_order(after)
+        first_page = max(
+            bisect_left(manifest.pages, wanted, key=_last_path),
+            bisect_right(manifest.pages, last, key=_last_path) if after else 0,
+        )
+        for page in islice(manifest.pages, first_page, None):
             if path and not _may_hold(page, path):
-                continue
-            for entry in self.page(scope, page):
-                wanted = not path or (
-                    entry.path.startswith(path) if folder else entry.path == path
-                )
-                if wanted and (not after or path_order(entry.path) > path_order(after)):
-                    yield entry
-
-    def find(self, scope: Scope, manifest: Manifest, path: str) -> FileEntry:
-        """Return one file.
-
-        Raises:
-            NotFoundError: The version has no such file (PATH_NOT_FOUND).
-        """
-        for entry in self.entries(scope, manifest, path=path):
-            return entry
-        raise path_not_found(path)
+                return
+            files = self.page(scope, page)
+            first_file = max(
+                bisect_left(files, wanted, key=_path),
+                bisect_right(files, last, key=_path) if after else 0,
+            )
+            for entry in islice(files, first_file, None):
+                if path and not _is_below(entry.path, path):
+                    return
+                yield entry
 
     def _fetch(self, scope: Scope, artifact: bytes, version: Committed) -> Manifest:
         limit = manifest_format.MAX_MANIFEST_BYTES
@@ -215,8 +199,20 @@ def path_not_found(path: str) -> NotFoundError:
 
 
 def _may_hold(page: PageRef, path: str) -> bool:
-    first, last = path_order(page.first_path), path_order(page.last_path)
-    wanted = path_order(path)
-    if path.endswith("/"):
-        return last >= wanted and (first <= wanted or first.startswith(wanted))
-    return first <= wanted <= last
+    """Return whether a page that does not end before `path` may hold it."""
+    return path_order(page.first_path) <= path_order(path) or _is_below(
+        page.first_path, path
+    )
+
+
+def _is_below(found: str, path: str) -> bool:
+    """Return whether `found` is `path`, or below it if that ends in a slash."""
+    return found.startswith(path) if path.endswith("/") else found == path
+
+
+def _last_path(page: PageRef) -> bytes:
+    return path_order(page.last_path)
+
+
+def _path(entry: FileEntry) -> bytes:
+    return path_order(entry.path)

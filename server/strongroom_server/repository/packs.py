@@ -3,7 +3,7 @@
 
 A chunk of 4 MiB or more is a pack by itself; smaller ones share packs in the
 order in which they come. Encryption and upload run on the executor; the caller's
-thread is held back when too many packs are under way.
+thread is held back when too many packs are under way, its own or everybody's.
 """
 
 from collections import deque
@@ -24,10 +24,11 @@ from strongroom_server.ports import (
     BlobStore,
     Entropy,
 )
+from strongroom_server.repository.budget import ByteBudget
 
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
-#: Packs that may be encrypted and uploaded at the same time.
+#: Packs of one writer that may be encrypted and uploaded at the same time.
 MAX_UNDER_WAY: Final = 3
 PUT_ATTEMPTS: Final = 3
 
@@ -60,16 +61,18 @@ class PackWriter:
         blobs: BlobStore,
         entropy: Entropy,
         executor: Executor,
+        budget: ByteBudget,
     ) -> None:
         self._keys = keys
         self._suite = suite
         self._blobs = blobs
         self._entropy = entropy
         self._executor = executor
+        self._budget = budget
         self._open = _OpenPack()
         self._under_way: deque[Future[_StoredPack]] = deque()
         self.stored_bytes = 0
-        self.durable: list[ChunkRef] = []
+        self._durable: list[ChunkRef] = []
 
     def add(
         self,
@@ -111,6 +114,16 @@ class PackWriter:
         while self._under_way and self._under_way[0].done():
             self._collect()
 
+    @property
+    def durable_count(self) -> int:
+        """How many chunks `take_durable` would return."""
+        return len(self._durable)
+
+    def take_durable(self) -> list[ChunkRef]:
+        """Return the chunks that have become durable since the last time."""
+        durable, self._durable = self._durable, []
+        return durable
+
     def abort(self) -> None:
         """Stop what has not begun and wait for what has.
 
@@ -126,14 +139,24 @@ class PackWriter:
     def _submit(self, group: _OpenPack) -> None:
         while len(self._under_way) >= MAX_UNDER_WAY:
             self._collect()
-        self._under_way.append(self._executor.submit(self._store, group))
+        # What is encrypted lies beside what is to be.
+        size_bytes = 2 * group.size_bytes
+        self._budget.take(size_bytes)
+        try:
+            future = self._executor.submit(self._store, group)
+        except RuntimeError:  # The threads have ended, and with them the server.
+            self._budget.give_back(size_bytes)
+            raise
+        # Also if it fails or is cancelled.
+        future.add_done_callback(lambda _: self._budget.give_back(size_bytes))
+        self._under_way.append(future)
 
     def _collect(self) -> None:
         stored = self._under_way.popleft().result()
         self.stored_bytes += stored.size_bytes
         for pending, ref in zip(stored.chunks, stored.refs, strict=True):
             pending.ref = ref
-        self.durable.extend(stored.refs)
+        self._durable.extend(stored.refs)
 
     def _store(self, group: _OpenPack) -> "_StoredPack":
         data, entries = self._build(group)

@@ -105,8 +105,13 @@ class Projects:
 
     def all(self) -> Iterator[Project]:
         """Yield every project, in order of id."""
+        with self._lock:
+            known = {
+                layout.project_key(item): self._known[item] for item in self._known
+            }
         for item in self._blobs.first_versions(layout.PROJECTS):
-            yield self._load(item)
+            project = known.get(item.key)
+            yield self._load(item) if project is None else project
 
     def journal_of(self, project: Project, artifact: ArtifactName) -> JournalId:
         """Return which journal an artifact of this name has, or would have."""

@@ -3,14 +3,17 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Final
 
 from strongroom.errors import NotFoundError, Reason
 from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
-from strongroom_server.core.history import Committed, History, resolve
+from strongroom_server.core.history import Committed, History
 from strongroom_server.core.records import ArtifactRecord, RefRecord, VersionRecord
 from strongroom_server.core.scope import Scope, format_id
+from strongroom_server.core.selectors import resolve
 from strongroom_server.core.suites import Suite
 from strongroom_server.ports import BlobStore, Clock, Entropy, Index, KeyService, Signer
+from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunk_index import ChunkIndex
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.journals import JournalId, Journals
@@ -18,6 +21,12 @@ from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
 from strongroom_server.repository.store import is_empty, open_store
+
+#: Plaintext that all downloads together fetch ahead of their readers: five at full
+#: speed; further ones go on in small pieces.
+READ_AHEAD_BYTES: Final = 256 * 1024 * 1024
+#: Packs of all uploads together, plain and encrypted: five uploads at full speed.
+UNDER_WAY_BYTES: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,8 @@ class Repository:
     entropy: Entropy
     suite: Suite
     executor: Executor
+    read_budget: ByteBudget
+    write_budget: ByteBudget
     keyring: Keyring
     chunks: ChunkReader
     chunk_index: ChunkIndex
@@ -170,6 +181,8 @@ def open_repository(
         entropy=entropy,
         suite=suite,
         executor=executor,
+        read_budget=ByteBudget(READ_AHEAD_BYTES),
+        write_budget=ByteBudget(UNDER_WAY_BYTES),
         keyring=keyring,
         chunks=chunks,
         chunk_index=ChunkIndex(blobs=blobs, index=index, clock=clock, entropy=entropy),

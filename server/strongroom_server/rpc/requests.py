@@ -18,7 +18,6 @@ from strongroom.errors import (
     CancelledError,
     InvalidArgumentError,
     Reason,
-    StrongroomError,
     UnavailableError,
 )
 
@@ -48,9 +47,7 @@ class RequestReader:
         self._source = source
         self._decode = decode
         self._stall_s = stall_s
-        self._queue: queue.Queue[Message | StrongroomError | None] = queue.Queue(
-            MAX_WAITING
-        )
+        self._queue: queue.Queue[Message | Exception | None] = queue.Queue(MAX_WAITING)
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="requests", daemon=True).start()
 
@@ -79,7 +76,7 @@ class RequestReader:
             # So that asking again does not wait for what cannot come.
             self._queue.put(None)
             raise StopIteration
-        if isinstance(item, StrongroomError):
+        if isinstance(item, Exception):
             raise item
         return item
 
@@ -88,18 +85,18 @@ class RequestReader:
         self._closed.set()
 
     def _read(self) -> None:
-        last: StrongroomError | None = None
+        last: Exception | None = None
         try:
             for data in self._source:
                 if not self._put(decode_request(self._decode, data)):
                     return
         except grpc.RpcError:
             last = CancelledError("the caller gave up")
-        except StrongroomError as error:
+        except Exception as error:  # noqa: BLE001 (`__next__` raises it)
             last = error
         self._put(last)
 
-    def _put(self, item: Message | StrongroomError | None) -> bool:
+    def _put(self, item: Message | Exception | None) -> bool:
         while not self._closed.is_set():
             try:
                 self._queue.put(item, timeout=_POLL_S)

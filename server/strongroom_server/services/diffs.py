@@ -14,6 +14,7 @@ from strongroom.format import safetensors
 from strongroom.format.digest import path_order
 from strongroom.format.names import VersionName
 from strongroom.format.safetensors import TensorInfo
+from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.history import Committed
 from strongroom_server.core.records import (
@@ -29,6 +30,9 @@ from strongroom_server.repository.repository import Artifact, Repository
 _SUFFIX: Final = ".safetensors"
 #: Bytes that are compared at a time.
 _COMPARE_BYTES: Final = 4 * 1024 * 1024
+
+#: A part of a chunk: the chunk, the offset in its plaintext, and the length.
+_Run = tuple[ChunkRef, int, int]
 
 
 @dataclass(slots=True)
@@ -175,17 +179,16 @@ class Diffs:
         right: tuple[FileEntry, int],
         size_bytes: int,
     ) -> bool:
+        runs = _in_step(
+            left[0].ranges(left[1], size_bytes), right[0].ranges(right[1], size_bytes)
+        )
+        read = self._repository.chunks.read_range
         # A chunk that both share, at the same place in the tensor, is not read.
-        for position in range(0, size_bytes, _COMPARE_BYTES):
-            length = min(_COMPARE_BYTES, size_bytes - position)
-            if _chunks_at(*left, position, length) == _chunks_at(
-                *right, position, length
-            ):
-                continue
-            old = self._read(scope, left[0], left[1] + position, length)
-            if old != self._read(scope, right[0], right[1] + position, length):
-                return False
-        return True
+        return all(
+            (old[0].chunk_id, old[1]) == (new[0].chunk_id, new[1])
+            or read(scope, *old) == read(scope, *new)
+            for old, new in runs
+        )
 
     def _tensors(self, scope: Scope, entry: FileEntry) -> Sequence[TensorInfo]:
         prefix_bytes = min(safetensors.PREFIX_BYTES, entry.size_bytes)
@@ -202,13 +205,23 @@ class Diffs:
         return b"".join(parts)
 
 
-def _chunks_at(
-    entry: FileEntry, start: int, position: int, length: int
-) -> list[tuple[bytes, int, int]]:
-    return [
-        (ref.chunk_id, offset, size)
-        for ref, offset, size in entry.ranges(start + position, length)
-    ]
+def _in_step(
+    left: Iterator[_Run], right: Iterator[_Run]
+) -> Iterator[tuple[_Run, _Run]]:
+    """Cut two runs of chunks, equally long, into pieces that lie in one chunk each."""
+    old, new = next(left, None), next(right, None)
+    while old is not None and new is not None:
+        size = min(old[2], new[2], _COMPARE_BYTES)
+        yield (old[0], old[1], size), (new[0], new[1], size)
+        old = _rest(old, size) or next(left, None)
+        new = _rest(new, size) or next(right, None)
+
+
+def _rest(run: _Run, size_bytes: int) -> _Run | None:
+    ref, offset, length = run
+    if length == size_bytes:
+        return None
+    return ref, offset + size_bytes, length - size_bytes
 
 
 def _only_one(

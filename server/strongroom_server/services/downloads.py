@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a version: authenticated bytes, fetched ahead of the reader."""
+"""Reading a version: authenticated bytes, fetched ahead of the reader.
+
+How far ahead depends on the others: all downloads share one budget of bytes. One
+that finds nothing left goes on alone, a small piece at a time, so that no reader,
+however slow, keeps another from reading.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -32,9 +37,12 @@ from strongroom_server.repository.repository import Artifact, Repository
 
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_PATHS: Final = 1000
-#: Plaintext that is fetched ahead of the reader, in bytes and in chunks.
+#: What one download fetches ahead of its reader: it begins no further piece once
+#: it holds so many bytes of plaintext, or so many steps.
 AHEAD_BYTES: Final = 48 * 1024 * 1024
-AHEAD_CHUNKS: Final = 64
+AHEAD_STEPS: Final = 64
+#: The bytes of a piece for which the budget had no room.
+SMALL_PIECE_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,31 @@ class _Piece:
     offset_bytes: int
     length_bytes: int
     file_offset_bytes: int
+
+    def split(self, length_bytes: int) -> "tuple[_Piece, _Piece | None]":
+        """Return the piece's first bytes, and the rest if there is one."""
+        if self.length_bytes <= length_bytes:
+            return self, None
+        rest = replace(
+            self,
+            offset_bytes=self.offset_bytes + length_bytes,
+            length_bytes=self.length_bytes - length_bytes,
+            file_offset_bytes=self.file_offset_bytes + length_bytes,
+        )
+        return replace(self, length_bytes=length_bytes), rest
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """A piece on its way, and how much of the budget it holds."""
+
+    piece: _Piece
+    plaintext: Future[memoryview]
+    taken_bytes: int
+
+
+#: What comes next, of which file.
+_Step = tuple[FileEntry, FileStarted | FileEnded | _Piece]
 
 
 class Downloads:
@@ -112,11 +145,15 @@ class Downloads:
         manifests, scope = self._repository.manifests, artifact.scope
         if not paths:
             return manifests.entries(scope, manifest)
-        # A path below another one of the list is already in it.
+        # A path below another one of the list is already in it, and comes right
+        # behind it in byte order.
         chosen: list[str] = []
+        folder = ""
         for path in sorted(set(paths), key=path_order):
-            if not any(item.endswith("/") and path.startswith(item) for item in chosen):
-                chosen.append(path)
+            if folder and path.startswith(folder):
+                continue
+            folder = path if path.endswith("/") else ""
+            chosen.append(path)
         for path in chosen:
             if next(manifests.entries(scope, manifest, path=path), None) is None:
                 raise path_not_found(path)
@@ -140,9 +177,10 @@ class Download:
     ) -> None:
         self._repository = repository
         self._scope = scope
-        self._entries = entries
-        self._part = part
-        self._ahead: deque[Future[memoryview]] = deque()
+        self._steps = _steps(entries, part)
+        self._not_begun: _Step | None = None
+        self._ahead: deque[tuple[FileEntry, FileStarted | FileEnded | _Fetch]] = deque()
+        self._ahead_bytes = 0
         self.version = version
 
     def __enter__(self) -> Self:
@@ -164,67 +202,78 @@ class Download:
             IntegrityError: Stored bytes do not authenticate; names the file and
                 version. Nothing unverified was handed out before.
         """
-        steps = self._steps()
-        pending: deque[tuple[FileEntry, TransferItem | _Piece]] = deque()
-        ahead = 0
-        more = True
-        while more or pending:
-            while more and ahead < AHEAD_BYTES and len(pending) < AHEAD_CHUNKS:
-                step = next(steps, None)
-                if step is None:
-                    more = False
-                    break
-                pending.append(step)
-                if isinstance(step[1], _Piece):
-                    ahead += step[1].length_bytes
-                    self._fetch(step[1])
-            if not pending:
-                continue
-            entry, item = pending.popleft()
-            if isinstance(item, _Piece):
+        self._fetch_ahead()
+        while self._ahead:
+            entry, item = self._ahead[0]
+            if isinstance(item, _Fetch):
                 yield from self._blocks(entry, item)
-                ahead -= item.length_bytes
+                self._forget(item)
             else:
                 yield item
+            self._ahead.popleft()
+            self._fetch_ahead()
 
     def close(self) -> None:
-        """Stop fetching ahead."""
-        for future in self._ahead:
-            future.cancel()
+        """Stop fetching ahead, and give back what was taken of the budget."""
+        for _, item in self._ahead:
+            if isinstance(item, _Fetch):
+                item.plaintext.cancel()
+                self._forget(item)
         self._ahead.clear()
 
-    def _steps(self) -> Iterator[tuple[FileEntry, TransferItem | _Piece]]:
-        for entry in self._entries:
-            yield (
-                entry,
-                FileStarted(
-                    entry.path, entry.size_bytes, entry.executable, entry.digest
-                ),
-            )
-            start, length = self._part or (0, entry.size_bytes)
-            for piece in _pieces(entry, start, length):
-                yield entry, piece
-            yield entry, FileEnded("" if self._part else entry.digest)
+    def _fetch_ahead(self) -> None:
+        while len(self._ahead) < AHEAD_STEPS and self._ahead_bytes < AHEAD_BYTES:
+            step = self._not_begun or next(self._steps, None)
+            self._not_begun = None
+            if step is None:
+                return
+            entry, item = step
+            if not isinstance(item, _Piece):
+                self._ahead.append((entry, item))
+                continue
+            fetch, rest = self._begin(item)
+            if fetch is not None:
+                self._ahead.append((entry, fetch))
+            if rest is not None:
+                self._not_begun = (entry, rest)
+                return
 
-    def _fetch(self, piece: _Piece) -> None:
-        self._ahead.append(
-            self._repository.executor.submit(
+    def _begin(self, piece: _Piece) -> tuple[_Fetch | None, _Piece | None]:
+        """Fetch a piece, or what may be fetched of it; return what is left."""
+        rest = None
+        taken_bytes = piece.length_bytes
+        if not self._repository.read_budget.try_take(taken_bytes):
+            if self._ahead_bytes:
+                return None, piece
+            # Nothing is under way, and others' readers may be slow: go on alone.
+            taken_bytes = 0
+            piece, rest = piece.split(SMALL_PIECE_BYTES)
+        try:
+            future = self._repository.executor.submit(
                 self._repository.chunks.read_range,
                 self._scope,
                 piece.ref,
                 piece.offset_bytes,
                 piece.length_bytes,
             )
-        )
+        except RuntimeError:  # The threads have ended, and with them the server.
+            self._repository.read_budget.give_back(taken_bytes)
+            raise
+        self._ahead_bytes += piece.length_bytes
+        return _Fetch(piece, future, taken_bytes), rest
 
-    def _blocks(self, entry: FileEntry, piece: _Piece) -> Iterator[FileBlock]:
+    def _forget(self, fetch: _Fetch) -> None:
+        self._ahead_bytes -= fetch.piece.length_bytes
+        self._repository.read_budget.give_back(fetch.taken_bytes)
+
+    def _blocks(self, entry: FileEntry, fetch: _Fetch) -> Iterator[FileBlock]:
         try:
-            plaintext = self._ahead.popleft().result()
+            plaintext = fetch.plaintext.result()
         except IntegrityError as error:
             raise damaged_file(error, self.version, entry.path) from error
         for start in range(0, len(plaintext), BLOCK_BYTES):
             block = plaintext[start : start + BLOCK_BYTES]
-            yield FileBlock(piece.file_offset_bytes + start, block)
+            yield FileBlock(fetch.piece.file_offset_bytes + start, block)
 
 
 def damaged_file(
@@ -240,11 +289,20 @@ def damaged_file(
     )
 
 
-def _pieces(entry: FileEntry, start: int, length: int) -> Iterator[_Piece]:
-    position = start
-    for ref, offset, size in entry.ranges(start, length):
-        yield _Piece(ref, offset, size, position)
-        position += size
+def _steps(
+    entries: Iterator[FileEntry], part: tuple[int, int] | None
+) -> Iterator[_Step]:
+    for entry in entries:
+        yield (
+            entry,
+            FileStarted(entry.path, entry.size_bytes, entry.executable, entry.digest),
+        )
+        start, length = part or (0, entry.size_bytes)
+        position = start
+        for ref, offset, size in entry.ranges(start, length):
+            yield entry, _Piece(ref, offset, size, position)
+            position += size
+        yield entry, FileEnded("" if part else entry.digest)
 
 
 def _check(paths: Sequence[str], offset_bytes: int, length_bytes: int) -> None:

@@ -9,6 +9,7 @@ from strongroom.format.names import RefName
 from strongroom_server.core import history
 from strongroom_server.core.history import History, RefMoved
 from strongroom_server.core.records import Action, Caller, RefRecord
+from strongroom_server.core.selectors import resolve
 from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.repository import Artifact, Repository
 
@@ -59,7 +60,7 @@ class Refs:
             past = artifact.history
             if (Action.MOVE_REF, name.ref, request_id) in past.requests:
                 return artifact.ref_record(name.ref)
-            target = history.resolve(past, version)
+            target = resolve(past, version)
             _check_etag(past, name, etag)
             entry = RefMoved(
                 history.make_info(

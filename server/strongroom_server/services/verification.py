@@ -15,17 +15,24 @@ from strongroom_server.core.records import VerifyFinding, VerifyProgress, Verify
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.repository import Artifact, Repository
 
-#: Progress is told at least this often, in bytes.
+#: Progress is told after so many bytes, in the middle of a file too.
 _PROGRESS_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(slots=True)
 class _Totals:
+    total_bytes: int
     version_count: int = 0
     file_count: int = 0
     verified_bytes: int = 0
     damaged_count: int = 0
     told_bytes: int = 0
+
+    def progress(self) -> Iterator[VerifyProgress]:
+        """Yield how far it has come, if it is time to tell."""
+        if self.verified_bytes - self.told_bytes >= _PROGRESS_BYTES:
+            self.told_bytes = self.verified_bytes
+            yield VerifyProgress(self.verified_bytes, self.total_bytes)
 
 
 class Verification:
@@ -53,14 +60,9 @@ class Verification:
         else:
             artifact = self._repository.artifact(name)
             versions = artifact.history.versions
-        total_bytes = sum(version.size_bytes for version in versions)
-        totals = _Totals()
+        totals = _Totals(sum(version.size_bytes for version in versions))
         for version in versions:
-            for finding in self._verify_version(artifact, version, totals):
-                yield finding
-                if totals.verified_bytes - totals.told_bytes >= _PROGRESS_BYTES:
-                    totals.told_bytes = totals.verified_bytes
-                    yield VerifyProgress(totals.verified_bytes, total_bytes)
+            yield from self._verify_version(artifact, version, totals)
         yield VerifyReport(
             totals.version_count,
             totals.file_count,
@@ -70,7 +72,7 @@ class Verification:
 
     def _verify_version(
         self, artifact: Artifact, version: Committed, totals: _Totals
-    ) -> Iterator[VerifyFinding]:
+    ) -> Iterator[VerifyFinding | VerifyProgress]:
         totals.version_count += 1
         digester = VersionDigester()
         manifests, scope = self._repository.manifests, artifact.scope
@@ -80,7 +82,7 @@ class Verification:
             for page in manifest.pages:
                 for entry in manifests.page_stored(scope, page):
                     digester.add(entry.path, entry.size_bytes, entry.digest)
-                    yield self._verify_file(artifact, version, entry, totals)
+                    yield from self._verify_file(artifact, version, entry, totals)
         except IntegrityError as error:
             totals.damaged_count += 1
             yield _finding(artifact, version, "", error)
@@ -96,22 +98,26 @@ class Verification:
 
     def _verify_file(
         self, artifact: Artifact, version: Committed, entry: FileEntry, totals: _Totals
-    ) -> VerifyFinding:
+    ) -> Iterator[VerifyFinding | VerifyProgress]:
         totals.file_count += 1
         try:
-            self._read_back(artifact.scope, entry, totals)
+            yield from self._read_back(artifact.scope, entry, totals)
         except IntegrityError as error:
             totals.damaged_count += 1
-            return _finding(artifact, version, entry.path, error)
+            yield _finding(artifact, version, entry.path, error)
+            return
         refs = artifact.history.refs_at(version.version)
-        return VerifyFinding(version.version, entry.path, ok=True, reason="",
-                             message="", refs=refs)  # fmt: skip
+        yield VerifyFinding(version.version, entry.path, ok=True, reason="",
+                            message="", refs=refs)  # fmt: skip
 
-    def _read_back(self, scope: Scope, entry: FileEntry, totals: _Totals) -> None:
+    def _read_back(
+        self, scope: Scope, entry: FileEntry, totals: _Totals
+    ) -> Iterator[VerifyProgress]:
         hasher = hashlib.sha256()
         for ref in entry.chunks:
             hasher.update(self._repository.chunks.read(scope, ref))
             totals.verified_bytes += ref.plain_bytes
+            yield from totals.progress()
         if format_digest(hasher.digest()) != entry.digest:
             raise IntegrityError(
                 "the file's bytes do not have its digest",
