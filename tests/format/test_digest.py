@@ -55,6 +55,27 @@ def test_files_come_once_and_in_byte_order(second: str) -> None:
     assert caught.value.reason is Reason.PATH_MALFORMED
 
 
+@pytest.mark.parametrize(
+    "paths", [("a", "a/b"), ("a", "a-b", "a/b"), ("a", "aa", "aa.b", "aa/c")]
+)
+def test_a_file_is_not_a_folder_as_well(paths: tuple[str, ...]) -> None:
+    digester = VersionDigester()
+    for path in paths[:-1]:
+        digester.add(path, 0, EMPTY_FILE)
+
+    with pytest.raises(InvalidArgumentError) as caught:
+        digester.add(paths[-1], 0, EMPTY_FILE)
+
+    assert caught.value.reason is Reason.PATH_MALFORMED
+
+
+def test_files_whose_names_begin_alike_are_no_folders() -> None:
+    digester = VersionDigester()
+
+    for path in ("a", "a-b", "aa", "b/a", "b/a.x/c", "b/aa"):
+        digester.add(path, 0, EMPTY_FILE)
+
+
 def test_byte_order_is_not_the_order_of_characters_in_utf_16() -> None:
     assert path_order("\uffff") < path_order("\U00010000")
 

@@ -4,6 +4,7 @@
 import json
 from collections.abc import Callable
 from math import prod
+from time import process_time
 from typing import Any
 
 import pytest
@@ -153,6 +154,20 @@ def test_a_header_that_is_no_clean_json_object_is_refused(header: bytes) -> None
 def test_a_header_of_an_impossible_size_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         parse_header_size(size.to_bytes(8, "little"), 2**62)
+
+
+@pytest.mark.parametrize("dimensions", [b"9" * 4000, b"9" * 20, b"2"])
+def test_a_shape_whose_product_would_take_hours_is_refused_at_once(
+    dimensions: bytes,
+) -> None:
+    shape = b",".join([dimensions] * (MAX_HEADER_BYTES // 2 // len(dimensions)))
+    header = b'{"a":{"dtype":"U8","shape":[%b],"data_offsets":[0,1]}}' % shape
+    began_s = process_time()
+
+    with pytest.raises(ValueError, match=r"."):
+        ours(file_of(header, 1))
+
+    assert process_time() - began_s < 5
 
 
 def test_a_file_shorter_than_its_prefix_is_refused() -> None:

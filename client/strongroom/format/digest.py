@@ -67,6 +67,8 @@ class VersionDigester:
     def __init__(self) -> None:
         self._hash = hashlib.sha256(VERSION_HEADER)
         self._last: bytes | None = None
+        # Files so far whose path starts the last one: at most a few.
+        self._beginnings: list[str] = []
 
     def add(self, path: str, size_bytes: int, digest: str) -> None:
         """Take in the next file.
@@ -77,15 +79,29 @@ class VersionDigester:
             digest: The file's digest: `sha256:…`.
 
         Raises:
-            InvalidArgumentError: The path is not greater (PATH_MALFORMED).
+            InvalidArgumentError: The path is not greater, or lies below another
+                file (PATH_MALFORMED).
         """
         key = path_order(path)
         if self._last is not None and key <= self._last:
             message = f"path {path!r} comes twice or out of byte order"
             raise InvalidArgumentError(message, reason=Reason.PATH_MALFORMED, path=path)
         self._last = key
+        self._check_folder(path)
         line = f"{parse_digest(digest)}  {size_bytes}  {path}\n"
         self._hash.update(line.encode())
+
+    def _check_folder(self, path: str) -> None:
+        """Check that no file is a folder as well; no disk could hold both."""
+        while self._beginnings and not path.startswith(self._beginnings[-1]):
+            self._beginnings.pop()
+        for file in self._beginnings:
+            if path.startswith(f"{file}/"):
+                message = f"path {path!r} lies below {file!r}, which is a file"
+                raise InvalidArgumentError(
+                    message, reason=Reason.PATH_MALFORMED, path=path
+                )
+        self._beginnings.append(path)
 
     def digest(self) -> str:
         """Return the digest of the files so far: `sha256:…`."""

@@ -26,6 +26,7 @@ _BACK: Final = re.compile(r"(.+)~([0-9]{1,6})\Z")
 #: `fromisoformat` takes any character between date and time, even a slash.
 _TIME: Final = re.compile(r"[0-9TWZ:.+-]{1,40}\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NAME_HINT: Final = "Write it like demo/minilm, demo/minilm@prod, demo/minilm@3/a.txt."
 _ID_RULE: Final = "lower-case letters, digits and '-', at most 63, a letter first"
 
 
@@ -324,4 +325,6 @@ def _parse_time(text: str) -> datetime:
 def _refused(text: str, problem: str) -> InvalidArgumentError:
     shown = text.encode("utf-8", "backslashreplace").decode()[:200]
     message = f"name {shown!r} {problem}"
-    return InvalidArgumentError(message, reason=Reason.NAME_MALFORMED, name=shown)
+    return InvalidArgumentError(
+        message, reason=Reason.NAME_MALFORMED, hint=_NAME_HINT, name=shown
+    )

@@ -5,8 +5,8 @@ Stricter than the reference parser, which lets duplicate keys and odd names pass
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Final
 
 #: The length of the header's length.
@@ -22,6 +22,8 @@ _BITS: Final = {
 _FIELDS: Final = {"dtype", "shape", "data_offsets"}
 #: Sizes in bits stay below 2**64, where the reference parser stops counting.
 _MAX_ELEMENTS: Final = 2**57
+#: Longer numbers are no sizes, and multiplying many of them would take hours.
+_MAX_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +111,22 @@ def _parse_tensor(name: str, item: object, base: int) -> TensorInfo:
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)
     start, end = offsets
-    # Zeros are left out, so that no dimension may be absurd beside one.
-    if prod(size for size in shape if size) > _MAX_ELEMENTS:
-        message = f"tensor {name[:100]!r} has too many elements"
-        raise ValueError(message)
-    if (end - start) * 8 != prod(shape) * _BITS[dtype]:
+    if (end - start) * 8 != _count_elements(name, shape) * _BITS[dtype]:
         message = f"tensor {name[:100]!r} has another size than its shape says"
         raise ValueError(message)
     return TensorInfo(name, dtype, tuple(shape), base + start, base + end)
+
+
+def _count_elements(name: str, shape: Sequence[int]) -> int:
+    # Zeros are left out, so that no dimension may be absurd beside one; and checked
+    # at each step, so that no product grows beyond what can be a size.
+    count = 1
+    for size in shape:
+        count *= size or 1
+        if count > _MAX_ELEMENTS:
+            message = f"tensor {name[:100]!r} has too many elements"
+            raise ValueError(message)
+    return 0 if 0 in shape else count
 
 
 def _check_metadata(metadata: object) -> None:
@@ -130,8 +140,8 @@ def _check_metadata(metadata: object) -> None:
 
 
 def _parse_natural(text: str) -> int:
-    if text.startswith("-"):
-        raise ValueError(text)
+    if text.startswith("-") or len(text) > _MAX_DIGITS:
+        raise ValueError(text[:100])
     return int(text)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Index segments: which chunk lies in which pack, for one commit."""
+"""Index segments: which chunk lies in which pack, as one upload stored them."""
 
 import re
 from collections.abc import Iterable, Sequence

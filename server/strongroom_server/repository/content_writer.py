@@ -6,17 +6,23 @@ the file table, the open page, and references to the chunks of the open file and
 the pages so far.
 """
 
+import contextlib
 import hashlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+    StrongroomError,
+)
 from strongroom.format.chunking import Cutter
 from strongroom.format.digest import VersionDigester, format_digest, parse_digest
 from strongroom.format.names import check_path
-from strongroom_server.core import codecs, filetable, index_segment
+from strongroom_server.core import codecs, filetable
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry, PageRef
@@ -25,6 +31,9 @@ from strongroom_server.repository.packs import PackWriter, PendingChunk
 from strongroom_server.repository.repository import Repository
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
+#: New chunks after which an index segment is written, however long the upload goes
+#: on: 64 GiB at most are stored again if the server is killed.
+INDEX_CHUNKS: Final = 4096
 #: Files whose chunks may still be under way before a half-full pack is sent off.
 _MAX_PENDING_FILES: Final = 10_000
 #: Chunks of this content that are remembered for deduplication within it.
@@ -111,9 +120,15 @@ class ContentWriter:
         return self._modes.digest()
 
     def abort(self) -> None:
-        """Stop; what is stored already is garbage that nothing points at."""
+        """Stop; what is stored already is garbage, until a later upload finds it.
+
+        After `finish` there is nothing left to stop.
+        """
         self._data_packs.abort()
         self._page_packs.abort()
+        # What stays unknown is stored once more; why it ended matters more.
+        with contextlib.suppress(StrongroomError):
+            self._index_durable()
 
     def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
         """Begin the next file; paths come in strictly increasing byte order.
@@ -205,6 +220,10 @@ class ContentWriter:
         if self._file is not None:
             raise _protocol(f"file {self._file.path!r} has not ended")
 
+    def may_share(self, ref: ChunkRef) -> bool:
+        """Return whether a stored chunk's pack is still there; asked once a pack."""
+        return self._is_there(ref, ref.plain_bytes)
+
     def finish(self) -> StoredContent:
         """Make everything durable, in the write order, and store the manifest.
 
@@ -263,14 +282,11 @@ class ContentWriter:
                 chunk, file.buffer = file.buffer[:size], file.buffer[size:]
             file.chunks.append(self._add_chunk(self._data_packs, chunk))
             start, file.next_end = file.next_end, None
-            if self._data_packs.durable_count >= index_segment.MAX_CHUNKS:
+            if self._data_packs.durable_count >= INDEX_CHUNKS:
                 self._index_durable()
 
     def _index_durable(self) -> None:
-        """Let others find what is durable. Earlier than the commit does no harm.
-
-        So a push that is cut off after many chunks need not store them again.
-        """
+        """Let uploads find what is durable; before the commit does no harm."""
         fresh = [*self._data_packs.take_durable(), *self._page_packs.take_durable()]
         if fresh:
             self._repository.chunk_index.add(self._keys, fresh)

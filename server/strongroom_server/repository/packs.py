@@ -125,16 +125,13 @@ class PackWriter:
         return durable
 
     def abort(self) -> None:
-        """Stop what has not begun and wait for what has.
-
-        Packs that are stored already are garbage that nothing points at.
-        """
+        """Stop what has not begun and wait for what has; that is durable, or failed."""
         for future in self._under_way:
             future.cancel()
-        for future in self._under_way:
-            if not future.cancelled():
-                future.exception()
-        self._under_way.clear()
+        while self._under_way:
+            future = self._under_way.popleft()
+            if not future.cancelled() and future.exception() is None:
+                self._settle(future.result())
 
     def _submit(self, group: _OpenPack) -> None:
         while len(self._under_way) >= MAX_UNDER_WAY:
@@ -152,7 +149,9 @@ class PackWriter:
         self._under_way.append(future)
 
     def _collect(self) -> None:
-        stored = self._under_way.popleft().result()
+        self._settle(self._under_way.popleft().result())
+
+    def _settle(self, stored: "_StoredPack") -> None:
         self.stored_bytes += stored.size_bytes
         for pending, ref in zip(stored.chunks, stored.refs, strict=True):
             pending.ref = ref

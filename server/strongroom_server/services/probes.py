@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Final
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason, StrongroomError
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
 from strongroom_server.core.records import CheckResult
 from strongroom_server.ports import (
     BlobExistsError,
@@ -37,15 +43,18 @@ class StoreProbe:
 
     def run(self) -> tuple[CheckResult, ...]:
         """Run every check; a failed one does not stop the others."""
-        return tuple(self._results())
+        return tuple(result for result, _ in self._results())
 
     def require(self) -> None:
         """Check that the store keeps every promise.
 
         Raises:
             PreconditionError: It does not; names the check (STORE_UNSUITABLE).
+            UnavailableError: It cannot be asked (STORE_UNAVAILABLE).
         """
-        for result in self._results():
+        for result, cause in self._results():
+            if isinstance(cause, UnavailableError):
+                raise cause
             if not result.ok:
                 raise PreconditionError(
                     f"the store fails check {result.check}: {result.detail}",
@@ -54,7 +63,7 @@ class StoreProbe:
                     check=result.check,
                 )
 
-    def _results(self) -> Iterator[CheckResult]:
+    def _results(self) -> Iterator[tuple[CheckResult, StrongroomError | None]]:
         checks: list[tuple[str, Callable[[str], str], str]] = [
             ("store.versioning", self._versioning, "Enable versioning on the bucket."),
             ("store.conditional_write", self._conditional_write, _OTHER_STORE),
@@ -67,15 +76,22 @@ class StoreProbe:
         for name, check, hint in checks:
             key = f"{PREFIX}{run}/{name}"
             try:
-                yield CheckResult(name, ok=True, detail=check(key), hint="")
+                yield CheckResult(name, ok=True, detail=check(key), hint=""), None
+            except UnavailableError as error:
+                # No answer says nothing about what the store keeps.
+                result = CheckResult(
+                    name, ok=False, detail=error.message, hint=error.hint
+                )
+                yield result, error
             except StrongroomError as error:
-                yield CheckResult(name, ok=False, detail=error.message, hint=hint)
+                result = CheckResult(name, ok=False, detail=error.message, hint=hint)
+                yield result, error
             except BlobExistsError:
                 detail = "a key that was never written exists"
-                yield CheckResult(name, ok=False, detail=detail, hint=hint)
+                yield CheckResult(name, ok=False, detail=detail, hint=hint), None
             except BlobNotFoundError:
                 detail = "what was just written is not there"
-                yield CheckResult(name, ok=False, detail=detail, hint=hint)
+                yield CheckResult(name, ok=False, detail=detail, hint=hint), None
 
     def _versioning(self, key: str) -> str:
         version = self._blobs.put_new(key, b"1")

@@ -251,23 +251,31 @@ class Upload:
         )
 
     def _is_unchanged(self, past: History, digest: str) -> bool:
-        # Modes are not part of the digest, so that it can be recomputed with
-        # coreutils; a version that differs only in modes is a new one.
-        return (
-            bool(past.versions)
-            and past.versions[-1].digest == digest
-            and (self._modes_equal(past.versions[-1]))
-        )
+        if not past.versions or past.versions[-1].digest != digest:
+            return False
+        try:
+            return self._is_same_and_whole(past.versions[-1])
+        except IntegrityError:
+            # What is stored of it is damaged. The bytes at hand are not, so they
+            # become a version that can be read.
+            return False
 
-    def _modes_equal(self, version: Committed) -> bool:
+    def _is_same_and_whole(self, version: Committed) -> bool:
+        # Modes are not part of the digest, so that it can be recomputed with
+        # coreutils; a version that differs only in modes is a new one. So is one
+        # whose packs are gone: "unchanged" would promise what nobody can read.
         scope, manifests = self._project.scope, self._repository.manifests
         manifest = manifests.load(scope, self._journal.artifact, version)
-        theirs = modes_digest_of(
+        executable = (
             entry.path
             for entry in manifests.entries(scope, manifest)
             if entry.executable
         )
-        return theirs == self._content.modes_digest
+        return modes_digest_of(executable) == self._content.modes_digest and all(
+            self._content.may_share(ref)
+            for entry in manifests.entries(scope, manifest)
+            for ref in entry.chunks
+        )
 
     def _result(
         self, past: History, version: Committed, *, unchanged: bool
