@@ -7,11 +7,21 @@ from typing import Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    PreconditionError,
+    Reason,
+)
+from strongroom.format.digest import parse_digest
 from strongroom.format.names import (
+    DigestSelector,
+    NumberSelector,
+    VersionName,
     parse_artifact_name,
     parse_project_name,
     parse_ref_name,
+    parse_selector,
     parse_version_name,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
@@ -106,6 +116,41 @@ def version_of(message: pb.Version) -> Version:
         trace_id=message.trace_id,
         refs=tuple(message.refs),
     )
+
+
+def answered_version_of(message: pb.Version, asked: VersionName) -> Version:
+    """Return the version that a message describes, if it is one that was asked for.
+
+    Whoever names a version by its digest need not trust the server for it.
+
+    Raises:
+        IntegrityError: It is of another artifact, number or digest
+            (MANIFEST_CORRUPT).
+    """
+    version = version_of(message)
+    selector = parse_selector(asked.selector)
+    fits = version.artifact == asked.artifact and parse_version_name(message.name) == (
+        VersionName(version.artifact, str(version.number))
+    )
+    match selector:
+        case NumberSelector(number):
+            fits = fits and version.number == number
+        case DigestSelector(prefix):
+            fits = fits and parse_digest(version.digest).startswith(prefix)
+        case _:
+            pass  # where a ref points, only the server knows
+    if not fits:
+        message_text = (
+            f"asked for {asked.short}, but the server answered {version.name}"
+        )
+        raise IntegrityError(
+            f"{message_text} with the digest {version.digest}",
+            reason=Reason.MANIFEST_CORRUPT,
+            hint="Do not use what it answers; report it.",
+            asked=asked.short,
+            answered=version.name,
+        )
+    return version
 
 
 def file_of(message: pb.File) -> File:

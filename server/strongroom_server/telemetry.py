@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
@@ -77,9 +77,13 @@ class SpanFileExporter(SpanExporter):
         return True
 
     def _put_aside(self) -> None:
-        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        with suppress(FileNotFoundError):  # An earlier try got as far as this.
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+        # Opened before the old one is closed: if that fails, the old number is
+        # still ours, and not that of somebody else's file or socket.
+        fresh = _open(self._path)
         os.close(self._fd)
-        self._fd = _open(self._path)
+        self._fd = fresh
 
 
 class CallThreads(ThreadPoolExecutor):

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,8 @@ class Watch:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark; return the exit code."""
+    # Ends as Ctrl-C does, so that nothing is left running or lying about.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(description="Peak memory of push and pull.")
     parser.add_argument("--size", type=parse_size, default=4 << 30, metavar="4GiB")
     size_bytes = parser.parse_args(arguments).size
@@ -105,6 +108,9 @@ def main(arguments: Sequence[str]) -> int:
         except (BenchError, OSError, subprocess.SubprocessError) as error:
             say(f"bench-memory: failed: {error}")
             return 1
+        except KeyboardInterrupt:
+            say("bench-memory: interrupted")
+            return 130
     peak_mib = -(-peak // MIB)
     say(f"peak RSS server+client: {peak_mib} MiB (limit {LIMIT_MIB})")
     return 0 if peak_mib <= LIMIT_MIB else 1
@@ -175,8 +181,9 @@ def timed(
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[int]:
     """Run a stack in `folder`; yield the process id of the Strongroom server."""
-    stack(folder, "up")
     try:
+        # In here, so that what an interrupted start has started is stopped, too.
+        stack(folder, "up")
         yield server_pid_of(json.loads(stack(folder, "status"))["processes"])
     finally:
         stack(folder, "down")

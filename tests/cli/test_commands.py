@@ -356,7 +356,22 @@ def test_sizes_are_readable(size: int, text: str) -> None:
 
 
 def test_control_characters_are_shown_not_obeyed() -> None:
-    assert printable("a\x1b[2Jé\x07") == "a\\x1b[2Jé\\x07"
+    assert printable("a\x1b[2Jé\x07\x9b\u202e") == "a\\x1b[2Jé\\x07\\x9b\\x202e"
+
+
+def test_a_message_cannot_pass_itself_off_as_another_entry(
+    strongroom: Command, tmp_path: Path
+) -> None:
+    tree = write_tree(tmp_path / "in", {"a": b"1"})
+    forged = "fix\n9  2026-01-01 00:00:00Z  prod: 1 -> 2  ns/dev/sa/admin"
+    strongroom("push", str(tree), "demo/forged", "-m", forged, "--meta", "a=b\nrefs c")
+
+    log = strongroom("log", "demo/forged").out
+    shown = strongroom("show", "demo/forged").out
+
+    assert len(log.splitlines()) == 2  # the creation and the commit
+    assert not [line for line in log.splitlines() if line.startswith("9")]
+    assert not [line for line in shown.splitlines() if line.startswith(("9", "refs c"))]
 
 
 def test_json_lines_parse_one_by_one(strongroom: Command, tmp_path: Path) -> None:

@@ -124,6 +124,21 @@ def test_a_rollback_goes_where_the_ref_pointed_before(
     assert client.show("demo/rolled@prod").number == 1
 
 
+def test_rolling_back_again_goes_further_back(client: Client, tmp_path: Path) -> None:
+    push(client, tmp_path, "demo/further", b"1", b"2", b"3")
+    for version in (1, 2, 3):
+        client.move_ref("demo/further", "prod", version)
+
+    assert client.rollback("demo/further", "prod").version == 2
+    assert client.rollback("demo/further", "prod").version == 1
+    with pytest.raises(NotFoundError) as caught:
+        client.rollback("demo/further", "prod")
+    assert caught.value.reason is Reason.VERSION_NOT_FOUND
+
+    client.move_ref("demo/further", "prod", 3)
+    assert client.rollback("demo/further", "prod").version == 1
+
+
 def test_a_ref_that_never_moved_has_nowhere_to_go(
     client: Client, tmp_path: Path
 ) -> None:

@@ -226,3 +226,15 @@ def test_a_pipe_put_in_after_the_scan_does_not_block(tmp_path: Path) -> None:
         read_all(source)
 
     assert caught.value.reason is Reason.FILE_UNSUPPORTED
+
+
+def test_a_dev_stack_inside_a_tree_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "sub/.strongroom").mkdir(parents=True)
+    (tmp_path / "sub/.strongroom/client.toml").write_text("")
+
+    with pytest.raises(InvalidArgumentError) as caught:
+        scan_source(tmp_path)
+
+    assert caught.value.reason is Reason.FILE_UNSUPPORTED
+    assert "private keys" in str(caught.value)

@@ -2,7 +2,8 @@
 """A server that lies: nothing wrong is handed out, written, or believed."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,7 @@ class Lies(
 
     def __init__(self) -> None:
         self.version = version()
-        self.items: Sequence[pb.TransferItem] = HONEST
+        self.items: Iterable[pb.TransferItem] = HONEST
         self.file = artifact_pb.File(path="file", size_bytes=len(GOOD), digest=DIGEST)
         self.result: Callable[[], Sequence[pb.WriteVersionResponse]] = list
 
@@ -80,7 +81,11 @@ class Lies(
         self, request: pb.ReadVersionRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReadVersionResponse]:
         yield pb.ReadVersionResponse(version=self.version)
-        yield pb.ReadVersionResponse(items=pb.TransferItems(items=self.items))
+        items = iter(self.items)
+        first = list(itertools.islice(items, 100))
+        yield pb.ReadVersionResponse(items=pb.TransferItems(items=first))
+        for item in items:
+            yield pb.ReadVersionResponse(items=pb.TransferItems(items=[item]))
 
     def WriteVersion(  # noqa: N802 - gRPC's name
         self,
@@ -194,6 +199,74 @@ def test_files_that_are_not_the_versions_are_refused(
 
     assert caught.value.reason is Reason.DIGEST_MISMATCH
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("selector", ["2", "sha256:00000000", "sha256:" + "0" * 64])
+@pytest.mark.parametrize("path", ["", "/file"])
+def test_another_version_than_the_one_asked_for_is_refused(
+    liar: tuple[Client, Lies], tmp_path: Path, selector: str, path: str
+) -> None:
+    client, _ = liar
+    uri = f"demo/lies@{selector}{path}"
+
+    with pytest.raises(IntegrityError, match="asked for") as caught:
+        client.pull(uri, tmp_path / "out")
+
+    assert caught.value.reason is Reason.MANIFEST_CORRUPT
+    assert not (tmp_path / "out").exists()
+    for ask in (client.open, lambda uri: list(client.list_files(uri))):
+        with pytest.raises(IntegrityError, match="asked for"):
+            ask(uri)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["projects/demo/artifacts/other/versions/1", f"{NAME}0", f"{NAME[:-1]}latest"],
+)
+def test_a_version_of_another_name_is_refused(
+    liar: tuple[Client, Lies], tmp_path: Path, name: str
+) -> None:
+    client, lies = liar
+    lies.version.name = name
+
+    with pytest.raises(IntegrityError, match="asked for"):
+        client.pull("demo/lies", tmp_path / "out")
+
+
+def test_the_version_asked_for_by_its_digest_is_believed(
+    liar: tuple[Client, Lies], tmp_path: Path
+) -> None:
+    liar[0].pull(f"demo/lies@{version_digest()[:20]}", tmp_path / "out")
+
+    assert (tmp_path / "out/file").read_bytes() == GOOD
+
+
+def test_a_server_that_never_stops_sending_is_stopped(
+    liar: tuple[Client, Lies], tmp_path: Path
+) -> None:
+    client, lies = liar
+    empty = "sha256:" + hashlib.sha256().hexdigest()
+
+    def files() -> Iterator[pb.TransferItem]:
+        for number in itertools.count():
+            yield start(f"{number:020}", 0, empty)
+            yield END
+
+    lies.items = files()
+
+    with pytest.raises(IntegrityError, match="more than"):
+        client.pull("demo/lies", tmp_path / "out")
+    assert leftovers(tmp_path) == []
+
+
+def test_a_file_larger_than_its_version_is_refused_at_its_start(
+    liar: tuple[Client, Lies], tmp_path: Path
+) -> None:
+    client, lies = liar
+    lies.items = (start(size=2**50),)
+
+    with pytest.raises(IntegrityError, match="more than"):
+        client.pull("demo/lies", tmp_path / "out")
 
 
 def test_a_file_that_was_not_asked_for_is_refused(

@@ -193,6 +193,34 @@ def test_a_log_without_its_id_is_not_used(directory: Path) -> None:
 
     with pytest.raises(IntegrityError, match="log-id"), opened(directory):
         pass
+    with pytest.raises(IntegrityError, match="log-id"):
+        verify_audit_log(directory)
+
+
+@pytest.mark.parametrize("log_id", [b"", b"evil\n", b"\xff" * 8, b"0123ABCD\n"])
+def test_a_log_with_a_damaged_id_is_not_used(directory: Path, log_id: bytes) -> None:
+    written(directory, 1)
+    (directory / "log-id").write_bytes(log_id)
+
+    with pytest.raises(IntegrityError, match="log-id"), opened(directory):
+        pass
+    with pytest.raises(IntegrityError, match="log-id"):
+        verify_audit_log(directory)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"{}\n", b'{"number":"x"}\n', b'{"number":null}\n', b"\xff"]
+)
+def test_a_damaged_full_file_is_told_at_the_start(
+    directory: Path, content: bytes
+) -> None:
+    written(directory, 1)
+    (directory / "audit-99999999999999999999.jsonl").write_bytes(content)
+
+    with pytest.raises(IntegrityError) as caught, opened(directory):
+        pass
+
+    assert caught.value.reason is Reason.AUDIT_CORRUPT
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

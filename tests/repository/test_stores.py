@@ -2,6 +2,7 @@
 """Stores, projects and keyrings: opened once, never started over, never confused."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -245,3 +246,87 @@ def test_a_manifest_that_could_not_be_read_back_is_not_written(world: World) -> 
 
     assert caught.value.reason is Reason.TOO_LARGE
     assert world.keys() == before
+
+
+class ListedStore(MemoryBlobStore):
+    """Keeps where listings of index segments began, and counts reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: list[str] = []
+        self.read_count = 0
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        if prefix.startswith("index/"):
+            self.listed.append(start_after)
+        return super().first_versions(prefix, start_after=start_after)
+
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        self.read_count += 1
+        return super().get(key, version_id=version_id, max_bytes=max_bytes)
+
+
+def test_old_index_segments_are_not_listed_again() -> None:
+    clock, blobs = ManualClock(), ListedStore()
+    with ThreadPoolExecutor(4) as executor:
+        world = World(blobs=blobs, clock=clock, executor=executor)
+        for number in range(3):
+            world.push({"a": b"%d" % number})
+            clock.advance(7200)
+        segments = world.keys("index/")
+
+        world.push({"a": b"4"})
+        blobs.listed.clear()
+        fresh = world.reopened()
+        assert fresh.push({"b": b"1"}).version.stored_bytes > 0
+        fresh.push({"b": b"2"})
+
+        first, second = blobs.listed
+        assert first == ""
+        assert segments[-1] < second < world.keys("index/")[3]
+
+
+def test_segments_from_a_clock_that_is_ahead_hide_no_later_ones() -> None:
+    ahead = ManualClock()
+    ahead.advance(10 * 86_400)
+    with memory_world(clock=ManualClock()) as world:
+        other = World(
+            blobs=world.blobs,
+            key_service=world.key_service,
+            signer=world.signer,
+            clock=ahead,
+            executor=world.executor,
+        )
+        data = filled("data", 100_000)
+        other.push({"a": b"1"})
+        world.push({"a": b"2"})
+        other.push({"b": data})
+
+        assert world.push({"c": data}).version.stored_bytes < 10_000
+
+
+def test_projects_that_are_known_are_not_read_again() -> None:
+    blobs = ListedStore()
+    with ThreadPoolExecutor(4) as executor:
+        world = World(blobs=blobs, executor=executor)
+        for number in range(3):
+            world.push({"a": b"1"}, ArtifactName(f"p{number}", "a"))
+        fresh = world.reopened()
+        first = fresh.artifacts.list_projects(page_size=0, page_token="")
+        read_count = blobs.read_count
+
+        assert fresh.artifacts.list_projects(page_size=0, page_token="") == first
+        assert len(first.items) == 3
+        assert blobs.read_count == read_count
+
+
+def test_keys_that_nobody_asks_for_are_forgotten_too() -> None:
+    clock = ManualClock()
+    with memory_world(clock=clock) as world:
+        world.push({"a": b"1"}, ArtifactName("one", "a"))
+        clock.advance(CACHE_TTL_S)
+        world.push({"a": b"1"}, ArtifactName("two", "a"))
+
+        assert len(world.repository.keyring._cache) == 1

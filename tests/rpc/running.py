@@ -48,6 +48,7 @@ POLICY: Policy = parse_policy(
             "owner": ["*"],
             "reader": ["artifact.get", "version.read", "version.list"],
             "writer": ["version.write"],
+            "checker": ["version.diff", "version.verify"],
             "lister": ["project.list", "artifact.list", "server.info"],
         },
         "bindings": [
@@ -72,7 +73,7 @@ POLICY: Policy = parse_policy(
             {
                 "id": "trainers",
                 "principal": TRAINER,
-                "roles": ["reader", "writer"],
+                "roles": ["reader", "writer", "checker"],
                 "resources": ["projects/*"],
             },
         ],

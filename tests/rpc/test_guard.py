@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard: calls that pass, and requests that do not make sense."""
 
+import grpc
 import pytest
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
@@ -81,6 +82,44 @@ def test_bytes_that_are_no_message_are_refused_and_accounted_for(
 
     assert (failed.code, failed.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
     assert len(server.audit.events()) == 1
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_requests_of_very_many_fields_are_refused_and_accounted_for(
+    server: Running, read: bool
+) -> None:
+    with server.channel() as channel:
+        if read:
+            method = "/strongroom.v1.TransferService/ReadVersion"
+            failed = refused(
+                lambda: call_raw(channel, method, b"\x12\x00" * 100_000, stream=True)
+            )
+        else:
+            method = "/strongroom.v1.TransferService/WriteVersion"
+            stub: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+                method
+            )
+            data = b"\x12\xc0\x9a\x0c" + b"\x0a\x00" * 100_000
+            failed = refused(lambda: list(stub(iter([data]), timeout=10)))
+
+    assert (failed.code, failed.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+    assert "fields" in failed.message
+    assert len(server.audit.events()) == 1
+
+
+def test_a_hostile_trace_state_reaches_no_log(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.artifacts() as stub:
+        stub.GetArtifact(
+            artifact_pb.GetArtifactRequest(name=ARTIFACT),
+            timeout=10,
+            metadata=(*TRACEPARENT, ("tracestate", "forged line"), ("baggage", "a=b")),
+        )
+
+    assert "forged" not in caplog.text
+    [event] = server.audit.events()
+    assert event.trace_id == TRACE_ID
 
 
 def test_an_upload_must_begin_with_its_start(server: Running) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
+from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.guard import GuardLimits
 from tests.rpc.calling import GET_ARTIFACT, refused
 from tests.rpc.running import ARTIFACT, VERSION, Running, running_server
@@ -27,6 +28,31 @@ def test_a_caller_that_leaves_is_written_and_its_stream_let_go(
     assert server.script.closed.wait(10)
     server.wait_for_entries(2)
     assert server.outcomes()[-1] == ("outcome", "ReadVersion", "CANCELLED", "CANCELLED")
+
+
+def test_a_servicer_learns_that_nobody_waits_for_it(server: Running) -> None:
+    began, ended = threading.Event(), threading.Event()
+
+    def act() -> None:
+        began.set()
+        try:
+            for _ in range(1000):
+                current_call().check()
+                threading.Event().wait(0.01)
+        finally:
+            ended.set()
+
+    server.script.act = act
+    with server.artifacts() as stub:
+        call = stub.DiffVersions(
+            artifact_pb.DiffVersionsRequest(base=VERSION, target=VERSION), timeout=30
+        )
+        assert began.wait(10)
+        call.cancel()
+        assert ended.wait(5)
+
+    server.wait_for_entries(2)
+    assert server.outcomes()[-1] == ("outcome", "DiffVersions", *["CANCELLED"] * 2)
 
 
 def test_a_deadline_ends_a_stream(server: Running) -> None:

@@ -108,3 +108,17 @@ def test_a_version_is_verified_by_its_own_name() -> None:
     [target] = METHODS[name].targets(request_of(name, {"name": VERSION}))
 
     assert (target.resource, target.scope) == (VERSION, ARTIFACT)
+
+
+@pytest.mark.parametrize(
+    "artifact", ["projects/versions/artifacts/x", "projects/p/artifacts/versions"]
+)
+def test_a_project_or_artifact_may_be_called_versions(artifact: str) -> None:
+    name = "/strongroom.v1.MaintenanceService/VerifyVersion"
+
+    [whole] = METHODS[name].targets(request_of(name, {"name": artifact}))
+    version = {"name": f"{artifact}/versions/1"}
+    [one] = METHODS[name].targets(request_of(name, version))
+
+    assert whole.resource == artifact
+    assert (one.resource, one.scope) == (f"{artifact}/versions/1", artifact)

@@ -12,7 +12,7 @@ from strongroom.format.digest import path_order
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
-from strongroom_server.rpc.artifact_servicer import MAX_LISTING_BYTES
+from strongroom_server.rpc.showing import MAX_ANSWER_BYTES
 from tests.rpc.authority import DEVELOPER, READER, TRAINER
 from tests.rpc.running import ARTIFACT, read_failure
 from tests.rpc.serving import (
@@ -280,7 +280,7 @@ def test_a_listing_always_fits_into_a_message(stubs: Stubs) -> None:
             ),
             timeout=30,
         )
-        assert page.ByteSize() <= MAX_LISTING_BYTES
+        assert page.ByteSize() <= MAX_ANSWER_BYTES
         paths += [file.path for file in page.files]
         token = page.next_page_token
         if not token:

@@ -3,6 +3,8 @@
 
 import importlib.util
 import json
+import os
+import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from strongroom.errors import PreconditionError, Reason
@@ -82,6 +84,31 @@ def test_the_file_is_put_aside_when_it_is_full(tmp_path: Path) -> None:
     assert path.stat().st_size <= 2000
     assert path.with_name("spans.jsonl.1").stat().st_size <= 2000
     assert read(path)[-1]["name"] == "span 19"
+
+
+def test_a_file_that_cannot_be_begun_anew_loses_spans_and_no_descriptor(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "spans.jsonl"
+    exporter = SpanFileExporter(path, max_bytes=1)
+    tracer = TracerProvider().get_tracer("test")
+    span = tracer.start_span("x")
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        assert exporter.export([span]) is SpanExportResult.FAILURE
+        assert exporter.export([span]) is SpanExportResult.FAILURE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert exporter.export([span]) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+
+    assert [line["name"] for line in read(path)] == ["x"]
 
 
 def test_a_full_disk_loses_spans_and_nothing_else(tmp_path: Path) -> None:

@@ -186,8 +186,6 @@ def test_files_are_listed_in_byte_order_page_by_page(world: World, size: int) ->
         ("a", ["a"]),
         ("b/", ["b/1", "b/2/x"]),
         ("b/2/", ["b/2/x"]),
-        ("b", []),
-        ("z/", []),
         ("ü/é", ["ü/é"]),
     ],
 )
@@ -198,6 +196,16 @@ def test_files_are_listed_by_path_or_folder(
 
     assert list_files(world, path) == [expected]
     assert [*chain(*list_files(world, path, 1))] == expected
+
+
+@pytest.mark.parametrize("path", ["b", "z/", "a/"])
+def test_a_path_with_nothing_below_it_is_not_found(world: World, path: str) -> None:
+    world.push(TREE)
+
+    with pytest.raises(NotFoundError) as caught:
+        list_files(world, path)
+
+    assert caught.value.reason is Reason.PATH_NOT_FOUND
 
 
 def test_folders_are_found_across_pages_of_the_file_table(world: World) -> None:

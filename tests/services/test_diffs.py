@@ -5,12 +5,14 @@ import pytest
 
 from strongroom.errors import InvalidArgumentError, NotFoundError
 from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core.records import (
     Change,
     DiffSummary,
     FileChange,
     TensorChange,
 )
+from tests.support.faulty import FaultyBlobStore
 from tests.support.samples import filled
 from tests.support.weights import safetensors_file
 from tests.support.world import ARTIFACT, World
@@ -137,6 +139,49 @@ def test_only_what_changed_is_read(world: World) -> None:
     (change,), _ = diff(world, "1", "2", everything=True)
 
     assert tensors_of(change) == {"a": Change.UNCHANGED, "b": Change.MODIFIED}
+
+
+def test_small_neighbours_are_read_together() -> None:
+    store = FaultyBlobStore(MemoryBlobStore())
+    world = World(blobs=store)
+    old = {f"t{number:04}": b"%4d" % number for number in range(1000)}
+    new = {name: data[::-1] for name, data in old.items()}
+    world.push({"m.safetensors": safetensors_file(old)})
+    world.push({"m.safetensors": safetensors_file(new)})
+    store.calls.clear()
+
+    (change,), _ = diff(world, "1", "2", everything=True)
+
+    assert len(change.tensors) == 1000
+    assert Change.MODIFIED in tensors_of(change).values()
+    assert len(store.calls) < 50
+    world.executor.shutdown()
+
+
+def test_a_comparison_that_nobody_waits_for_ends_inside_a_file(world: World) -> None:
+    class GaveUpError(Exception):
+        pass
+
+    checks = 0
+
+    def check() -> None:
+        nonlocal checks
+        checks += 1
+        if checks > 10:
+            raise GaveUpError
+
+    old = {f"t{number}": b"1" for number in range(100)}
+    world.push({"m.safetensors": safetensors_file(old)})
+    world.push({"m.safetensors": safetensors_file({**old, "t0": b"2"})})
+    changes = world.diffs.diff(
+        VersionName(ARTIFACT, "1"),
+        VersionName(ARTIFACT, "2"),
+        include_unchanged=False,
+        check=check,
+    )
+
+    with pytest.raises(GaveUpError):
+        next(changes)
 
 
 @pytest.mark.parametrize("other", [b"", b"no header", b"\xff" * 100])

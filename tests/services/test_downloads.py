@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Downloads: what paths and ranges select, and that damage is never handed out."""
 
+import contextlib
 import itertools
 
 import pytest
@@ -236,3 +237,79 @@ def test_a_download_that_is_left_early_leaves_nothing_behind(world: World) -> No
         next(download.items)
 
     assert world.pull(paths=("f9",)) == {"f9": filled("9", MIB)}
+
+
+@pytest.mark.parametrize("free_bytes", [0, 1, 5 * MIB, 20 * MIB])
+def test_a_download_goes_on_when_others_hold_the_budget(free_bytes: int) -> None:
+    files = {f"f{number}": filled(str(number), 9 * MIB) for number in range(3)}
+    files["small"] = b"1"
+    with memory_world() as world:
+        world.push(files)
+        budget = world.repository.read_budget
+        budget.take(budget.free_bytes - free_bytes)
+
+        assert world.pull() == files
+        assert world.pull(
+            paths=("f1",), offset_bytes=MIB + 1, length_bytes=7 * MIB
+        ) == {"f1": files["f1"][MIB + 1 : 8 * MIB + 1]}
+        assert budget.free_bytes == free_bytes
+
+
+def test_downloads_together_hold_no_more_than_the_budget(world: World) -> None:
+    world.push({f"f{number}": filled(str(number), 9 * MIB) for number in range(4)})
+    budget = world.repository.read_budget
+    whole = budget.free_bytes
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            name = VersionName(ARTIFACT, "latest")
+            download = stack.enter_context(world.downloads.open(name, paths=()))
+            next(download.items)
+            assert budget.free_bytes >= 0
+
+        assert budget.free_bytes < 9 * MIB
+        assert len(world.pull()) == 4
+
+    assert budget.free_bytes == whole
+
+
+def test_a_download_that_fails_gives_back_what_it_took(world: World) -> None:
+    world.push({"a": filled("a", 5 * MIB), "b": filled("b", 5 * MIB)})
+    for item, data in world.bucket.objects():
+        if item.size_bytes > 5 * MIB:
+            damaged = one_bit_flipped(data, 8 * MIB)
+            world.bucket.corrupt(item.key, item.version_id, damaged)
+    before = world.repository.read_budget.free_bytes
+
+    with pytest.raises(IntegrityError):
+        world.pull()
+
+    assert world.repository.read_budget.free_bytes == before
+
+
+def test_paths_and_tokens_find_the_same_over_many_pages(world: World) -> None:
+    tree = {f"{n % 7}/{n % 3}/{n}": b"%d" % n for n in range(1500)}
+    world.push(tree | {"00": b"", "1.": b"", "60": b"", "7": b""})
+    everything = list(world.pull())
+
+    assert everything == sorted([*tree, "00", "1.", "60", "7"])
+    for folder in ["0/", "1/", "3/2/", "6/", "6/0/"]:
+        below = [path for path in everything if path.startswith(folder)]
+        assert list(world.pull(paths=(folder,))) == below
+    for path in everything[::97]:
+        assert list(world.pull(paths=(path,))) == [path]
+    for after in ["", "00", "1.", "3/2", "3/2/", *everything[::131], "9"]:
+        for path in ["", "3/", "3/2/", everything[700]]:
+            _, page = world.artifacts.list_files(
+                VersionName(ARTIFACT, "1"), path=path, page_size=0, page_token=after
+            )
+            expected = [
+                item
+                for item in everything
+                if item > after
+                and (
+                    item == path
+                    or not path.rstrip("/")
+                    or (path.endswith("/") and item.startswith(path))
+                )
+            ]
+            assert [file.path for file in page.items] == expected[:1000]

@@ -10,10 +10,16 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom.format.names import VersionName
-from strongroom_server.core.records import VerifyReport
+from strongroom_server.core.records import (
+    VerifyFinding,
+    VerifyProgress,
+    VerifyReport,
+)
 from strongroom_server.ports import BlobVersion
+from strongroom_server.services import verification
 from tests.support.damage import one_bit_flipped
 from tests.support.samples import filled
+from tests.support.weights import safetensors_file
 from tests.support.world import ARTIFACT, World
 
 MIB = 1024 * 1024
@@ -156,3 +162,20 @@ def is_noticed(world: World) -> bool:
     except StrongroomError:
         return True
     return report.damaged_count > 0
+
+
+def test_progress_is_told_in_the_middle_of_a_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "_PROGRESS_BYTES", 2 * MIB)
+    tensors = {str(number): filled(str(number), MIB) for number in range(6)}
+    data = safetensors_file(tensors)
+    world.push({"m.safetensors": data})
+
+    items = list(world.verification.verify(ARTIFACT))
+
+    assert [type(item) for item in items] == [
+        *[VerifyProgress] * 3, VerifyFinding, VerifyReport,
+    ]  # fmt: skip
+    assert isinstance(items[0], VerifyProgress)
+    assert items[0].total_bytes == len(data)

@@ -67,19 +67,22 @@ def check_all_refused(
 ) -> list[dict[str, Any]]:
     """Run commands at once that must all be refused; one error for each."""
     started = [
-        (item, form, start(stack, item, form))
-        for item in asked
+        (place, form, start(stack, item, form))
+        for place, item in enumerate(asked)
         for form in (("",) if item.args[0] in _WITHOUT_JSON else ("", "--json"))
     ]
+    # All of them end before the first is judged.
+    ended = [
+        (place, form, Result(process.returncode, out, err))
+        for place, form, process in started
+        for out, err in [process.communicate(timeout=TIMEOUT_S)]
+    ]
     records: dict[int, dict[str, Any]] = {}
-    for item, form, process in started:
-        out, err = process.communicate(timeout=TIMEOUT_S)
-        result = Result(process.returncode, out, err)
-        read = read_json if form else read_lines
-        record = read(result)
+    for place, form, result in ended:
+        record = read_json(result) if form else read_lines(result)
         _compare(record, result, refusal)
-        records[id(item)] = record
-    return [records[id(item)] for item in asked]
+        records[place] = record
+    return [records[place] for place in range(len(asked))]
 
 
 def start(stack: LiveStack, asked: Asked, *more: str) -> subprocess.Popen[str]:

@@ -150,7 +150,7 @@ def digests() -> list[Case]:
     trees = {
         "no file": {},
         "one empty file": {"a": ""},
-        "byte order, not that of characters": {"a": "1", "A": "2", "\uffff": "3"}
+        "byte order, not that of characters": {"a0": "1", "A": "2", "\uffff": "3"}
         | {"\U00010000": "4", "ü": "5", "a/b": "6", "a-b": "7"},
     }
     cases: list[Case] = [_digest_case(name, tree) for name, tree in trees.items()]
@@ -158,6 +158,11 @@ def digests() -> list[Case]:
     for reason, files, error in [
         ("a path comes twice", [["a", 0, empty], ["a", 0, empty]], "PATH_MALFORMED"),
         ("out of order", [["b", 0, empty], ["a", 0, empty]], "PATH_MALFORMED"),
+        (
+            "a file below a file",
+            [["a", 0, empty], ["a-b", 0, empty], ["a/b", 0, empty]],
+            "PATH_MALFORMED",
+        ),
         ("no prefix", [["a", 0, empty[7:]]], "ARGUMENT_INVALID"),
         ("upper case", [["a", 0, "sha256:" + empty[7:].upper()]], "ARGUMENT_INVALID"),
         ("another algorithm", [["a", 0, "sha512:" + empty[7:]]], "ARGUMENT_INVALID"),

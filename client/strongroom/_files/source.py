@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from strongroom._files.failures import reading, shown, unsupported
 from strongroom._files.folder import Folder
+from strongroom.config import CONFIG_PATH
 from strongroom.errors import ConflictError, Reason
 from strongroom.format.names import check_path
 
@@ -156,6 +157,7 @@ def _scan_tree(top: Path) -> Source:
                 check_path(relative)
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
+                    _check_no_stack(top, relative)
                     folders.append(f"{relative}/")
                 elif stat.S_ISREG(status.st_mode):
                     paths.append(relative.encode())
@@ -166,6 +168,13 @@ def _scan_tree(top: Path) -> Source:
     empty_count = _count_empty(seen, filled)
     paths.sort()
     return Source(top, tuple(paths), total_bytes, empty_count)
+
+
+def _check_no_stack(top: Path, folder: str) -> None:
+    # It holds private keys, and a running stack changes it all the time.
+    name = Path(folder).name
+    if name == CONFIG_PATH.parent.name and (top / folder / CONFIG_PATH.name).is_file():
+        raise unsupported(shown(folder), "is a dev stack, which holds private keys")
 
 
 def _count_empty(folders: list[str], filled: set[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 from strongroom import _telemetry
 from strongroom._channel.caller import Caller
 from strongroom._channel.methods import LIST_FILES, READ_VERSION
-from strongroom._convert import version_of
+from strongroom._convert import answered_version_of
 from strongroom._files.placement import check_target, place
 from strongroom._transfer.receiver import Receiver
 from strongroom._transfer.resuming import Resumption
@@ -145,18 +145,41 @@ class _Reader:
         with self._caller.stream(READ_VERSION, request) as stream:
             for response in stream:
                 if response.HasField("version"):
-                    self._note_version(version_of(response.version))
+                    self._note_version(response.version)
                     continue
                 for item in response.items.items:
                     self._open_receiver().take(item)
+                self._check_size()
                 self._report()
 
-    def _note_version(self, version: Version) -> None:
+    def _check_size(self) -> None:
+        """Check that no more comes than the version has; it could fill the disk."""
+        version, receiver = self._version, self._receiver
+        if version is None or receiver is None:
+            return
+        if (
+            receiver.file_count > version.file_count
+            or receiver.started_bytes > version.size_bytes
+        ):
+            message = f"the server sent more than {version.name} has"
+            raise IntegrityError(
+                message,
+                reason=Reason.MANIFEST_CORRUPT,
+                hint="Nothing was kept. `strongroom verify` finds the damage.",
+                file_count=version.file_count,
+                size_bytes=version.size_bytes,
+            )
+
+    def _note_version(self, answer: artifact_pb.Version) -> None:
+        version = answered_version_of(answer, self._pull.uri.version)
         if self._version is None:
             self._version = version
             self._open_receiver()
-        elif version.digest != self._version.digest:
-            message = f"{version.name} changed its digest while it was read"
+        elif (version.number, version.digest) != (
+            self._version.number,
+            self._version.digest,
+        ):
+            message = f"{self._version.name} became another version while it was read"
             raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
 
     def _open_receiver(self) -> Receiver:

@@ -157,7 +157,7 @@ def push_version(caller: Caller, push: Push) -> PushResult:
     with _telemetry.operation("push") as trace_id:
         sender, result = _send(caller, push)
     version = version_of(result.version)
-    if version.digest != sender.digest:
+    if version.artifact != push.artifact or version.digest != sender.digest:
         message = (
             f"the server stored {version.digest} as {version.name}, "
             f"but {sender.digest} was sent"

@@ -101,14 +101,14 @@ def rollback(
     *,
     to: Annotated[
         str | None,
-        typer.Option(
-            help="A number or selector; where it pointed before, unless given."
-        ),
+        typer.Option(help="A number or selector; the version before, unless given."),
     ] = None,
     reason: Reason = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Move a ref back to an earlier version; nothing is copied.
+
+    Doing it again goes further back; `--to` goes anywhere, also forward.
 
     For example:
 

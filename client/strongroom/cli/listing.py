@@ -110,7 +110,8 @@ def show(
             output.table(_describe(version))
     if explain_digest:
         output.record("explain_digest", {"recipe": EXPLAIN_DIGEST})
-        output.line(EXPLAIN_DIGEST.rstrip("\n"))
+        for line in EXPLAIN_DIGEST.splitlines():
+            output.line(line)
 
 
 def _describe(version: Version) -> list[tuple[str, str]]:

@@ -2,6 +2,10 @@
 """The entry point `strongroom`: says what to install if the command line is not."""
 
 import sys
+from typing import Final
+
+#: As a shell says it: 128 and SIGINT.
+INTERRUPTED: Final = 130
 
 
 def main() -> int:
@@ -12,8 +16,10 @@ def main() -> int:
         print(
             f"strongroom: the module {error.name!r} is not installed\n"
             "  the command line is an extra\n"
-            "  pip install 'strongroom[cli]'",
+            "  in the source folder: pip install '.[cli]'",
             file=sys.stderr,
         )
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return run(sys.argv[1:])

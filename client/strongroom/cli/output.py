@@ -102,10 +102,12 @@ def short_digest(digest: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text that cannot steer the terminal, whoever wrote it."""
+    """Return text that cannot steer the terminal, whoever wrote it.
+
+    It stays on its line, or a message could pass itself off as the next entry.
+    """
     return "".join(
-        char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}"
-        for char in text
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text
     )
 
 
@@ -134,7 +136,7 @@ def print_error(error: StrongroomError, *, as_json: bool) -> None:
     last = error.hint or (
         "Try again in a moment." if error.retriable else "strongroom doctor"
     )
-    message = printable(error.message).replace("\n", " ")
+    message = printable(error.message.replace("\n", " "))
     print(f"strongroom: {message}", file=sys.stderr)
     print(f"  why:  {printable(', '.join(why))}", file=sys.stderr)
     print(f"  next: {printable(last)}", file=sys.stderr)

@@ -25,6 +25,12 @@ INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 BROKEN_PIPE: Final = 141
 _USAGE: Final = 2
+_STOPPED: Final = "strongroom: interrupted"
+#: What an interruption leaves behind, by command.
+_STOPPED_TEXT: Final = {
+    "push": f"{_STOPPED}; no version was made",
+    "pull": f"{_STOPPED}; nothing was left behind",
+}
 _EXIT_CODES: Final = (
     "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
     "14 damaged, 16 precondition, 17 unavailable or full, 130 interrupted; "
@@ -59,9 +65,13 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last place that may catch it
         return _unexpected(error, as_json=as_json)
     if code == INTERRUPTED:
-        print("strongroom: interrupted; nothing partial was kept", file=sys.stderr)
+        print(_STOPPED_TEXT.get(_command(args), _STOPPED), file=sys.stderr)
         return TERMINATED if terminated else INTERRUPTED
     return code
+
+
+def _command(args: Sequence[str]) -> str:
+    return next((item for item in args if item in _STOPPED_TEXT), "")
 
 
 def make_app() -> typer.Typer:
@@ -140,7 +150,7 @@ def _add_commands(app: typer.Typer, args: list[str]) -> None:
             message = f"`strongroom {entry_point.name}` needs the module {error.name!r}"
             raise InvalidArgumentError(
                 message,
-                hint="pip install 'strongroom[devstack]'",
+                hint="In the source folder: pip install '.[devstack]'",
                 module=error.name or "",
             ) from error
         app.add_typer(commands, name=entry_point.name)

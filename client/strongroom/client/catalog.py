@@ -107,6 +107,7 @@ class Catalog:
                 methods.LIST_FILES,
                 pb.ListFilesRequest(parent=parent, path=parsed.path, page_token=token),
             )
+            _convert.answered_version_of(answer.version, parsed.version)
             parent = answer.version.name
             yield from map(_convert.file_of, answer.files)
             token = answer.next_page_token
@@ -131,10 +132,10 @@ class Catalog:
         Raises:
             NotFoundError: There is no such artifact or version.
         """
-        name = parse_uri(uri).version.resource
-        return _convert.version_of(
-            self._caller.unary(methods.GET_VERSION, pb.GetVersionRequest(name=name))
-        )
+        name = parse_uri(uri).version
+        request = pb.GetVersionRequest(name=name.resource)
+        answer = self._caller.unary(methods.GET_VERSION, request)
+        return _convert.answered_version_of(answer, name)
 
     def list_versions(self, artifact: str) -> Iterator[Version]:
         """Yield the versions of an artifact, newest first."""
@@ -273,12 +274,13 @@ class Catalog:
         Args:
             artifact: `project/artifact`.
             ref: The ref's name.
-            to: A number or selector; where the ref pointed before, unless given.
+            to: A number or selector; unless given, the version before the one it
+                points at. Doing it again goes further back, never forward.
             reason: Why; kept in the journal.
 
         Raises:
             ConflictError: Somebody moved the ref meanwhile (REF_MOVED).
-            NotFoundError: There is no such ref, or it never pointed elsewhere.
+            NotFoundError: There is no such ref, or nothing earlier to go back to.
         """
         found = [item for item in self.artifact(artifact).refs if item.name == ref]
         if not found:
@@ -289,8 +291,27 @@ class Catalog:
                 hint=f"strongroom ref ls {artifact}",
                 ref=ref,
             )
-        target = f"{ref}~1" if to is None else to
+        target = self._version_before(artifact, ref) if to is None else to
         return self.move_ref(artifact, ref, target, etag=found[0].etag, reason=reason)
+
+    def _version_before(self, artifact: str, ref: str) -> int:
+        """Return what a ref pointed at before, as if rolled-back moves were not."""
+        moves = [entry.version for entry in self.log(artifact) if entry.ref == ref]
+        trail: list[int] = []
+        for version in reversed(moves):
+            if trail[-2:-1] == [version]:
+                trail.pop()
+            elif trail[-1:] != [version]:
+                trail.append(version)
+        if len(trail) < 2:  # noqa: PLR2004 - the one it points at, and one before
+            message = f"{artifact}@{ref} has no earlier version to go back to"
+            raise NotFoundError(
+                message,
+                reason=Reason.VERSION_NOT_FOUND,
+                hint=f"strongroom rollback {artifact} {ref} --to VERSION",
+                ref=ref,
+            )
+        return trail[-2]
 
     # Proof.
 

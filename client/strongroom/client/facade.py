@@ -183,7 +183,7 @@ class Client(Catalog):
                 parent=parsed.version.resource, path=parsed.path, page_size=1
             ),
         )
-        version = _convert.version_of(answer.version)
+        version = _convert.answered_version_of(answer.version, parsed.version)
         for found in answer.files:
             if found.path == parsed.path:
                 return self.open_file(version, _convert.file_of(found))

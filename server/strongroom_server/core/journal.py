@@ -139,9 +139,12 @@ def verify_entry(
         )
     if EntryPlace(*fields) != expected:
         raise entry_error(expected)
-    verify_signatures(
-        signing_input(payload), signatures, keys, required=REQUIRED_ALGORITHMS
-    )
+    try:
+        verify_signatures(
+            signing_input(payload), signatures, keys, required=REQUIRED_ALGORITHMS
+        )
+    except IntegrityError as error:
+        raise _entry_refused(expected, error.message, error.reason) from error
     return StoredEntry(
         expected,
         payload[HEADER.size :],
@@ -152,12 +155,18 @@ def verify_entry(
 
 def entry_error(place: EntryPlace) -> IntegrityError:
     """Return the error for an entry that is damaged or in the wrong place."""
+    return _entry_refused(
+        place, "it is damaged or out of place", Reason.JOURNAL_CORRUPT
+    )
+
+
+def _entry_refused(place: EntryPlace, why: str, reason: Reason) -> IntegrityError:
+    artifact = format_id(place.artifact)
     return IntegrityError(
-        f"journal entry {place.number} of artifact {format_id(place.artifact)} "
-        "is damaged or out of place",
-        reason=Reason.JOURNAL_CORRUPT,
-        hint="Run `strongroom verify`; restore the journal from a backup.",
-        artifact_id=format_id(place.artifact),
+        f"journal entry {place.number} of artifact {artifact} is refused: {why}",
+        reason=reason,
+        hint="Restore the journal from a backup.",
+        artifact_id=artifact,
         number=place.number,
     )
 

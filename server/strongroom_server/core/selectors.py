@@ -40,10 +40,10 @@ def _resolve_ref(history: History, ref: str, back: int) -> Committed:
     else:
         targets = history.ref_versions(ref)
     if not targets and ref != names.LATEST:
+        # Which refs there are is told to those who may list them, not here.
         name = RefName(history.created.name, ref)
-        known = ", ".join([names.LATEST, *sorted(history.refs)])
         raise NotFoundError(
-            f"artifact {name.artifact.short} has no ref {ref!r}; it has {known}",
+            f"artifact {name.artifact.short} has no ref {ref!r}",
             reason=Reason.REF_NOT_FOUND,
             hint=f"See `strongroom ref ls {name.artifact.short}`.",
             artifact=name.artifact.short,

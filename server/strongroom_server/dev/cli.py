@@ -190,7 +190,7 @@ def _tell(error: StrongroomError, *, as_json: bool) -> None:
 
 
 def _print_json(record: object) -> None:
-    print(json.dumps(record, indent=2))
+    print(json.dumps(record))
 
 
 def _say(line: str) -> None:

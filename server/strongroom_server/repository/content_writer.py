@@ -27,7 +27,12 @@ from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.manifest import Manifest
-from strongroom_server.repository.packs import PackWriter, PendingChunk
+from strongroom_server.repository.packs import (
+    PackWriter,
+    PendingChunk,
+    are_durable,
+    refs_of,
+)
 from strongroom_server.repository.repository import Repository
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
@@ -272,7 +277,9 @@ class ContentWriter:
         start = file.received_bytes - len(file.buffer)
         while file.buffer:
             if file.next_end is None:
-                file.next_end = file.cutter.next_end(file.buffer)
+                # A header of 15 MiB becomes 240 MiB of objects: one at a time.
+                with self._repository.header_lock:
+                    file.next_end = file.cutter.next_end(file.buffer)
             if file.next_end is None or file.next_end > file.received_bytes:
                 return
             size = file.next_end - start
@@ -332,9 +339,9 @@ class ContentWriter:
 
     def _drain(self) -> None:
         """Move files whose chunks are durable into pages, and full pages away."""
-        while self._files and _durable(self._files[0].chunks):
+        while self._files and are_durable(self._files[0].chunks):
             file = self._files.popleft()
-            refs = _refs(file.chunks)
+            refs = refs_of(file.chunks)
             if self._page_chunks + len(refs) > filetable.MAX_PAGE_CHUNKS:
                 self._end_page()
             self._page_chunks += len(refs)
@@ -366,9 +373,9 @@ class ContentWriter:
         self._settle_pages()
 
     def _settle_pages(self) -> None:
-        while self._pending_pages and _durable(self._pending_pages[0].chunks):
+        while self._pending_pages and are_durable(self._pending_pages[0].chunks):
             pending = self._pending_pages.popleft()
-            self._pages.append(replace(pending.page, chunks=_refs(pending.chunks)))
+            self._pages.append(replace(pending.page, chunks=refs_of(pending.chunks)))
 
 
 def modes_digest_of(executables: Iterable[str]) -> bytes:
@@ -381,18 +388,6 @@ def modes_digest_of(executables: Iterable[str]) -> bytes:
 
 def _mode_line(path: str) -> bytes:
     return path.encode() + b"\n"
-
-
-def _durable(chunks: tuple[PendingChunk, ...]) -> bool:
-    return all(chunk.ref is not None for chunk in chunks)
-
-
-def _refs(chunks: tuple[PendingChunk, ...]) -> tuple[ChunkRef, ...]:
-    refs = tuple(chunk.ref for chunk in chunks if chunk.ref is not None)
-    if len(refs) != len(chunks):
-        message = "a chunk is used before it is durable"
-        raise AssertionError(message)
-    return refs
 
 
 def _protocol(problem: str) -> InvalidArgumentError:

@@ -43,6 +43,20 @@ class PendingChunk:
     ref: ChunkRef | None = None
 
 
+def are_durable(chunks: Sequence[PendingChunk]) -> bool:
+    """Return whether all of them are in S3."""
+    return all(chunk.ref is not None for chunk in chunks)
+
+
+def refs_of(chunks: Sequence[PendingChunk]) -> tuple[ChunkRef, ...]:
+    """Return where durable chunks lie."""
+    refs = tuple(chunk.ref for chunk in chunks if chunk.ref is not None)
+    if len(refs) != len(chunks):
+        message = "a chunk is used before it is durable"
+        raise AssertionError(message)
+    return refs
+
+
 @dataclass(slots=True)
 class _OpenPack:
     chunks: list[PendingChunk] = field(default_factory=list)

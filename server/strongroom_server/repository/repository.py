@@ -3,6 +3,7 @@
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 from strongroom.errors import NotFoundError, Reason
@@ -90,6 +91,8 @@ class Repository:
     executor: Executor
     read_budget: ByteBudget
     write_budget: ByteBudget
+    #: Held while the header of a safetensors file is parsed.
+    header_lock: Lock
     keyring: Keyring
     chunks: ChunkReader
     chunk_index: ChunkIndex
@@ -183,6 +186,7 @@ def open_repository(
         executor=executor,
         read_budget=ByteBudget(READ_AHEAD_BYTES),
         write_budget=ByteBudget(UNDER_WAY_BYTES),
+        header_lock=Lock(),
         keyring=keyring,
         chunks=chunks,
         chunk_index=ChunkIndex(blobs=blobs, index=index, clock=clock, entropy=entropy),

@@ -5,14 +5,12 @@
 # ruff: noqa: ARG002, N802
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from strongroom.format.names import (
-    ArtifactName,
     parse_artifact_name,
     parse_project_name,
     parse_ref_name,
@@ -21,15 +19,19 @@ from strongroom.format.names import (
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.v1 import artifact_service_pb2_grpc as pb_grpc
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import ArtifactRecord, ProjectRecord, VersionRecord
+from strongroom_server.core.records import ArtifactRecord, ProjectRecord
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.showing import (
+    MAX_ANSWER_BYTES,
+    seen_artifact,
+    seen_change,
+    seen_version,
+    sendable,
+)
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.refs import Refs
-
-#: Below every client's default limit of 4 MiB for a message.
-MAX_LISTING_BYTES: Final = 3_500_000
 
 Listing = TypeVar("Listing", bound=Message)
 
@@ -90,7 +92,9 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
                 visible=visible,
             )
             return pb.ListArtifactsResponse(
-                artifacts=[_shown_artifact(item) for item in page.items],
+                artifacts=[
+                    convert.artifact_message(seen_artifact(item)) for item in page.items
+                ],
                 next_page_token=page.next_page_token,
             )
 
@@ -101,7 +105,7 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
     ) -> pb.Artifact:
         """Get an artifact with the refs that the caller may see."""
         record = self._artifacts.get_artifact(parse_artifact_name(request.name))
-        return _shown_artifact(record)
+        return sendable(convert.artifact_message(seen_artifact(record)))
 
     def GetVersion(
         self, request: pb.GetVersionRequest, context: grpc.ServicerContext
@@ -109,7 +113,7 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
         """Get a version, by number or selector."""
         record = self._artifacts.get_version(parse_version_name(request.name))
         current_call().count("version", record.number)
-        return _shown_version(record)
+        return sendable(convert.version_message(seen_version(record)))
 
     def ListVersions(
         self, request: pb.ListVersionsRequest, context: grpc.ServicerContext
@@ -122,7 +126,9 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
                 parent, page_size=page_size, page_token=request.page_token
             )
             return pb.ListVersionsResponse(
-                versions=[_shown_version(item) for item in page.items],
+                versions=[
+                    convert.version_message(seen_version(item)) for item in page.items
+                ],
                 next_page_token=page.next_page_token,
             )
 
@@ -142,7 +148,7 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
                 page_token=request.page_token,
             )
             return pb.ListFilesResponse(
-                version=_shown_version(version),
+                version=convert.version_message(seen_version(version)),
                 files=[convert.file_message(item) for item in page.items],
                 next_page_token=page.next_page_token,
             )
@@ -176,9 +182,10 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
             parse_version_name(request.base),
             parse_version_name(request.target),
             include_unchanged=request.include_unchanged,
+            check=current_call().check,
         )
         for change in changes:
-            yield convert.diff_message(change)
+            yield sendable(convert.diff_message(seen_change(change)))
 
     def MoveRef(
         self, request: pb.MoveRefRequest, context: grpc.ServicerContext
@@ -198,22 +205,6 @@ class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
         return convert.ref_message(record)
 
 
-def _may_list_refs(name: ArtifactName) -> bool:
-    return current_call().may(AccessAction.REF_LIST, name.resource)
-
-
-def _shown_artifact(record: ArtifactRecord) -> pb.Artifact:
-    if not _may_list_refs(record.name):
-        record = replace(record, refs=())
-    return convert.artifact_message(record)
-
-
-def _shown_version(record: VersionRecord) -> pb.Version:
-    if not _may_list_refs(record.artifact):
-        record = replace(record, refs=())
-    return convert.version_message(record)
-
-
 def _fitting(
     list_page: Callable[[int], Listing],
     page_size: int,
@@ -221,6 +212,6 @@ def _fitting(
 ) -> Listing:
     """Return a page that fits into one message, shorter than asked for if need be."""
     page = list_page(page_size)
-    while page.ByteSize() > MAX_LISTING_BYTES and count(page) > 1:
+    while page.ByteSize() > MAX_ANSWER_BYTES and count(page) > 1:
         page = list_page(count(page) // 2)
-    return page
+    return sendable(page)

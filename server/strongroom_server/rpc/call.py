@@ -55,12 +55,15 @@ class CallView:
         peer: The caller's connection.
         may: Whether the caller has a right on a resource name.
         count: Adds to the counts of the audit entry; never names.
+        check: To be called where an answer takes long; raises once the time is
+            over or nobody waits for the answer.
     """
 
     caller: Caller
     peer: Peer
     may: Callable[[AccessAction, str], bool]
     count: Callable[[str, int], None]
+    check: Callable[[], None]
 
 
 _CURRENT: ContextVar[CallView | None] = ContextVar("strongroom_call", default=None)

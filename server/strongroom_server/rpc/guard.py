@@ -39,6 +39,7 @@ from strongroom_server.rpc.watchdog import Watch, Watchdog
 
 #: A method's name is the caller's text; entries of the audit log are bounded.
 MAX_METHOD_CHARS: Final = 200
+TRACEPARENT: Final = "traceparent"
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
@@ -168,10 +169,11 @@ class Guard(grpc.ServerInterceptor):
     def _begin(
         self, guarded: "_Guarded", context: grpc.ServicerContext
     ) -> tuple[Call, trace.Span]:
+        # Nothing else of the caller's: what is no trace state would be logged.
         carrier = {
             key: value
             for key, value in context.invocation_metadata() or ()
-            if isinstance(value, str)
+            if key == TRACEPARENT and isinstance(value, str)
         }
         parent = _PROPAGATOR.extract(carrier)
         name = guarded.name.removeprefix("/") if guarded.method else "_OTHER"
@@ -213,7 +215,7 @@ class Guard(grpc.ServerInterceptor):
             self._decide(call, method, targets)
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
-            enter_call(self._view(call))
+            enter_call(self._view(run))
             check = partial(self._check_deadline, run)
             responses = _respond(handler, first, rest, run.context, check)
             stack.callback(responses.close)
@@ -267,8 +269,13 @@ class Guard(grpc.ServerInterceptor):
             if not call.decision.allowed:
                 raise failures.denied(method.action, target.resource, principal)
 
-    def _view(self, call: Call) -> CallView:
-        principal = call.peer.principal
+    def _check_awaited(self, run: "_Run") -> None:
+        self._check_deadline(run)
+        if not run.context.is_active():
+            raise failures.gave_up(run.watch, run.context)
+
+    def _view(self, run: "_Run") -> CallView:
+        call, principal = run.call, run.call.peer.principal
 
         def count(key: str, number: int) -> None:
             call.detail[key] = call.detail.get(key, 0) + number
@@ -280,6 +287,7 @@ class Guard(grpc.ServerInterceptor):
                 decide(self._policy, principal, action, resource).allowed
             ),
             count=count,
+            check=partial(self._check_awaited, run),
         )
 
     def _end(

@@ -21,6 +21,8 @@ from strongroom.v1 import maintenance_service_pb2_grpc as pb_grpc
 from strongroom_server.core.records import Kind, VerifyReport
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.methods import names_a_version
+from strongroom_server.rpc.showing import seen_finding
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.verification import Verification
 
@@ -57,12 +59,14 @@ class MaintenanceServicer(pb_grpc.MaintenanceServiceServicer):
     ) -> Iterator[pb.VerifyVersionResponse]:
         """Read back a version, or all versions of an artifact."""
         call = current_call()
-        for item in self._verification.verify(_artifact_or_version(request.name)):
+        name = _artifact_or_version(request.name)
+        artifact = name.artifact if isinstance(name, VersionName) else name
+        for item in self._verification.verify(name):
             if isinstance(item, VerifyReport):
                 call.count("bytes", item.verified_bytes)
                 call.count("files", item.file_count)
                 call.count("damaged", item.damaged_count)
-            yield convert.verify_message(item)
+            yield convert.verify_message(seen_finding(item, artifact))
 
     def CheckServer(
         self, request: pb.CheckServerRequest, context: grpc.ServicerContext
@@ -90,6 +94,6 @@ class MaintenanceServicer(pb_grpc.MaintenanceServiceServicer):
 
 
 def _artifact_or_version(name: str) -> ArtifactName | VersionName:
-    if "/versions/" in name:
+    if names_a_version(name):
         return parse_version_name(name)
     return parse_artifact_name(name)

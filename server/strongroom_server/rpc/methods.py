@@ -123,10 +123,17 @@ def _ref(request: object) -> tuple[Target, ...]:
     return (Target(name.resource, name.artifact.resource),)
 
 
+def names_a_version(resource: str) -> bool:
+    """Tell whether a resource name is meant as a version's, not an artifact's.
+
+    By its place, for a project may be called `versions`, too.
+    """
+    return "/versions/" in "/".join(resource.split("/")[3:])
+
+
 def _artifact_or_version(request: object) -> tuple[Target, ...]:
-    resource = _text(request, "name")
-    kind = _versions("name") if "/versions/" in resource else _artifact("name")
-    return kind(request)
+    is_version = names_a_version(_text(request, "name"))
+    return (_versions("name") if is_version else _artifact("name"))(request)
 
 
 def _write_parent(request: object) -> tuple[Target, ...]:

@@ -20,6 +20,7 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
+from strongroom_server.rpc.wire import BATCHES, FLAT, check_field_count
 
 #: At most this many decoded requests wait; each has at most 4 MiB.
 MAX_WAITING: Final = 2
@@ -29,8 +30,15 @@ _POLL_S: Final = 0.5
 Decode = Callable[[bytes], Message]
 
 
-def decode_request(decode: Decode, data: bytes) -> Message:
-    """Decode one request, or raise InvalidArgumentError (ARGUMENT_INVALID)."""
+def decode_request(decode: Decode, data: bytes, *, depth: int = FLAT) -> Message:
+    """Decode one request, or raise InvalidArgumentError (ARGUMENT_INVALID).
+
+    Args:
+        decode: The message's decoder.
+        data: The request as it came.
+        depth: How many levels of messages it has; see `check_field_count`.
+    """
+    check_field_count(data, depth=depth)
     try:
         return decode(data)
     except DecodeError as error:
@@ -88,7 +96,8 @@ class RequestReader:
         last: Exception | None = None
         try:
             for data in self._source:
-                if not self._put(decode_request(self._decode, data)):
+                request = decode_request(self._decode, data, depth=BATCHES)
+                if not self._put(request):
                     return
         except grpc.RpcError:
             last = CancelledError("the caller gave up")

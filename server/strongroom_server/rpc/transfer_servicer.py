@@ -23,6 +23,7 @@ from strongroom_server.core.records import FileBlock, FileEnded, TransferItem
 from strongroom_server.ports import Clock
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import CallView, current_call
+from strongroom_server.rpc.showing import seen_version
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.uploads import Upload, Uploads, UploadStart
 
@@ -80,7 +81,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             length_bytes=request.length_bytes,
         ) as download:
             call.count("version", download.version.number)
-            version = convert.version_message(download.version)
+            version = convert.version_message(seen_version(download.version))
             yield pb.ReadVersionResponse(version=version)
             for items in _batches(_counted(download.items, call)):
                 yield pb.ReadVersionResponse(items=items)
@@ -138,7 +139,7 @@ def _commit(
     call.count("version", result.version.number)
     return pb.WriteVersionResponse(
         result=pb.WriteResult(
-            version=convert.version_message(result.version),
+            version=convert.version_message(seen_version(result.version)),
             unchanged=result.unchanged,
         )
     )

@@ -16,6 +16,8 @@ from strongroom_server.core.records import (
     ProjectRecord,
     VersionRecord,
 )
+from strongroom_server.repository.contents import files_of
+from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Repository
 
 Item = TypeVar("Item")
@@ -106,17 +108,18 @@ class Artifacts:
             path: Only this file, or, with a trailing slash, those below it.
             page_size: At most this many; 0 means 1000.
             page_token: The last path of the page before.
+
+        Raises:
+            NotFoundError: Nothing lies under the path (PATH_NOT_FOUND).
         """
         if path:
             check_path(path.removesuffix("/"))
         size = _size(page_size, DEFAULT_FILES_PAGE, MAX_FILES_PAGE)
         artifact, version = self._repository.version(parent)
-        manifests = self._repository.manifests
-        manifest = manifests.load(artifact.scope, artifact.journal.artifact, version)
         files: list[FileRecord] = []
         token = ""
-        entries = manifests.entries(
-            artifact.scope, manifest, path=path, after=page_token
+        entries = files_of(
+            self._repository, artifact, version, path=path, after=page_token
         )
         for entry in entries:
             if len(files) == size:
@@ -125,6 +128,8 @@ class Artifacts:
             files.append(
                 FileRecord(entry.path, entry.size_bytes, entry.digest, entry.executable)
             )
+        if path and not files and not page_token:
+            raise path_not_found(path)
         return artifact.version_record(version), Page(tuple(files), token)
 
     def list_journal(

@@ -5,12 +5,13 @@ A tensor whose chunks are the same is the same, so only chunks that differ are
 read: comparing two checkpoints moves the bytes of what changed between them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.format import safetensors
+from strongroom.format.chunking import JOIN_BYTES
 from strongroom.format.digest import path_order
 from strongroom.format.names import VersionName
 from strongroom.format.safetensors import TensorInfo
@@ -25,11 +26,15 @@ from strongroom_server.core.records import (
     TensorChange,
 )
 from strongroom_server.core.scope import Scope
+from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.contents import files_of
 from strongroom_server.repository.repository import Artifact, Repository
 
 _SUFFIX: Final = ".safetensors"
 #: Bytes that are compared at a time.
 _COMPARE_BYTES: Final = 4 * 1024 * 1024
+#: Chunks up to this size may hold thousands of small tensors; they are read once.
+_SHARED_BYTES: Final = 2 * JOIN_BYTES
 
 #: A part of a chunk: the chunk, the offset in its plaintext, and the length.
 _Run = tuple[ChunkRef, int, int]
@@ -51,9 +56,21 @@ class Diffs:
         self._repository = repository
 
     def diff(
-        self, base: VersionName, target: VersionName, *, include_unchanged: bool
+        self,
+        base: VersionName,
+        target: VersionName,
+        *,
+        include_unchanged: bool,
+        check: Callable[[], None] = lambda: None,
     ) -> Iterator[FileChange | DiffSummary]:
         """Yield how each file differs, in byte order of path, then the summary.
+
+        Args:
+            base: The older version.
+            target: The newer one.
+            include_unchanged: Whether unchanged files and tensors are told, too.
+            check: Called again and again, since one file may take hours; raises
+                once nobody waits for the answer.
 
         Raises:
             InvalidArgumentError: The versions are of different artifacts.
@@ -68,7 +85,8 @@ class Diffs:
         _, older = self._repository.version(base)
         counts = _Counts()
         for left, right in self._paired(artifact, older, newer):
-            change = self._compare(artifact.scope, left, right, counts)
+            check()
+            change = self._compare(artifact.scope, left, right, counts, check)
             if include_unchanged:
                 yield change
             elif change.change is not Change.UNCHANGED:
@@ -109,9 +127,7 @@ class Diffs:
                 left, right = next(left_files, None), next(right_files, None)
 
     def _entries(self, artifact: Artifact, version: Committed) -> Iterator[FileEntry]:
-        manifests, scope = self._repository.manifests, artifact.scope
-        manifest = manifests.load(scope, artifact.journal.artifact, version)
-        return manifests.entries(scope, manifest)
+        return files_of(self._repository, artifact, version)
 
     def _compare(
         self,
@@ -119,6 +135,7 @@ class Diffs:
         left: FileEntry | None,
         right: FileEntry | None,
         counts: _Counts,
+        check: Callable[[], None],
     ) -> FileChange:
         if left is None or right is None:
             return _only_one(left, right, counts)
@@ -135,74 +152,96 @@ class Diffs:
             counts.modified += 1
             change = Change.MODIFIED
             if not same_bytes and right.path.endswith(_SUFFIX):
-                tensors = self._compare_tensors(scope, left, right)
+                chunks = self._repository.chunks
+                tensors = _compare_tensors(
+                    _Content(chunks, scope, left), _Content(chunks, scope, right), check
+                )
         return FileChange(right.path, change, _record(left), _record(right), tensors)
 
-    def _compare_tensors(
-        self, scope: Scope, left: FileEntry, right: FileEntry
-    ) -> tuple[TensorChange, ...]:
-        try:
-            old = {tensor.name: tensor for tensor in self._tensors(scope, left)}
-            new = {tensor.name: tensor for tensor in self._tensors(scope, right)}
-        except ValueError:
-            return ()  # one of them is no safetensors file: no tensors to compare
-        return tuple(
-            self._compare_tensor(scope, (left, old), (right, new), name)
-            for name in sorted(old.keys() | new.keys())
-        )
 
-    def _compare_tensor(
-        self,
-        scope: Scope,
-        left: tuple[FileEntry, Mapping[str, TensorInfo]],
-        right: tuple[FileEntry, Mapping[str, TensorInfo]],
-        name: str,
-    ) -> TensorChange:
-        old, new = left[1].get(name), right[1].get(name)
-        if old is None or new is None:
-            shown, change = new or old, Change.ADDED if new else Change.REMOVED
-        elif (old.dtype, old.shape) != (new.dtype, new.shape):
-            shown, change = new, Change.MODIFIED
-        else:
-            same = self._same_bytes(
-                scope, (left[0], old.start), (right[0], new.start), new.size_bytes
-            )
-            shown, change = new, Change.UNCHANGED if same else Change.MODIFIED
-        if shown is None:
-            raise AssertionError(name)
-        return TensorChange(name, change, shown.dtype, shown.shape, shown.size_bytes)
+class _Content:
+    """The bytes of one file, as far as they are needed."""
 
-    def _same_bytes(
-        self,
-        scope: Scope,
-        left: tuple[FileEntry, int],
-        right: tuple[FileEntry, int],
-        size_bytes: int,
-    ) -> bool:
-        runs = _in_step(
-            left[0].ranges(left[1], size_bytes), right[0].ranges(right[1], size_bytes)
-        )
-        read = self._repository.chunks.read_range
-        # A chunk that both share, at the same place in the tensor, is not read.
-        return all(
-            (old[0].chunk_id, old[1]) == (new[0].chunk_id, new[1])
-            or read(scope, *old) == read(scope, *new)
-            for old, new in runs
-        )
+    def __init__(self, chunks: ChunkReader, scope: Scope, entry: FileEntry) -> None:
+        self._chunks = chunks
+        self._scope = scope
+        self._entry = entry
+        #: The chunk of small tensors that was read last.
+        self._shared: tuple[ChunkRef, memoryview] | None = None
 
-    def _tensors(self, scope: Scope, entry: FileEntry) -> Sequence[TensorInfo]:
-        prefix_bytes = min(safetensors.PREFIX_BYTES, entry.size_bytes)
-        prefix = self._read(scope, entry, 0, prefix_bytes)
-        size = safetensors.parse_header_size(prefix, entry.size_bytes)
-        header = self._read(scope, entry, 0, size)
-        return safetensors.parse_tensors(header, entry.size_bytes)
+    def tensors(self) -> Sequence[TensorInfo]:
+        """Return the file's tensors.
 
-    def _read(self, scope: Scope, entry: FileEntry, start: int, length: int) -> bytes:
+        Raises:
+            ValueError: It is no safetensors file.
+        """
+        size_bytes = self._entry.size_bytes
+        prefix = self._read(min(safetensors.PREFIX_BYTES, size_bytes))
+        size = safetensors.parse_header_size(prefix, size_bytes)
+        return safetensors.parse_tensors(self._read(size), size_bytes)
+
+    def runs(self, tensor: TensorInfo) -> Iterator[_Run]:
+        """Yield which parts of which chunks hold a tensor, in order."""
+        return self._entry.ranges(tensor.start, tensor.size_bytes)
+
+    def read_run(self, run: _Run) -> memoryview:
+        """Return the plaintext of a part of a chunk."""
+        ref, offset, length = run
+        if ref.plain_bytes > _SHARED_BYTES:
+            return self._chunks.read_range(self._scope, ref, offset, length)
+        if self._shared is None or self._shared[0] != ref:
+            self._shared = ref, self._chunks.read(self._scope, ref)
+        return self._shared[1][offset : offset + length]
+
+    def _read(self, length: int) -> bytes:
         parts = [
-            self._repository.chunks.read_range(scope, ref, offset, size)
-            for ref, offset, size in entry.ranges(start, length)
+            self._chunks.read_range(self._scope, *run)
+            for run in self._entry.ranges(0, length)
         ]
         return b"".join(parts)
+
+
+def _compare_tensors(
+    left: _Content, right: _Content, check: Callable[[], None]
+) -> tuple[TensorChange, ...]:
+    try:
+        old = {tensor.name: tensor for tensor in left.tensors()}
+        new = {tensor.name: tensor for tensor in right.tensors()}
+    except ValueError:
+        return ()  # one of them is no safetensors file: no tensors to compare
+    changes = []
+    # As they lie in the newer file, so that neighbours are read together.
+    for name in [*new, *(old.keys() - new.keys())]:
+        check()
+        before, after = old.get(name), new.get(name)
+        if before is None or after is None:
+            shown, change = after or before, Change.ADDED if after else Change.REMOVED
+        elif (before.dtype, before.shape) != (after.dtype, after.shape):
+            shown, change = after, Change.MODIFIED
+        else:
+            same = _same_bytes((left, before), (right, after), check)
+            shown, change = after, Change.UNCHANGED if same else Change.MODIFIED
+        if shown is None:
+            raise AssertionError(name)
+        changes.append(
+            TensorChange(name, change, shown.dtype, shown.shape, shown.size_bytes)
+        )
+    return tuple(sorted(changes, key=lambda item: item.tensor))
+
+
+def _same_bytes(
+    left: tuple[_Content, TensorInfo],
+    right: tuple[_Content, TensorInfo],
+    check: Callable[[], None],
+) -> bool:
+    # A chunk that both share, at the same place in the tensor, is not read.
+    for old, new in _in_step(left[0].runs(left[1]), right[0].runs(right[1])):
+        if (old[0].chunk_id, old[1]) == (new[0].chunk_id, new[1]):
+            continue
+        check()
+        if left[0].read_run(old) != right[0].read_run(new):
+            return False
+    return True
 
 
 def _in_step(

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,7 +24,7 @@ from strongroom.format.digest import path_order
 from strongroom.format.names import VersionName, check_path
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry
-from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.history import Committed
 from strongroom_server.core.records import (
     FileBlock,
     FileEnded,
@@ -32,6 +33,7 @@ from strongroom_server.core.records import (
     VersionRecord,
 )
 from strongroom_server.core.scope import Scope
+from strongroom_server.repository.contents import files_of, load_manifest
 from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Artifact, Repository
 
@@ -109,10 +111,8 @@ class Downloads:
         """
         _check(paths, offset_bytes, length_bytes)
         artifact, version = self._repository.version(name)
-        manifest = self._repository.manifests.load(
-            artifact.scope, artifact.journal.artifact, version
-        )
-        entries = self._select(artifact, manifest, paths)
+        load_manifest(self._repository, artifact, version)
+        entries = self._select(artifact, version, paths)
         record = artifact.version_record(version)
         if not offset_bytes and not length_bytes:
             return Download(self._repository, record, artifact.scope, entries, None)
@@ -136,15 +136,15 @@ class Downloads:
         )
 
     def _select(
-        self, artifact: Artifact, manifest: Manifest, paths: Sequence[str]
+        self, artifact: Artifact, version: Committed, paths: Sequence[str]
     ) -> Iterator[FileEntry]:
         """Return the files of these paths, each once, in byte order.
 
         Every path is looked up before the first file is handed out.
         """
-        manifests, scope = self._repository.manifests, artifact.scope
+        files = partial(files_of, self._repository, artifact, version)
         if not paths:
-            return manifests.entries(scope, manifest)
+            return files()
         # A path below another one of the list is already in it, and comes right
         # behind it in byte order.
         chosen: list[str] = []
@@ -155,13 +155,9 @@ class Downloads:
             folder = path if path.endswith("/") else ""
             chosen.append(path)
         for path in chosen:
-            if next(manifests.entries(scope, manifest, path=path), None) is None:
+            if next(files(path=path), None) is None:
                 raise path_not_found(path)
-        return (
-            entry
-            for path in chosen
-            for entry in manifests.entries(scope, manifest, path=path)
-        )
+        return (entry for path in chosen for entry in files(path=path))
 
 
 class Download:

@@ -24,6 +24,7 @@ from strongroom_server.core import canonical, history
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.history import Committed, Created, History
 from strongroom_server.core.records import Action, Caller, Kind, VersionRecord
+from strongroom_server.core.trees import TreeCheck
 from strongroom_server.repository.content_writer import (
     ContentWriter,
     StoredContent,
@@ -126,6 +127,7 @@ class Upload:
         self._journal = journal
         self._keys = keys
         self._content = ContentWriter(repository, keys, journal.artifact)
+        self._tree = TreeCheck()
 
     def __enter__(self) -> Self:
         return self
@@ -149,8 +151,9 @@ class Upload:
         return self._content.stored_bytes
 
     def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
-        """Begin the next file; see `ContentWriter.start_file`."""
+        """Begin the next file; see `ContentWriter.start_file` and `TreeCheck`."""
         self._content.start_file(path, size_bytes=size_bytes, executable=executable)
+        self._tree.add(path)
 
     def write(self, data: bytes, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file; see `ContentWriter.write`."""
@@ -210,6 +213,14 @@ class Upload:
         """Return the result if this request, or this content, is there already."""
         done = past.requests.get((Action.COMMIT, "", self._start.request_id))
         if done is not None and isinstance(done.entry, Committed):
+            if done.entry.digest != digest:
+                # An OK would promise that this content is stored, and it is not.
+                raise InvalidArgumentError(
+                    "this request_id has made a version of other content",
+                    reason=Reason.ARGUMENT_INVALID,
+                    hint="Use a new request id for each push.",
+                    version=done.entry.version,
+                )
             return self._result(past, done.entry, unchanged=False)
         if self._is_unchanged(past, digest):
             return self._result(past, past.versions[-1], unchanged=True)

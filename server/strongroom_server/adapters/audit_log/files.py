@@ -8,6 +8,7 @@ chain begins in the oldest.
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ CURRENT_NAME: Final = "audit.jsonl"
 ID_NAME: Final = "log-id"
 LOCK_NAME: Final = "audit.lock"
 OPEN_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+
+_ID: Final = re.compile(r"[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def verify_audit_log(directory: Path) -> AuditSummary:
         UnavailableError: The files cannot be read (AUDIT_UNAVAILABLE).
     """
     with disk_errors():
-        log_id = (directory / ID_NAME).read_text().strip()
+        log_id = _read_id(directory)
     torn: list[bytes] = []
     count, last = 0, GENESIS
     for number, digest in verify_lines(_whole(read_lines(directory), torn)):
@@ -152,14 +155,26 @@ def own(directory: Path) -> int:
 
 def load_or_make_id(directory: Path, entropy: Entropy) -> str:
     """Return the log's id, 8 hex digits, made with the log and never changed."""
-    path = directory / ID_NAME
-    if path.exists():
-        return path.read_text().strip()
-    if _files(directory):
-        message = f"the audit log in {directory} has lost its {ID_NAME}"
-        raise IntegrityError(message, reason=Reason.AUDIT_CORRUPT, directory=directory)
+    if (directory / ID_NAME).exists() or _files(directory):
+        return _read_id(directory)
     log_id = entropy.token_bytes(4).hex()
     _write_new(directory, ID_NAME, log_id.encode() + b"\n")
+    return log_id
+
+
+def _read_id(directory: Path) -> str:
+    try:
+        log_id = (directory / ID_NAME).read_bytes().strip().decode("ascii", "replace")
+    except FileNotFoundError as error:
+        if not _files(directory):
+            raise
+        message = f"the audit log in {directory} has lost its {ID_NAME}"
+        raise IntegrityError(
+            message, reason=Reason.AUDIT_CORRUPT, directory=directory
+        ) from error
+    if not _ID.match(log_id):
+        message = f"the audit log in {directory} has a damaged {ID_NAME}"
+        raise IntegrityError(message, reason=Reason.AUDIT_CORRUPT, directory=directory)
     return log_id
 
 
@@ -200,13 +215,14 @@ def _end_of_full_files(directory: Path) -> tuple[int, str]:
         return 0, GENESIS
     with full[-1].open("rb") as file:
         file.seek(max(0, full[-1].stat().st_size - MAX_LINE_BYTES - 1))
-        line = file.read().splitlines(keepends=True)[-1]
+        line = b"".join(file.read().splitlines(keepends=True)[-1:])
     try:
-        number = canonical.decode_object(line.rstrip(b"\n"), MAX_LINE_BYTES)["number"]
-    except (canonical.MalformedError, KeyError) as error:
+        body = canonical.decode_object(line.rstrip(b"\n"), MAX_LINE_BYTES)
+        number = int(body["number"])
+    except (canonical.MalformedError, KeyError, ValueError, TypeError) as error:
         message = f"the last entry of {full[-1].name} is damaged"
         raise IntegrityError(message, reason=Reason.AUDIT_CORRUPT) from error
-    return int(number) + 1, line_digest(line)
+    return number + 1, line_digest(line)
 
 
 def write_fully(fd: int, data: bytes) -> None:

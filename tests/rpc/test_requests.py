@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests read ahead: what comes, what does not, and what nobody foresaw."""
+
+import threading
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from strongroom.errors import CancelledError, Reason, UnavailableError
+from strongroom.v1 import transfer_service_pb2 as pb
+from strongroom_server.rpc.requests import RequestReader
+
+START = pb.WriteVersionRequest(start=pb.WriteStart(parent="p"))
+
+
+def reader(source: Iterator[bytes], *, stall_s: float = 30.0) -> RequestReader:
+    return RequestReader(source, pb.WriteVersionRequest.FromString, stall_s=stall_s)
+
+
+def test_requests_come_in_order_and_end() -> None:
+    requests = reader(iter([START.SerializeToString()] * 5))
+
+    assert list(requests) == [START] * 5
+    assert next(requests, None) is None
+
+
+def test_a_caller_that_gives_up_is_told() -> None:
+    def source() -> Iterator[bytes]:
+        yield START.SerializeToString()
+        raise grpc.RpcError
+
+    requests = reader(source())
+
+    assert next(requests) == START
+    with pytest.raises(CancelledError):
+        next(requests)
+
+
+def test_an_error_that_nobody_foresaw_is_not_taken_for_a_stall() -> None:
+    def source() -> Iterator[bytes]:
+        yield START.SerializeToString()
+        message = "a bug"
+        raise KeyError(message)
+
+    requests = reader(source())
+
+    assert next(requests) == START
+    with pytest.raises(KeyError, match="a bug"):
+        next(requests)
+
+
+def test_a_caller_that_sends_nothing_is_stalled() -> None:
+    end = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        end.wait(30.0)
+        yield from ()
+
+    requests = reader(source(), stall_s=0.01)
+    with pytest.raises(UnavailableError) as caught:
+        next(requests)
+    end.set()
+
+    assert caught.value.reason is Reason.STALLED

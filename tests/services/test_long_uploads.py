@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long uploads: what a cut-off one stored is found, and memory is shared fairly."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.format.digest import VersionDigester
+from strongroom.format.names import ArtifactName
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.repository import content_writer
+from tests.support.faulty import Fault, FaultyBlobStore
+from tests.support.samples import filled
+from tests.support.weights import safetensors_file
+from tests.support.world import World
+
+
+def tensors(count: int, seed: str = "") -> bytes:
+    """A safetensors file of so many chunks, and one for its header."""
+    return safetensors_file(
+        {str(number): filled(f"{seed}{number}", 2**20) for number in range(count)}
+    )
+
+
+def test_a_push_that_was_cut_off_does_not_store_its_chunks_again(world: World) -> None:
+    data = tensors(70)
+    with world.begin() as upload:
+        upload.start_file("m.safetensors", size_bytes=len(data), executable=False)
+        for offset in range(0, len(data), 2**20):
+            upload.write(data[offset : offset + 2**20], offset_bytes=offset)
+        upload.end_file("sha256:" + hashlib.sha256(data).hexdigest())
+        with pytest.raises(IntegrityError):
+            upload.commit(file_count=1, digest=VersionDigester().digest())
+
+    result = world.reopened().push({"m.safetensors": data})
+
+    assert result.version.stored_bytes < len(data) - 14 * 2**20
+    assert world.reopened().pull() == {"m.safetensors": data}
+
+
+def test_a_long_upload_writes_index_segments_as_it_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content_writer, "INDEX_CHUNKS", 2)
+    data = tensors(100)
+
+    world.push({"m.safetensors": data})
+
+    assert len(world.keys("index/")) > 1
+    assert world.reopened().push({"n.safetensors": data}).version.stored_bytes < 10_000
+
+
+def test_uploads_wait_for_each_other_and_give_everything_back(world: World) -> None:
+    budget = world.repository.write_budget
+    whole = budget.free_bytes
+    budget.take(whole - 2**20)
+    files = [{"a": filled(f"file {number}", 5 * 2**20)} for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        names = [ArtifactName("demo", f"a{number}") for number in range(4)]
+        pushes = [
+            pool.submit(world.push, *job) for job in zip(files, names, strict=True)
+        ]
+        budget.give_back(whole - 2**20)
+        for push in pushes:
+            push.result(60.0)
+
+    assert budget.free_bytes == whole
+
+
+def test_an_upload_that_fails_gives_everything_back() -> None:
+    blobs = FaultyBlobStore(MemoryBlobStore())
+    with ThreadPoolExecutor(4) as executor:
+        world = World(blobs=blobs, executor=executor)
+        whole = world.repository.write_budget.free_bytes
+        world.push({"a": b"1"})
+        blobs.queue("put_new", *[Fault.UNAVAILABLE] * 50)
+
+        with pytest.raises(UnavailableError):
+            world.push({"a": filled("a", 40 * 2**20)})
+
+        assert world.repository.write_budget.free_bytes == whole
