@@ -143,7 +143,7 @@ def test_a_store_that_is_gone_or_answers_500_is_said_to_be_unavailable(
             [
                 Asked(("push", str(fresh), WARM)),
                 Asked(("pull", WARM, str(out))),
-                Asked(("ref", "move", WARM, "prod", "1")),
+                Asked(("cat", f"{WARM}@1/file")),
             ],
         )
 

@@ -30,6 +30,8 @@ from strongroom.errors import (
 #: A block is 1 MiB; a page of listings may be larger.
 _MAX_RECEIVED_BYTES: Final = 16 << 20
 _MAX_SENT_BYTES: Final = 4 << 20
+#: What may be on its way to us on one stream.
+_LOOKAHEAD_BYTES: Final = 4 * 1024 * 1024
 #: Servers answer pings more frequent than theirs with GOAWAY; gRPC's own floor for
 #: servers that allow pings at all is 10 s.
 _KEEPALIVE_MS: Final = 60_000
@@ -165,6 +167,9 @@ def _open_channel(settings: ClientSettings) -> grpc.Channel:
         options=(
             ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
             ("grpc.max_send_message_length", _MAX_SENT_BYTES),
+            # A window that grows by itself holds as much as a slow disk lets wait.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
             ("grpc.enable_retries", 1),

@@ -122,8 +122,9 @@ def save_state_dict(
         root = Path(made)
         for name, content in (files or {}).items():
             _below(root, name).write_bytes(content)
-        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-        save_file(tensors, _below(root, path))
+        tensors = {name: item.detach().contiguous() for name, item in state.items()}
+        # Without the format, transformers refuses to load the file.
+        save_file(tensors, _below(root, path), metadata={"format": "pt"})
         return client.push(
             root, artifact, kind=kind, message=message, metadata=metadata
         )

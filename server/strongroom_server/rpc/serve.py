@@ -171,6 +171,9 @@ def _data_options(listening: Listening) -> list[_Option]:
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         # One frame a block; of the options measured, only this one costs nothing.
         ("grpc.http2.max_frame_size", 4 * 1024 * 1024),
+        # A window that grows by itself holds as much as a slow store lets wait.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 4 * 1024 * 1024),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
