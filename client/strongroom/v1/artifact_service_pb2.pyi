@@ -23,6 +23,18 @@ class JournalAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOURNAL_ACTION_CREATE: _ClassVar[JournalAction]
     JOURNAL_ACTION_COMMIT: _ClassVar[JournalAction]
     JOURNAL_ACTION_MOVE_REF: _ClassVar[JournalAction]
+    JOURNAL_ACTION_DELETE: _ClassVar[JournalAction]
+    JOURNAL_ACTION_UNDELETE: _ClassVar[JournalAction]
+    JOURNAL_ACTION_RETAIN: _ClassVar[JournalAction]
+    JOURNAL_ACTION_POLICY: _ClassVar[JournalAction]
+    JOURNAL_ACTION_FENCE: _ClassVar[JournalAction]
+
+class VersionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERSION_STATE_UNSPECIFIED: _ClassVar[VersionState]
+    VERSION_STATE_LIVE: _ClassVar[VersionState]
+    VERSION_STATE_DELETED: _ClassVar[VersionState]
+    VERSION_STATE_PURGED: _ClassVar[VersionState]
 
 class Change(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -39,11 +51,32 @@ JOURNAL_ACTION_UNSPECIFIED: JournalAction
 JOURNAL_ACTION_CREATE: JournalAction
 JOURNAL_ACTION_COMMIT: JournalAction
 JOURNAL_ACTION_MOVE_REF: JournalAction
+JOURNAL_ACTION_DELETE: JournalAction
+JOURNAL_ACTION_UNDELETE: JournalAction
+JOURNAL_ACTION_RETAIN: JournalAction
+JOURNAL_ACTION_POLICY: JournalAction
+JOURNAL_ACTION_FENCE: JournalAction
+VERSION_STATE_UNSPECIFIED: VersionState
+VERSION_STATE_LIVE: VersionState
+VERSION_STATE_DELETED: VersionState
+VERSION_STATE_PURGED: VersionState
 CHANGE_UNSPECIFIED: Change
 CHANGE_ADDED: Change
 CHANGE_REMOVED: Change
 CHANGE_MODIFIED: Change
 CHANGE_UNCHANGED: Change
+
+class ArtifactPolicy(_message.Message):
+    __slots__ = ("keep_last", "keep_days", "trash_days", "codec")
+    KEEP_LAST_FIELD_NUMBER: _ClassVar[int]
+    KEEP_DAYS_FIELD_NUMBER: _ClassVar[int]
+    TRASH_DAYS_FIELD_NUMBER: _ClassVar[int]
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    keep_last: int
+    keep_days: int
+    trash_days: int
+    codec: str
+    def __init__(self, keep_last: _Optional[int] = ..., keep_days: _Optional[int] = ..., trash_days: _Optional[int] = ..., codec: _Optional[str] = ...) -> None: ...
 
 class Project(_message.Message):
     __slots__ = ("name", "create_time", "project_id")
@@ -56,23 +89,27 @@ class Project(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., project_id: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
-    __slots__ = ("name", "kind", "create_time", "latest_version", "refs", "artifact_id")
+    __slots__ = ("name", "kind", "create_time", "latest_version", "refs", "artifact_id", "policy", "held")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     LATEST_VERSION_FIELD_NUMBER: _ClassVar[int]
     REFS_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: ArtifactKind
     create_time: _timestamp_pb2.Timestamp
     latest_version: int
     refs: _containers.RepeatedCompositeFieldContainer[Ref]
     artifact_id: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ...) -> None: ...
+    policy: ArtifactPolicy
+    held: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., held: bool = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs")
+    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +129,9 @@ class Version(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     REFS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PURGE_TIME_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     name: str
     number: int
     digest: str
@@ -104,7 +144,10 @@ class Version(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     trace_id: str
     refs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ...) -> None: ...
+    state: VersionState
+    purge_time: _timestamp_pb2.Timestamp
+    held: bool
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[VersionState, str]] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ...) -> None: ...
 
 class Ref(_message.Message):
     __slots__ = ("name", "version", "update_time", "etag")
@@ -131,7 +174,7 @@ class File(_message.Message):
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., executable: bool = ...) -> None: ...
 
 class JournalEntry(_message.Message):
-    __slots__ = ("number", "action", "create_time", "actor", "version", "ref", "previous_version", "reason", "digest", "entry_digest", "trace_id", "audit_id", "key_ids")
+    __slots__ = ("number", "action", "create_time", "actor", "version", "ref", "previous_version", "reason", "digest", "entry_digest", "trace_id", "audit_id", "key_ids", "hold", "policy", "purged_versions", "sweep_epoch")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +188,10 @@ class JournalEntry(_message.Message):
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     AUDIT_ID_FIELD_NUMBER: _ClassVar[int]
     KEY_IDS_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    PURGED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SWEEP_EPOCH_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: JournalAction
     create_time: _timestamp_pb2.Timestamp
@@ -158,7 +205,11 @@ class JournalEntry(_message.Message):
     trace_id: str
     audit_id: str
     key_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[JournalAction, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., version: _Optional[int] = ..., ref: _Optional[str] = ..., previous_version: _Optional[int] = ..., reason: _Optional[str] = ..., digest: _Optional[str] = ..., entry_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., audit_id: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    hold: bool
+    policy: ArtifactPolicy
+    purged_versions: _containers.RepeatedScalarFieldContainer[int]
+    sweep_epoch: int
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[JournalAction, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., version: _Optional[int] = ..., ref: _Optional[str] = ..., previous_version: _Optional[int] = ..., reason: _Optional[str] = ..., digest: _Optional[str] = ..., entry_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., audit_id: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ..., hold: bool = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., purged_versions: _Optional[_Iterable[int]] = ..., sweep_epoch: _Optional[int] = ...) -> None: ...
 
 class FileChange(_message.Message):
     __slots__ = ("path", "change", "base", "target", "tensors")
@@ -351,3 +402,81 @@ class MoveRefRequest(_message.Message):
     request_id: str
     validate_only: bool
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class DeleteVersionRequest(_message.Message):
+    __slots__ = ("name", "reason", "request_id", "validate_only")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    request_id: str
+    validate_only: bool
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class UndeleteVersionRequest(_message.Message):
+    __slots__ = ("name", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetHoldRequest(_message.Message):
+    __slots__ = ("name", "hold", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    hold: bool
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., hold: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("name", "policy", "reason", "request_id", "validate_only")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    policy: ArtifactPolicy
+    reason: str
+    request_id: str
+    validate_only: bool
+    def __init__(self, name: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class ExplainRetentionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RetentionExplanation(_message.Message):
+    __slots__ = ("version", "state", "kept", "causes", "until", "exclusive_bytes")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIVE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    state: VersionState
+    kept: bool
+    causes: _containers.RepeatedScalarFieldContainer[str]
+    until: _timestamp_pb2.Timestamp
+    exclusive_bytes: int
+    def __init__(self, version: _Optional[int] = ..., state: _Optional[_Union[VersionState, str]] = ..., kept: bool = ..., causes: _Optional[_Iterable[str]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., exclusive_bytes: _Optional[int] = ...) -> None: ...
+
+class ExplainRetentionResponse(_message.Message):
+    __slots__ = ("versions", "policy")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[RetentionExplanation]
+    policy: ArtifactPolicy
+    def __init__(self, versions: _Optional[_Iterable[_Union[RetentionExplanation, _Mapping]]] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ...) -> None: ...

@@ -90,6 +90,31 @@ class ArtifactServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.MoveRefRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Ref.FromString,
                 _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/DeleteVersion',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Version.FromString,
+                _registered_method=True)
+        self.UndeleteVersion = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/UndeleteVersion',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.UndeleteVersionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Version.FromString,
+                _registered_method=True)
+        self.SetHold = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/SetHold',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.SetHoldRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
+                _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/SetPolicy',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
+                _registered_method=True)
+        self.ExplainRetention = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/ExplainRetention',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer(object):
@@ -176,6 +201,47 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteVersion(self, request, context):
+        """Puts a version into the trash. It cannot be read until it is undeleted, and is
+        gone for good once its time in the trash is over and a sweep has passed.
+
+        Fails with `FAILED_PRECONDITION` if a ref points at it or a legal hold keeps
+        it. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteVersion(self, request, context):
+        """Takes a version out of the trash. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHold(self, request, context):
+        """Sets or lifts a legal hold on a version, or on all of an artifact's. What is
+        held cannot be deleted, by nobody and no policy. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """Changes how an artifact's versions are stored and kept. Changes no version
+        that exists. Idempotent by `request_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainRetention(self, request, context):
+        """Says why versions, and what they are made of, are kept, and until when.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -228,6 +294,31 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.MoveRef,
                     request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.MoveRefRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Ref.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Version.SerializeToString,
+            ),
+            'UndeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteVersion,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.UndeleteVersionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Version.SerializeToString,
+            ),
+            'SetHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHold,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.SetHoldRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.SetPolicyRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.SerializeToString,
+            ),
+            'ExplainRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRetention,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -506,6 +597,141 @@ class ArtifactService(object):
             '/strongroom.v1.ArtifactService/MoveRef',
             strongroom_dot_v1_dot_artifact__service__pb2.MoveRefRequest.SerializeToString,
             strongroom_dot_v1_dot_artifact__service__pb2.Ref.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/DeleteVersion',
+            strongroom_dot_v1_dot_artifact__service__pb2.DeleteVersionRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/UndeleteVersion',
+            strongroom_dot_v1_dot_artifact__service__pb2.UndeleteVersionRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/SetHold',
+            strongroom_dot_v1_dot_artifact__service__pb2.SetHoldRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/SetPolicy',
+            strongroom_dot_v1_dot_artifact__service__pb2.SetPolicyRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/ExplainRetention',
+            strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,25 @@ class ArtifactServiceStub:
     Idempotent by `request_id`. Fails with `ABORTED` if `etag` is given and the
     ref has moved since.
     """
+    DeleteVersion: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.DeleteVersionRequest, _artifact_service_pb2.Version]
+    """Puts a version into the trash. It cannot be read until it is undeleted, and is
+    gone for good once its time in the trash is over and a sweep has passed.
+
+    Fails with `FAILED_PRECONDITION` if a ref points at it or a legal hold keeps
+    it. Idempotent by `request_id`.
+    """
+    UndeleteVersion: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.UndeleteVersionRequest, _artifact_service_pb2.Version]
+    """Takes a version out of the trash. Idempotent by `request_id`."""
+    SetHold: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.SetHoldRequest, _artifact_service_pb2.Artifact]
+    """Sets or lifts a legal hold on a version, or on all of an artifact's. What is
+    held cannot be deleted, by nobody and no policy. Idempotent by `request_id`.
+    """
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.SetPolicyRequest, _artifact_service_pb2.Artifact]
+    """Changes how an artifact's versions are stored and kept. Changes no version
+    that exists. Idempotent by `request_id`.
+    """
+    ExplainRetention: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ExplainRetentionRequest, _artifact_service_pb2.ExplainRetentionResponse]
+    """Says why versions, and what they are made of, are kept, and until when."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists, resolves and compares artifacts and versions, and moves refs.
@@ -145,5 +164,54 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent by `request_id`. Fails with `ABORTED` if `etag` is given and the
         ref has moved since.
         """
+
+    @_abc_1.abstractmethod
+    def DeleteVersion(
+        self,
+        request: _artifact_service_pb2.DeleteVersionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.Version:
+        """Puts a version into the trash. It cannot be read until it is undeleted, and is
+        gone for good once its time in the trash is over and a sweep has passed.
+
+        Fails with `FAILED_PRECONDITION` if a ref points at it or a legal hold keeps
+        it. Idempotent by `request_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def UndeleteVersion(
+        self,
+        request: _artifact_service_pb2.UndeleteVersionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.Version:
+        """Takes a version out of the trash. Idempotent by `request_id`."""
+
+    @_abc_1.abstractmethod
+    def SetHold(
+        self,
+        request: _artifact_service_pb2.SetHoldRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.Artifact:
+        """Sets or lifts a legal hold on a version, or on all of an artifact's. What is
+        held cannot be deleted, by nobody and no policy. Idempotent by `request_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _artifact_service_pb2.SetPolicyRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.Artifact:
+        """Changes how an artifact's versions are stored and kept. Changes no version
+        that exists. Idempotent by `request_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRetention(
+        self,
+        request: _artifact_service_pb2.ExplainRetentionRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.ExplainRetentionResponse:
+        """Says why versions, and what they are made of, are kept, and until when."""
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _grpc.Server) -> None: ...

@@ -68,6 +68,15 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_INTERNAL: _ClassVar[ErrorReason]
     ERROR_REASON_DEADLINE_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_CANCELLED: _ClassVar[ErrorReason]
+    ERROR_REASON_VERSION_PURGED: _ClassVar[ErrorReason]
+    ERROR_REASON_VERSION_IN_USE: _ClassVar[ErrorReason]
+    ERROR_REASON_LEGAL_HOLD: _ClassVar[ErrorReason]
+    ERROR_REASON_SWEEP_OVERTOOK: _ClassVar[ErrorReason]
+    ERROR_REASON_SWEEP_NOT_ALLOWED: _ClassVar[ErrorReason]
+    ERROR_REASON_PLAN_STALE: _ClassVar[ErrorReason]
+    ERROR_REASON_UPLOAD_CONFLICT: _ClassVar[ErrorReason]
+    ERROR_REASON_COPY_UNSUITABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_BASE_MISMATCH: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -127,6 +136,15 @@ ERROR_REASON_AUDIT_CORRUPT: ErrorReason
 ERROR_REASON_INTERNAL: ErrorReason
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason
 ERROR_REASON_CANCELLED: ErrorReason
+ERROR_REASON_VERSION_PURGED: ErrorReason
+ERROR_REASON_VERSION_IN_USE: ErrorReason
+ERROR_REASON_LEGAL_HOLD: ErrorReason
+ERROR_REASON_SWEEP_OVERTOOK: ErrorReason
+ERROR_REASON_SWEEP_NOT_ALLOWED: ErrorReason
+ERROR_REASON_PLAN_STALE: ErrorReason
+ERROR_REASON_UPLOAD_CONFLICT: ErrorReason
+ERROR_REASON_COPY_UNSUITABLE: ErrorReason
+ERROR_REASON_BASE_MISMATCH: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

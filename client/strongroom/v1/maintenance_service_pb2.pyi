@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from strongroom.v1 import artifact_service_pb2 as _artifact_service_pb2
+from strongroom.v1 import transfer_service_pb2 as _transfer_service_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -61,6 +62,220 @@ class VerifyVersionResponse(_message.Message):
     progress: VerifyProgress
     report: VerifyReport
     def __init__(self, finding: _Optional[_Union[VerifyFinding, _Mapping]] = ..., progress: _Optional[_Union[VerifyProgress, _Mapping]] = ..., report: _Optional[_Union[VerifyReport, _Mapping]] = ...) -> None: ...
+
+class VerifyStoreRequest(_message.Message):
+    __slots__ = ("name", "without_keys", "resume_token", "max_bytes_per_second", "repair", "committed_within_days")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_KEYS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_WITHIN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    without_keys: bool
+    resume_token: str
+    max_bytes_per_second: int
+    repair: bool
+    committed_within_days: int
+    def __init__(self, name: _Optional[str] = ..., without_keys: bool = ..., resume_token: _Optional[str] = ..., max_bytes_per_second: _Optional[int] = ..., repair: bool = ..., committed_within_days: _Optional[int] = ...) -> None: ...
+
+class StoreFinding(_message.Message):
+    __slots__ = ("object", "reason", "message", "at_risk", "repaired")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    AT_RISK_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    reason: str
+    message: str
+    at_risk: _containers.RepeatedCompositeFieldContainer[VersionAtRisk]
+    repaired: bool
+    def __init__(self, object: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., at_risk: _Optional[_Iterable[_Union[VersionAtRisk, _Mapping]]] = ..., repaired: bool = ...) -> None: ...
+
+class VersionAtRisk(_message.Message):
+    __slots__ = ("name", "paths", "path_count", "refs")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    PATH_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    path_count: int
+    refs: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., path_count: _Optional[int] = ..., refs: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class VerifyStoreProgress(_message.Message):
+    __slots__ = ("stage", "verified_bytes", "total_bytes", "resume_token")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    verified_bytes: int
+    total_bytes: int
+    resume_token: str
+    def __init__(self, stage: _Optional[str] = ..., verified_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
+
+class VerifyStoreReport(_message.Message):
+    __slots__ = ("artifact_count", "version_count", "object_count", "verified_bytes", "damaged_count", "repaired_count")
+    ARTIFACT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OBJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    artifact_count: int
+    version_count: int
+    object_count: int
+    verified_bytes: int
+    damaged_count: int
+    repaired_count: int
+    def __init__(self, artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., object_count: _Optional[int] = ..., verified_bytes: _Optional[int] = ..., damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ...) -> None: ...
+
+class VerifyStoreResponse(_message.Message):
+    __slots__ = ("finding", "progress", "report")
+    FINDING_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    finding: StoreFinding
+    progress: VerifyStoreProgress
+    report: VerifyStoreReport
+    def __init__(self, finding: _Optional[_Union[StoreFinding, _Mapping]] = ..., progress: _Optional[_Union[VerifyStoreProgress, _Mapping]] = ..., report: _Optional[_Union[VerifyStoreReport, _Mapping]] = ...) -> None: ...
+
+class RepairStart(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RepairCommit(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RepairVersionRequest(_message.Message):
+    __slots__ = ("start", "items", "commit")
+    START_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    start: RepairStart
+    items: _transfer_service_pb2.TransferItems
+    commit: RepairCommit
+    def __init__(self, start: _Optional[_Union[RepairStart, _Mapping]] = ..., items: _Optional[_Union[_transfer_service_pb2.TransferItems, _Mapping]] = ..., commit: _Optional[_Union[RepairCommit, _Mapping]] = ...) -> None: ...
+
+class RepairReport(_message.Message):
+    __slots__ = ("damaged_count", "repaired_count", "stored_bytes", "damaged_paths")
+    DAMAGED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    damaged_count: int
+    repaired_count: int
+    stored_bytes: int
+    damaged_paths: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., damaged_paths: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RepairVersionResponse(_message.Message):
+    __slots__ = ("wanted", "report")
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    wanted: RepairWanted
+    report: RepairReport
+    def __init__(self, wanted: _Optional[_Union[RepairWanted, _Mapping]] = ..., report: _Optional[_Union[RepairReport, _Mapping]] = ...) -> None: ...
+
+class RepairWanted(_message.Message):
+    __slots__ = ("paths", "complete")
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    complete: bool
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., complete: bool = ...) -> None: ...
+
+class PlanSweepRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class SweepProgress(_message.Message):
+    __slots__ = ("stage", "done_count", "total_count")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    DONE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    done_count: int
+    total_count: int
+    def __init__(self, stage: _Optional[str] = ..., done_count: _Optional[int] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class SweepSummary(_message.Message):
+    __slots__ = ("trashed_count", "purged_count", "condemned_count", "condemned_bytes", "removed_count", "removed_bytes", "kept_count", "notes")
+    TRASHED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PURGED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONDEMNED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONDEMNED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEPT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    trashed_count: int
+    purged_count: int
+    condemned_count: int
+    condemned_bytes: int
+    removed_count: int
+    removed_bytes: int
+    kept_count: int
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, trashed_count: _Optional[int] = ..., purged_count: _Optional[int] = ..., condemned_count: _Optional[int] = ..., condemned_bytes: _Optional[int] = ..., removed_count: _Optional[int] = ..., removed_bytes: _Optional[int] = ..., kept_count: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PlanSweepResponse(_message.Message):
+    __slots__ = ("progress", "plan", "summary")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    progress: SweepProgress
+    plan: bytes
+    summary: SweepSummary
+    def __init__(self, progress: _Optional[_Union[SweepProgress, _Mapping]] = ..., plan: _Optional[bytes] = ..., summary: _Optional[_Union[SweepSummary, _Mapping]] = ...) -> None: ...
+
+class SweepStart(_message.Message):
+    __slots__ = ("request_id", "reason")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    reason: str
+    def __init__(self, request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ApplySweepRequest(_message.Message):
+    __slots__ = ("start", "plan")
+    START_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    start: SweepStart
+    plan: bytes
+    def __init__(self, start: _Optional[_Union[SweepStart, _Mapping]] = ..., plan: _Optional[bytes] = ...) -> None: ...
+
+class ApplySweepResponse(_message.Message):
+    __slots__ = ("progress", "summary")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    progress: SweepProgress
+    summary: SweepSummary
+    def __init__(self, progress: _Optional[_Union[SweepProgress, _Mapping]] = ..., summary: _Optional[_Union[SweepSummary, _Mapping]] = ...) -> None: ...
+
+class RebuildIndexRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RebuildIndexResponse(_message.Message):
+    __slots__ = ("done_count", "total_count", "chunk_count", "damaged_count")
+    DONE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    done_count: int
+    total_count: int
+    chunk_count: int
+    damaged_count: int
+    def __init__(self, done_count: _Optional[int] = ..., total_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., damaged_count: _Optional[int] = ...) -> None: ...
 
 class CheckServerRequest(_message.Message):
     __slots__ = ()

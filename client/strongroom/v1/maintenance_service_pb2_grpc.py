@@ -40,6 +40,31 @@ class MaintenanceServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionResponse.FromString,
                 _registered_method=True)
+        self.VerifyStore = channel.unary_stream(
+                '/strongroom.v1.MaintenanceService/VerifyStore',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreResponse.FromString,
+                _registered_method=True)
+        self.RepairVersion = channel.stream_stream(
+                '/strongroom.v1.MaintenanceService/RepairVersion',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionResponse.FromString,
+                _registered_method=True)
+        self.PlanSweep = channel.unary_stream(
+                '/strongroom.v1.MaintenanceService/PlanSweep',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepResponse.FromString,
+                _registered_method=True)
+        self.ApplySweep = channel.stream_stream(
+                '/strongroom.v1.MaintenanceService/ApplySweep',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.FromString,
+                _registered_method=True)
+        self.RebuildIndex = channel.unary_stream(
+                '/strongroom.v1.MaintenanceService/RebuildIndex',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.FromString,
+                _registered_method=True)
         self.CheckServer = channel.unary_unary(
                 '/strongroom.v1.MaintenanceService/CheckServer',
                 request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.CheckServerRequest.SerializeToString,
@@ -67,6 +92,49 @@ class MaintenanceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyStore(self, request, context):
+        """Reads back the whole store, a project or an artifact; see its request.
+
+        Answers as VerifyVersion; progress carries a token with which a later call
+        goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairVersion(self, request_iterator, context):
+        """Mends a version from files of the caller's own: chunks that are missing or
+        damaged and that these files hold are stored anew. Changes no version.
+
+        The first request carries `start`, the last one `commit`; between them `items`
+        carries files as in WriteVersion, only those that are wanted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanSweep(self, request, context):
+        """Says what a sweep would do, and changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplySweep(self, request_iterator, context):
+        """Does what a plan says, except what is needed again meanwhile. The first
+        request carries `start`, the following ones the plan's bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebuildIndex(self, request, context):
+        """Forgets this server's local index and builds it anew from the store.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckServer(self, request, context):
         """Proves with real requests what the bucket enforces, and reports the state of
         Vault, index, audit log and certificate.
@@ -89,6 +157,31 @@ def add_MaintenanceServiceServicer_to_server(servicer, server):
                     servicer.VerifyVersion,
                     request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionResponse.SerializeToString,
+            ),
+            'VerifyStore': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyStore,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreResponse.SerializeToString,
+            ),
+            'RepairVersion': grpc.stream_stream_rpc_method_handler(
+                    servicer.RepairVersion,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionResponse.SerializeToString,
+            ),
+            'PlanSweep': grpc.unary_stream_rpc_method_handler(
+                    servicer.PlanSweep,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepResponse.SerializeToString,
+            ),
+            'ApplySweep': grpc.stream_stream_rpc_method_handler(
+                    servicer.ApplySweep,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.SerializeToString,
+            ),
+            'RebuildIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.RebuildIndex,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.SerializeToString,
             ),
             'CheckServer': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckServer,
@@ -129,6 +222,141 @@ class MaintenanceService(object):
             '/strongroom.v1.MaintenanceService/VerifyVersion',
             strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionRequest.SerializeToString,
             strongroom_dot_v1_dot_maintenance__service__pb2.VerifyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.MaintenanceService/VerifyStore',
+            strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.VerifyStoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairVersion(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom.v1.MaintenanceService/RepairVersion',
+            strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.RepairVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanSweep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.MaintenanceService/PlanSweep',
+            strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.PlanSweepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplySweep(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom.v1.MaintenanceService/ApplySweep',
+            strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.MaintenanceService/RebuildIndex',
+            strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

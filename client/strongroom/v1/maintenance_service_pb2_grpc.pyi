@@ -23,6 +23,27 @@ class MaintenanceServiceStub:
     Answers with one finding a file, progress, and last the report. Damage is
     reported, not raised: the call itself ends with `OK`.
     """
+    VerifyStore: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.VerifyStoreRequest, _maintenance_service_pb2.VerifyStoreResponse]
+    """Reads back the whole store, a project or an artifact; see its request.
+
+    Answers as VerifyVersion; progress carries a token with which a later call
+    goes on.
+    """
+    RepairVersion: _grpc.StreamStreamMultiCallable[_maintenance_service_pb2.RepairVersionRequest, _maintenance_service_pb2.RepairVersionResponse]
+    """Mends a version from files of the caller's own: chunks that are missing or
+    damaged and that these files hold are stored anew. Changes no version.
+
+    The first request carries `start`, the last one `commit`; between them `items`
+    carries files as in WriteVersion, only those that are wanted.
+    """
+    PlanSweep: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.PlanSweepRequest, _maintenance_service_pb2.PlanSweepResponse]
+    """Says what a sweep would do, and changes nothing."""
+    ApplySweep: _grpc.StreamStreamMultiCallable[_maintenance_service_pb2.ApplySweepRequest, _maintenance_service_pb2.ApplySweepResponse]
+    """Does what a plan says, except what is needed again meanwhile. The first
+    request carries `start`, the following ones the plan's bytes.
+    """
+    RebuildIndex: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.RebuildIndexRequest, _maintenance_service_pb2.RebuildIndexResponse]
+    """Forgets this server's local index and builds it anew from the store."""
     CheckServer: _grpc.UnaryUnaryMultiCallable[_maintenance_service_pb2.CheckServerRequest, _maintenance_service_pb2.CheckServerResponse]
     """Proves with real requests what the bucket enforces, and reports the state of
     Vault, index, audit log and certificate.
@@ -45,6 +66,57 @@ class MaintenanceServiceServicer(metaclass=_abc_1.ABCMeta):
         Answers with one finding a file, progress, and last the report. Damage is
         reported, not raised: the call itself ends with `OK`.
         """
+
+    @_abc_1.abstractmethod
+    def VerifyStore(
+        self,
+        request: _maintenance_service_pb2.VerifyStoreRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.VerifyStoreResponse]:
+        """Reads back the whole store, a project or an artifact; see its request.
+
+        Answers as VerifyVersion; progress carries a token with which a later call
+        goes on.
+        """
+
+    @_abc_1.abstractmethod
+    def RepairVersion(
+        self,
+        request_iterator: _abc.Iterator[_maintenance_service_pb2.RepairVersionRequest],
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.RepairVersionResponse]:
+        """Mends a version from files of the caller's own: chunks that are missing or
+        damaged and that these files hold are stored anew. Changes no version.
+
+        The first request carries `start`, the last one `commit`; between them `items`
+        carries files as in WriteVersion, only those that are wanted.
+        """
+
+    @_abc_1.abstractmethod
+    def PlanSweep(
+        self,
+        request: _maintenance_service_pb2.PlanSweepRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.PlanSweepResponse]:
+        """Says what a sweep would do, and changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ApplySweep(
+        self,
+        request_iterator: _abc.Iterator[_maintenance_service_pb2.ApplySweepRequest],
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.ApplySweepResponse]:
+        """Does what a plan says, except what is needed again meanwhile. The first
+        request carries `start`, the following ones the plan's bytes.
+        """
+
+    @_abc_1.abstractmethod
+    def RebuildIndex(
+        self,
+        request: _maintenance_service_pb2.RebuildIndexRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.RebuildIndexResponse]:
+        """Forgets this server's local index and builds it anew from the store."""
 
     @_abc_1.abstractmethod
     def CheckServer(

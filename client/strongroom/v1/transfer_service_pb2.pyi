@@ -33,15 +33,29 @@ class FileEnd(_message.Message):
     digest: str
     def __init__(self, digest: _Optional[str] = ...) -> None: ...
 
+class FileSame(_message.Message):
+    __slots__ = ("path", "size_bytes", "executable", "digest")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    size_bytes: int
+    executable: bool
+    digest: str
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., executable: bool = ..., digest: _Optional[str] = ...) -> None: ...
+
 class TransferItem(_message.Message):
-    __slots__ = ("start", "block", "end")
+    __slots__ = ("start", "block", "end", "same")
     START_FIELD_NUMBER: _ClassVar[int]
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    SAME_FIELD_NUMBER: _ClassVar[int]
     start: FileStart
     block: Block
     end: FileEnd
-    def __init__(self, start: _Optional[_Union[FileStart, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., end: _Optional[_Union[FileEnd, _Mapping]] = ...) -> None: ...
+    same: FileSame
+    def __init__(self, start: _Optional[_Union[FileStart, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., end: _Optional[_Union[FileEnd, _Mapping]] = ..., same: _Optional[_Union[FileSame, _Mapping]] = ...) -> None: ...
 
 class TransferItems(_message.Message):
     __slots__ = ("items",)
@@ -50,7 +64,7 @@ class TransferItems(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[TransferItem, _Mapping]]] = ...) -> None: ...
 
 class WriteStart(_message.Message):
-    __slots__ = ("parent", "kind", "message", "metadata", "request_id")
+    __slots__ = ("parent", "kind", "message", "metadata", "request_id", "resumable", "base_version")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -63,12 +77,30 @@ class WriteStart(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
+    BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
     parent: str
     kind: _artifact_service_pb2.ArtifactKind
     message: str
     metadata: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    resumable: bool
+    base_version: int
+    def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., resumable: bool = ..., base_version: _Optional[int] = ...) -> None: ...
+
+class WritePosition(_message.Message):
+    __slots__ = ("file_count", "last_path", "open_path", "offset_bytes", "received_bytes")
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAST_PATH_FIELD_NUMBER: _ClassVar[int]
+    OPEN_PATH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    file_count: int
+    last_path: str
+    open_path: str
+    offset_bytes: int
+    received_bytes: int
+    def __init__(self, file_count: _Optional[int] = ..., last_path: _Optional[str] = ..., open_path: _Optional[str] = ..., offset_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ...) -> None: ...
 
 class WriteCommit(_message.Message):
     __slots__ = ("file_count", "digest")
@@ -105,12 +137,14 @@ class WriteResult(_message.Message):
     def __init__(self, version: _Optional[_Union[_artifact_service_pb2.Version, _Mapping]] = ..., unchanged: bool = ...) -> None: ...
 
 class WriteVersionResponse(_message.Message):
-    __slots__ = ("progress", "result")
+    __slots__ = ("progress", "result", "position")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     progress: WriteProgress
     result: WriteResult
-    def __init__(self, progress: _Optional[_Union[WriteProgress, _Mapping]] = ..., result: _Optional[_Union[WriteResult, _Mapping]] = ...) -> None: ...
+    position: WritePosition
+    def __init__(self, progress: _Optional[_Union[WriteProgress, _Mapping]] = ..., result: _Optional[_Union[WriteResult, _Mapping]] = ..., position: _Optional[_Union[WritePosition, _Mapping]] = ...) -> None: ...
 
 class ReadVersionRequest(_message.Message):
     __slots__ = ("name", "paths", "offset_bytes", "length_bytes")

@@ -60,6 +60,10 @@ class TransferServiceServicer(object):
         with `version`. A stream that ends without `commit` changes nothing. Content
         equal to the newest version makes no new version and says so.
         Idempotent by `request_id`.
+
+        With `start.resumable`, the first response is `position`: what an earlier
+        attempt of the same `request_id` has made durable, by whatever process or
+        machine, through whatever server. The caller sends what lies behind it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

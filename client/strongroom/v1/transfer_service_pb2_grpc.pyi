@@ -25,6 +25,10 @@ class TransferServiceStub:
     with `version`. A stream that ends without `commit` changes nothing. Content
     equal to the newest version makes no new version and says so.
     Idempotent by `request_id`.
+
+    With `start.resumable`, the first response is `position`: what an earlier
+    attempt of the same `request_id` has made durable, by whatever process or
+    machine, through whatever server. The caller sends what lies behind it.
     """
     ReadVersion: _grpc.UnaryStreamMultiCallable[_transfer_service_pb2.ReadVersionRequest, _transfer_service_pb2.ReadVersionResponse]
     """Reads files of a version, in byte order of path.
@@ -52,6 +56,10 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         with `version`. A stream that ends without `commit` changes nothing. Content
         equal to the newest version makes no new version and says so.
         Idempotent by `request_id`.
+
+        With `start.resumable`, the first response is `position`: what an earlier
+        attempt of the same `request_id` has made durable, by whatever process or
+        machine, through whatever server. The caller sends what lies behind it.
         """
 
     @_abc_1.abstractmethod
