@@ -5,6 +5,7 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -20,7 +21,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash ci demo bench-memory lock clean
+	test contract e2e crash fuzz ci demo bench-memory lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +95,9 @@ e2e: setup ## whole processes: server, client, OpenBao, SeaweedFS
 
 crash: setup ## stopped after every step, killed at any moment
 	$(PY) -m pytest tests/crash $(PYTEST_ARGS)
+
+fuzz: setup ## every parser against made-up bytes; FUZZ_ARGS="--seconds 30 [TARGET ...]"
+	$(PY) -m tests.fuzz.fuzz $(FUZZ_ARGS)
 
 ci: check test ## check and test
 
