@@ -6,6 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?=
+COMPAT_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -21,7 +22,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash fuzz ci demo bench-memory lock clean
+	test contract e2e crash fuzz compat ci demo bench-memory lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +100,14 @@ crash: setup ## stopped after every step, killed at any moment
 fuzz: setup ## every parser against made-up bytes; FUZZ_ARGS="--seconds 30 [TARGET ...]"
 	$(PY) -m tests.fuzz.fuzz $(FUZZ_ARGS)
 
+build/compat-venv/.installed: requirements/compat.lock
+	test -x build/compat-venv/bin/python || $(PYTHON) -m venv build/compat-venv
+	build/compat-venv/bin/python $(PIP_INSTALL) --require-hashes -r requirements/compat.lock
+	touch $@
+
+compat: setup build/compat-venv/.installed ## which S3 stores work; COMPAT_ARGS="--store NAME=FILE"
+	$(PY) -m tests.compat.compat $(COMPAT_ARGS)
+
 ci: check test ## check and test
 
 demo: $(VENV)/.demo-installed ## weights in, encrypted, fine-tuned, broken, healed, rolled back; ends with "demo: ok"
@@ -111,6 +120,7 @@ lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) requirements/proto.in -o requirements/proto.lock
 	$(COMPILE) requirements/locker.in -o requirements/locker.lock
+	$(COMPILE) requirements/compat.in -o requirements/compat.lock
 	$(COMPILE) --no-deps requirements/demo.in -o requirements/demo.lock
 
 clean: ## remove what the targets above made, .venv included

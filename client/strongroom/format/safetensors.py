@@ -101,12 +101,13 @@ def _parse_tensor(name: str, item: object, base: int) -> TensorInfo:
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)
     dtype, shape, offsets = item["dtype"], item["shape"], item["data_offsets"]
-    numbers = [*shape, *offsets] if isinstance(shape, list) else [None]
+    lists = isinstance(shape, list) and isinstance(offsets, list)
     if (
-        dtype not in _BITS
-        or not isinstance(offsets, list)
+        not isinstance(dtype, str)
+        or dtype not in _BITS
+        or not lists
         or len(offsets) != 2  # noqa: PLR2004 -- begin and end
-        or not all(type(number) is int for number in numbers)
+        or not all(type(number) is int for number in [*shape, *offsets])
     ):
         message = f"tensor {name[:100]!r} is malformed"
         raise ValueError(message)
