@@ -13,7 +13,7 @@ MAGIC: Final = b"\x93NUMPY"
 _MAX_HEADER_BYTES: Final = 1024 * 1024
 #: Of each format version: how many bytes tell the header's length.
 _LENGTH_BYTES: Final = {1: 2, 2: 4, 3: 4}
-_DESCR: Final = re.compile(rb"'descr': '[<>|=]([a-zA-Z])([0-9]{1,2})'")
+_DESCR: Final = re.compile(rb"'descr': '[<>|=]([a-zA-Z])([0-9]{1,2})(?:\[[^']*\])?'")
 #: Of each kind of element: whether it is a float, and how many numbers it has.
 _KINDS: Final = {
     "b": (False, 1), "i": (False, 1), "u": (False, 1), "f": (True, 1),

@@ -149,26 +149,33 @@ class _Archive:
         while True:
             need = min(end + len(_DESCRIPTOR), self._window.size_bytes)
             here = min(need, self._window.end)
-            place = self._window.read(start, here).find(_DESCRIPTOR)
-            if place >= 0:
-                start += place
-                stop = min(start + _DESCRIPTOR_BYTES, self._window.size_bytes)
-                yield from self._window.wait(stop)
-                size = _descriptor_size(
-                    self._window.read(start, stop), start - member.start, member
-                )
-                if size:
-                    return start, start + size
-                self._marks += 1
-                if self._marks > _MAX_MARKS:
-                    message = "too many marks look like the end of a member"
-                    raise ValueError(message)
-                start += len(_DESCRIPTOR)
-                continue
+            data = self._window.read(start, here)
+            place = data.find(_DESCRIPTOR)
+            while place >= 0:
+                found = yield from self._check(member, start + place)
+                if found is not None:
+                    return found
+                place = data.find(_DESCRIPTOR, place + len(_DESCRIPTOR))
             if here >= need:
                 return None
             start = max(start, here - len(_DESCRIPTOR) + 1)
             yield None
+
+    def _check(
+        self, member: _Member, start: int
+    ) -> Generator[None, None, tuple[int, int] | None]:
+        """Return where the member's descriptor at `start` lies, if it is one."""
+        stop = min(start + _DESCRIPTOR_BYTES, self._window.size_bytes)
+        yield from self._window.wait(stop)
+        data = self._window.read(start, stop)
+        size = _descriptor_size(data, start - member.start, member)
+        if size:
+            return start, start + size
+        self._marks += 1
+        if self._marks > _MAX_MARKS:
+            message = "too many marks look like the end of a member"
+            raise ValueError(message)
+        return None
 
     def _end_if_full(self) -> _Steps:
         if self._position - self._window.start >= JOIN_BYTES:
