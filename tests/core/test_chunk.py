@@ -2,6 +2,7 @@
 """Chunks: they read back whole and in ranges, and any damage is an error."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import cobblestone, codecs
 from strongroom_server.core.chunk import (
     ChunkRef,
+    check_plaintext,
     decrypt_chunk,
     encrypt_chunk,
     open_chunk,
@@ -32,23 +34,44 @@ from tests.support.samples import CHUNK_ID, SALT, filled, keys_of, raw_ref
 SEGMENT = 16 * 1024
 
 
+def id_of(plaintext: bytes, suite: int) -> bytes:
+    """The id that a chunk with this plaintext has."""
+    digest = SUITES[suite].digest(plaintext)
+    algorithm = SUITES[suite].digest_algorithm
+    return keys_of().chunk_id(digest, len(plaintext), algorithm)
+
+
+def base_of(plaintext: bytes, suite: int = 1) -> tuple[ChunkRef, memoryview]:
+    """A chunk to which one with this plaintext may be a delta."""
+    data = bytes(byte ^ (place % 3 == 0) for place, byte in enumerate(plaintext))
+    ref = raw_ref(9, len(data), suite)
+    return replace(ref, chunk_id=id_of(data, suite)), memoryview(data)
+
+
 def stored_chunk(
     plaintext: bytes, codec: Codec = Codec.RAW, suite: int = 1
 ) -> tuple[ChunkRef, bytes]:
-    encoded = codecs.encode(codec, plaintext)
+    base, base_data = None, None
+    if codec is Codec.DELTA:
+        base, base_data = base_of(plaintext, suite)
+    encoded = codecs.encode(codec, plaintext, width=2, base=base_data)
+    chunk_id = CHUNK_ID if base is None else id_of(plaintext, suite)
     size = cobblestone.encrypted_size(len(encoded), SUITES[suite].segment_bytes)
     buffer = bytearray(size)
     encrypt_chunk(
         keys_of(),
         SUITES[suite],
         codec,
-        CHUNK_ID,
+        chunk_id,
         encoded,
         plain_bytes=len(plaintext),
+        base_id=b"" if base is None else base.chunk_id,
         salt=SALT,
         buffer=memoryview(buffer),
     )
-    ref = ChunkRef(CHUNK_ID, suite, codec, 0, "ab" * 32, "v1", 64, size, len(plaintext))
+    ref = ChunkRef(
+        chunk_id, suite, codec, 0, "ab" * 32, "v1", 64, size, len(plaintext), base
+    )
     return ref, bytes(buffer)
 
 
@@ -75,8 +98,67 @@ def read_range(ref: ChunkRef, stored: bytes, offset: int, length: int) -> bytes:
 def test_a_chunk_reads_back(suite: int, codec: Codec, size: int) -> None:
     plaintext = filled("plaintext", size)
     ref, stored = stored_chunk(plaintext, codec, suite)
+    base = base_of(plaintext, suite)[1] if codec is Codec.DELTA else None
 
-    assert bytes(decrypt_chunk(keys_of(), ref, memoryview(stored))) == plaintext
+    assert bytes(decrypt_chunk(keys_of(), ref, memoryview(stored), base)) == plaintext
+
+
+def delta() -> tuple[ChunkRef, memoryview, memoryview]:
+    """A stored delta, its bytes, and the plaintext of its base."""
+    plaintext = filled("plaintext", 5000)
+    ref, stored = stored_chunk(plaintext, Codec.DELTA)
+    return ref, memoryview(stored), base_of(plaintext)[1]
+
+
+def test_a_delta_says_which_packs_it_is_read_from() -> None:
+    ref, _, _ = delta()
+    assert ref.base is not None
+
+    assert ref.packs == (ref.pack, ref.base.pack)
+    assert ref.base.packs == (ref.base.pack,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ref: replace(ref, base=None),
+        lambda ref: replace(ref, base=replace(ref.base, chunk_id=filled("x", 32))),
+        lambda ref: replace(ref, codec=Codec.GROUPED),
+        lambda ref: replace(ref, codec=Codec.GROUPED, base=None),
+    ],
+)
+def test_a_delta_to_another_base_does_not_authenticate(
+    change: Callable[[ChunkRef], ChunkRef],
+) -> None:
+    ref, stored, base = delta()
+    other = change(ref)
+
+    for plaintext in (base, None):
+        with pytest.raises(IntegrityError) as caught:
+            decrypt_chunk(keys_of(), other, stored, plaintext)
+        assert caught.value.reason is Reason.CHUNK_CORRUPT
+
+
+@pytest.mark.parametrize(
+    "change", [lambda base: b"x" + base[1:], lambda base: base[:-1], lambda _: b""]
+)
+def test_a_delta_to_other_bytes_is_refused(change: Callable[[bytes], bytes]) -> None:
+    ref, stored, base = delta()
+
+    with pytest.raises(IntegrityError) as caught:
+        decrypt_chunk(keys_of(), ref, stored, memoryview(change(bytes(base))))
+
+    assert caught.value.reason is Reason.CHUNK_CORRUPT
+
+
+def test_a_plaintext_of_another_chunk_does_not_have_its_id() -> None:
+    plaintext = filled("plaintext", 100)
+    ref = replace(raw_ref(plain_bytes=100, suite=1), chunk_id=id_of(plaintext, 1))
+
+    check_plaintext(keys_of(), ref, memoryview(plaintext))
+    for other in (plaintext[:-1], b"x" + plaintext[1:]):
+        with pytest.raises(IntegrityError):
+            check_plaintext(keys_of(), ref, memoryview(other))
 
 
 EDGES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT - 1, 2 * SEGMENT]

@@ -1,44 +1,161 @@
 # SPDX-License-Identifier: Apache-2.0
 """Codecs: they give back what came in, and never more than was promised."""
 
+import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from strongroom_server.core import grouped
 from strongroom_server.core.codecs import Codec, CodecError, decode, encode
 from tests.support.properties import QUICK
+from tests.support.samples import filled
 
 MIB = 1024 * 1024
 
 
-@QUICK
-@given(st.sampled_from(Codec), st.binary(max_size=2000))
-def test_a_chunk_decodes_to_what_was_encoded(codec: Codec, data: bytes) -> None:
-    assert decode(codec, encode(codec, data), len(data)) == data
+def base_for(codec: Codec, size_bytes: int) -> bytes | None:
+    """A base for a delta, none for all others."""
+    return filled("base", size_bytes) if codec is Codec.DELTA else None
 
 
 @QUICK
-@given(st.integers(-1, 300), st.binary(max_size=200), st.integers(0, 300))
+@given(
+    st.sampled_from(Codec),
+    st.binary(max_size=2000),
+    st.sampled_from(grouped.WIDTHS),
+)
+def test_a_chunk_decodes_to_what_was_encoded(
+    codec: Codec, data: bytes, width: int
+) -> None:
+    base = base_for(codec, len(data))
+    encoded = encode(codec, data, width=width, base=base)
+
+    assert decode(codec, encoded, len(data), base) == data
+
+
+@QUICK
+@given(st.integers(-1, 300), st.binary(max_size=200), st.integers(-1, 300))
 def test_any_bytes_decode_to_the_promised_length_or_not_at_all(
     codec: int, data: bytes, size_bytes: int
 ) -> None:
+    base = filled("base", max(size_bytes, 0)) if codec == Codec.DELTA else None
     try:
-        found = decode(codec, data, size_bytes)
+        found = decode(codec, data, size_bytes, base)
     except CodecError:
         return
     assert len(found) == size_bytes
 
 
+@QUICK
+@given(st.binary(max_size=200), st.sampled_from(grouped.WIDTHS), st.integers(0, 300))
+def test_any_bytes_behind_a_grouped_header_are_decoded_or_refused(
+    data: bytes, width: int, size_bytes: int
+) -> None:
+    try:
+        found = decode(Codec.GROUPED, bytes([1, width]) + data, size_bytes)
+    except CodecError:
+        return
+    assert len(found) == size_bytes
+
+
+@pytest.mark.parametrize("width", grouped.WIDTHS)
+@pytest.mark.parametrize("extra", [0, 1, 3, 7])
+def test_numbers_of_each_width_come_back_over_many_pieces(
+    width: int, extra: int
+) -> None:
+    numbers = (np.random.default_rng(1).standard_normal(400_000) * 9).tobytes()
+    data = numbers[: 2 * grouped.PIECE_BYTES + 8 * 1000] + bytes(extra)
+    base = filled("base", len(data))
+
+    for codec, other in ((Codec.GROUPED, None), (Codec.DELTA, base)):
+        encoded = encode(codec, data, width=width, base=other)
+        assert decode(codec, encoded, len(data), other) == data
+
+
+def test_weights_and_steps_of_them_become_as_small_as_they_should() -> None:
+    rng = np.random.default_rng(2)
+    weights = (rng.standard_normal(1_000_000) * 0.02).astype(np.float32)
+    stepped = weights + rng.standard_normal(weights.size).astype(np.float32) * 3e-5
+    first, second = as_bfloat16(weights), as_bfloat16(stepped)
+
+    compact = encode(Codec.GROUPED, first, width=2)
+    step = encode(Codec.DELTA, second, width=2, base=first)
+
+    assert len(compact) < 0.67 * len(first)
+    assert len(step) < 0.19 * len(second)
+
+
+def as_bfloat16(numbers: NDArray[np.float32]) -> bytes:
+    """Round numbers to bfloat16."""
+    return ((numbers.view(np.uint32) + 0x8000) >> 16).astype("<u2").tobytes()
+
+
+def test_a_grouped_chunk_is_as_the_format_says() -> None:
+    # 0x3F80 is 1.0 in bfloat16; rotated left it is 0x7F00.
+    data = bytes.fromhex("803f" * 3 + "ff")
+
+    assert encode(Codec.GROUPED, data, width=2) == bytes.fromhex(
+        "0102" + "00000003" + "00000003" + "000000" + "7f7f7f" + "ff"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problem", "encoded"),
+    [
+        ("another version", "0202" + "00000002" * 2 + "00007f7f"),
+        ("another width", "0103" + "00000002" * 2 + "00007f7f"),
+        ("no width", "01"),
+        ("a plane too many bytes long", "0102" + "0000000300000002" + "0000007f7f"),
+        ("a plane too short", "0102" + "0000000100000002" + "007f7f"),
+        ("a length cut short", "0102" + "00000002" + "0000"),
+        ("bytes behind the end", "0102" + "00000002" * 2 + "00007f7f" + "00"),
+        ("bytes missing", "0102" + "00000002" * 2 + "00007f"),
+    ],
+)
+def test_a_malformed_grouped_chunk_is_refused(problem: str, encoded: str) -> None:
+    assert problem
+    with pytest.raises(CodecError):
+        decode(Codec.GROUPED, bytes.fromhex(encoded), 4)
+    good = bytes.fromhex("0102" + "00000002" * 2 + "00007f7f")
+    assert decode(Codec.GROUPED, good, 4) == bytes.fromhex("803f803f")
+
+
+def test_a_plane_that_is_a_bomb_is_refused_and_takes_no_memory() -> None:
+    bomb = zstd.compress(bytes(512 * MIB), level=1)
+    header = struct.pack(">BBI", 1, 1, len(bomb))
+    tracemalloc.start()
+
+    with pytest.raises(CodecError):
+        decode(Codec.GROUPED, header + bomb, MIB)
+
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * MIB
+
+
+@pytest.mark.parametrize("codec", [Codec.RAW, Codec.ZSTD, Codec.GROUPED])
+def test_only_a_delta_has_a_base_and_each_has_one(codec: Codec) -> None:
+    encoded = encode(codec, bytes(100))
+
+    with pytest.raises(CodecError):
+        decode(codec, encoded, 100, bytes(100))
+    with pytest.raises(CodecError):
+        decode(Codec.DELTA, encoded, 100)
+
+
 @pytest.mark.parametrize("codec", Codec)
 @pytest.mark.parametrize("wrong", [-1, 1])
 def test_another_length_than_promised_is_refused(codec: Codec, wrong: int) -> None:
-    encoded = encode(codec, bytes(1000))
+    encoded = encode(codec, bytes(1000), base=base_for(codec, 1000))
 
     with pytest.raises(CodecError):
-        decode(codec, encoded, 1000 + wrong)
+        decode(codec, encoded, 1000 + wrong, base_for(codec, 1000 + wrong))
 
 
 def test_a_bomb_is_refused_and_takes_no_memory() -> None:

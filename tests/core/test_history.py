@@ -18,15 +18,14 @@ from strongroom.errors import (
     PreconditionError,
     Reason,
 )
+from strongroom_server.core.entry_body import format_body, parse_body
+from strongroom_server.core.fold import Fold
 from strongroom_server.core.history import (
     Entry,
-    Fold,
     History,
     NumberedEntry,
     RefMoved,
     check_movable,
-    format_body,
-    parse_body,
 )
 from strongroom_server.core.records import Action
 from strongroom_server.core.selectors import resolve

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import cobblestone
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES
+from strongroom_server.core.codecs import Codec
 from strongroom_server.core.pack import (
     ENTRY,
+    ENTRY_WITH_BASE,
     FOOTER,
     FOOTER_MAGIC,
     HEADER,
@@ -30,7 +32,8 @@ BODY = filled("body", 500)
 
 
 def pack_of(entries: list[PackEntry], body: bytes = BODY) -> bytes:
-    header = format_header(SCOPE, 4)
+    has_deltas = any(entry.base_id for entry in entries)
+    header = format_header(SCOPE, 4, has_deltas=has_deltas)
     return header + body + format_trailer(keys_of(), header, entries, salt=SALT)
 
 
@@ -40,8 +43,10 @@ def directories(draw: st.DrawFn) -> list[PackEntry]:
     for number in range(draw(st.integers(0, 8))):
         offset = draw(st.integers(64, 64 + len(BODY)))
         stored = draw(st.integers(0, 64 + len(BODY) - offset))
-        plain, codec = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 255))
-        entries.append(PackEntry(filled(str(number), 32), offset, stored, plain, codec))
+        plain, codec = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 5))
+        base_id = filled(f"base {number}", 32) if codec == Codec.DELTA else b""
+        chunk_id = filled(str(number), 32)
+        entries.append(PackEntry(chunk_id, offset, stored, plain, codec, base_id))
     return entries
 
 
@@ -81,9 +86,9 @@ def test_arbitrary_bytes_are_no_pack(data: bytes) -> None:
         parse_header(data, STORE)
 
 
-def sealed_directory(plaintext: bytes) -> bytes:
+def sealed_directory(plaintext: bytes, *, has_deltas: bool = False) -> bytes:
     """A pack whose directory authenticates and holds whatever is given."""
-    header = format_header(SCOPE, 4)
+    header = format_header(SCOPE, 4, has_deltas=has_deltas)
     directory = cobblestone.encrypt(
         keys_of().object_key("pack"),
         plaintext,
@@ -114,6 +119,29 @@ def test_a_directory_that_points_outside_is_refused(plaintext: bytes) -> None:
     assert caught.value.reason is Reason.CHUNK_CORRUPT
 
 
+@pytest.mark.parametrize(
+    ("codec", "base_id", "has_deltas"),
+    [(Codec.DELTA, None, False), (Codec.RAW, ENTRY_ID, True), (4, ENTRY_ID, True)],
+)
+def test_a_delta_and_nothing_else_has_a_base_in_the_directory(
+    codec: int, base_id: bytes | None, has_deltas: bool
+) -> None:
+    entry = ENTRY.pack(ENTRY_ID, 64, 1, 1, codec, bytes(3)) + (base_id or b"")
+
+    with pytest.raises(IntegrityError):
+        parse_directory(keys_of(), sealed_directory(entry, has_deltas=has_deltas))
+
+
+def test_a_directory_is_as_long_as_its_format_says() -> None:
+    short, long = bytes(ENTRY.size * 2), bytes(ENTRY_WITH_BASE.size)
+
+    for plaintext, has_deltas in ((short, True), (long, False)):
+        with pytest.raises(IntegrityError):
+            parse_directory(
+                keys_of(), sealed_directory(plaintext, has_deltas=has_deltas)
+            )
+
+
 @QUICK
 @given(st.integers(0, 2 * MAX_CHUNK_BYTES))
 def test_padding_costs_at_most_12_percent_and_leaves_few_sizes(size: int) -> None:
@@ -136,4 +164,5 @@ def test_padding_is_monotonic_and_leaves_few_sizes() -> None:
 
 def test_the_layout_has_the_documented_sizes() -> None:
     assert (HEADER.size, ENTRY.size, FOOTER.size) == (64, 48, 8)
+    assert ENTRY_WITH_BASE.size == 80
     assert struct.calcsize(HEADER.format) == 64

@@ -15,13 +15,13 @@ from strongroom_server.core import canonical, derivation
 from strongroom_server.core.audit import verify_lines
 from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
 from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.entry_body import parse_body
 from strongroom_server.core.filetable import parse_page
+from strongroom_server.core.fold import Fold
 from strongroom_server.core.history import (
-    Fold,
     History,
     NumberedEntry,
     RefMoved,
-    parse_body,
 )
 from strongroom_server.core.index_segment import parse_segment
 from strongroom_server.core.journal import EntryPlace, verify_entry

@@ -12,8 +12,9 @@ from strongroom_server.core.audit import (
     format_line,
     line_digest,
 )
+from strongroom_server.core.entry_body import format_body
 from strongroom_server.core.filetable import format_page, page_of
-from strongroom_server.core.history import Entry, format_body
+from strongroom_server.core.history import Entry
 from strongroom_server.core.index_segment import format_segment
 from strongroom_server.core.journal import EntryPlace, entry_digest, signing_input
 from strongroom_server.core.manifest import Manifest, format_manifest

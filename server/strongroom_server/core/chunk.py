@@ -2,10 +2,12 @@
 """One encrypted chunk: its key, its context, its bytes in a pack.
 
 A chunk's context names everything that gives its bytes their meaning (suite,
-codec, project, domain, epoch, id and both lengths), and the context is part of
-the key derivation, so it is authenticated and committed to.
+codec, project, domain, epoch, id and both lengths, for a delta its base as well),
+and the context is part of the key derivation, so it is authenticated and
+committed to.
 """
 
+import hmac
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +41,10 @@ class ChunkRef:
         offset_bytes: Where the chunk starts in the pack.
         stored_bytes: Its length in the pack.
         plain_bytes: The length of its plaintext.
+        base: If it is a delta, the chunk that it differs from; never itself a
+            delta, so that a chain has one link.
         encoded_bytes: The length after the codec, before encryption.
+        packs: The packs that it is read from: its own, and its base's.
     """
 
     chunk_id: bytes
@@ -51,6 +56,12 @@ class ChunkRef:
     offset_bytes: int
     stored_bytes: int
     plain_bytes: int
+    base: "ChunkRef | None" = None
+
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs that it is read from: its own, and its base's."""
+        return (self.pack,) if self.base is None else (self.pack, self.base.pack)
 
     @property
     def encoded_bytes(self) -> int:
@@ -86,16 +97,26 @@ def encrypt_chunk(
     encoded: bytes | bytearray | memoryview,
     *,
     plain_bytes: int,
+    base_id: bytes = b"",
     salt: bytes,
     buffer: memoryview,
 ) -> None:
-    """Encrypt an encoded chunk into `buffer`, which fits it exactly."""
+    """Encrypt an encoded chunk into `buffer`, which fits it exactly.
+
+    `base_id` is the id of the chunk that a delta differs from, else empty.
+    """
     cobblestone.encrypt_into(
         keys.chunk_key(chunk_id),
         encoded,
         buffer,
         context=chunk_context(
-            keys.scope, suite.number, codec, chunk_id, plain_bytes, len(encoded)
+            keys.scope,
+            suite.number,
+            codec,
+            chunk_id,
+            plain_bytes,
+            len(encoded),
+            base_id,
         ),
         salt=salt,
         segment_bytes=suite.segment_bytes,
@@ -119,6 +140,7 @@ def open_chunk(keys: DomainKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.De
                 ref.chunk_id,
                 ref.plain_bytes,
                 ref.encoded_bytes,
+                b"" if ref.base is None else ref.base.chunk_id,
             ),
             segment_bytes=find_suite(ref.suite).segment_bytes,
         )
@@ -126,13 +148,25 @@ def open_chunk(keys: DomainKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.De
         raise chunk_error(ref) from error
 
 
-def decrypt_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> memoryview:
+def decrypt_chunk(
+    keys: DomainKeys,
+    ref: ChunkRef,
+    stored: memoryview,
+    base: memoryview | None = None,
+) -> memoryview:
     """Return the plaintext of a whole stored chunk.
 
+    Args:
+        keys: The keys of its epoch.
+        ref: The chunk.
+        stored: Its bytes in the pack.
+        base: If it is a delta, the plaintext of its base.
+
     Raises:
-        IntegrityError: It does not authenticate (CHUNK_CORRUPT).
+        IntegrityError: It does not authenticate, or, being a delta, does not have
+            its id (CHUNK_CORRUPT).
     """
-    if len(stored) != ref.stored_bytes:
+    if len(stored) != ref.stored_bytes or (base is None) != (ref.base is None):
         raise chunk_error(ref)
     decrypter = open_chunk(keys, ref, bytes(stored[:PREFIX_BYTES]))
     encoded = bytearray(ref.encoded_bytes)
@@ -142,9 +176,46 @@ def decrypt_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> memory
         )
         if ref.codec == codecs.Codec.RAW and len(encoded) == ref.plain_bytes:
             return memoryview(encoded).toreadonly()
-        return memoryview(codecs.decode(ref.codec, bytes(encoded), ref.plain_bytes))
+        plaintext = codecs.decode(ref.codec, encoded, ref.plain_bytes, base)
     except (cobblestone.DecryptError, codecs.CodecError) as error:
         raise chunk_error(ref) from error
+    if ref.base is not None:
+        # A base that authenticates may still be another than the writer's, if the
+        # writer was wrong; only the id speaks for the plaintext itself.
+        check_plaintext(keys, ref, plaintext)
+    return plaintext
+
+
+def authenticate_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> None:
+    """Check that stored bytes are a chunk's, whatever they decode to.
+
+    Raises:
+        IntegrityError: They are not (CHUNK_CORRUPT).
+    """
+    if len(stored) != ref.stored_bytes:
+        raise chunk_error(ref)
+    decrypter = open_chunk(keys, ref, bytes(stored[:PREFIX_BYTES]))
+    encoded = memoryview(bytearray(ref.encoded_bytes))
+    try:
+        decrypter.segments_into(
+            stored[PREFIX_BYTES:], encoded, first_index=0, last=True
+        )
+    except cobblestone.DecryptError as error:
+        raise chunk_error(ref) from error
+
+
+def check_plaintext(keys: DomainKeys, ref: ChunkRef, plaintext: memoryview) -> None:
+    """Check that a chunk's plaintext has the chunk's id.
+
+    Raises:
+        IntegrityError: It has not (CHUNK_CORRUPT).
+    """
+    suite = find_suite(ref.suite)
+    found = keys.chunk_id(
+        suite.digest(plaintext), len(plaintext), suite.digest_algorithm
+    )
+    if not hmac.compare_digest(found, ref.chunk_id):
+        raise chunk_error(ref)
 
 
 def segment_range(ref: ChunkRef, offset_bytes: int, length_bytes: int) -> SegmentRange:
@@ -172,6 +243,7 @@ def chunk_context(  # noqa: PLR0917 -- the fields of one byte table, in its orde
     chunk_id: bytes,
     plain_bytes: int,
     encoded_bytes: int,
+    base_id: bytes = b"",
 ) -> bytes:
     """Return what a chunk is bound to: docs/format.md, section "Chunk"."""
     header = HEADER.pack(MAGIC, suite, 0, codec, scope.domain_header, bytes(5))
@@ -180,6 +252,7 @@ def chunk_context(  # noqa: PLR0917 -- the fields of one byte table, in its orde
         + chunk_id
         + plain_bytes.to_bytes(8, "big")
         + encoded_bytes.to_bytes(8, "big")
+        + base_id
     )
 
 

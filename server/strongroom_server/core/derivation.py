@@ -42,11 +42,18 @@ class DomainKeys:
     scope: Scope
     master: bytes = field(repr=False)
     dedup: bytes = field(repr=False)
+    # What every chunk needs, derived once: a version may have millions of them.
+    _chunk_ids: bytes = field(init=False, repr=False, compare=False)
+    _chunk_keys: bytes = field(init=False, repr=False, compare=False)
+    _chunk_salts: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.master) != KEY_BYTES or len(self.dedup) != KEY_BYTES:
             message = "domain keys have 32 bytes"
             raise ValueError(message)
+        object.__setattr__(self, "_chunk_ids", self._dedup_key(b"id"))
+        object.__setattr__(self, "_chunk_keys", self._master_key(b"chunk"))
+        object.__setattr__(self, "_chunk_salts", self._master_key(b"pad"))
 
     @property
     def kid(self) -> str:
@@ -58,12 +65,12 @@ class DomainKeys:
     ) -> bytes:
         """Return a chunk's keyed id: it depends on digest and length only."""
         message = _ID_LABELS[algorithm] + size_bytes.to_bytes(8, "big") + digest
-        return hmac.digest(self._dedup_key(b"id"), message, "sha256")
+        return hmac.digest(self._chunk_ids, message, "sha256")
 
     def chunk_key(self, chunk_id: bytes) -> bytes:
         """Return the key of one chunk."""
         info = _PREFIX + b"ck\0" + chunk_id
-        return expand(self._master_key(b"chunk"), info, KEY_BYTES)
+        return expand(self._chunk_keys, info, KEY_BYTES)
 
     def chunk_salt(self, seed: bytes, chunk_id: bytes, encoded_digest: bytes) -> bytes:
         """Return a chunk's salt, hedged against a bad random source.
@@ -72,7 +79,7 @@ class DomainKeys:
         one key and salt.
         """
         message = seed + chunk_id + encoded_digest
-        return hmac.digest(self._master_key(b"pad"), message, "sha256")[:24]
+        return hmac.digest(self._chunk_salts, message, "sha256")[:24]
 
     def object_key(self, kind: str) -> bytes:
         """Return the key of all control objects of a kind."""

@@ -8,6 +8,7 @@ and a new version that changes one file shares all pages but one with its parent
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +22,15 @@ from strongroom.format.digest import PREFIX, parse_digest
 from strongroom.format.names import check_path
 from strongroom_server.core import canonical
 from strongroom_server.core.chunk import ChunkRef
-from strongroom_server.core.index_segment import format_refs, parse_ref, parse_refs
+from strongroom_server.core.index_segment import (
+    check_format,
+    codecs_of,
+    format_of,
+    format_refs,
+    parse_packs,
+    parse_ref,
+)
 
-FORMAT: Final = 1
 #: About one path in this many ends a page.
 PAGE_FILES: Final = 256
 MAX_PAGE_FILES: Final = 4096
@@ -95,7 +102,9 @@ def format_page(entries: Sequence[FileEntry]) -> bytes:
         ]
         for entry in entries
     ]
-    data = canonical.encode({"format": FORMAT, "packs": body["packs"], "files": files})
+    data = canonical.encode(
+        {"format": body["format"], "packs": body["packs"], "files": files}
+    )
     if len(data) > MAX_PAGE_BYTES:
         raise ExhaustedError(
             f"a page of the file table would have {len(data)} bytes; "
@@ -111,14 +120,18 @@ def parse_page(data: bytes) -> tuple[FileEntry, ...]:
 
     Raises:
         IntegrityError: It is malformed (MANIFEST_CORRUPT).
+        PreconditionError: Its format is newer than this release
+            (FORMAT_UNSUPPORTED).
     """
     try:
         body = canonical.decode_object(data, MAX_PAGE_BYTES)
-        if set(body) != {"format", "packs", "files"} or body["format"] != FORMAT:
+        check_format(body.get("format"), "a page of a file table")
+        if set(body) != {"format", "packs", "files"}:
             raise table_error()
-        parse_refs({"packs": body["packs"], "chunks": []})
-        packs = [(pack, version) for pack, version in body["packs"]]
-        entries = tuple(_parse_file(item, packs) for item in body["files"])
+        packs, codecs = parse_packs(body["packs"]), codecs_of(body["format"])
+        entries = tuple(_parse_file(item, packs, codecs) for item in body["files"])
+        if format_of(ref for item in entries for ref in item.chunks) != body["format"]:
+            raise table_error()
     except (ValueError, TypeError, InvalidArgumentError) as error:
         raise table_error() from error
     paths = [entry.path.encode() for entry in entries]
@@ -147,14 +160,16 @@ def table_error() -> IntegrityError:
     )
 
 
-def _parse_file(item: object, packs: Sequence[tuple[str, str]]) -> FileEntry:
+def _parse_file(
+    item: object, packs: Sequence[tuple[str, str]], codecs: AbstractSet[int]
+) -> FileEntry:
     if not isinstance(item, list) or len(item) != _FILE_FIELDS:
         raise ValueError(item)
     path, size, digest, executable, chunks = item
     if not isinstance(path, str) or type(size) is not int or executable not in {0, 1}:
         raise ValueError(item)
     check_path(path)
-    refs = tuple(parse_ref(chunk, packs) for chunk in chunks)
+    refs = tuple(parse_ref(chunk, packs, codecs=codecs) for chunk in chunks)
     if size < 0 or sum(ref.plain_bytes for ref in refs) != size:
         raise ValueError(item)
     if type(executable) is not int or not isinstance(digest, str):

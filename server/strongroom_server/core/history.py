@@ -2,32 +2,33 @@
 """Histories: what an artifact's journal adds up to, and which entry may come next.
 
 A history is a fold: versions, refs, where each ref pointed before, and what
-`latest` was at any time all follow from the entries. `Fold` takes them in one by
-one, in constant time each; a `History` is what it has come to, and never changes.
+`latest` was at any time all follow from the entries. `core.fold` makes it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
 
-from strongroom.errors import (
-    IntegrityError,
-    PreconditionError,
-    Reason,
-)
+from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format import names
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.journal import GENESIS
-from strongroom_server.core.records import Action, Caller, Kind
-from strongroom_server.core.scope import format_id, parse_id
-
-FORMAT: Final = 1
+from strongroom_server.core.records import (
+    DEFAULT_POLICY,
+    Action,
+    ArtifactPolicy,
+    Caller,
+    Kind,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class EntryInfo:
-    """What every entry says: when, who, in which request, trace and audit entry."""
+    """What every entry says: when, who, in which request, trace and audit entry.
+
+    `sweep_epoch` is how many sweep records the writer knew when it looked at what
+    the entry names; see docs/adr/0010.
+    """
 
     action: Action
     time: datetime
@@ -36,6 +37,7 @@ class EntryInfo:
     trace_id: str
     audit_id: str
     reason: str = ""
+    sweep_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,54 @@ class RefMoved:
     previous_version: int
 
 
-Entry = Created | Committed | RefMoved
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A version that was put into the trash."""
+
+    info: EntryInfo
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undeleted:
+    """A version that was taken out of the trash."""
+
+    info: EntryInfo
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSet:
+    """A legal hold that was set or lifted; version 0 means the whole artifact."""
+
+    info: EntryInfo
+    version: int
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """The policy from here on."""
+
+    info: EntryInfo
+    policy: ArtifactPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A sweep that passed: who commits behind it knows what it condemned.
+
+    Its `info.sweep_epoch` is the fence; `purged` are the versions that are gone
+    from here on, ascending.
+    """
+
+    info: EntryInfo
+    purged: tuple[int, ...]
+
+
+Entry = (
+    Created | Committed | RefMoved | Deleted | Undeleted | HoldSet | PolicySet | Fenced
+)
 #: What a request did, to which ref, and its id.
 RequestKey = tuple[Action, str, str]
 
@@ -95,22 +144,34 @@ class History:
 
     Attributes:
         entries: All entries, by number.
-        versions: Commits, by version number, from 1.
+        versions: All commits, by version number, from 1; also those that are gone.
         refs: For each ref, its moves, oldest first.
         requests: The entry that each request made; see `RequestKey`.
+        deleted: The versions in the trash, with the entry that put each there.
+        purged: The versions that are gone for good.
+        held: The versions under legal hold; 0 stands for all of them.
+        policy: How versions are stored and kept.
+        fence: The sweep epoch that a commit behind the last entry needs.
+        latest: The newest version's number that can be read; 0 if there is none.
     """
 
     entries: tuple[NumberedEntry, ...] = ()
     versions: tuple[Committed, ...] = ()
     refs: Mapping[str, tuple[NumberedEntry, ...]] = field(default_factory=dict)
     requests: Mapping[RequestKey, NumberedEntry] = field(default_factory=dict)
+    deleted: Mapping[int, NumberedEntry] = field(default_factory=dict)
+    purged: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
+    policy: ArtifactPolicy = DEFAULT_POLICY
+    fence: int = 0
+    latest: int = 0
 
     @property
     def created(self) -> Created:
         """Entry 0; only of a history that is not empty."""
         entry = self.entries[0].entry
         if not isinstance(entry, Created):
-            raise _broken(0)
+            raise broken_entry(0)
         return entry
 
     @property
@@ -124,16 +185,38 @@ class History:
         return self.entries[-1].digest if self.entries else GENESIS
 
     @property
-    def latest(self) -> int:
-        """The newest version's number; 0 if there is none."""
-        return len(self.versions)
+    def next_version(self) -> int:
+        """The number of the version that comes next; numbers are never reused."""
+        return len(self.versions) + 1
+
+    @property
+    def newest(self) -> Committed | None:
+        """The newest version that can be read."""
+        return self.versions[self.latest - 1] if self.latest else None
+
+    def is_live(self, version: int) -> bool:
+        """Return whether a version exists and can be read."""
+        known = 1 <= version <= len(self.versions)
+        return known and version not in self.deleted and version not in self.purged
+
+    def is_held(self, version: int) -> bool:
+        """Return whether a legal hold keeps a version."""
+        return 0 in self.held or version in self.held
+
+    def live_versions(self) -> tuple[Committed, ...]:
+        """Return the versions that can be read, oldest first."""
+        return tuple(item for item in self.versions if self.is_live(item.version))
+
+    def stored_versions(self) -> tuple[Committed, ...]:
+        """Return the versions whose bytes are kept, in the trash too; oldest first."""
+        return tuple(item for item in self.versions if item.version not in self.purged)
 
     def ref_version(self, ref: str) -> int:
         """Return what a ref points at; 0 if it does not exist."""
         if ref == names.LATEST:
             return self.latest
         moves = self.refs.get(ref, ())
-        return _moved(moves[-1]).version if moves else 0
+        return moved_ref(moves[-1]).version if moves else 0
 
     def refs_at(self, version: int) -> tuple[str, ...]:
         """Return the refs that point at a version, `latest` first."""
@@ -143,72 +226,7 @@ class History:
 
     def ref_versions(self, ref: str) -> tuple[int, ...]:
         """Return what a ref has pointed at, oldest first; nothing if there is none."""
-        return tuple(_moved(move).version for move in self.refs.get(ref, ()))
-
-
-class Fold:
-    """A history in the making. Used by one thread."""
-
-    def __init__(self, history: History) -> None:
-        self._entries = list(history.entries)
-        self._versions = list(history.versions)
-        self._refs = {ref: list(moves) for ref, moves in history.refs.items()}
-        self._requests = dict(history.requests)
-
-    @property
-    def next_number(self) -> int:
-        """The number of the entry that comes next."""
-        return len(self._entries)
-
-    @property
-    def head(self) -> bytes:
-        """What the next entry names as the entry before it."""
-        return self._entries[-1].digest if self._entries else GENESIS
-
-    @property
-    def created(self) -> Created | None:
-        """Entry 0, if it is there."""
-        entry = self._entries[0].entry if self._entries else None
-        return entry if isinstance(entry, Created) else None
-
-    def add(self, item: NumberedEntry) -> None:
-        """Take in the next entry, if it may come next; else nothing changes.
-
-        Raises:
-            IntegrityError: It may not; no honest server writes such an entry
-                (JOURNAL_CORRUPT).
-        """
-        number = item.number
-        first = isinstance(item.entry, Created)
-        if number != self.next_number or first != (number == 0):
-            raise _broken(number)
-        ref = ""
-        match item.entry:
-            case Created():
-                pass
-            case Committed(version=version):
-                if version != len(self._versions) + 1:
-                    raise _broken(number)
-                self._versions.append(item.entry)
-            case RefMoved(ref=ref, version=version, previous_version=previous):
-                moves = self._refs.get(ref, ())
-                before = _moved(moves[-1]).version if moves else 0
-                known = 1 <= version <= len(self._versions)
-                if not known or previous != before or ref == names.LATEST:
-                    raise _broken(number)
-                self._refs.setdefault(ref, []).append(item)
-        key = (item.entry.info.action, ref, item.entry.info.request_id)
-        self._requests[key] = item
-        self._entries.append(item)
-
-    def history(self) -> History:
-        """Return what the entries so far add up to."""
-        return History(
-            tuple(self._entries),
-            tuple(self._versions),
-            {ref: tuple(moves) for ref, moves in self._refs.items()},
-            dict(self._requests),
-        )
+        return tuple(moved_ref(move).version for move in self.refs.get(ref, ()))
 
 
 def check_movable(ref: str) -> None:
@@ -227,7 +245,13 @@ def check_movable(ref: str) -> None:
 
 
 def make_info(
-    action: Action, caller: Caller, *, time: datetime, request_id: str, reason: str = ""
+    action: Action,
+    caller: Caller,
+    *,
+    time: datetime,
+    request_id: str,
+    reason: str = "",
+    sweep_epoch: int = 0,
 ) -> EntryInfo:
     """Return the common part of a new entry."""
     return EntryInfo(
@@ -238,121 +262,19 @@ def make_info(
         caller.trace_id,
         caller.audit_id,
         reason,
+        sweep_epoch,
     )
 
 
-def format_body(entry: Entry) -> dict[str, Any]:
-    """Return the body of an entry, ready to be encrypted."""
-    info = entry.info
-    body: dict[str, Any] = {
-        "format": FORMAT,
-        "action": info.action.value,
-        "time": info.time.isoformat(timespec="microseconds"),
-        "actor": info.actor,
-        "request_id": info.request_id,
-        "trace_id": info.trace_id,
-        "audit_id": info.audit_id,
-        "reason": info.reason,
-        "approvals": [],
-        "sweep_epoch": 0,
-    }
-    match entry:
-        case Created(name=name, kind=kind, domain=domain):
-            body["project"] = name.project
-            body["artifact"] = name.artifact
-            body["kind"] = kind.value
-            body["domain"] = format_id(domain)
-        case Committed():
-            for key in _COMMITTED:
-                body[key] = getattr(entry, key)
-            body["metadata"] = dict(entry.metadata)
-        case RefMoved():
-            for key in _REF_MOVED:
-                body[key] = getattr(entry, key)
-    return body
-
-
-_INFO: Final = {
-    "format": int, "action": str, "time": str, "actor": str, "request_id": str,
-    "trace_id": str, "audit_id": str, "reason": str, "approvals": list,
-    "sweep_epoch": int,
-}  # fmt: skip
-_CREATED: Final = {"project": str, "artifact": str, "kind": str, "domain": str}
-_COMMITTED: Final = {
-    "version": int, "digest": str, "manifest": str, "manifest_version": str,
-    "file_count": int, "size_bytes": int, "stored_bytes": int, "message": str,
-}  # fmt: skip
-_REF_MOVED: Final = {"ref": str, "version": int, "previous_version": int}
-
-
-def parse_body(body: Mapping[str, Any], number: int) -> Entry:
-    """Return the entry of a decrypted body.
-
-    Raises:
-        IntegrityError: It is malformed (JOURNAL_CORRUPT).
-        PreconditionError: Its format is newer than this release.
-    """
-    if body.get("format", FORMAT) != FORMAT:
-        raise PreconditionError(
-            f"journal entry {number} has body format {body['format']}",
-            reason=Reason.FORMAT_UNSUPPORTED,
-            hint="Upgrade the server.",
-        )
-    try:
-        action = Action(body["action"])
-        info = EntryInfo(
-            action,
-            _parse_time(body["time"]),
-            body["actor"],
-            body["request_id"],
-            body["trace_id"],
-            body["audit_id"],
-            body["reason"],
-        )
-        match action:
-            case Action.CREATE:
-                _check_fields(body, _CREATED)
-                return _parse_created(body, info)
-            case Action.COMMIT:
-                _check_fields(body, {**_COMMITTED, "metadata": dict})
-                known = {key: body[key] for key in _COMMITTED}
-                return Committed(info, **known, metadata=dict(body["metadata"]))
-            case Action.MOVE_REF:
-                _check_fields(body, _REF_MOVED)
-                names.check_id(body["ref"])
-                return RefMoved(info, **{key: body[key] for key in _REF_MOVED})
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise _broken(number) from error
-
-
-def _parse_time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(text)
-    return time.astimezone(UTC)
-
-
-def _parse_created(body: Mapping[str, Any], info: EntryInfo) -> Created:
-    name = ArtifactName(body["project"], body["artifact"])
-    return Created(info, name, Kind(body["kind"]), parse_id(body["domain"]))
-
-
-def _check_fields(body: Mapping[str, Any], fields: Mapping[str, type]) -> None:
-    expected = {**_INFO, **fields}
-    if set(body) != set(expected):
-        raise ValueError(sorted(body))
-    for key, kind in expected.items():
-        if type(body[key]) is not kind:
-            raise TypeError(key)
-
-
-def _moved(item: NumberedEntry) -> RefMoved:
+def moved_ref(item: NumberedEntry) -> RefMoved:
+    """Return the entry of a ref's move; other entries are refused."""
     if not isinstance(item.entry, RefMoved):
-        raise _broken(item.number)
+        raise broken_entry(item.number)
     return item.entry
 
 
-def _broken(number: int) -> IntegrityError:
+def broken_entry(number: int) -> IntegrityError:
+    """Return the error for an entry that no honest server writes there."""
     return IntegrityError(
         f"journal entry {number} does not follow from the entries before it",
         reason=Reason.JOURNAL_CORRUPT,

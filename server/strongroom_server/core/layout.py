@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Object keys: where each stored thing lies below the bucket's prefix."""
 
+import re
 from typing import Final
 
 from strongroom_server.core.scope import format_id
@@ -9,6 +10,13 @@ STORE: Final = "strongroom.json"
 KEYS: Final = "keys/"
 PROJECTS: Final = "projects/"
 JOURNALS: Final = "journals/"
+SWEEP: Final = "sweep/"
+PACKS: Final = "packs/"
+INDEX: Final = "index/"
+MANIFESTS: Final = "manifests/"
+_BY_DIGEST: Final = re.compile(r"(?:packs|manifests)/([0-9a-f]{2})/\1[0-9a-f]{62}\Z")
+REPAIRS: Final = "repairs/"
+REPAIRED_OBJECTS: Final = "repairs/objects/"
 NUMBER_DIGITS: Final = 20
 
 
@@ -20,6 +28,16 @@ def pack_key(pack: str) -> str:
 def manifest_key(manifest: str) -> str:
     """Return the key of a manifest, by its digest in hex."""
     return f"manifests/{manifest[:2]}/{manifest}"
+
+
+def is_named_by_digest(key: str) -> bool:
+    """Return whether a key is one that `pack_key` or `manifest_key` makes."""
+    return bool(_BY_DIGEST.match(key))
+
+
+def sweep_key(number: int) -> str:
+    """Return the key of a sweep record."""
+    return f"{SWEEP}{number:0{NUMBER_DIGITS}d}"
 
 
 def project_key(project: bytes) -> str:
@@ -54,7 +72,7 @@ def slot_key(domain: bytes, epoch: int, number: int) -> str:
 
 def index_prefix(domain: bytes) -> str:
     """Return what a domain's index segments lie below."""
-    return f"index/{format_id(domain)}/"
+    return f"{INDEX}{format_id(domain)}/"
 
 
 def index_key(domain: bytes, milliseconds: int, nonce: bytes) -> str:
@@ -65,3 +83,50 @@ def index_key(domain: bytes, milliseconds: int, nonce: bytes) -> str:
 def index_key_time(key: str) -> int:
     """Return the milliseconds in a key that `index_key` made."""
     return int(key.rpartition("/")[2].partition("-")[0])
+
+
+def uploads_prefix(domain: bytes) -> str:
+    """Return what the records of a domain's uploads lie below."""
+    return f"uploads/{format_id(domain)}/"
+
+
+def upload_prefix(domain: bytes, upload: bytes) -> str:
+    """Return what the records of an upload lie below, by its 18-byte id."""
+    return f"{uploads_prefix(domain)}{format_id(upload)}/"
+
+
+def upload_key(prefix: str, number: int) -> str:
+    """Return the key of a record below what `upload_prefix` returned."""
+    return f"{prefix}{number:0{NUMBER_DIGITS}d}"
+
+
+def upload_key_number(key: str) -> int:
+    """Return the number in a key that `upload_key` made; -1 if it is none."""
+    digits = key.rpartition("/")[2]
+    plain = len(digits) == NUMBER_DIGITS and digits.isascii() and digits.isdecimal()
+    return int(digits) if plain else -1
+
+
+def repair_prefix(domain: bytes) -> str:
+    """Return what a domain's repair records lie below."""
+    return f"{REPAIRS}{format_id(domain)}/"
+
+
+def repair_key(domain: bytes, milliseconds: int, nonce: bytes) -> str:
+    """Return the key of a repair record: ordered by time, unique."""
+    return f"{repair_prefix(domain)}{milliseconds:015d}-{nonce.hex()}"
+
+
+def copies_prefix(key: str) -> str:
+    """Return what the verbatim copies of a damaged object lie below."""
+    return f"{REPAIRED_OBJECTS}{key}/"
+
+
+def copy_key(key: str, nonce: bytes) -> str:
+    """Return the key of a verbatim copy of a damaged object."""
+    return copies_prefix(key) + nonce.hex()
+
+
+def copied_key(key: str) -> str:
+    """Return of which object a key that `copy_key` made is a copy."""
+    return key.removeprefix(REPAIRED_OBJECTS).rpartition("/")[0]

@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Manifests: the root of one version's file table, with its totals."""
+"""Manifests: the root of one version's file table, with its totals.
 
-import itertools
-from collections.abc import Iterator
+Format 1 names the pages of the table. Format 2 may name lists of pages instead,
+so that a version of many files does not write all of them again; it is written
+only where there are lists, or chunks that format 1 has no word for.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
-from strongroom.format.digest import parse_digest, path_order
+from strongroom.format.digest import parse_digest
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import PageRef
-from strongroom_server.core.index_segment import format_refs, parse_refs
+from strongroom_server.core.index_segment import (
+    FORMAT,
+    FORMAT_WITH_DELTAS,
+    check_format,
+    format_of,
+    parse_refs,
+)
+from strongroom_server.core.page_list import format_pages, parse_pages
 from strongroom_server.core.scope import format_id
 
-FORMAT: Final = 1
 TYPE: Final = "manifest"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 _FIELDS: Final = frozenset(
@@ -31,7 +41,9 @@ class Manifest:
         digest: The version digest, `sha256:…`.
         file_count: How many files.
         size_bytes: The sum of their sizes.
-        pages: In order of path.
+        pages: In order of path; empty if there are lists.
+        lists: The lists of pages, in order of path; empty if there are few pages.
+        roots: The pages, or the lists.
     """
 
     artifact: bytes
@@ -39,6 +51,12 @@ class Manifest:
     file_count: int
     size_bytes: int
     pages: tuple[PageRef, ...]
+    lists: tuple[PageRef, ...] = ()
+
+    @property
+    def roots(self) -> tuple[PageRef, ...]:
+        """What the manifest itself names: the pages, or the lists."""
+        return self.lists or self.pages
 
 
 def manifest_location(artifact: bytes) -> str:
@@ -48,22 +66,17 @@ def manifest_location(artifact: bytes) -> str:
 
 def format_manifest(manifest: Manifest) -> dict[str, Any]:
     """Return the body of a manifest object."""
-    refs = format_refs(ref for page in manifest.pages for ref in page.chunks)
-    pages = [
-        [page.first_path, page.last_path, page.file_count, page.size_bytes,
-         len(page.chunks)]
-        for page in manifest.pages
-    ]  # fmt: skip
-    return {
-        "format": FORMAT,
+    body = {
         "type": TYPE,
         "artifact": format_id(manifest.artifact),
         "digest": manifest.digest,
         "file_count": manifest.file_count,
         "size_bytes": manifest.size_bytes,
-        "pages": pages,
-        **refs,
+        **format_pages(manifest.roots),
     }
+    if body["format"] == FORMAT and not manifest.lists:
+        return body
+    return body | {"format": FORMAT_WITH_DELTAS, "level": 1 if manifest.lists else 0}
 
 
 def parse_manifest(body: dict[str, Any], artifact: bytes) -> Manifest:
@@ -71,30 +84,38 @@ def parse_manifest(body: dict[str, Any], artifact: bytes) -> Manifest:
 
     Raises:
         IntegrityError: It is malformed or of another artifact (MANIFEST_CORRUPT).
+        PreconditionError: Its format is newer than this release
+            (FORMAT_UNSUPPORTED).
     """
     try:
-        if set(body) != _FIELDS or body["format"] != FORMAT or body["type"] != TYPE:
+        check_format(body.get("format"), "a manifest")
+        fields = _FIELDS if body["format"] == FORMAT else _FIELDS | {"level"}
+        level = body.get("level", 0)
+        if set(body) != fields or body["type"] != TYPE or level not in {0, 1}:
             raise manifest_error()
-        refs = iter(parse_refs(body))
-        pages = tuple(_parse_page_ref(item, refs) for item in body["pages"])
+        roots = parse_pages(body["pages"], iter(parse_refs(body)))
         parse_digest(body["digest"])
-        manifest = Manifest(
-            artifact, body["digest"], body["file_count"], body["size_bytes"], pages
-        )
     except (ValueError, TypeError, InvalidArgumentError) as error:
         raise manifest_error() from error
     totals = (
-        sum(page.file_count for page in pages),
-        sum(page.size_bytes for page in pages),
+        sum(page.file_count for page in roots),
+        sum(page.size_bytes for page in roots),
     )
     if (
         body["artifact"] != format_id(artifact)
-        or next(refs, None) is not None
-        or totals != (manifest.file_count, manifest.size_bytes)
-        or not _in_order(pages)
+        or type(level) is not int
+        or (level and not roots)
+        or (not level and body["format"] != format_of(_refs(roots)))
+        or totals != (body["file_count"], body["size_bytes"])
     ):
         raise manifest_error()
-    return manifest
+    return Manifest(
+        artifact,
+        body["digest"],
+        *totals,
+        pages=() if level else roots,
+        lists=roots if level else (),
+    )
 
 
 def manifest_error() -> IntegrityError:
@@ -106,24 +127,5 @@ def manifest_error() -> IntegrityError:
     )
 
 
-def _in_order(pages: tuple[PageRef, ...]) -> bool:
-    paths = [path_order(path) for page in pages for path in _ends(page)]
-    return all(left < right for left, right in itertools.pairwise(paths))
-
-
-def _ends(page: PageRef) -> tuple[str, ...]:
-    one = page.first_path == page.last_path
-    return (page.first_path,) if one else (page.first_path, page.last_path)
-
-
-def _parse_page_ref(item: list[Any], refs: Iterator[ChunkRef]) -> PageRef:
-    first, last, count, size, chunk_count = item
-    numbers = (count, size, chunk_count)
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(item)
-    if not isinstance(first, str) or not isinstance(last, str):
-        raise ValueError(item)  # noqa: TRY004 -- stored bytes, not a caller's bug
-    chunks = tuple(itertools.islice(refs, chunk_count))
-    if len(chunks) != chunk_count:
-        raise ValueError(item)
-    return PageRef(first, last, count, size, chunks)
+def _refs(roots: Iterable[PageRef]) -> Iterator[ChunkRef]:
+    return (ref for root in roots for ref in root.chunks)

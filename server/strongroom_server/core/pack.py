@@ -11,11 +11,12 @@ readers do not need it, since the file table says where each chunk lies.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import cobblestone
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
+from strongroom_server.core.codecs import Codec
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import CONTROL_SUITE
@@ -24,11 +25,15 @@ from strongroom_server.core.suites import CONTROL_SUITE
 HEADER: Final = struct.Struct(">4sHH16s39ss")
 MAGIC: Final = b"SRP1"
 FORMAT: Final = 1
+#: With the id of its base behind each chunk of the directory.
+FORMAT_WITH_BASES: Final = 2
 #: directory length, magic
 FOOTER: Final = struct.Struct(">I4s")
 FOOTER_MAGIC: Final = b"SRPE"
 #: chunk id, offset, stored length, plain length, codec, zero: 48 bytes
 ENTRY: Final = struct.Struct(">32sIIIB3s")
+#: the same, and the base's chunk id, zero if it is no delta: 80 bytes
+ENTRY_WITH_BASE: Final = struct.Struct(">32sIIIB3s32s")
 MAX_ENTRIES: Final = 65_536
 #: Plaintext of one pack, what encryption adds to it, and its directory.
 MAX_PACK_BYTES: Final = MAX_CHUNK_BYTES * 2
@@ -36,13 +41,14 @@ MAX_PACK_BYTES: Final = MAX_CHUNK_BYTES * 2
 
 @dataclass(frozen=True, slots=True)
 class PackEntry:
-    """One chunk in a pack's directory."""
+    """One chunk in a pack's directory; `base_id` is empty if it is no delta."""
 
     chunk_id: bytes
     offset_bytes: int
     stored_bytes: int
     plain_bytes: int
     codec: int
+    base_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +57,23 @@ class PackHeader:
 
     suite: int
     scope: Scope
+    format: int = FORMAT
 
 
-def format_header(scope: Scope, suite: int) -> bytes:
+def format_header(scope: Scope, suite: int, *, has_deltas: bool = False) -> bytes:
     """Return a pack's first 64 bytes."""
-    return HEADER.pack(MAGIC, suite, FORMAT, scope.store, scope.domain_header, b"\0")
+    number = FORMAT_WITH_BASES if has_deltas else FORMAT
+    return HEADER.pack(MAGIC, suite, number, scope.store, scope.domain_header, b"\0")
 
 
 def format_trailer(
     keys: DomainKeys, header: bytes, entries: Sequence[PackEntry], *, salt: bytes
 ) -> bytes:
-    """Return a pack's directory and footer. `salt`: 24 random bytes."""
+    """Return a pack's directory and footer. `salt`: 24 random bytes.
+
+    The header says whether the entries have their bases.
+    """
+    has_deltas = HEADER.unpack(header)[2] == FORMAT_WITH_BASES
     plaintext = b"".join(
         ENTRY.pack(
             entry.chunk_id,
@@ -71,6 +83,7 @@ def format_trailer(
             entry.codec,
             bytes(3),
         )
+        + (entry.base_id.ljust(CHUNK_ID_BYTES, b"\0") if has_deltas else b"")
         for entry in entries
     )
     directory = cobblestone.encrypt(
@@ -111,10 +124,12 @@ def parse_header(data: bytes, store: bytes) -> PackHeader:
     if len(data) < HEADER.size:
         raise pack_error("it is too short")
     magic, suite, version, found, domain, zero = HEADER.unpack_from(data)
-    if magic != MAGIC or version != FORMAT or found != store or zero != b"\0":
+    if magic != MAGIC or found != store or zero != b"\0":
         raise pack_error("its header is damaged")
+    if version not in {FORMAT, FORMAT_WITH_BASES}:
+        raise pack_error(f"its format {version} is unknown to this release")
     scope = Scope(store, domain[:18], domain[18:36], int.from_bytes(domain[36:], "big"))
-    return PackHeader(suite, scope)
+    return PackHeader(suite, scope, version)
 
 
 def parse_directory(keys: DomainKeys, data: bytes) -> tuple[PackEntry, ...]:
@@ -123,7 +138,8 @@ def parse_directory(keys: DomainKeys, data: bytes) -> tuple[PackEntry, ...]:
     Raises:
         IntegrityError: The pack is malformed (CHUNK_CORRUPT).
     """
-    if parse_header(data, keys.scope.store).scope != keys.scope:
+    header = parse_header(data, keys.scope.store)
+    if header.scope != keys.scope:
         raise pack_error("it belongs to another key domain")
     if len(data) < HEADER.size + FOOTER.size:
         raise pack_error("it is too short")
@@ -141,19 +157,21 @@ def parse_directory(keys: DomainKeys, data: bytes) -> tuple[PackEntry, ...]:
         )
     except cobblestone.DecryptError as error:
         raise pack_error("its directory is damaged") from error
-    if len(plaintext) % ENTRY.size or len(plaintext) > MAX_ENTRIES * ENTRY.size:
+    row = ENTRY_WITH_BASE if header.format == FORMAT_WITH_BASES else ENTRY
+    if len(plaintext) % row.size or len(plaintext) > MAX_ENTRIES * row.size:
         raise pack_error("its directory is damaged")
-    return tuple(_parse_entry(fields, start) for fields in ENTRY.iter_unpack(plaintext))
+    return tuple(_parse_entry(fields, start) for fields in row.iter_unpack(plaintext))
 
 
-def _parse_entry(
-    fields: tuple[bytes, int, int, int, int, bytes], end: int
-) -> PackEntry:
-    chunk_id, offset, stored, plain, codec, zero = fields
+def _parse_entry(fields: tuple[Any, ...], end: int) -> PackEntry:
+    chunk_id, offset, stored, plain, codec, zero, *bases = fields
+    base_id = bases[0] if codec == Codec.DELTA and bases else b""
     inside = HEADER.size <= offset and offset + stored <= end
-    if not inside or zero != bytes(3) or len(chunk_id) != CHUNK_ID_BYTES:
+    if not inside or zero != bytes(3) or (codec == Codec.DELTA) != bool(base_id):
         raise pack_error("its directory is damaged")
-    return PackEntry(chunk_id, offset, stored, plain, codec)
+    if bases and not base_id and bases[0] != bytes(CHUNK_ID_BYTES):
+        raise pack_error("its directory is damaged")
+    return PackEntry(chunk_id, offset, stored, plain, codec, base_id)
 
 
 def pack_error(problem: str) -> IntegrityError:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
+from strongroom.errors import StrongroomError
 from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
 
 Item = TypeVar("Item")
@@ -26,6 +27,11 @@ class Action(StrEnum):
     CREATE = "CREATE"
     COMMIT = "COMMIT"
     MOVE_REF = "MOVE_REF"
+    DELETE = "DELETE"
+    UNDELETE = "UNDELETE"
+    RETAIN = "RETAIN"
+    POLICY = "POLICY"
+    FENCE = "FENCE"
 
 
 class Change(StrEnum):
@@ -35,6 +41,35 @@ class Change(StrEnum):
     REMOVED = "REMOVED"
     MODIFIED = "MODIFIED"
     UNCHANGED = "UNCHANGED"
+
+
+class VersionState(StrEnum):
+    """Whether a version can be read."""
+
+    LIVE = "LIVE"
+    DELETED = "DELETED"
+    PURGED = "PURGED"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPolicy:
+    """How an artifact's versions are stored and kept.
+
+    Attributes:
+        keep_last: How many of the newest are kept; 0 means all.
+        keep_days: Younger ones are kept; 0 means no rule by age.
+        trash_days: How long a deleted one can be undeleted.
+        codec: `auto`, `raw`, `compact` or `delta`.
+    """
+
+    keep_last: int = 0
+    keep_days: int = 0
+    trash_days: int = 30
+    codec: str = "auto"
+
+
+#: Of an artifact whose policy nobody set.
+DEFAULT_POLICY: Final = ArtifactPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +118,8 @@ class ArtifactRecord:
     create_time: datetime
     latest_version: int
     refs: tuple[RefRecord, ...]
+    policy: ArtifactPolicy = DEFAULT_POLICY
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +138,9 @@ class VersionRecord:
     metadata: Mapping[str, str]
     trace_id: str
     refs: tuple[str, ...]
+    state: VersionState = VersionState.LIVE
+    held: bool = False
+    purge_time: datetime | None = None
 
     @property
     def name(self) -> VersionName:
@@ -125,6 +165,14 @@ class JournalRecord:
     trace_id: str
     audit_id: str
     key_ids: tuple[str, ...]
+    #: Whether the hold was set; only of RETAIN, where version 0 means all.
+    hold: bool = False
+    #: The policy from here on; only of POLICY.
+    policy: ArtifactPolicy | None = None
+    #: The versions that are gone; only of FENCE.
+    purged_versions: tuple[int, ...] = ()
+    #: How many records of sweeps the writer knew.
+    sweep_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +280,26 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check of the server or the store."""
+    """One check of the server or the store.
+
+    `code` and `reason` are those of the error, if it failed with one.
+    """
 
     check: str
     ok: bool
     detail: str
     hint: str
+    code: str = ""
+    reason: str = ""
+
+    @classmethod
+    def failed(cls, check: str, error: StrongroomError, hint: str = "") -> Self:
+        """Return the result of a check that ended with an error."""
+        return cls(
+            check,
+            ok=False,
+            detail=error.message,
+            hint=hint or error.hint,
+            code=error.code,
+            reason=error.reason.value,
+        )

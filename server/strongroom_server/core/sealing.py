@@ -31,6 +31,9 @@ class ObjectKind(IntEnum):
     MANIFEST = 3
     INDEX = 4
     NAME = 5
+    SWEEP = 6
+    UPLOAD = 7
+    REPAIR = 8
 
 
 @dataclass(frozen=True, slots=True)

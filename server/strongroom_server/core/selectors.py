@@ -2,25 +2,47 @@
 """Selectors: which version of a history a number, ref, digest or time names."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
+from strongroom.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format import names
 from strongroom.format.names import RefName
-from strongroom_server.core.history import Committed, History
+from strongroom_server.core.history import Committed, Deleted, History, Undeleted
 
 
 def resolve(history: History, selector_text: str) -> Committed:
-    """Return the version that a selector names.
+    """Return the version that a selector names, which can be read.
 
     Raises:
         NotFoundError: There is none (VERSION_NOT_FOUND, REF_NOT_FOUND).
+        PreconditionError: It is in the trash, or gone (VERSION_DELETED,
+            VERSION_PURGED).
         InvalidArgumentError: A digest prefix fits several versions, or the
             selector does not parse.
+    """
+    found = resolve_stored(history, selector_text)
+    if found.version in history.purged:
+        raise version_purged(history, found.version)
+    if found.version in history.deleted:
+        raise version_deleted(history, found.version)
+    return found
+
+
+def resolve_stored(history: History, selector_text: str) -> Committed:
+    """Return the version that a selector names, also if it was deleted or purged.
+
+    Raises:
+        NotFoundError, InvalidArgumentError: As `resolve`.
     """
     selector = names.parse_selector(selector_text)
     match selector:
         case names.NumberSelector(number):
-            if not 1 <= number <= history.latest:
+            if not 1 <= number <= len(history.versions):
                 raise _no_version(history, selector_text)
             return history.versions[number - 1]
         case names.RefSelector(ref, back):
@@ -28,15 +50,63 @@ def resolve(history: History, selector_text: str) -> Committed:
         case names.DigestSelector(prefix):
             return _resolve_digest(history, prefix)
         case names.TimeSelector(time):
-            older = [item for item in history.versions if item.info.time <= time]
-            if not older:
-                raise _no_version(history, selector_text)
-            return older[-1]
+            return _resolve_time(history, selector_text, time)
+
+
+def version_deleted(history: History, version: int) -> PreconditionError:
+    """Return the error for a version that is in the trash."""
+    artifact = history.created.name.short
+    deleted = history.deleted[version].entry.info.time
+    until = deleted + timedelta(days=history.policy.trash_days)
+    return PreconditionError(
+        f"version {version} of {artifact} is in the trash since {_day(deleted)}",
+        reason=Reason.VERSION_DELETED,
+        hint=(
+            f"Take it out with `strongroom undelete {artifact}@{version}`; it is safe "
+            f"there until {_day(until)}."
+        ),
+        artifact=artifact,
+        version=version,
+        until=until.isoformat(),
+    )
+
+
+def version_purged(history: History, version: int) -> PreconditionError:
+    """Return the error for a version that is gone for good."""
+    artifact = history.created.name.short
+    return PreconditionError(
+        f"version {version} of {artifact} is gone: its time in the trash is over",
+        reason=Reason.VERSION_PURGED,
+        hint=f"Choose another version; see `strongroom log {artifact}`.",
+        artifact=artifact,
+        version=version,
+    )
+
+
+def _resolve_time(history: History, selector: str, time: datetime) -> Committed:
+    """Return what `latest` was at a time."""
+    older: dict[int, Committed] = {}
+    for item in history.entries:
+        entry = item.entry
+        if entry.info.time > time:
+            continue
+        match entry:
+            case Committed(version=version):
+                older[version] = entry
+            case Deleted(version=version):
+                older.pop(version, None)
+            case Undeleted(version=version):
+                older[version] = history.versions[version - 1]
+            case _:
+                pass
+    if not older:
+        raise _no_version(history, selector)
+    return older[max(older)]
 
 
 def _resolve_ref(history: History, ref: str, back: int) -> Committed:
     if ref == names.LATEST:
-        targets: Sequence[int] = range(1, history.latest + 1)
+        targets: Sequence[int] = [item.version for item in history.live_versions()]
     else:
         targets = history.ref_versions(ref)
     if not targets and ref != names.LATEST:
@@ -57,7 +127,7 @@ def _resolve_ref(history: History, ref: str, back: int) -> Committed:
 def _resolve_digest(history: History, prefix: str) -> Committed:
     found = [
         item
-        for item in history.versions
+        for item in history.stored_versions()
         if item.digest.removeprefix("sha256:").startswith(prefix)
     ]
     if not found:
@@ -69,7 +139,12 @@ def _resolve_digest(history: History, prefix: str) -> Committed:
             hint="Give more digits.",
             prefix=prefix,
         )
-    return found[-1]
+    live = [item for item in found if history.is_live(item.version)]
+    return (live or found)[-1]
+
+
+def _day(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _no_version(history: History, selector: str) -> NotFoundError:

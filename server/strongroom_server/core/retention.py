@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Retention: which versions a policy, a ref, a hold or the trash keeps, and why.
+
+Pure decisions about one history at one time. Nothing here removes anything: what
+is no longer kept goes to the trash first, and what was in the trash long enough is
+purged by a sweep.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from strongroom.errors import PreconditionError, Reason
+from strongroom.format import names
+from strongroom_server.core.history import Committed, History
+from strongroom_server.core.records import VersionState
+
+#: What `expired` says in the journal.
+REASON_PREFIX: Final = "retention"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Why one version is kept.
+
+    Attributes:
+        version: Its number.
+        state: Whether it can be read.
+        kept: Whether a sweep now would leave it where it is.
+        causes: Why, one sentence each; of a version that goes, why it goes.
+        until: When it would go if nothing changes; None: not foreseeable.
+    """
+
+    version: int
+    state: VersionState
+    kept: bool
+    causes: tuple[str, ...]
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A version that the policy no longer keeps, and why."""
+
+    version: int
+    reason: str
+
+
+def state_of(history: History, version: int) -> VersionState:
+    """Return whether a version, which exists, can be read."""
+    if version in history.purged:
+        return VersionState.PURGED
+    return VersionState.DELETED if version in history.deleted else VersionState.LIVE
+
+
+def purge_time(history: History, version: int) -> datetime:
+    """Return until when a version in the trash can be undeleted at least."""
+    deleted = history.deleted[version].entry.info.time
+    return deleted + timedelta(days=history.policy.trash_days)
+
+
+def explain(history: History, version: Committed, now: datetime) -> Keeping:
+    """Say why a version is kept."""
+    number = version.version
+    state = state_of(history, number)
+    if state is VersionState.PURGED:
+        return Keeping(number, state, kept=False, causes=("it is gone",), until=None)
+    holds = tuple(_holds(history, number))
+    if state is VersionState.DELETED:
+        ending = purge_time(history, number)
+        over = ending <= now and not holds
+        trash = "its time in the trash is over" if over else "it is in the trash"
+        purged = None if holds else ending
+        return Keeping(number, state, not over, (*holds, trash), purged)
+    firm = (*holds, *_refs(history, number), *_newest(history, number))
+    age = _age(history, version, now)
+    if firm or age:
+        until = None if firm else version.info.time + _keep_time(history)
+        return Keeping(number, state, kept=True, causes=(*firm, *age), until=until)
+    return Keeping(number, state, kept=False, causes=(_rule(history),), until=now)
+
+
+def expired(history: History, now: datetime) -> list[Expired]:
+    """Return the readable versions that nothing keeps, oldest first."""
+    if not history.policy.keep_last:
+        return []
+    return [
+        Expired(version.version, f"{REASON_PREFIX}: {keeping.causes[0]}")
+        for version in history.live_versions()
+        if not (keeping := explain(history, version, now)).kept
+    ]
+
+
+def is_expired(history: History, version: Committed, now: datetime) -> bool:
+    """Return whether nothing keeps a version, which can be read."""
+    return bool(history.policy.keep_last) and not explain(history, version, now).kept
+
+
+def purgeable(history: History, now: datetime) -> list[int]:
+    """Return the versions whose time in the trash is over, ascending."""
+    return [
+        version
+        for version in sorted(history.deleted)
+        if purge_time(history, version) <= now and not history.is_held(version)
+    ]
+
+
+def check_deletable(history: History, version: int) -> None:
+    """Check that nothing forbids to delete a version, which can be read.
+
+    Raises:
+        PreconditionError: A hold or a ref does (LEGAL_HOLD, VERSION_IN_USE).
+    """
+    name = history.created.name.short
+    if history.is_held(version):
+        raise PreconditionError(
+            f"version {version} of {name} is under legal hold",
+            reason=Reason.LEGAL_HOLD,
+            hint="Whoever set the hold can lift it with `strongroom hold lift`.",
+            artifact=name,
+            version=version,
+        )
+    refs = [ref for ref in history.refs_at(version) if ref != names.LATEST]
+    if refs:
+        raise PreconditionError(
+            f"version {version} of {name} is in use: {', '.join(refs)} points at it",
+            reason=Reason.VERSION_IN_USE,
+            hint="Move the ref to another version first.",
+            artifact=name,
+            version=version,
+            refs=",".join(refs),
+        )
+
+
+def _holds(history: History, version: int) -> Iterator[str]:
+    if 0 in history.held:
+        yield "a legal hold keeps the whole artifact"
+    if version in history.held:
+        yield "a legal hold keeps it"
+
+
+def _refs(history: History, version: int) -> Iterator[str]:
+    for ref in sorted(history.refs):
+        targets = history.ref_versions(ref)
+        if targets[-1] == version:
+            yield f"ref {ref} points at it"
+        elif version in targets[-2:-1]:
+            yield f"ref {ref} pointed at it before ({ref}~1)"
+
+
+def _newest(history: History, version: int) -> Iterator[str]:
+    count = history.policy.keep_last
+    if not count:
+        yield "the policy keeps all versions"
+        return
+    newest = history.live_versions()[-count:]
+    if newest and version >= newest[0].version:
+        yield "it is the newest" if count == 1 else f"the {count} newest are kept"
+
+
+def _age(history: History, version: Committed, now: datetime) -> tuple[str, ...]:
+    days = history.policy.keep_days
+    young = days and version.info.time + _keep_time(history) > now
+    return (f"versions younger than {days} days are kept",) if young else ()
+
+
+def _keep_time(history: History) -> timedelta:
+    return timedelta(days=history.policy.keep_days)
+
+
+def _rule(history: History) -> str:
+    count, days = history.policy.keep_last, history.policy.keep_days
+    age = f" and those younger than {days} days" if days else ""
+    return f"the policy keeps the {count} newest{age}"
