@@ -28,11 +28,15 @@ class BlobNotFoundError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BlobVersion:
-    """One stored version of one object, as a listing shows it."""
+    """One stored version of one object, as a listing shows it.
+
+    `modified_s` is when it was written, in Unix seconds of the store's own clock.
+    """
 
     key: str
     version_id: str
     size_bytes: int
+    modified_s: float
 
 
 class BlobStore(Protocol):
@@ -91,8 +95,56 @@ class BlobStore(Protocol):
         """
         ...
 
+    def time_s(self) -> float:
+        """Return the time in Unix seconds by the store's own clock, from one call.
+
+        Comparable with `BlobVersion.modified_s`, to a second or two.
+        """
+        ...
+
     def check_ready(self) -> None:
         """Make one cheap call that shows that the bucket can be read."""
+        ...
+
+
+class BlobRemover(Protocol):
+    """Removes single versions for good; held by sweeps alone.
+
+    It works with a credential of its own, since no other part of a server may
+    destroy anything. Errors as for `BlobStore`.
+    """
+
+    def remove(self, key: str, *, version_id: str) -> bool:
+        """Remove exactly one version; return False if it was gone already.
+
+        Repeating it is harmless. Other versions of the key, and delete markers,
+        stay as they are.
+
+        Raises:
+            PreconditionError: It is locked, or the credential may not remove it
+                (STORE_ACCESS_DENIED).
+        """
+        ...
+
+
+class BlobCopy(Protocol):
+    """Another copy of the bucket, read only, to mend damage from.
+
+    What it gives is believed only where it can be checked by itself. Errors as for
+    `BlobStore`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it."""
+        ...
+
+    def read(self, key: str, *, max_bytes: int) -> bytes | None:
+        """Return the bytes at a key.
+
+        None if there are none, if they are longer than `max_bytes`, or if the key
+        is none that this copy could hold.
+        """
         ...
 
 

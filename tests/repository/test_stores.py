@@ -23,7 +23,7 @@ from strongroom_server.core.manifest import MAX_MANIFEST_BYTES, Manifest
 from strongroom_server.core.scope import Scope
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.keyring import CACHE_TTL_S, MAX_CACHED
-from strongroom_server.repository.packs import put_by_digest
+from strongroom_server.repository.named_blobs import put_by_digest
 from strongroom_server.repository.store import open_store
 from tests.support.clock import ManualClock
 from tests.support.damage import one_bit_flipped
@@ -132,7 +132,7 @@ def test_projects_that_change_places_are_told(world: World) -> None:
         world.reopened().artifacts.list_projects(page_size=0, page_token="")
 
 
-@pytest.mark.parametrize("kind", ["projects/", "keys/", "index/"])
+@pytest.mark.parametrize("kind", ["projects/", "keys/"])
 def test_a_damaged_object_is_told(world: World, kind: str) -> None:
     world.push({"a": b"1"})
     for item, data in list(world.bucket.objects()):
@@ -144,11 +144,27 @@ def test_a_damaged_object_is_told(world: World, kind: str) -> None:
         world.reopened().push({"a": b"2"})
 
 
-def test_a_damaged_index_segment_keeps_nobody_from_reading(world: World) -> None:
+def test_an_index_segment_that_is_gone_keeps_nobody_from_reading(world: World) -> None:
     world.push({"a": b"1"})
     remove(world, "index/")
 
     assert world.reopened().pull() == {"a": b"1"}
+
+
+def test_a_damaged_index_segment_keeps_nobody_from_writing(world: World) -> None:
+    world.push({"a": b"1"})
+    world.push({"a": b"1", "b": b"2"})
+    first = next(
+        item for item in world.bucket.objects() if item[0].key.startswith("index/")
+    )
+    damaged = one_bit_flipped(first[1], 8 * (len(first[1]) // 2))
+    world.bucket.corrupt(first[0].key, first[0].version_id, damaged)
+    fresh = world.reopened()
+
+    fresh.push({"a": b"3", "b": b"2"})
+
+    assert fresh.pull() == {"a": b"3", "b": b"2"}
+    assert fresh.repository.chunk_index.damaged_segments == 1
 
 
 def test_keys_are_forgotten_after_their_time_and_asked_for_again() -> None:

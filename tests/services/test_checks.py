@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from strongroom.errors import PreconditionError, Reason
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.adapters.memory_keys import MemorySigner
 from strongroom_server.core.signatures import Signature
 from strongroom_server.ports import BlobStore, BlobVersion, ReadBuffer
 from strongroom_server.services.checks import Checks
-from strongroom_server.services.probes import PREFIX, StoreProbe
+from strongroom_server.services.probes import CLOCK, PREFIX, StoreProbe
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.world import World
 
@@ -59,6 +60,22 @@ class Forgetting(MemoryBlobStore):
         return iter(list(super().first_versions(prefix, start_after=start_after))[1:])
 
 
+class Rewinding(MemoryBlobStore):
+    """Begins every listing at the first key."""
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        return super().first_versions(prefix)
+
+
+class Late(MemoryBlobStore):
+    """Its clock was never set."""
+
+    def time_s(self) -> float:
+        return 0.0
+
+
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as pool:
@@ -66,18 +83,20 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 
 def probe_of(blobs: BlobStore, executor: ThreadPoolExecutor) -> StoreProbe:
-    return StoreProbe(blobs=blobs, entropy=SystemEntropy(), executor=executor)
+    return StoreProbe(
+        blobs=blobs, clock=SystemClock(), entropy=SystemEntropy(), executor=executor
+    )
 
 
 def test_a_store_that_keeps_its_promises_passes(executor: ThreadPoolExecutor) -> None:
-    blobs = MemoryBlobStore()
+    blobs = MemoryBlobStore(SystemClock())
     probe = probe_of(blobs, executor)
 
     probe.require()
     results = probe.run()
 
-    assert [item.ok for item in results] == [True] * 6
-    assert len({item.check for item in results}) == 6
+    assert [item.ok for item in results] == [True] * 7
+    assert len({item.check for item in results}) == 7
     assert all(item.key.startswith(PREFIX) for item, _ in blobs.objects())
 
 
@@ -91,17 +110,22 @@ def test_a_store_that_keeps_its_promises_passes(executor: ThreadPoolExecutor) ->
         (Shifting, {"store.exact_range"}),
         (Stretching, {"store.exact_range"}),
         (Forgetting, {"store.listing"}),
+        (Rewinding, {"store.listing"}),
+        (Late, {"store.clock"}),
     ],
 )  # fmt: skip
 def test_a_store_that_breaks_a_promise_is_refused_by_name(
     executor: ThreadPoolExecutor, blobs: type[MemoryBlobStore], failing: set[str]
 ) -> None:
-    probe = probe_of(blobs(), executor)
+    probe = probe_of(blobs(SystemClock()), executor)
 
     failed = [item for item in probe.run() if not item.ok]
 
     assert {item.check for item in failed} == failing
     assert all(item.detail and item.hint for item in failed)
+    if failing == {CLOCK}:
+        probe.require()  # It is told, but nothing in the store rests on it.
+        return
     with pytest.raises(PreconditionError) as caught:
         probe.require()
     assert caught.value.reason is Reason.STORE_UNSUITABLE

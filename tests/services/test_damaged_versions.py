@@ -8,6 +8,7 @@ import pytest
 
 from strongroom.errors import IntegrityError, Reason, UnavailableError
 from strongroom.format.names import VersionName
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.services.probes import StoreProbe
@@ -89,7 +90,12 @@ def test_a_store_that_cannot_be_asked_is_not_called_unsuitable(count: int) -> No
     faulty.queue("put_new", *[Fault.NONE] * (count - 1), Fault.UNAVAILABLE)
 
     with ThreadPoolExecutor(8) as executor:
-        probe = StoreProbe(blobs=faulty, entropy=SystemEntropy(), executor=executor)
+        probe = StoreProbe(
+            blobs=faulty,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            executor=executor,
+        )
         with pytest.raises(UnavailableError) as caught:
             probe.require()
         faulty.queue("put_new", Fault.UNAVAILABLE)

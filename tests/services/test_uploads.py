@@ -19,7 +19,7 @@ from strongroom.format.digest import VersionDigester
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.filetable import MAX_FILE_BYTES
 from strongroom_server.core.records import Kind
-from strongroom_server.repository.content_writer import MAX_BLOCK_BYTES
+from strongroom_server.repository.file_receiver import MAX_BLOCK_BYTES
 from strongroom_server.services.uploads import MAX_DESCRIPTION_BYTES, Upload
 from tests.support.world import ARTIFACT, World
 

@@ -84,6 +84,10 @@ class FaultyBlobStore:
         yield from found
         _lose(fault)
 
+    def time_s(self) -> float:
+        _lose(self._begin("time_s"))
+        return self._store.time_s()
+
     def check_ready(self) -> None:
         _lose(self._begin("check_ready"))
         self._store.check_ready()

@@ -24,6 +24,7 @@ from strongroom_server.dev.provisioning import (
 from strongroom_server.dev.seaweed import (
     ADMIN,
     BUCKET,
+    REMOVER,
     TENANT,
     SeaweedFS,
     StoreCredentials,
@@ -96,7 +97,8 @@ class WeedForTests:
         region: To be used in signatures.
         admin: Credentials that may do everything.
         strongroom: Credentials that may read, write and list in each bucket.
-        credentials_file: The latter as the server reads them.
+        remover: Credentials that may remove versions that a sweep may remove.
+        credentials_file: Strongroom's as the server reads them.
     """
 
     weed: SeaweedFS
@@ -104,6 +106,7 @@ class WeedForTests:
     region: str
     admin: StoreCredentials
     strongroom: StoreCredentials
+    remover: StoreCredentials
     credentials_file: Path
 
     @property
@@ -179,6 +182,7 @@ def running_weed(tmp: Path) -> Iterator[WeedForTests]:
             region="us-east-1",
             admin=weed.credentials(ADMIN),
             strongroom=weed.credentials(TENANT),
+            remover=weed.credentials(REMOVER),
             credentials_file=layout.store_credentials(TENANT),
         )
     finally:

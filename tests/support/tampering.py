@@ -71,6 +71,10 @@ class TamperingBlobStore:
         """See the port."""
         return self._inner.subfolders(prefix)
 
+    def time_s(self) -> float:
+        """See the port."""
+        return self._inner.time_s()
+
     def check_ready(self) -> None:
         """See the port."""
         self._inner.check_ready()

@@ -12,7 +12,11 @@ from strongroom.format.digest import VersionDigester, path_order
 from strongroom.format.names import ArtifactName, RefName, VersionName
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.memory import MemoryBlobStore, MemoryIndex
+from strongroom_server.adapters.memory import (
+    MemoryBlobRemover,
+    MemoryBlobStore,
+    MemoryIndex,
+)
 from strongroom_server.adapters.memory_keys import MemoryKeyService, MemorySigner
 from strongroom_server.core.records import (
     Caller,
@@ -34,7 +38,13 @@ from strongroom_server.repository.repository import (
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
+from strongroom_server.services.index_rebuild import IndexRebuild
 from strongroom_server.services.refs import Refs
+from strongroom_server.services.repairing import Repairing
+from strongroom_server.services.retention import Retention
+from strongroom_server.services.store_verification import StoreVerification
+from strongroom_server.services.sweeping import SweepSettings
+from strongroom_server.services.sweeping import Sweeping
 from strongroom_server.services.uploads import (
     CommitResult,
     Upload,
@@ -51,7 +61,7 @@ ARTIFACT = ArtifactName("demo", "minilm")
 class World:
     """One store with an engine on it; `reopened` gives a fresh engine."""
 
-    blobs: BlobStore = field(default_factory=MemoryBlobStore)
+    blobs: BlobStore = field(default_factory=lambda: MemoryBlobStore(SystemClock()))
     key_service: MemoryKeyService = field(
         default_factory=lambda: MemoryKeyService(entropy=SystemEntropy())
     )
@@ -85,8 +95,17 @@ class World:
         self.downloads = Downloads(self.repository)
         self.artifacts = Artifacts(self.repository)
         self.refs = Refs(self.repository)
+        self.retention = Retention(self.repository)
+        # At once: tests of the time that a sweep waits say so themselves.
+        self.remover = MemoryBlobRemover(self.bucket) if self._is_memory() else None
+        self.sweeping = Sweeping(
+            self.repository, self.remover, SweepSettings(0.0, 0.0, 0.0)
+        )
+        self.index_rebuild = IndexRebuild(self.repository)
         self.diffs = Diffs(self.repository)
         self.verification = Verification(self.repository)
+        self.store_verification = StoreVerification(self.repository)
+        self.repairing = Repairing(self.repository)
 
     def reopened(
         self, *, blobs: BlobStore | None = None, suite: Suite | None = None
@@ -101,6 +120,9 @@ class World:
             suite=suite or self.suite,
             executor=self.executor,
         )
+
+    def _is_memory(self) -> bool:
+        return isinstance(self.blobs, MemoryBlobStore)
 
     @property
     def bucket(self) -> MemoryBlobStore:
@@ -230,5 +252,8 @@ def memory_world(
     *, suite: Suite = DEFAULT_SUITE, clock: Clock | None = None
 ) -> Iterator[World]:
     """Yield a world whose threads end with it."""
+    clock = clock or SystemClock()
     with ThreadPoolExecutor(4) as executor:
-        yield World(executor=executor, suite=suite, clock=clock or SystemClock())
+        yield World(
+            blobs=MemoryBlobStore(clock), executor=executor, suite=suite, clock=clock
+        )

@@ -10,8 +10,14 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.core.audit import (
     GENESIS,
     AuditEvent,
@@ -23,11 +29,16 @@ from strongroom_server.ports import (
     AuditSink,
     BlobExistsError,
     BlobNotFoundError,
+    BlobRemover,
     BlobStore,
     BlobVersion,
+    Clock,
     Index,
     ReadBuffer,
 )
+
+#: 2026-11-01T00:00Z: the time in a store that has no clock.
+_START_S: Final = 1_793_491_200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +47,22 @@ class _Stored:
 
     version_id: str
     data: bytes | None
+    modified_s: float
 
 
 class MemoryBlobStore:
-    """A versioned bucket; safe to use from many threads."""
+    """A versioned bucket; safe to use from many threads.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Dates what is written; without one, time goes on by `advance` only.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
         self._lock = threading.Lock()
         self._versions: dict[str, list[_Stored]] = {}
         self._count = 0
+        self._clock = clock
+        self._advanced_s = 0.0
 
     def put_new(self, key: str, data: ReadBuffer) -> str:
         """See `BlobStore`."""
@@ -84,7 +102,7 @@ class MemoryBlobStore:
         """See `BlobStore`."""
         with self._lock:
             found = [
-                BlobVersion(key, stored.version_id, len(stored.data))
+                BlobVersion(key, stored.version_id, len(stored.data), stored.modified_s)
                 for key, versions in sorted(self._versions.items())
                 if key.startswith(prefix) and key > start_after
                 for stored in versions
@@ -106,8 +124,17 @@ class MemoryBlobStore:
                 yield folder
                 last = folder
 
+    def time_s(self) -> float:
+        """See `BlobStore`."""
+        start_s = _START_S if self._clock is None else self._clock.now().timestamp()
+        return start_s + self._advanced_s
+
     def check_ready(self) -> None:
         """See `BlobStore`."""
+
+    def advance(self, seconds: float) -> None:
+        """Let the store's own clock go on."""
+        self._advanced_s += seconds
 
     def overwrite(self, key: str, data: bytes) -> str:
         """Put a newer version over whatever is there; return its version id."""
@@ -119,18 +146,21 @@ class MemoryBlobStore:
         with self._lock:
             return self._add(key, None)
 
-    def delete_version(self, key: str, version_id: str) -> None:
-        """Remove one version for ever."""
+    def delete_version(self, key: str, version_id: str) -> bool:
+        """Remove one version for ever; return whether it was there."""
         with self._lock:
-            versions = self._versions[key]
+            versions = self._versions.get(key, [])
             kept = [item for item in versions if item.version_id != version_id]
             self._versions[key] = kept
+            return len(kept) < len(versions)
 
     def corrupt(self, key: str, version_id: str, data: bytes) -> None:
         """Change the bytes of a version in place, as bit rot would."""
         with self._lock:
             self._versions[key] = [
-                _Stored(version_id, data) if item.version_id == version_id else item
+                _Stored(version_id, data, item.modified_s)
+                if item.version_id == version_id
+                else item
                 for item in self._versions[key]
             ]
 
@@ -138,7 +168,10 @@ class MemoryBlobStore:
         """Return every version of every key, in key order, oldest first."""
         with self._lock:
             return [
-                (BlobVersion(key, item.version_id, len(item.data)), item.data)
+                (
+                    BlobVersion(key, item.version_id, len(item.data), item.modified_s),
+                    item.data,
+                )
                 for key, versions in sorted(self._versions.items())
                 for item in versions
                 if item.data is not None
@@ -147,7 +180,8 @@ class MemoryBlobStore:
     def _add(self, key: str, data: bytes | None) -> str:
         self._count += 1
         version_id = f"v{self._count:08d}"
-        self._versions.setdefault(key, []).append(_Stored(version_id, data))
+        stored = _Stored(version_id, data, self.time_s())
+        self._versions.setdefault(key, []).append(stored)
         return version_id
 
     def _find(self, key: str, version_id: str) -> bytes:
@@ -156,6 +190,31 @@ class MemoryBlobStore:
                 if stored.version_id == version_id and stored.data is not None:
                     return stored.data
         raise BlobNotFoundError(key)
+
+
+class MemoryBlobRemover:
+    """Removes versions from a `MemoryBlobStore`, except those that are locked."""
+
+    def __init__(self, store: MemoryBlobStore) -> None:
+        self._store = store
+        self._locked: set[str] = set()
+        self.removed: list[tuple[str, str]] = []
+
+    def remove(self, key: str, *, version_id: str) -> bool:
+        """See `BlobRemover`."""
+        if key in self._locked:
+            raise PreconditionError(
+                "S3 refused DeleteObject: the version is locked",
+                reason=Reason.STORE_ACCESS_DENIED,
+            )
+        found = self._store.delete_version(key, version_id)
+        if found:
+            self.removed.append((key, version_id))
+        return found
+
+    def lock(self, key: str) -> None:
+        """Refuse to remove a key's versions from now on."""
+        self._locked.add(key)
 
 
 class MemoryIndex:
@@ -233,5 +292,6 @@ class MemoryAuditLog:
 
 
 _blob_store: type[BlobStore] = MemoryBlobStore
+_blob_remover: type[BlobRemover] = MemoryBlobRemover
 _index: type[Index] = MemoryIndex
 _audit_sink: type[AuditSink] = MemoryAuditLog

@@ -6,12 +6,16 @@ them. A lost entry costs a chunk stored twice, never data.
 """
 
 import struct
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
+from strongroom.errors import IntegrityError, PreconditionError
 from strongroom_server.core import index_segment, layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.cobblestone import SALT_BYTES
+from strongroom_server.core.codecs import Codec
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.sealing import (
     ObjectKind,
@@ -22,6 +26,7 @@ from strongroom_server.core.sealing import (
 from strongroom_server.ports import (
     BlobNotFoundError,
     BlobStore,
+    BlobVersion,
     Clock,
     Entropy,
     Index,
@@ -29,6 +34,9 @@ from strongroom_server.ports import (
 
 #: offset, stored length, plain length, suite, epoch, codec, pack, then version id
 _LOCATION: Final = struct.Struct(">IIIHIB32s")
+#: A delta's location is followed by its base's, and these: the base's id, and the
+#: length of the first location.
+_DELTA: Final = struct.Struct(">32sH")
 _NONCE_BYTES: Final = 8
 #: How far behind the newest segment others may be found: clocks differ, and a
 #: server may be slow. What is missed costs a chunk stored twice.
@@ -45,28 +53,37 @@ class ChunkIndex:
         self._index = index
         self._clock = clock
         self._entropy = entropy
+        self._lock = threading.Lock()
+        self._damaged: set[str] = set()
+
+    @property
+    def damaged_segments(self) -> int:
+        """How many segments could not be read so far; each was left out."""
+        return len(self._damaged)
 
     def find(self, keys: DomainKeys, chunk_id: bytes) -> ChunkRef | None:
         """Return where a chunk lies, or None if it is not known."""
         value = self._index.get(_chunk_key(keys, chunk_id))
-        if value is None or len(value) < _LOCATION.size:
-            return None
-        offset, stored, plain, suite, epoch, codec, pack = _LOCATION.unpack_from(value)
-        version = value[_LOCATION.size :].decode()
-        return ChunkRef(
-            chunk_id, suite, codec, epoch, pack.hex(), version, offset, stored, plain
+        return _parse_location(chunk_id, value) if value else None
+
+    def forget(self, keys: DomainKeys, chunk_ids: Iterable[bytes]) -> None:
+        """Forget where chunks lie, so that they are stored anew."""
+        self._index.put_many(
+            dict.fromkeys((_chunk_key(keys, item) for item in chunk_ids), b"")
         )
 
     def refresh(self, keys: DomainKeys) -> int:
         """Take in the segments that other servers wrote; return how many.
 
         Lists those of the last hour and what is newer; all of them, if the local
-        index is new.
-
-        Raises:
-            IntegrityError: A segment is damaged (RECORD_CORRUPT).
+        index is new. A damaged segment is left out and counted: it costs chunks
+        that are stored twice, and must not keep anybody from writing.
         """
-        count, newest = 0, ""
+        return sum(1 for _ in self.catch_up(keys))
+
+    def catch_up(self, keys: DomainKeys) -> Iterator[int]:
+        """Refresh step by step: yield how many chunks each new segment has."""
+        newest = ""
         domain = keys.scope.domain
         for item in self._blobs.first_versions(
             layout.index_prefix(domain), start_after=self._start_after(domain)
@@ -75,11 +92,16 @@ class ChunkIndex:
             marker = b"i" + item.key.encode()
             if self._index.get(marker) is not None:
                 continue
-            self._remember(keys, self._load(keys, item.key, item.version_id), marker)
-            count += 1
+            try:
+                refs = self._load(keys, item)
+            except (IntegrityError, PreconditionError):
+                with self._lock:
+                    self._damaged.add(item.key)
+                continue
+            self._remember(keys, refs, marker)
+            yield len(refs)
         if newest:
             self._index.put_many({b"s" + domain: newest.encode()})
-        return count
 
     def add(self, keys: DomainKeys, refs: Sequence[ChunkRef]) -> None:
         """Record chunks whose packs are durable: first in S3, then locally."""
@@ -110,37 +132,72 @@ class ChunkIndex:
     def _milliseconds(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
 
-    def _load(
-        self, keys: DomainKeys, key: str, version_id: str
-    ) -> tuple[ChunkRef, ...]:
+    def _load(self, keys: DomainKeys, item: BlobVersion) -> tuple[ChunkRef, ...]:
         limit = index_segment.MAX_SEGMENT_BYTES
         try:
-            data = self._blobs.get(key, version_id=version_id, max_bytes=limit)
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=limit
+            )
         except BlobNotFoundError as error:
             raise object_error(ObjectKind.INDEX) from error
-        body = open_object(keys, ObjectKind.INDEX, key, data, max_bytes=limit)
+        body = open_object(keys, ObjectKind.INDEX, item.key, data, max_bytes=limit)
         return index_segment.parse_segment(body)
 
     def _remember(
         self, keys: DomainKeys, refs: Sequence[ChunkRef], marker: bytes
     ) -> None:
-        items = {
-            _chunk_key(keys, ref.chunk_id): _LOCATION.pack(
-                ref.offset_bytes,
-                ref.stored_bytes,
-                ref.plain_bytes,
-                ref.suite,
-                ref.epoch,
-                ref.codec,
-                bytes.fromhex(ref.pack),
-            )
-            + ref.pack_version.encode()
-            for ref in refs
-        }
         # Of several places the last one stays: a chunk is stored again only when
         # its first pack was gone.
+        items = {_chunk_key(keys, ref.chunk_id): _format_location(ref) for ref in refs}
         self._index.put_many({**items, marker: b"1"})
 
 
 def _chunk_key(keys: DomainKeys, chunk_id: bytes) -> bytes:
     return b"c" + keys.scope.domain + chunk_id
+
+
+def _format_location(ref: ChunkRef) -> bytes:
+    """Return the local index's value for a chunk; a cache's, never stored in S3."""
+    own = _format_place(ref)
+    if ref.base is None:
+        return own
+    return own + _format_place(ref.base) + _DELTA.pack(ref.base.chunk_id, len(own))
+
+
+def _format_place(ref: ChunkRef) -> bytes:
+    return (
+        _LOCATION.pack(
+            ref.offset_bytes,
+            ref.stored_bytes,
+            ref.plain_bytes,
+            ref.suite,
+            ref.epoch,
+            ref.codec,
+            bytes.fromhex(ref.pack),
+        )
+        + ref.pack_version.encode()
+    )
+
+
+def _parse_location(chunk_id: bytes, value: bytes) -> ChunkRef | None:
+    ref = _parse_place(chunk_id, value)
+    if ref is None or ref.codec != Codec.DELTA:
+        return ref
+    if len(value) < _DELTA.size:
+        return None
+    base_id, own_bytes = _DELTA.unpack(value[-_DELTA.size :])
+    own = _parse_place(chunk_id, value[:own_bytes])
+    base = _parse_place(base_id, value[own_bytes : -_DELTA.size])
+    if own is None or base is None or base.codec == Codec.DELTA:
+        return None
+    return replace(own, base=base)
+
+
+def _parse_place(chunk_id: bytes, value: bytes) -> ChunkRef | None:
+    if len(value) < _LOCATION.size:
+        return None
+    offset, stored, plain, suite, epoch, codec, pack = _LOCATION.unpack_from(value)
+    version = value[_LOCATION.size :].decode(errors="replace")
+    return ChunkRef(
+        chunk_id, suite, codec, epoch, pack.hex(), version, offset, stored, plain
+    )

@@ -9,40 +9,36 @@ the pages so far.
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import (
-    IntegrityError,
-    InvalidArgumentError,
-    Reason,
-    StrongroomError,
-)
-from strongroom.format.chunking import Cutter
-from strongroom.format.digest import VersionDigester, format_digest, parse_digest
-from strongroom.format.names import check_path
-from strongroom_server.core import codecs, filetable
-from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
+from strongroom.errors import IntegrityError, Reason, StrongroomError
+from strongroom.format.digest import VersionDigester
+from strongroom_server.core import layout
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.codec_choice import CodecChoice
 from strongroom_server.core.derivation import DomainKeys
-from strongroom_server.core.filetable import FileEntry, PageRef
+from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.manifest import Manifest
-from strongroom_server.repository.packs import (
-    PackWriter,
-    PendingChunk,
-    are_durable,
-    refs_of,
-)
+from strongroom_server.repository.chunk_writer import ChunkWriter
+from strongroom_server.repository.file_receiver import FileReceiver
+from strongroom_server.repository.open_file import OpenPosition, PendingFile
+from strongroom_server.repository.packs import PackWriter
+from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.sharing import Sharing
+from strongroom_server.repository.sweeps import SweepView
+from strongroom_server.repository.table_writer import TableWriter
 
-MAX_BLOCK_BYTES: Final = 1024 * 1024
 #: New chunks after which an index segment is written, however long the upload goes
 #: on: 64 GiB at most are stored again if the server is killed.
 INDEX_CHUNKS: Final = 4096
-#: Files whose chunks may still be under way before a half-full pack is sent off.
-_MAX_PENDING_FILES: Final = 10_000
-#: Chunks of this content that are remembered for deduplication within it.
-_MAX_OWN_CHUNKS: Final = 100_000
+#: Files after which a half-full pack is sent off, and twice that many may wait for
+#: their packs: tiny files never fill one.
+_PACK_FILES: Final = 10_000
+_NOTHING_SWEPT: Final = SweepView()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,62 +53,72 @@ class StoredContent:
     stored_bytes: int
 
 
-@dataclass(slots=True)
-class _OpenFile:
-    path: str
-    size_bytes: int
-    executable: bool
-    cutter: Cutter
-    hasher: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-    received_bytes: int = 0
-    next_end: int | None = None
-    buffer: bytearray = field(default_factory=bytearray)
-    chunks: list[PendingChunk] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingFile:
-    path: str
-    size_bytes: int
-    digest: str
-    executable: bool
-    chunks: tuple[PendingChunk, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingPage:
-    page: PageRef
-    chunks: tuple[PendingChunk, ...]
-
-
 class ContentWriter:
     """Stores the content of one version. Used by one thread."""
 
     def __init__(
-        self, repository: Repository, keys: DomainKeys, artifact: bytes
+        self,
+        repository: Repository,
+        keys: DomainKeys,
+        artifact: bytes,
+        *,
+        view: SweepView = _NOTHING_SWEPT,
+        choice: CodecChoice = CodecChoice.RAW,
+        parent: ParentFiles | None = None,
+        remembers_entries: bool = False,
     ) -> None:
+        """Begin an empty version.
+
+        Args:
+            repository: Where it is stored.
+            keys: The keys of its domain.
+            artifact: The artifact's id.
+            view: What is condemned, and so must not be shared.
+            choice: How chunks may be encoded.
+            parent: The version before, for deltas.
+            remembers_entries: Whether `take_entries` will be called, often.
+        """
         self._repository = repository
         self._keys = keys
         self._artifact = artifact
+        self._sharing = Sharing(
+            repository.chunks,
+            keys.scope,
+            view=view,
+            damaged=repository.repairs.damaged(keys),
+        )
         self._data_packs = self._pack_writer()
         self._page_packs = self._pack_writer()
-        self._own: dict[bytes, PendingChunk] = {}
-        self._packs_there: dict[str, bool] = {}
+        self._chunks = ChunkWriter(repository, keys, self._sharing, choice)
+        self._table = TableWriter(self._chunks, self._page_packs, self._sharing)
         self._digester = VersionDigester()
         self._modes = hashlib.sha256()
-        self._file: _OpenFile | None = None
-        self._files: deque[_PendingFile] = deque()
-        self._page: list[FileEntry] = []
-        self._page_chunks = 0
-        self._pending_pages: deque[_PendingPage] = deque()
-        self._pages: list[PageRef] = []
+        self._receiver = FileReceiver(
+            repository,
+            keys.scope,
+            chunks=self._chunks,
+            packs=self._data_packs,
+            sharing=self._sharing,
+            parent=parent if choice is CodecChoice.DELTA else None,
+            send_off=self._send_off_all,
+        )
+        self._files: deque[PendingFile | FileEntry] = deque()
+        self._entries: list[FileEntry] | None = [] if remembers_entries else None
         self.file_count = 0
+        #: Of the files so far, the open one not counted.
+        self.size_bytes = 0
+        #: What came in by `write`.
         self.received_bytes = 0
 
     @property
     def stored_bytes(self) -> int:
         """How many bytes of packs are durable so far."""
         return self._data_packs.stored_bytes + self._page_packs.stored_bytes
+
+    @property
+    def open_offset(self) -> int:
+        """How many bytes of the open file are there; 0 if none is open."""
+        return self._receiver.open_offset
 
     @property
     def digest(self) -> str:
@@ -124,11 +130,21 @@ class ContentWriter:
         """A digest of which files are executable; see `modes_digest_of`."""
         return self._modes.digest()
 
+    @property
+    def packs_used(self) -> AbstractSet[str]:
+        """Every pack that the version will point at, once `finish` has returned."""
+        return self._sharing.packs_used
+
+    def uses(self, view: SweepView) -> bool:
+        """Return whether the finished version needs what a view shows condemned."""
+        return self._sharing.uses(view)
+
     def abort(self) -> None:
         """Stop; what is stored already is garbage, until a later upload finds it.
 
         After `finish` there is nothing left to stop.
         """
+        self._receiver.abort()
         self._data_packs.abort()
         self._page_packs.abort()
         # What stays unknown is stored once more; why it ended matters more.
@@ -141,15 +157,7 @@ class ContentWriter:
         Raises:
             InvalidArgumentError: The path is malformed, or a file is open.
         """
-        if self._file is not None:
-            raise _protocol("a file starts before the last one ended")
-        check_path(path)
-        if not 0 <= size_bytes <= filetable.MAX_FILE_BYTES:
-            raise _protocol(
-                f"file {path!r} has {size_bytes} bytes; "
-                f"at most {filetable.MAX_FILE_BYTES} are possible"
-            )
-        self._file = _OpenFile(path, size_bytes, executable, Cutter(path, size_bytes))
+        self._receiver.start(path, size_bytes=size_bytes, executable=executable)
 
     def write(self, data: bytes, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file.
@@ -157,28 +165,12 @@ class ContentWriter:
         Raises:
             InvalidArgumentError: No file is open, the block is too large, not at
                 the file's end so far, or goes beyond its size.
+            UnavailableError: S3 failed, or other uploads hold all memory for long.
         """
-        file = self._file
-        if file is None:
-            raise _protocol("a block comes before its file")
-        if len(data) > MAX_BLOCK_BYTES:
-            raise InvalidArgumentError(
-                f"a block has {len(data)} bytes; at most {MAX_BLOCK_BYTES} may come",
-                reason=Reason.BLOCK_TOO_LARGE,
-            )
-        if offset_bytes != file.received_bytes:
-            raise InvalidArgumentError(
-                f"a block starts at {offset_bytes}, not at {file.received_bytes}",
-                reason=Reason.OFFSET_MISMATCH,
-                offset_bytes=offset_bytes,
-                expected=file.received_bytes,
-            )
-        if offset_bytes + len(data) > file.size_bytes:
-            raise _protocol(f"file {file.path!r} has more bytes than it said")
-        file.hasher.update(data)
-        file.received_bytes += len(data)
+        self._receiver.write(data, offset_bytes=offset_bytes)
         self.received_bytes += len(data)
-        self._cut(file, data)
+        if self._data_packs.durable_count >= INDEX_CHUNKS:
+            self._index_durable()
 
     def end_file(self, digest: str) -> None:
         """End the open file.
@@ -188,33 +180,63 @@ class ContentWriter:
             IntegrityError: The bytes received do not have this digest
                 (DIGEST_MISMATCH).
         """
-        file = self._file
-        if file is None:
-            raise _protocol("a file ends before it started")
-        if file.received_bytes != file.size_bytes:
-            raise _protocol(f"file {file.path!r} has fewer bytes than it said")
-        found = format_digest(file.hasher.digest())
-        if parse_digest(digest) != parse_digest(found):
+        self._enter(self._receiver.end(digest))
+
+    def may_adopt(self, entry: FileEntry) -> bool:
+        """Return whether a file's stored chunks may be shared; see `may_share`."""
+        return all(map(self._sharing.may_share, entry.chunks))
+
+    def adopt(self, entry: FileEntry) -> None:
+        """Take in the next file, whose chunks are stored already; no bytes needed.
+
+        Raises:
+            InvalidArgumentError: Its path is not greater, or a file is open.
+            IntegrityError: Its chunks may not be shared (CHUNK_MISSING).
+        """
+        self._receiver.check_ended()
+        if not self.may_adopt(entry):
             raise IntegrityError(
-                f"file {file.path!r} was damaged on the way",
-                reason=Reason.DIGEST_MISMATCH,
-                hint="Push again.",
-                path=file.path,
+                f"the chunks of file {entry.path!r} cannot be shared any more",
+                reason=Reason.CHUNK_MISSING,
+                hint="Send the file.",
+                path=entry.path,
             )
-        self._digester.add(file.path, file.size_bytes, found)
-        if file.executable:
-            self._modes.update(_mode_line(file.path))
-        self._files.append(
-            _PendingFile(
-                file.path, file.size_bytes, found, file.executable, tuple(file.chunks)
-            )
-        )
-        self._file = None
-        self.file_count += 1
+        self._enter(entry)
+
+    def resume_file(self, position: OpenPosition) -> Iterator[int]:
+        """Go on with a file of which the first chunks are stored already.
+
+        They are read back, for the file's digest and for where the next chunk ends.
+        Chunks that cannot be read, or would be cut otherwise today, are left out,
+        with all behind them: `open_offset` says where the next block must start.
+        Nothing else may be called before the iterator has ended.
+
+        Yields:
+            How many bytes of the file have been read back.
+        """
+        yield from self._receiver.resume(position)
+
+    def open_file_position(self) -> OpenPosition | None:
+        """Return how far the open file has come, None if none is open."""
         self._data_packs.poll()
-        if len(self._files) > _MAX_PENDING_FILES:
-            self._data_packs.finish()
+        return self._receiver.position()
+
+    def send_off(self) -> None:
+        """Send off what waits for a full pack, so that it becomes durable soon."""
+        self._data_packs.flush()
+
+    def take_entries(self) -> list[FileEntry]:
+        """Return the files that became durable since the last time, in order.
+
+        Adopted ones are among them.
+        """
+        self._data_packs.poll()
         self._drain()
+        if self._entries is None:
+            message = "a writer that does not remember entries has none to take"
+            raise AssertionError(message)
+        entries, self._entries = self._entries, []
+        return entries
 
     def check_ended(self) -> None:
         """Check that no file is open.
@@ -222,12 +244,11 @@ class ContentWriter:
         Raises:
             InvalidArgumentError: One is.
         """
-        if self._file is not None:
-            raise _protocol(f"file {self._file.path!r} has not ended")
+        self._receiver.check_ended()
 
     def may_share(self, ref: ChunkRef) -> bool:
-        """Return whether a stored chunk's pack is still there; asked once a pack."""
-        return self._is_there(ref, ref.plain_bytes)
+        """Return whether a version may point at a stored chunk; asked once a pack."""
+        return self._sharing.may_share(ref)
 
     def finish(self) -> StoredContent:
         """Make everything durable, in the write order, and store the manifest.
@@ -240,18 +261,18 @@ class ContentWriter:
         self.check_ended()
         self._data_packs.finish()
         self._drain()
-        self._end_page()
-        self._page_packs.finish()
-        self._settle_pages()
+        table = self._table.finish()
         self._index_durable()
         manifest = Manifest(
             self._artifact,
             self.digest,
             self.file_count,
-            self.received_bytes,
-            tuple(self._pages),
+            self.size_bytes,
+            table.pages,
+            table.lists,
         )
         stored = self._repository.manifests.store(self._keys.scope, manifest)
+        self._sharing.use_manifest(layout.manifest_key(stored.manifest))
         return StoredContent(
             stored.manifest,
             stored.version_id,
@@ -270,27 +291,12 @@ class ContentWriter:
             entropy=repository.entropy,
             executor=repository.executor,
             budget=repository.write_budget,
+            open_budget=repository.open_budget,
         )
 
-    def _cut(self, file: _OpenFile, data: bytes) -> None:
-        file.buffer += data
-        start = file.received_bytes - len(file.buffer)
-        while file.buffer:
-            if file.next_end is None:
-                # A header of 15 MiB becomes 240 MiB of objects: one at a time.
-                with self._repository.header_lock:
-                    file.next_end = file.cutter.next_end(file.buffer)
-            if file.next_end is None or file.next_end > file.received_bytes:
-                return
-            size = file.next_end - start
-            if size == len(file.buffer):
-                chunk, file.buffer = file.buffer, bytearray()
-            else:
-                chunk, file.buffer = file.buffer[:size], file.buffer[size:]
-            file.chunks.append(self._add_chunk(self._data_packs, chunk))
-            start, file.next_end = file.next_end, None
-            if self._data_packs.durable_count >= INDEX_CHUNKS:
-                self._index_durable()
+    def _send_off_all(self) -> None:
+        self._data_packs.flush()
+        self._page_packs.flush()
 
     def _index_durable(self) -> None:
         """Let uploads find what is durable; before the commit does no harm."""
@@ -298,84 +304,33 @@ class ContentWriter:
         if fresh:
             self._repository.chunk_index.add(self._keys, fresh)
 
-    def _add_chunk(
-        self,
-        packs: PackWriter,
-        plaintext: bytes | bytearray,
-        codec: codecs.Codec = codecs.Codec.RAW,
-    ) -> PendingChunk:
-        suite = self._repository.suite
-        chunk_id = self._keys.chunk_id(
-            suite.digest(plaintext), len(plaintext), suite.digest_algorithm
-        )
-        own = self._own.get(chunk_id)
-        if own is not None:
-            return own
-        known = self._repository.chunk_index.find(self._keys, chunk_id)
-        if known is not None and self._is_there(known, len(plaintext)):
-            return PendingChunk(chunk_id, len(plaintext), codec, known)
-        encoded = plaintext
-        if codec is not codecs.Codec.RAW:
-            encoded = codecs.encode(codec, bytes(plaintext))
-        pending = packs.add(chunk_id, encoded, plain_bytes=len(plaintext), codec=codec)
-        if len(self._own) < _MAX_OWN_CHUNKS:
-            self._own[chunk_id] = pending
-        return pending
-
-    def _is_there(self, ref: ChunkRef, size_bytes: int) -> bool:
-        """Return whether a known chunk may be shared: its pack must still be there.
-
-        Asked once a pack. While the bytes are at hand, a pack that is gone costs
-        only storing them again; a version must never point at it.
-        """
-        if ref.plain_bytes != size_bytes:
-            return False
-        there = self._packs_there.get(ref.pack)
-        if there is None:
-            there = self._repository.chunks.is_there(self._keys.scope, ref)
-            if len(self._packs_there) < _MAX_OWN_CHUNKS:
-                self._packs_there[ref.pack] = there
-        return there
+    def _enter(self, file: PendingFile | FileEntry) -> None:
+        """Take in a file that is whole, if not yet durable."""
+        self._digester.add(file.path, file.size_bytes, file.digest)
+        if file.executable:
+            self._modes.update(_mode_line(file.path))
+        self._files.append(file)
+        self.file_count += 1
+        self.size_bytes += file.size_bytes
+        self._data_packs.poll()
+        if self.file_count % _PACK_FILES == 0:
+            self._data_packs.flush()
+        while len(self._files) > 2 * _PACK_FILES and self._data_packs.is_busy:
+            self._data_packs.wait()
+            self._drain()
+        self._drain()
 
     def _drain(self) -> None:
-        """Move files whose chunks are durable into pages, and full pages away."""
-        while self._files and are_durable(self._files[0].chunks):
-            file = self._files.popleft()
-            refs = refs_of(file.chunks)
-            if self._page_chunks + len(refs) > filetable.MAX_PAGE_CHUNKS:
-                self._end_page()
-            self._page_chunks += len(refs)
-            self._page.append(
-                FileEntry(
-                    file.path, file.size_bytes, file.digest, file.executable, refs
-                )
-            )
-            full = len(self._page) == filetable.MAX_PAGE_FILES
-            if full or filetable.ends_page(file.path):
-                self._end_page()
-
-    def _end_page(self) -> None:
-        if not self._page:
-            return
-        data = filetable.format_page(self._page)
-        chunks = tuple(
-            self._add_chunk(
-                self._page_packs,
-                data[start : start + MAX_CHUNK_BYTES],
-                codecs.Codec.ZSTD,
-            )
-            for start in range(0, len(data), MAX_CHUNK_BYTES)
-        )
-        page = filetable.page_of(self._page, ())
-        self._pending_pages.append(_PendingPage(page, chunks))
-        self._page, self._page_chunks = [], 0
-        self._page_packs.poll()
-        self._settle_pages()
-
-    def _settle_pages(self) -> None:
-        while self._pending_pages and are_durable(self._pending_pages[0].chunks):
-            pending = self._pending_pages.popleft()
-            self._pages.append(replace(pending.page, chunks=refs_of(pending.chunks)))
+        """Move files whose chunks are durable into the file table."""
+        while self._files:
+            file = self._files[0]
+            entry = file if isinstance(file, FileEntry) else file.entry()
+            if entry is None:
+                return
+            self._files.popleft()
+            self._table.add(entry)
+            if self._entries is not None:
+                self._entries.append(entry)
 
 
 def modes_digest_of(executables: Iterable[str]) -> bytes:
@@ -388,7 +343,3 @@ def modes_digest_of(executables: Iterable[str]) -> bytes:
 
 def _mode_line(path: str) -> bytes:
     return path.encode() + b"\n"
-
-
-def _protocol(problem: str) -> InvalidArgumentError:
-    return InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)

@@ -6,17 +6,17 @@ created if it is absent. Entries are never deleted and are read by their oldest
 version, so neither a delete marker nor an overwrite rewinds a history.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import ConflictError, IntegrityError, Reason, UnavailableError
-from strongroom_server.core import history as history_format
+from strongroom_server.core import entry_body, layout
 from strongroom_server.core import journal as journal_format
-from strongroom_server.core import layout
+from strongroom_server.core.fold import Fold
 from strongroom_server.core.history import (
     Created,
     Entry,
-    Fold,
     History,
     NumberedEntry,
 )
@@ -28,6 +28,7 @@ from strongroom_server.core.sealing import (
     parse_object_header,
     seal_object,
 )
+from strongroom_server.core.signatures import PublicKey
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -38,6 +39,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.object_copies import first_whole
 
 #: Entries that are kept in memory, of all histories together; most have 1 to 2 KiB.
 _CACHED_ENTRIES: Final = 100_000
@@ -80,6 +82,10 @@ class Journals:
             loaded = self._load_remembered(journal)
         return self._keep(journal, self._read_new(journal, loaded))
 
+    def load_anew(self, journal: JournalId) -> History:
+        """Return a history read from S3 throughout, and remember it; as `load`."""
+        return self._keep(journal, self._read_new(journal, History()))
+
     def append(
         self, journal: JournalId, scope: Scope, entry: Entry, *, behind: History
     ) -> History:
@@ -106,6 +112,10 @@ class Journals:
         self._keep(journal, fresh)
         # Not what is kept: that may have others' entries behind the caller's own.
         return fresh
+
+    def public_keys(self) -> Mapping[str, PublicKey]:
+        """Return the keys that entries are signed with, by key id."""
+        return self._signer.public_keys()
 
     def artifacts(self, project: bytes) -> list[JournalId]:
         """Return the journals of a project's artifacts, in order of id."""
@@ -147,13 +157,29 @@ class Journals:
             if expected >= known:
                 fold = fold or Fold(loaded)
                 place = self._place(journal, fold)
-                data = self._fetch(journal, expected, item)
-                self._take_in(journal, fold, data)
-                self._remember(place, data)
+                self._take_in_stored(journal, fold, item, place)
             expected += 1
         if expected < known:
             raise _rewound(journal, known)
         return loaded if fold is None else fold.history()
+
+    def _take_in_stored(
+        self, journal: JournalId, fold: Fold, item: BlobVersion, place: EntryPlace
+    ) -> None:
+        """Take in an entry as it is stored, or as a repair put it beside it."""
+
+        def take_in(data: bytes) -> bytes:
+            self._take_in(journal, fold, data)
+            return data
+
+        data = first_whole(
+            self._blobs,
+            item.key,
+            self._fetch(journal, place.number, item),
+            take_in,
+            max_bytes=journal_format.MAX_ENTRY_BYTES,
+        )
+        self._remember(place, data)
 
     def _fetch(self, journal: JournalId, number: int, item: BlobVersion) -> bytes:
         try:
@@ -196,7 +222,7 @@ class Journals:
             stored.sealed_body,
             max_bytes=journal_format.MAX_BODY_BYTES,
         )
-        entry = history_format.parse_body(body, place.number)
+        entry = entry_body.parse_body(body, place.number)
         _check_domain(fold.created, entry, header.scope, place)
         fold.add(NumberedEntry(place.number, entry, stored.digest, stored.key_ids))
 
@@ -205,7 +231,7 @@ class Journals:
             self._keyring.open(scope),
             ObjectKind.JOURNAL,
             place.location,
-            history_format.format_body(entry),
+            entry_body.format_body(entry),
             salt=self._keyring.salt(),
         )
         payload = journal_format.format_payload(place, sealed)

@@ -18,10 +18,12 @@ from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
     BlobStore,
+    BlobVersion,
     Clock,
     Entropy,
     KeyService,
 )
+from strongroom_server.repository.object_copies import first_whole
 
 #: Keys of at most this many domains are kept, and used for at most this long.
 MAX_CACHED: Final = 64
@@ -108,6 +110,14 @@ class Keyring:
             self._blobs.put_new(layout.slot_key(scope.domain, scope.epoch, 0), slot)
         return self._unwrap(scope)
 
+    def check_slot(self, scope: Scope, data: bytes) -> None:
+        """Check that the bytes of a key slot open, with Vault's help.
+
+        Raises:
+            IntegrityError: They do not (KEY_SLOT_CORRUPT); otherwise as `open`.
+        """
+        self._open_slot(scope, data)
+
     def salt(self) -> bytes:
         """Return 24 random bytes, for one encryption."""
         return self._entropy.token_bytes(SALT_BYTES)
@@ -142,13 +152,31 @@ class Keyring:
             del self._cache[place]
 
     def _unwrap(self, scope: Scope) -> DomainKeys:
-        slot = slots.parse_slot(self._newest_slot(scope), scope)
+        newest = self._newest_slot(scope)
+        try:
+            data = self._blobs.get(
+                newest.key,
+                version_id=newest.version_id,
+                max_bytes=slots.MAX_SLOT_BYTES,
+            )
+        except BlobNotFoundError as error:
+            raise _slot_missing(scope) from error
+        return first_whole(
+            self._blobs,
+            newest.key,
+            data,
+            lambda slot: self._open_slot(scope, slot),
+            max_bytes=slots.MAX_SLOT_BYTES,
+        )
+
+    def _open_slot(self, scope: Scope, data: bytes) -> DomainKeys:
+        slot = slots.parse_slot(data, scope)
         master = self._key_service.unwrap(
             slot.kek, scope.kek_context, slot.wrapped_master
         )
         return slots.open_slot(slot, master)
 
-    def _newest_slot(self, scope: Scope) -> bytes:
+    def _newest_slot(self, scope: Scope) -> BlobVersion:
         prefix = layout.slot_prefix(scope.domain, scope.epoch)
         found = sorted(
             (item for item in self._blobs.first_versions(prefix)),
@@ -156,14 +184,7 @@ class Keyring:
         )
         if not found:
             raise _slot_missing(scope)
-        try:
-            return self._blobs.get(
-                found[-1].key,
-                version_id=found[-1].version_id,
-                max_bytes=slots.MAX_SLOT_BYTES,
-            )
-        except BlobNotFoundError as error:
-            raise _slot_missing(scope) from error
+        return found[-1]
 
 
 def _slot_number(key: str) -> int:

@@ -7,14 +7,16 @@ intent, journal entry, audit outcome; each durable before the next.
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from strongroom.errors import ExhaustedError, IntegrityError, NotFoundError, Reason
 from strongroom.format.digest import path_order
-from strongroom_server.core import filetable, layout
+from strongroom_server.core import filetable, layout, page_list
 from strongroom_server.core import manifest as manifest_format
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry, PageRef
@@ -26,12 +28,15 @@ from strongroom_server.ports import BlobNotFoundError, BlobStore
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.keyring import Keyring
-from strongroom_server.repository.packs import put_by_digest
+from strongroom_server.repository.named_blobs import put_by_digest
+from strongroom_server.repository.repairs import Repairs
 
 #: References to pages, in all manifests that are kept in memory, and files and
 #: chunks, in all pages that are; each has about half a KiB.
 _CACHED_PAGE_REFS: Final = 100_000
 _CACHED_FILES: Final = 200_000
+#: Pages that are read before their turn: one is used, one parsed, one on its way.
+_PAGES_AHEAD: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,23 @@ class Manifests:
     """Stores and loads manifests, and reads file tables. Thread-safe."""
 
     def __init__(
-        self, *, blobs: BlobStore, keyring: Keyring, chunks: ChunkReader
+        self,
+        *,
+        blobs: BlobStore,
+        keyring: Keyring,
+        chunks: ChunkReader,
+        repairs: Repairs,
+        executor: Executor,
     ) -> None:
         self._blobs = blobs
+        self._repairs = repairs
+        self._executor = executor
         self._keyring = keyring
         self._chunks = chunks
         self._manifests: Cache[str, Manifest] = Cache(_CACHED_PAGE_REFS)
+        self._lists: Cache[tuple[ChunkRef, ...], tuple[PageRef, ...]] = Cache(
+            _CACHED_PAGE_REFS
+        )
         self._pages: Cache[tuple[ChunkRef, ...], tuple[FileEntry, ...]] = Cache(
             _CACHED_FILES
         )
@@ -103,8 +119,35 @@ class Manifests:
         totals = (manifest.digest, manifest.file_count, manifest.size_bytes)
         if totals != (version.digest, version.file_count, version.size_bytes):
             raise manifest_format.manifest_error()
-        weight = len(manifest.pages)
+        weight = len(manifest.roots)
         return self._manifests.put(version.manifest, manifest, weight=weight)
+
+    def pages(
+        self, scope: Scope, manifest: Manifest, *, stored: bool = False
+    ) -> Iterator[PageRef]:
+        """Yield the pages of a version, in order, lists looked into.
+
+        Args:
+            scope: The artifact's key domain.
+            manifest: The version's manifest.
+            stored: Whether lists are read as they are stored now, past the cache.
+
+        Raises:
+            IntegrityError: A list is gone or damaged (CHUNK_MISSING, CHUNK_CORRUPT,
+                MANIFEST_CORRUPT).
+        """
+        yield from manifest.pages
+        for root in manifest.lists:
+            yield from self._list(scope, root, stored=stored)
+
+    def table_refs(
+        self, scope: Scope, manifest: Manifest, *, stored: bool = False
+    ) -> Iterator[ChunkRef]:
+        """Yield the chunks that hold a version's file table; errors as `pages`."""
+        for root in manifest.lists:
+            yield from root.chunks
+        for page in self.pages(scope, manifest, stored=stored):
+            yield from page.chunks
 
     def page(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
         """Return the files of a page.
@@ -118,8 +161,7 @@ class Manifests:
 
     def page_stored(self, scope: Scope, page: PageRef) -> tuple[FileEntry, ...]:
         """Return the files of a page as it is stored now; errors as `page`."""
-        data = b"".join(self._chunks.read(scope, ref) for ref in page.chunks)
-        entries = filetable.parse_page(data)
+        entries = filetable.parse_page(self._read(scope, page))
         if not entries or filetable.page_of(entries, page.chunks) != page:
             raise filetable.table_error()
         weight = len(entries) + sum(len(entry.chunks) for entry in entries)
@@ -138,14 +180,8 @@ class Manifests:
         """
         # A version may have thousands of pages, and a caller ask for as many paths.
         wanted, last = path_order(path), path_order(after)
-        first_page = max(
-            bisect_left(manifest.pages, wanted, key=_last_path),
-            bisect_right(manifest.pages, last, key=_last_path) if after else 0,
-        )
-        for page in islice(manifest.pages, first_page, None):
-            if path and not _may_hold(page, path):
-                return
-            files = self.page(scope, page)
+        pages = self._pages_from(scope, manifest, path=path, after=after)
+        for files in self._ahead(scope, pages):
             first_file = max(
                 bisect_left(files, wanted, key=_path),
                 bisect_right(files, last, key=_path) if after else 0,
@@ -155,13 +191,70 @@ class Manifests:
                     return
                 yield entry
 
-    def _fetch(self, scope: Scope, artifact: bytes, version: Committed) -> Manifest:
-        limit = manifest_format.MAX_MANIFEST_BYTES
+    def _ahead(
+        self, scope: Scope, pages: Iterator[PageRef]
+    ) -> Iterator[tuple[FileEntry, ...]]:
+        """Yield the files of pages; from the second one on, some are read ahead."""
+        first = next(pages, None)
+        if first is None:
+            return
+        yield self.page(scope, first)
+        ahead: deque[Future[tuple[FileEntry, ...]]] = deque()
         try:
-            data = self._blobs.get(
+            for page in pages:
+                ahead.append(self._executor.submit(self.page, scope, page))
+                if len(ahead) == _PAGES_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def _pages_from(
+        self, scope: Scope, manifest: Manifest, *, path: str, after: str
+    ) -> Iterator[PageRef]:
+        """Yield the pages that may hold a path, or any greater than `after`."""
+        if not manifest.lists:
+            yield from _covering(manifest.pages, path=path, after=after)
+            return
+        for root in _covering(manifest.lists, path=path, after=after):
+            pages = self._list(scope, root, stored=False)
+            yield from _covering(pages, path=path, after=after)
+
+    def _list(
+        self, scope: Scope, root: PageRef, *, stored: bool
+    ) -> tuple[PageRef, ...]:
+        cached = None if stored else self._lists.get(root.chunks)
+        if cached is not None:
+            return cached
+        pages = page_list.parse_list(self._read(scope, root))
+        if not pages or page_list.list_of(pages, root.chunks) != root:
+            raise filetable.table_error()
+        return self._lists.put(root.chunks, pages, weight=len(pages))
+
+    def _read(self, scope: Scope, page: PageRef) -> bytes:
+        return b"".join(self._chunks.read(scope, ref) for ref in page.chunks)
+
+    def _fetch(self, scope: Scope, artifact: bytes, version: Committed) -> Manifest:
+        try:
+            return self._open(scope, artifact, version, self._get(version))
+        except IntegrityError:
+            key = layout.manifest_key(version.manifest)
+            limit = manifest_format.MAX_MANIFEST_BYTES
+            for data in self._repairs.copies(key, max_bytes=limit):
+                try:
+                    return self._open(scope, artifact, version, data)
+                except IntegrityError:
+                    continue
+            raise
+
+    def _get(self, version: Committed) -> bytes:
+        try:
+            return self._blobs.get(
                 layout.manifest_key(version.manifest),
                 version_id=version.manifest_version,
-                max_bytes=limit,
+                max_bytes=manifest_format.MAX_MANIFEST_BYTES,
             )
         except BlobNotFoundError as error:
             raise IntegrityError(
@@ -171,6 +264,10 @@ class Manifests:
                 version=version.version,
                 manifest=version.manifest,
             ) from error
+
+    def _open(
+        self, scope: Scope, artifact: bytes, version: Committed, data: bytes
+    ) -> Manifest:
         if hashlib.sha256(data).hexdigest() != version.manifest:
             raise manifest_format.manifest_error()
         try:
@@ -179,7 +276,7 @@ class Manifests:
                 ObjectKind.MANIFEST,
                 manifest_format.manifest_location(artifact),
                 data,
-                max_bytes=limit,
+                max_bytes=manifest_format.MAX_MANIFEST_BYTES,
             )
         except IntegrityError as error:
             if error.reason is not Reason.RECORD_CORRUPT:
@@ -196,6 +293,18 @@ def path_not_found(path: str) -> NotFoundError:
         hint="List its files with `strongroom ls`.",
         path=path,
     )
+
+
+def _covering(pages: Sequence[PageRef], *, path: str, after: str) -> Iterator[PageRef]:
+    """Yield those of some pages, or lists, that may hold what is looked for."""
+    first = max(
+        bisect_left(pages, path_order(path), key=_last_path),
+        bisect_right(pages, path_order(after), key=_last_path) if after else 0,
+    )
+    for page in islice(pages, first, None):
+        if path and not _may_hold(page, path):
+            return
+        yield page
 
 
 def _may_hold(page: PageRef, path: str) -> bool:

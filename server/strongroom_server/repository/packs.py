@@ -1,36 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing packs: chunks in, durable packs out, a bounded number at a time.
 
-A chunk of 4 MiB or more is a pack by itself; smaller ones share packs in the
-order in which they come. Encryption and upload run on the executor; the caller's
-thread is held back when too many packs are under way, its own or everybody's.
+A chunk that has 4 MiB or more once it is encoded is a pack by itself; smaller ones
+share packs in the order in which they come. Encoding, encryption and upload run on
+the executor; the caller's thread is held back when too much is under way, its own
+or everybody's.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from strongroom.errors import IntegrityError, Reason, UnavailableError
 from strongroom_server.core import chunk as chunk_format
-from strongroom_server.core import cobblestone, codecs, layout, pack
+from strongroom_server.core import cobblestone, layout, pack
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
+from strongroom_server.core.codecs import Buffer, Codec
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.suites import Suite
-from strongroom_server.ports import (
-    BlobExistsError,
-    BlobNotFoundError,
-    BlobStore,
-    Entropy,
-)
+from strongroom_server.ports import BlobStore, Entropy
 from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.repository.named_blobs import put_by_digest
 
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
 #: Packs of one writer that may be encrypted and uploaded at the same time.
 MAX_UNDER_WAY: Final = 3
-PUT_ATTEMPTS: Final = 3
+#: Randomness in the salt of a chunk.
+_SEED_BYTES: Final = 32
 
 
 @dataclass(slots=True)
@@ -39,7 +37,6 @@ class PendingChunk:
 
     chunk_id: bytes
     plain_bytes: int
-    codec: codecs.Codec
     ref: ChunkRef | None = None
 
 
@@ -57,11 +54,57 @@ def refs_of(chunks: Sequence[PendingChunk]) -> tuple[ChunkRef, ...]:
     return refs
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A chunk's encoded bytes, how they were made, and a delta's base."""
+
+    data: Buffer
+    codec: Codec = Codec.RAW
+    base: ChunkRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How a chunk will be encoded.
+
+    Attributes:
+        encode: Encodes its plaintext; runs on the executor.
+        held_bytes: What that holds at most, beside the plaintext.
+    """
+
+    encode: Callable[[Buffer], Encoded]
+    held_bytes: int
+
+
+@dataclass(slots=True)
+class _Item:
+    """A chunk of an open pack; with `encoding`, its bytes are plaintext still.
+
+    `digest` is that of the plaintext.
+    """
+
+    pending: PendingChunk
+    digest: bytes
+    encoded: Encoded
+    encoding: Encoding | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds until it is stored, encrypted bytes included."""
+        size_bytes = 2 * len(self.encoded.data)
+        return size_bytes + (self.encoding.held_bytes if self.encoding else 0)
+
+    def encode(self) -> None:
+        if self.encoding is not None:
+            self.encoded = self.encoding.encode(self.encoded.data)
+            self.encoding = None
+
+
 @dataclass(slots=True)
 class _OpenPack:
-    chunks: list[PendingChunk] = field(default_factory=list)
-    encoded: list[bytes | bytearray] = field(default_factory=list)
+    items: list[_Item] = field(default_factory=list)
     size_bytes: int = 0
+    taken_bytes: int = 0
 
 
 class PackWriter:
@@ -76,6 +119,7 @@ class PackWriter:
         entropy: Entropy,
         executor: Executor,
         budget: ByteBudget,
+        open_budget: ByteBudget,
     ) -> None:
         self._keys = keys
         self._suite = suite
@@ -83,49 +127,68 @@ class PackWriter:
         self._entropy = entropy
         self._executor = executor
         self._budget = budget
+        self._open_budget = open_budget
         self._open = _OpenPack()
-        self._under_way: deque[Future[_StoredPack]] = deque()
+        self._under_way: deque[tuple[Future[_StoredPack | _Item], bool]] = deque()
+        #: How many of those under way may yet become part of the open pack.
+        self._encoding = 0
         self.stored_bytes = 0
         self._durable: list[ChunkRef] = []
 
     def add(
         self,
         chunk_id: bytes,
-        encoded: bytes | bytearray,
+        plaintext: Buffer,
         *,
-        plain_bytes: int,
-        codec: codecs.Codec,
+        digest: bytes,
+        encoding: Encoding | None = None,
     ) -> PendingChunk:
-        """Take in a chunk. `encoded` belongs to the writer from now on."""
-        pending = PendingChunk(chunk_id, plain_bytes, codec)
-        if len(encoded) >= OWN_PACK_BYTES:
-            self._submit(_OpenPack([pending], [encoded], len(encoded)))
-            return pending
-        if (
-            self._open.size_bytes + len(encoded) > MAX_CHUNK_BYTES
-            or len(self._open.chunks) == pack.MAX_ENTRIES
-        ):
-            self.flush()
-        self._open.chunks.append(pending)
-        self._open.encoded.append(encoded)
-        self._open.size_bytes += len(encoded)
+        """Take in a chunk.
+
+        Args:
+            chunk_id: Its id.
+            plaintext: Its bytes, which belong to the writer from now on.
+            digest: Their digest, in the suite's algorithm.
+            encoding: How it will be encoded; not at all, if there is none.
+        """
+        pending = PendingChunk(chunk_id, len(plaintext))
+        item = _Item(pending, digest, Encoded(plaintext), encoding)
+        if len(plaintext) >= OWN_PACK_BYTES:
+            self._submit([item])
+        else:
+            self._put_open(item)
         return pending
 
     def flush(self) -> None:
         """Send off the open pack, full or not."""
-        if self._open.chunks:
-            self._submit(self._open)
-            self._open = _OpenPack()
+        if self._open.items:
+            group, self._open = self._open, _OpenPack()
+            try:
+                self._submit(group.items)
+            finally:
+                self._open_budget.give_back(group.taken_bytes)
 
     def finish(self) -> None:
         """Send off what is open and wait until every pack is durable."""
+        while self._encoding:
+            self._collect()
         self.flush()
         while self._under_way:
             self._collect()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._under_way)
+
+    def wait(self) -> None:
+        """Wait until the oldest job under way has ended."""
+        if self._under_way:
+            self._collect()
+
     def poll(self) -> None:
         """Take in the packs that have become durable, without waiting."""
-        while self._under_way and self._under_way[0].done():
+        while self._under_way and self._under_way[0][0].done():
             self._collect()
 
     @property
@@ -140,30 +203,59 @@ class PackWriter:
 
     def abort(self) -> None:
         """Stop what has not begun and wait for what has; that is durable, or failed."""
-        for future in self._under_way:
+        self._open_budget.give_back(self._open.taken_bytes)
+        self._open = _OpenPack()
+        for future, _ in self._under_way:
             future.cancel()
         while self._under_way:
-            future = self._under_way.popleft()
+            future, _ = self._under_way.popleft()
             if not future.cancelled() and future.exception() is None:
-                self._settle(future.result())
+                result = future.result()
+                if isinstance(result, _StoredPack):
+                    self._settle(result)
 
-    def _submit(self, group: _OpenPack) -> None:
+    def _put_open(self, item: _Item) -> None:
+        size_bytes = len(item.encoded.data)
+        # Sending off may bring in encoded chunks, which are put here as well.
+        while self._open.items and (
+            self._open.size_bytes + size_bytes > MAX_CHUNK_BYTES
+            or len(self._open.items) == pack.MAX_ENTRIES
+        ):
+            self.flush()
+        # Never waits, since it may hold such bytes already: without room, packs
+        # are sent off half-full.
+        has_room = self._open_budget.try_take(size_bytes)
+        self._open.items.append(item)
+        self._open.size_bytes += size_bytes
+        if has_room:
+            self._open.taken_bytes += size_bytes
+        else:
+            self.flush()
+
+    def _submit(self, items: Sequence[_Item]) -> None:
         while len(self._under_way) >= MAX_UNDER_WAY:
             self._collect()
-        # What is encrypted lies beside what is to be.
-        size_bytes = 2 * group.size_bytes
+        size_bytes = sum(item.held_bytes for item in items)
+        is_large = len(items[0].encoded.data) >= OWN_PACK_BYTES
         self._budget.take(size_bytes)
         try:
-            future = self._executor.submit(self._store, group)
+            future = self._executor.submit(self._process, items)
         except RuntimeError:  # The threads have ended, and with them the server.
             self._budget.give_back(size_bytes)
             raise
         # Also if it fails or is cancelled.
         future.add_done_callback(lambda _: self._budget.give_back(size_bytes))
-        self._under_way.append(future)
+        self._under_way.append((future, is_large))
+        self._encoding += is_large
 
     def _collect(self) -> None:
-        self._settle(self._under_way.popleft().result())
+        future, is_large = self._under_way.popleft()
+        self._encoding -= is_large
+        result = future.result()
+        if isinstance(result, _StoredPack):
+            self._settle(result)
+        else:
+            self._put_open(result)
 
     def _settle(self, stored: "_StoredPack") -> None:
         self.stored_bytes += stored.size_bytes
@@ -171,74 +263,96 @@ class PackWriter:
             pending.ref = ref
         self._durable.extend(stored.refs)
 
-    def _store(self, group: _OpenPack) -> "_StoredPack":
-        data, entries = self._build(group)
+    def _process(self, items: Sequence[_Item]) -> "_StoredPack | _Item":
+        """Encode and store; a large chunk that became small waits for others."""
+        was_large = len(items[0].encoded.data) >= OWN_PACK_BYTES
+        for item in items:
+            item.encode()
+        if was_large and len(items[0].encoded.data) < OWN_PACK_BYTES:
+            return items[0]
+        return self._store(items)
+
+    def _store(self, items: Sequence[_Item]) -> "_StoredPack":
+        data, entries = self._build(items)
         digest = self._suite.digest(data).hex()
         version = put_by_digest(self._blobs, layout.pack_key(digest), data)
         refs = [
             ChunkRef(
                 entry.chunk_id,
                 self._suite.number,
-                entry.codec,
+                int(entry.codec),
                 self._keys.scope.epoch,
                 digest,
                 version,
                 entry.offset_bytes,
                 entry.stored_bytes,
                 entry.plain_bytes,
+                item.encoded.base,
             )
-            for entry in entries
+            for entry, item in zip(entries, items, strict=True)
         ]
-        return _StoredPack(group.chunks, refs, len(data))
+        return _StoredPack([item.pending for item in items], refs, len(data))
 
-    def _build(self, group: _OpenPack) -> tuple[bytearray, list[pack.PackEntry]]:
+    def _build(self, items: Sequence[_Item]) -> tuple[bytearray, list[pack.PackEntry]]:
         segment_bytes = self._suite.segment_bytes
+        plain_sizes = [len(item.encoded.data) for item in items]
         sizes = [
-            cobblestone.encrypted_size(len(encoded), segment_bytes)
-            for encoded in group.encoded
+            cobblestone.encrypted_size(size, segment_bytes) for size in plain_sizes
         ]
         body_bytes = sum(sizes)
-        full = len(sizes) == 1 and group.size_bytes == MAX_CHUNK_BYTES
+        full = plain_sizes == [MAX_CHUNK_BYTES]
         padding = 0 if full else pack.padding_size(body_bytes)
-        header = pack.format_header(self._keys.scope, self._suite.number)
+        header = pack.format_header(
+            self._keys.scope,
+            self._suite.number,
+            has_deltas=any(item.encoded.base is not None for item in items),
+        )
         data = bytearray(len(header) + body_bytes + padding)
         data[: len(header)] = header
         entries = []
         offset = len(header)
-        for pending, encoded, size in zip(
-            group.chunks, group.encoded, sizes, strict=True
-        ):
+        # Drawn at once: each call would cost as much as a small chunk.
+        seeds = memoryview(self._entropy.token_bytes(_SEED_BYTES * len(items)))
+        for number, (item, size) in enumerate(zip(items, sizes, strict=True)):
+            seed = bytes(seeds[_SEED_BYTES * number :][:_SEED_BYTES])
             with memoryview(data)[offset : offset + size] as target:
-                self._encrypt(pending, encoded, target)
-            entries.append(
-                pack.PackEntry(
-                    pending.chunk_id, offset, size, pending.plain_bytes, pending.codec
-                )
-            )
+                entries.append(self._encrypt(item, target, offset, seed))
             offset += size
-        group.encoded.clear()
         data[offset:] = self._entropy.token_bytes(padding)
         salt = self._entropy.token_bytes(cobblestone.SALT_BYTES)
         data += pack.format_trailer(self._keys, header, entries, salt=salt)
         return data, entries
 
     def _encrypt(
-        self, pending: PendingChunk, encoded: bytes | bytearray, target: memoryview
-    ) -> None:
+        self, item: _Item, target: memoryview, offset_bytes: int, seed: bytes
+    ) -> pack.PackEntry:
+        pending, encoded = item.pending, item.encoded
+        is_raw = encoded.codec is Codec.RAW
+        digest = item.digest if is_raw else self._suite.digest(encoded.data)
         salt = self._keys.chunk_salt(
-            self._entropy.token_bytes(32),
-            pending.chunk_id,
-            bytes([pending.codec]) + self._suite.digest(encoded),
+            seed, pending.chunk_id, bytes([encoded.codec]) + digest
         )
+        base_id = b"" if encoded.base is None else encoded.base.chunk_id
         chunk_format.encrypt_chunk(
             self._keys,
             self._suite,
-            pending.codec,
+            encoded.codec,
             pending.chunk_id,
-            encoded,
+            encoded.data,
             plain_bytes=pending.plain_bytes,
+            base_id=base_id,
             salt=salt,
             buffer=target,
+        )
+        # What is encrypted is not needed any more, and may be large.
+        item.encoded = Encoded(b"", encoded.codec, encoded.base)
+        return pack.PackEntry(
+            pending.chunk_id,
+            offset_bytes,
+            len(target),
+            pending.plain_bytes,
+            encoded.codec,
+            base_id,
         )
 
 
@@ -247,43 +361,3 @@ class _StoredPack:
     chunks: Sequence[PendingChunk]
     refs: Sequence[ChunkRef]
     size_bytes: int
-
-
-def put_by_digest(blobs: BlobStore, key: str, data: bytes | bytearray) -> str:
-    """Store bytes under a key that is their digest; return the version id.
-
-    A lost answer is resolved by trying again: if the key exists then, an earlier
-    attempt of ours was stored, and it is read back to make sure.
-
-    Raises:
-        UnavailableError: The store failed at every attempt.
-        IntegrityError: Other bytes lie under the key (DIGEST_MISMATCH).
-    """
-    for attempt in range(PUT_ATTEMPTS):
-        try:
-            return blobs.put_new(key, data)
-        except BlobExistsError as error:
-            return _find_own(blobs, key, data, error)
-        except UnavailableError:
-            if attempt == PUT_ATTEMPTS - 1:
-                raise
-    raise AssertionError
-
-
-def _find_own(
-    blobs: BlobStore, key: str, data: bytes | bytearray, cause: BlobExistsError
-) -> str:
-    for item in blobs.first_versions(key):
-        if item.key == key and item.size_bytes == len(data):
-            try:
-                found = blobs.get(key, version_id=item.version_id, max_bytes=len(data))
-            except BlobNotFoundError:
-                continue
-            if found == data:
-                return item.version_id
-    raise IntegrityError(
-        f"object {key} holds other bytes than its name says",
-        reason=Reason.DIGEST_MISMATCH,
-        hint="Somebody else writes to the bucket; see `strongroom doctor`.",
-        key=key,
-    ) from cause

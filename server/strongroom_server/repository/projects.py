@@ -30,6 +30,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.object_copies import first_whole
 
 FORMAT: Final = 1
 _MAX_BYTES: Final = 64 * 1024
@@ -113,6 +114,23 @@ class Projects:
             project = known.get(item.key)
             yield self._load(item) if project is None else project
 
+    def stored(self) -> Iterator[BlobVersion]:
+        """Yield every project's record as it is stored, in order of id."""
+        return self._blobs.first_versions(layout.PROJECTS)
+
+    def load(self, item: BlobVersion) -> Project:
+        """Return the project of a stored record, read from S3 once at most.
+
+        Raises:
+            IntegrityError: The record, or the key slot, is damaged.
+        """
+        with self._lock:
+            known = [self._known[project] for project in self._known]
+        for project in known:
+            if layout.project_key(project.scope.project) == item.key:
+                return project
+        return self._load(item)
+
     def journal_of(self, project: Project, artifact: ArtifactName) -> JournalId:
         """Return which journal an artifact of this name has, or would have."""
         keys = self._keyring.open(project.scope)
@@ -181,18 +199,26 @@ class Projects:
             )
         except BlobNotFoundError as error:
             raise object_error(ObjectKind.PROJECT) from error
+        project = first_whole(
+            self._blobs,
+            item.key,
+            data,
+            lambda found: self._open(item.key, found),
+            max_bytes=_MAX_BYTES,
+        )
+        with self._lock:
+            self._known[project.scope.project] = project
+        return project
+
+    def _open(self, key: str, data: bytes) -> Project:
         header = parse_object_header(data, self._keyring.store, ObjectKind.PROJECT)
-        if item.key != layout.project_key(header.scope.project):
+        if key != layout.project_key(header.scope.project):
             raise object_error(ObjectKind.PROJECT)
         keys = self._keyring.open(header.scope)
-        body = open_object(
-            keys, ObjectKind.PROJECT, item.key, data, max_bytes=_MAX_BYTES
-        )
+        body = open_object(keys, ObjectKind.PROJECT, key, data, max_bytes=_MAX_BYTES)
         project = _parse(body, header.scope)
         if self._project_id(project.name) != header.scope.project:
             raise object_error(ObjectKind.PROJECT)
-        with self._lock:
-            self._known[header.scope.project] = project
         return project
 
 

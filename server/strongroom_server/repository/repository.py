@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from strongroom.errors import NotFoundError, Reason
+from strongroom.errors import IntegrityError, NotFoundError, Reason
 from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
+from strongroom_server.core import retention
 from strongroom_server.core.history import Committed, History
 from strongroom_server.core.records import ArtifactRecord, RefRecord, VersionRecord
 from strongroom_server.core.scope import Scope, format_id
@@ -21,13 +22,19 @@ from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
+from strongroom_server.repository.repairs import Repairs
 from strongroom_server.repository.store import is_empty, open_store
+from strongroom_server.repository.upload_records import UploadRecords
+from strongroom_server.repository.sweeps import Sweeps
 
 #: Plaintext that all downloads together fetch ahead of their readers: five at full
 #: speed; further ones go on in small pieces.
 READ_AHEAD_BYTES: Final = 256 * 1024 * 1024
 #: Packs of all uploads together, plain and encrypted: five uploads at full speed.
 UNDER_WAY_BYTES: Final = 512 * 1024 * 1024
+#: What all uploads together have received and not yet sent off: a chunk of each
+#: open file, and half-full packs. Thirty uploads receive at full speed.
+OPEN_BYTES: Final = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Artifact:
             created.info.time,
             self.history.latest,
             tuple(self.ref_record(ref) for ref in sorted(self.history.refs)),
+            self.history.policy,
+            0 in self.history.held,
         )
 
     def ref_record(self, ref: str) -> RefRecord:
@@ -77,6 +86,11 @@ class Artifact:
             version.metadata,
             version.info.trace_id,
             self.history.refs_at(version.version),
+            retention.state_of(self.history, version.version),
+            self.history.is_held(version.version),
+            retention.purge_time(self.history, version.version)
+            if version.version in self.history.deleted
+            else None,
         )
 
 
@@ -87,10 +101,12 @@ class Repository:
     blobs: BlobStore
     clock: Clock
     entropy: Entropy
+    index: Index
     suite: Suite
     executor: Executor
     read_budget: ByteBudget
     write_budget: ByteBudget
+    open_budget: ByteBudget
     #: Held while the header of a safetensors file is parsed.
     header_lock: Lock
     keyring: Keyring
@@ -99,6 +115,9 @@ class Repository:
     manifests: Manifests
     journals: Journals
     projects: Projects
+    upload_records: UploadRecords
+    sweeps: Sweeps
+    repairs: Repairs
 
     def artifact(self, name: ArtifactName) -> Artifact:
         """Return an artifact with its history as of now.
@@ -161,7 +180,15 @@ def open_keyring(
     keyring = Keyring(
         store, blobs=blobs, key_service=key_service, clock=clock, entropy=entropy
     )
-    keyring.open_store_domain(may_create=is_empty(blobs))
+    may_create = is_empty(blobs)
+    # Under an id that was read wrongly, nobody would find what is written again.
+    if may_create and open_store(blobs, entropy) != store:
+        raise IntegrityError(
+            "strongroom.json was read twice and differed",
+            reason=Reason.RECORD_CORRUPT,
+            hint="Start the server again; if that repeats, see `strongroom doctor`.",
+        )
+    keyring.open_store_domain(may_create=may_create)
     return keyring
 
 
@@ -177,20 +204,32 @@ def open_repository(
     suite: Suite,
 ) -> Repository:
     """Wire a store's parts; does no I/O. The keyring is the store's own."""
-    chunks = ChunkReader(blobs=blobs, keyring=keyring)
+    repairs = Repairs(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy)
+    chunks = ChunkReader(blobs=blobs, keyring=keyring, repairs=repairs)
     return Repository(
         blobs=blobs,
         clock=clock,
         entropy=entropy,
+        index=index,
         suite=suite,
         executor=executor,
         read_budget=ByteBudget(READ_AHEAD_BYTES),
         write_budget=ByteBudget(UNDER_WAY_BYTES),
+        open_budget=ByteBudget(OPEN_BYTES),
         header_lock=Lock(),
         keyring=keyring,
         chunks=chunks,
         chunk_index=ChunkIndex(blobs=blobs, index=index, clock=clock, entropy=entropy),
-        manifests=Manifests(blobs=blobs, keyring=keyring, chunks=chunks),
+        manifests=Manifests(
+            blobs=blobs,
+            keyring=keyring,
+            chunks=chunks,
+            repairs=repairs,
+            executor=executor,
+        ),
         journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
         projects=Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy),
+        upload_records=UploadRecords(blobs=blobs, entropy=entropy),
+        sweeps=Sweeps(blobs=blobs, keyring=keyring),
+        repairs=repairs,
     )

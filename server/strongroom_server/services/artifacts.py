@@ -6,7 +6,15 @@ from typing import Final, TypeVar
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.format.names import ArtifactName, ProjectName, VersionName, check_path
-from strongroom_server.core.history import Committed, NumberedEntry, RefMoved
+from strongroom_server.core.history import (
+    Committed,
+    Created,
+    Fenced,
+    HoldSet,
+    NumberedEntry,
+    PolicySet,
+    RefMoved,
+)
 from strongroom_server.core.records import (
     ArtifactRecord,
     Caller,
@@ -145,14 +153,13 @@ class Artifacts:
 
 def _journal_record(item: NumberedEntry) -> JournalRecord:
     entry, info = item.entry, item.entry.info
-    version = entry.version if isinstance(entry, Committed | RefMoved) else 0
     moved = entry if isinstance(entry, RefMoved) else None
     return JournalRecord(
         item.number,
         info.action,
         info.time,
         info.actor,
-        version,
+        0 if isinstance(entry, Created | PolicySet | Fenced) else entry.version,
         moved.ref if moved else "",
         moved.previous_version if moved else 0,
         entry.message if isinstance(entry, Committed) else info.reason,
@@ -161,6 +168,10 @@ def _journal_record(item: NumberedEntry) -> JournalRecord:
         info.trace_id,
         info.audit_id,
         item.key_ids,
+        hold=entry.hold if isinstance(entry, HoldSet) else False,
+        policy=entry.policy if isinstance(entry, PolicySet) else None,
+        purged_versions=entry.purged if isinstance(entry, Fenced) else (),
+        sweep_epoch=info.sweep_epoch,
     )
 
 

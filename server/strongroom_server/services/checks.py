@@ -53,5 +53,5 @@ def _checked(name: str, check: Callable[[], None], detail: str) -> CheckResult:
     try:
         check()
     except StrongroomError as error:
-        return CheckResult(name, ok=False, detail=error.message, hint=error.hint)
+        return CheckResult.failed(name, error)
     return CheckResult(name, ok=True, detail=detail, hint="")

@@ -8,7 +8,6 @@ however slow, keeps another from reading.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
@@ -36,6 +35,7 @@ from strongroom_server.core.scope import Scope
 from strongroom_server.repository.contents import files_of, load_manifest
 from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.services.hedging import Fetch, Pace
 
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_PATHS: Final = 1000
@@ -74,7 +74,7 @@ class _Fetch:
     """A piece on its way, and how much of the budget it holds."""
 
     piece: _Piece
-    plaintext: Future[memoryview]
+    plaintext: Fetch[memoryview]
     taken_bytes: int
 
 
@@ -87,6 +87,7 @@ class Downloads:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._pace = Pace()
 
     def open(
         self,
@@ -115,7 +116,9 @@ class Downloads:
         entries = self._select(artifact, version, paths)
         record = artifact.version_record(version)
         if not offset_bytes and not length_bytes:
-            return Download(self._repository, record, artifact.scope, entries, None)
+            return Download(
+                self._repository, record, artifact.scope, entries, None, pace=self._pace
+            )
         entry = next(entries)
         if offset_bytes > entry.size_bytes:
             raise OutOfRangeError(
@@ -133,6 +136,7 @@ class Downloads:
             artifact.scope,
             iter([entry]),
             (offset_bytes, length),
+            pace=self._pace,
         )
 
     def _select(
@@ -170,14 +174,19 @@ class Download:
         scope: Scope,
         entries: Iterator[FileEntry],
         part: tuple[int, int] | None,
+        *,
+        pace: Pace,
     ) -> None:
         self._repository = repository
         self._scope = scope
+        self._pace = pace
         self._steps = _steps(entries, part)
         self._not_begun: _Step | None = None
         self._ahead: deque[tuple[FileEntry, FileStarted | FileEnded | _Fetch]] = deque()
         self._ahead_bytes = 0
         self.version = version
+        #: Fetches that took so long that a second one was begun.
+        self.hedged_count = 0
 
     def __enter__(self) -> Self:
         return self
@@ -245,18 +254,23 @@ class Download:
             taken_bytes = 0
             piece, rest = piece.split(SMALL_PIECE_BYTES)
         try:
-            future = self._repository.executor.submit(
-                self._repository.chunks.read_range,
-                self._scope,
-                piece.ref,
-                piece.offset_bytes,
-                piece.length_bytes,
+            fetch = Fetch(
+                partial(
+                    self._repository.executor.submit,
+                    self._repository.chunks.read_range,
+                    self._scope,
+                    piece.ref,
+                    piece.offset_bytes,
+                    piece.length_bytes,
+                ),
+                pace=self._pace,
+                clock=self._repository.clock,
             )
         except RuntimeError:  # The threads have ended, and with them the server.
             self._repository.read_budget.give_back(taken_bytes)
             raise
         self._ahead_bytes += piece.length_bytes
-        return _Fetch(piece, future, taken_bytes), rest
+        return _Fetch(piece, fetch, taken_bytes), rest
 
     def _forget(self, fetch: _Fetch) -> None:
         self._ahead_bytes -= fetch.piece.length_bytes
@@ -267,6 +281,8 @@ class Download:
             plaintext = fetch.plaintext.result()
         except IntegrityError as error:
             raise damaged_file(error, self.version, entry.path) from error
+        finally:
+            self.hedged_count += fetch.plaintext.hedged
         for start in range(0, len(plaintext), BLOCK_BYTES):
             block = plaintext[start : start + BLOCK_BYTES]
             yield FileBlock(fetch.piece.file_offset_bytes + start, block)

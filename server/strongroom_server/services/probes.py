@@ -22,6 +22,7 @@ from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
     BlobStore,
+    Clock,
     Entropy,
 )
 
@@ -29,15 +30,19 @@ from strongroom_server.ports import (
 PREFIX: Final = "probe/"
 _RACERS: Final = 8
 _SIZE: Final = 3000
+#: Signatures are refused at 15 minutes; long before that, times mislead people.
+MAX_SKEW_S: Final = 300.0
+CLOCK: Final = "store.clock"
 
 
 class StoreProbe:
     """Proves what the repository relies on. Writes below `probe/` only."""
 
     def __init__(
-        self, *, blobs: BlobStore, entropy: Entropy, executor: Executor
+        self, *, blobs: BlobStore, clock: Clock, entropy: Entropy, executor: Executor
     ) -> None:
         self._blobs = blobs
+        self._clock = clock
         self._entropy = entropy
         self._executor = executor
 
@@ -55,7 +60,8 @@ class StoreProbe:
         for result, cause in self._results():
             if isinstance(cause, UnavailableError):
                 raise cause
-            if not result.ok:
+            # Nothing but what people read off times rests on a clock.
+            if not result.ok and result.check != CLOCK:
                 raise PreconditionError(
                     f"the store fails check {result.check}: {result.detail}",
                     reason=Reason.STORE_UNSUITABLE,
@@ -71,6 +77,7 @@ class StoreProbe:
             ("store.pinned_read", self._pinned_read, _OTHER_STORE),
             ("store.exact_range", self._exact_range, _OTHER_STORE),
             ("store.listing", self._listing, _OTHER_STORE),
+            (CLOCK, self._clock_agrees, "Mend the clock that is wrong (NTP)."),
         ]
         run = self._entropy.token_bytes(8).hex()
         for name, check, hint in checks:
@@ -79,19 +86,15 @@ class StoreProbe:
                 yield CheckResult(name, ok=True, detail=check(key), hint=""), None
             except UnavailableError as error:
                 # No answer says nothing about what the store keeps.
-                result = CheckResult(
-                    name, ok=False, detail=error.message, hint=error.hint
-                )
-                yield result, error
+                yield CheckResult.failed(name, error), error
             except StrongroomError as error:
-                result = CheckResult(name, ok=False, detail=error.message, hint=hint)
-                yield result, error
+                yield CheckResult.failed(name, error, hint), error
             except BlobExistsError:
-                detail = "a key that was never written exists"
-                yield CheckResult(name, ok=False, detail=detail, hint=hint), None
+                unsuitable = _unsuitable("a key that was never written exists")
+                yield CheckResult.failed(name, unsuitable, hint), None
             except BlobNotFoundError:
-                detail = "what was just written is not there"
-                yield CheckResult(name, ok=False, detail=detail, hint=hint), None
+                unsuitable = _unsuitable("what was just written is not there")
+                yield CheckResult.failed(name, unsuitable, hint), None
 
     def _versioning(self, key: str) -> str:
         version = self._blobs.put_new(key, b"1")
@@ -150,13 +153,27 @@ class StoreProbe:
             (f"{key}/{number}", self._blobs.put_new(f"{key}/{number}", b"x"))
             for number in range(3)
         ]
-        found = [
-            (item.key, item.version_id)
-            for item in self._blobs.first_versions(f"{key}/")
-        ]
-        if found != written:
+        if self._listed(f"{key}/") != written:
             raise _unsuitable("a listing does not show what was just written")
-        return "a listing shows what was just written"
+        if self._listed(f"{key}/", start_after=written[0][0]) != written[1:]:
+            raise _unsuitable("a listing does not begin behind the key it is given")
+        folder = f"{key}/"
+        if list(self._blobs.subfolders(key)) != [folder]:
+            raise _unsuitable("a listing does not tell folders")
+        return "a listing shows what was just written, from any key on"
+
+    def _listed(self, prefix: str, start_after: str = "") -> list[tuple[str, str]]:
+        found = self._blobs.first_versions(prefix, start_after=start_after)
+        return [(item.key, item.version_id) for item in found]
+
+    def _clock_agrees(self, _key: str) -> str:
+        skew_s = self._blobs.time_s() - self._clock.now().timestamp()
+        if abs(skew_s) > MAX_SKEW_S:
+            raise _unsuitable(
+                f"its clock is {abs(skew_s):.0f} seconds "
+                f"{'ahead of' if skew_s > 0 else 'behind'} this server's"
+            )
+        return f"its clock and this server's are {abs(skew_s):.1f} seconds apart"
 
     def _try_put(self, key: str, data: bytes) -> bool:
         try:

@@ -4,17 +4,16 @@
 import contextlib
 from typing import Final
 
-from strongroom.errors import ConflictError, InvalidArgumentError, Reason
+from strongroom.errors import ConflictError, Reason
 from strongroom.format.names import RefName
 from strongroom_server.core import history
-from strongroom_server.core.history import History, RefMoved
+from strongroom_server.core.history import Entry, History, RefMoved
 from strongroom_server.core.records import Action, Caller, RefRecord
-from strongroom_server.core.selectors import resolve
+from strongroom_server.core.selectors import resolve, resolve_stored
 from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.requests import check_request, request_reused
 
-MAX_REASON_CHARS: Final = 1000
-MAX_REQUEST_ID_CHARS: Final = 128
 _ATTEMPTS: Final = 20
 #: The etag of a ref that does not exist.
 NO_REF: Final = '""'
@@ -44,7 +43,7 @@ class Refs:
             version: A number or selector of the same artifact.
             etag: If not empty, the ref must still have it.
             reason: Why; kept in the journal.
-            request_id: The same id moves once.
+            request_id: The same id moves once, and to one version.
             validate_only: Only check, and answer what would be.
             caller: Who asks.
 
@@ -52,13 +51,17 @@ class Refs:
             NotFoundError: The artifact or version does not exist.
             ConflictError: The ref has moved since (REF_MOVED), or other writers
                 won every attempt.
-            PreconditionError: The ref moves by itself (REF_RESERVED).
+            PreconditionError: The ref moves by itself (REF_RESERVED), or the
+                version cannot be read (VERSION_DELETED, VERSION_PURGED).
+            InvalidArgumentError: The request id has moved it to another version.
         """
         _check(name, reason, request_id)
         artifact = self._repository.artifact(name.artifact)
         for _ in range(_ATTEMPTS):
             past = artifact.history
-            if (Action.MOVE_REF, name.ref, request_id) in past.requests:
+            done = past.requests.get((Action.MOVE_REF, name.ref, request_id))
+            if done is not None:
+                _check_same(past, done.entry, version)
                 return artifact.ref_record(name.ref)
             target = resolve(past, version)
             _check_etag(past, name, etag)
@@ -92,15 +95,19 @@ class Refs:
 
 def _check(name: RefName, reason: str, request_id: str) -> None:
     history.check_movable(name.ref)
-    if not request_id or len(request_id) > MAX_REQUEST_ID_CHARS:
-        raise InvalidArgumentError(
-            "request_id is missing or too long", reason=Reason.ARGUMENT_INVALID
-        )
-    if len(reason) > MAX_REASON_CHARS:
-        raise InvalidArgumentError(
-            f"reason has more than {MAX_REASON_CHARS} characters",
-            reason=Reason.ARGUMENT_INVALID,
-        )
+    check_request(reason, request_id)
+
+
+def _check_same(past: History, done: Entry, version: str) -> None:
+    """Check that a repeated request asks for what it did.
+
+    A selector that is no number may name another version by now, so it is not
+    compared.
+    """
+    if version.isdecimal() and isinstance(done, RefMoved):
+        asked = resolve_stored(past, version).version
+        if asked != done.version:
+            raise request_reused()
 
 
 def _check_etag(past: History, name: RefName, etag: str) -> None:

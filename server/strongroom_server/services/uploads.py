@@ -2,66 +2,53 @@
 """Writing a version: files in, chunks and packs out, one journal entry at the end.
 
 Nothing of an upload shows before its journal entry stands; what a crash or an
-abort leaves behind is garbage that nothing points at.
+abort leaves behind is garbage that nothing points at, or, of a resumable upload,
+what another attempt goes on from.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from strongroom.errors import (
     AlreadyExistsError,
+    ConflictError,
     IntegrityError,
     InvalidArgumentError,
     NotFoundError,
-    PreconditionError,
     Reason,
 )
-from strongroom.format.digest import parse_digest
-from strongroom.format.names import ArtifactName, ProjectName
-from strongroom_server.core import canonical, history
-from strongroom_server.core.derivation import DomainKeys
-from strongroom_server.core.history import Committed, Created, History
-from strongroom_server.core.records import Action, Caller, Kind, VersionRecord
-from strongroom_server.core.trees import TreeCheck
-from strongroom_server.repository.content_writer import (
-    ContentWriter,
-    StoredContent,
-    modes_digest_of,
-)
-from strongroom_server.repository.journals import JournalId, NumberTakenError, contended
+from strongroom.format.digest import parse_digest, path_order
+from strongroom.format.names import ProjectName
+from strongroom_server.core.codec_choice import choice_of
+from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.history import Committed, History
+from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.records import Caller, Kind
+from strongroom_server.core.scope import Scope
+from strongroom_server.repository.content_writer import ContentWriter
+from strongroom_server.repository.journals import JournalId
+from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.projects import Project
-from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.repository import Repository
+from strongroom_server.services.commits import (
+    MAX_DESCRIPTION_BYTES,
+    Commit,
+    CommitResult,
+    UploadStart,
+    check_kind,
+    check_start,
+)
+from strongroom_server.services.upload_progress import Position, UploadProgress
 
-MAX_MESSAGE_CHARS: Final = 1000
-MAX_METADATA_KEYS: Final = 64
-MAX_METADATA_KEY_CHARS: Final = 128
-MAX_METADATA_VALUE_CHARS: Final = 1024
-#: Message and metadata together, as the journal entry will hold them: escaped
-#: control characters count six.
-MAX_DESCRIPTION_BYTES: Final = 128 * 1024
-_COMMIT_ATTEMPTS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class UploadStart:
-    """What an upload says first; see WriteStart in the proto."""
-
-    artifact: ArtifactName
-    kind: Kind | None
-    message: str
-    metadata: Mapping[str, str]
-    request_id: str
-    may_create_project: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CommitResult:
-    """The version, and whether it equals the one that was newest before."""
-
-    version: VersionRecord
-    unchanged: bool
+__all__ = [
+    "MAX_DESCRIPTION_BYTES",
+    "CommitResult",
+    "Position",
+    "Upload",
+    "UploadStart",
+    "Uploads",
+]
 
 
 class Uploads:
@@ -79,17 +66,47 @@ class Uploads:
             PreconditionError: The artifact is of another kind (KIND_MISMATCH).
             UnavailableError: Vault or S3 cannot be reached.
         """
-        _check_start(start)
+        repository = self._repository
+        check_start(start)
         # Commits need Vault: better refused now than after many gigabytes.
-        self._repository.keyring.check_ready()
+        repository.keyring.check_ready()
         project = self._project(start, caller)
-        journal = self._repository.projects.journal_of(project, start.artifact)
-        past = self._repository.journals.load(journal)
+        journal = repository.projects.journal_of(project, start.artifact)
+        past = repository.journals.load(journal)
+        kind = start.kind or Kind.DATASET
         if past.entries:
-            _check_kind(start, past.created.kind)
-        keys = self._repository.keyring.open(project.scope)
-        self._repository.chunk_index.refresh(keys)
-        return Upload(self._repository, start, caller, project, journal, keys)
+            check_kind(start, past.created.kind)
+            kind = past.created.kind
+        view = repository.sweeps.view(at_least=past.fence)
+        keys = repository.keyring.open(project.scope)
+        repository.chunk_index.refresh(keys)
+        newest = self._manifest_of(project.scope, journal, past.newest)
+        parent = ParentFiles(repository, project.scope, newest) if newest else None
+        content = ContentWriter(
+            repository,
+            keys,
+            journal.artifact,
+            view=view,
+            choice=choice_of(past.policy.codec, kind),
+            parent=parent,
+            remembers_entries=start.resumable,
+        )
+        progress = None
+        if start.resumable:
+            progress = UploadProgress(
+                repository,
+                keys,
+                journal.artifact,
+                start.request_id,
+                content,
+                sweep_epoch=view.epoch,
+            )
+        return Upload(
+            content,
+            Commit(repository, start, caller, project, journal, past, view),
+            progress,
+            self._base_files(start, project.scope, journal, past),
+        )
 
     def _project(self, start: UploadStart, caller: Caller) -> Project:
         name = ProjectName(start.artifact.project)
@@ -104,6 +121,28 @@ class Uploads:
             # Another push came first; theirs is as good as ours.
             return self._repository.projects.get(name)
 
+    def _manifest_of(
+        self, scope: Scope, journal: JournalId, version: Committed | None
+    ) -> Manifest | None:
+        """Return a version's manifest, if there is one that can be read."""
+        if version is None:
+            return None
+        try:
+            return self._repository.manifests.load(scope, journal.artifact, version)
+        except IntegrityError:
+            return None  # nothing to build on; the bytes at hand do not need it
+
+    def _base_files(
+        self, start: UploadStart, scope: Scope, journal: JournalId, past: History
+    ) -> Iterator[FileEntry]:
+        """Yield the files of the version that the upload says it builds on."""
+        number = start.base_version
+        if not 0 < number <= len(past.versions) or not past.is_live(number):
+            return
+        manifest = self._manifest_of(scope, journal, past.versions[number - 1])
+        if manifest is not None:
+            yield from self._repository.manifests.entries(scope, manifest)
+
 
 class Upload:
     """One version being written; used by one thread.
@@ -111,23 +150,22 @@ class Upload:
     A context manager: what was not committed when it ends is aborted.
     """
 
-    def __init__(  # noqa: PLR0917 -- made by Uploads.begin only
+    def __init__(
         self,
-        repository: Repository,
-        start: UploadStart,
-        caller: Caller,
-        project: Project,
-        journal: JournalId,
-        keys: DomainKeys,
+        content: ContentWriter,
+        commit: Commit,
+        progress: UploadProgress | None,
+        base: Iterator[FileEntry],
     ) -> None:
-        self._repository = repository
-        self._start = start
-        self._caller = caller
-        self._project = project
-        self._journal = journal
-        self._keys = keys
-        self._content = ContentWriter(repository, keys, journal.artifact)
-        self._tree = TreeCheck()
+        self._content = content
+        self._commit = commit
+        self._progress = progress
+        self._base = base
+        self._base_next: FileEntry | None = None
+        #: Where an upload that was taken up goes on; to be called before the first
+        #: file, and only if it is resumable.
+        self.position = Position()
+        self._reopened = ""
 
     def __enter__(self) -> Self:
         return self
@@ -139,29 +177,100 @@ class Upload:
         traceback: TracebackType | None,
     ) -> None:
         self._content.abort()
+        if self._progress is not None:
+            self._progress.end()
 
     @property
     def received_bytes(self) -> int:
-        """How many bytes of files came so far."""
-        return self._content.received_bytes
+        """How many bytes of files are there so far, those of other attempts too."""
+        return self.position.received_bytes + self._content.received_bytes
 
     @property
     def stored_bytes(self) -> int:
         """How many bytes of packs are durable so far."""
         return self._content.stored_bytes
 
+    def resume(self) -> Iterator[None]:
+        """Take up what earlier attempts made durable; `position` tells how much.
+
+        To be run to its end before the first file, of a resumable upload only.
+
+        Raises:
+            ConflictError: Another attempt goes on at the same time
+                (UPLOAD_CONFLICT).
+            UnavailableError: S3 failed.
+        """
+        if self._progress is None:
+            return
+        yield from self._progress.resume()
+        self.position = self._progress.position
+        self._reopened = self.position.open_path
+
     def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
-        """Begin the next file; see `ContentWriter.start_file` and `TreeCheck`."""
-        self._content.start_file(path, size_bytes=size_bytes, executable=executable)
-        self._tree.add(path)
+        """Begin the next file, or go on with the one that was open.
+
+        Raises:
+            InvalidArgumentError: The path is malformed, out of order or below a
+                file, or a file is open.
+            ConflictError: It is not the file that was open (SOURCE_CHANGED).
+        """
+        if not self._reopened:
+            self._content.start_file(path, size_bytes=size_bytes, executable=executable)
+            return
+        opened = self._content.open_file_position()
+        found = opened and (opened.path, opened.size_bytes, opened.executable)
+        if found != (path, size_bytes, executable):
+            raise ConflictError(
+                f"{path!r} is not the file that the upload was at, {self._reopened!r}, "
+                "or not of its size or mode any more",
+                reason=Reason.SOURCE_CHANGED,
+                hint="Push again with a new request id.",
+                path=path,
+                expected=self._reopened,
+            )
+        self._reopened = ""
 
     def write(self, data: bytes, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file; see `ContentWriter.write`."""
+        self._check_not_reopened()
         self._content.write(data, offset_bytes=offset_bytes)
+        if self._progress is not None:
+            self._progress.record_if_due()
 
     def end_file(self, digest: str) -> None:
         """End the open file; see `ContentWriter.end_file`."""
+        self._check_not_reopened()
         self._content.end_file(digest)
+        if self._progress is not None:
+            self._progress.record_if_due()
+
+    def same_file(
+        self, path: str, *, size_bytes: int, executable: bool, digest: str
+    ) -> None:
+        """Take in a file that the base version has as well; no bytes are needed.
+
+        Raises:
+            ConflictError: It has no such file, or none that may be shared
+                (BASE_MISMATCH).
+            InvalidArgumentError: The path is out of order, or a file is open.
+        """
+        self._check_not_reopened()
+        entry = self._find_base(path)
+        found = entry and (entry.size_bytes, entry.executable, entry.digest)
+        if (
+            entry is None
+            or found != (size_bytes, executable, digest)
+            or not self._content.may_adopt(entry)
+        ):
+            raise ConflictError(
+                f"the version that the upload builds on has no such file {path!r}",
+                reason=Reason.BASE_MISMATCH,
+                hint="Push again, and send every file.",
+                path=path,
+            )
+        self._content.adopt(entry)
+        if self._progress is not None:
+            self._progress.record_if_due()
 
     def commit(self, *, file_count: int, digest: str) -> CommitResult:
         """Make the version: everything durable, then one journal entry.
@@ -169,7 +278,8 @@ class Upload:
         Raises:
             InvalidArgumentError: A file is open, or the count differs.
             IntegrityError: The digest differs (DIGEST_MISMATCH).
-            ConflictError: Other writers won every attempt (JOURNAL_CONTENDED).
+            ConflictError: Other writers won every attempt (JOURNAL_CONTENDED), or
+                a sweep condemned what it shares (SWEEP_OVERTOOK).
             UnavailableError: S3 or Vault failed. Repeating the same request id
                 tells whether the version was made.
         """
@@ -188,145 +298,25 @@ class Upload:
                 expected=digest,
                 found=found,
             )
-        past = self._repository.journals.load(self._journal)
-        return self._finished(past, found) or self._enter(self._content.finish())
+        result = self._commit.run(self._content, found)
+        self._progress = None  # done: there is nothing to go on from
+        return result
 
-    def _enter(self, content: StoredContent) -> CommitResult:
-        journals = self._repository.journals
-        for _ in range(_COMMIT_ATTEMPTS):
-            past = journals.load(self._journal)
-            finished = self._finished(past, content.digest)
-            if finished is not None:
-                return finished
+    def _check_not_reopened(self) -> None:
+        if self._reopened:
+            raise InvalidArgumentError(
+                f"file {self._reopened!r}, which was open, must start again first",
+                reason=Reason.ARGUMENT_INVALID,
+            )
+
+    def _find_base(self, path: str) -> FileEntry | None:
+        wanted = path_order(path)
+        while self._base_next is None or path_order(self._base_next.path) < wanted:
             try:
-                if not past.entries:
-                    self._append(past, self._created())
-                    continue
-                _check_kind(self._start, past.created.kind)
-                past = self._append(past, self._committed(past, content))
-            except NumberTakenError:
-                continue
-            return self._result(past, past.versions[-1], unchanged=False)
-        raise contended(self._journal)
-
-    def _finished(self, past: History, digest: str) -> CommitResult | None:
-        """Return the result if this request, or this content, is there already."""
-        done = past.requests.get((Action.COMMIT, "", self._start.request_id))
-        if done is not None and isinstance(done.entry, Committed):
-            if done.entry.digest != digest:
-                # An OK would promise that this content is stored, and it is not.
-                raise InvalidArgumentError(
-                    "this request_id has made a version of other content",
-                    reason=Reason.ARGUMENT_INVALID,
-                    hint="Use a new request id for each push.",
-                    version=done.entry.version,
-                )
-            return self._result(past, done.entry, unchanged=False)
-        if self._is_unchanged(past, digest):
-            return self._result(past, past.versions[-1], unchanged=True)
-        return None
-
-    def _append(self, past: History, entry: Created | Committed) -> History:
-        return self._repository.journals.append(
-            self._journal, self._project.scope, entry, behind=past
-        )
-
-    def _created(self) -> Created:
-        return Created(
-            self._info(Action.CREATE, f"{self._start.request_id}/create"),
-            self._start.artifact,
-            self._start.kind or Kind.DATASET,
-            self._project.scope.domain,
-        )
-
-    def _committed(self, past: History, content: StoredContent) -> Committed:
-        return Committed(
-            self._info(Action.COMMIT, self._start.request_id),
-            past.latest + 1,
-            content.digest,
-            content.manifest,
-            content.manifest_version,
-            content.file_count,
-            content.size_bytes,
-            content.stored_bytes,
-            self._start.message,
-            self._start.metadata,
-        )
-
-    def _info(self, action: Action, request_id: str) -> history.EntryInfo:
-        return history.make_info(
-            action,
-            self._caller,
-            time=self._repository.clock.now(),
-            request_id=request_id,
-        )
-
-    def _is_unchanged(self, past: History, digest: str) -> bool:
-        if not past.versions or past.versions[-1].digest != digest:
-            return False
-        try:
-            return self._is_same_and_whole(past.versions[-1])
-        except IntegrityError:
-            # What is stored of it is damaged. The bytes at hand are not, so they
-            # become a version that can be read.
-            return False
-
-    def _is_same_and_whole(self, version: Committed) -> bool:
-        # Modes are not part of the digest, so that it can be recomputed with
-        # coreutils; a version that differs only in modes is a new one. So is one
-        # whose packs are gone: "unchanged" would promise what nobody can read.
-        scope, manifests = self._project.scope, self._repository.manifests
-        manifest = manifests.load(scope, self._journal.artifact, version)
-        executable = (
-            entry.path
-            for entry in manifests.entries(scope, manifest)
-            if entry.executable
-        )
-        return modes_digest_of(executable) == self._content.modes_digest and all(
-            self._content.may_share(ref)
-            for entry in manifests.entries(scope, manifest)
-            for ref in entry.chunks
-        )
-
-    def _result(
-        self, past: History, version: Committed, *, unchanged: bool
-    ) -> CommitResult:
-        artifact = Artifact(
-            self._start.artifact, self._journal, past, self._project.scope
-        )
-        return CommitResult(artifact.version_record(version), unchanged)
-
-
-def _check_kind(start: UploadStart, kind: Kind) -> None:
-    if start.kind is not None and start.kind is not kind:
-        raise PreconditionError(
-            f"artifact {start.artifact.short} holds {kind.value}, "
-            f"not {start.kind.value}",
-            reason=Reason.KIND_MISMATCH,
-            hint="Leave the kind out, or choose another artifact.",
-            artifact=start.artifact.short,
-            kind=kind.value,
-        )
-
-
-def _check_start(start: UploadStart) -> None:
-    problem = ""
-    if not start.request_id or len(start.request_id) > MAX_METADATA_KEY_CHARS:
-        problem = "request_id is missing or too long"
-    elif len(start.message) > MAX_MESSAGE_CHARS:
-        problem = f"message has more than {MAX_MESSAGE_CHARS} characters"
-    elif len(start.metadata) > MAX_METADATA_KEYS:
-        problem = f"metadata has more than {MAX_METADATA_KEYS} keys"
-    elif any(
-        not key
-        or len(key) > MAX_METADATA_KEY_CHARS
-        or len(value) > MAX_METADATA_VALUE_CHARS
-        for key, value in start.metadata.items()
-    ):
-        problem = "a metadata key or value is too long"
-    elif len(canonical.encode([start.message, dict(start.metadata)])) > (
-        MAX_DESCRIPTION_BYTES
-    ):
-        problem = f"message and metadata have more than {MAX_DESCRIPTION_BYTES} bytes"
-    if problem:
-        raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)
+                self._base_next = next(self._base, None)
+            except IntegrityError:
+                self._base = iter(())  # damaged: all that follows is to be sent
+                self._base_next = None
+            if self._base_next is None:
+                return None
+        return self._base_next if self._base_next.path == path else None

@@ -49,6 +49,7 @@ _ABSENT: Final = {
     "InvalidRange",
     "404",
     "MethodNotAllowed",
+    "405",  # the same to HEAD, whose answers have no body
 }
 _FORBIDDEN_STATUS: Final = (401, 403)
 #: The bytes that arrived are not those that were sent; nothing was stored.

@@ -42,7 +42,7 @@ class S3Settings:
     attempt_count: int = 4
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 30.0
-    operation_timeout_s: float = 120.0
+    operation_timeout_s: float = 45.0
     page_size: int = 1000
 
 

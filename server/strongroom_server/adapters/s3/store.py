@@ -10,17 +10,15 @@ import base64
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span
 
 from strongroom.errors import (
     IntegrityError,
     Reason,
-    StrongroomError,
-    UnavailableError,
 )
 from strongroom_server.adapters.s3.errors import (
     s3_errors,
@@ -28,9 +26,9 @@ from strongroom_server.adapters.s3.errors import (
     unsuitable,
     was_not_done,
 )
+from strongroom_server.adapters.s3.requests import S3Requests, always, note
 from strongroom_server.adapters.s3.settings import S3Settings, make_client
 from strongroom_server.ports import (
-    BlobExistsError,
     BlobNotFoundError,
     BlobStore,
     BlobVersion,
@@ -63,10 +61,6 @@ def open_s3(settings: S3Settings, clock: Clock) -> Iterator["S3BlobStore"]:
         client.close()
 
 
-def _always(error: UnavailableError) -> bool:  # noqa: ARG001 - a `may_repeat`
-    return True
-
-
 class _Pieces:
     """A request body that is sent in pieces, each in time."""
 
@@ -83,26 +77,18 @@ class _Pieces:
             yield self._data[start : start + PIECE_BYTES]
 
 
-class S3BlobStore:
+class S3BlobStore(S3Requests):
     """Objects in one bucket under one prefix; safe to use from many threads.
 
     Names in one folder must not be prefixes of each other: SeaweedFS 4.48 drops
     `x` or `x-y` from the later pages of a listing that holds both.
     """
 
-    def __init__(self, client: Any, settings: S3Settings, clock: Clock) -> None:  # noqa: ANN401
-        self._client = client
-        self._settings = settings
-        self._clock = clock
-        prefix = settings.prefix.strip("/")
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._tracer = trace.get_tracer(__name__)
-
     def put_new(self, key: str, data: ReadBuffer) -> str:
         """See `BlobStore`. Repeated only where S3 said that nothing was done."""
         view = memoryview(data).cast("B")
         checksum = base64.b64encode(zlib.crc32(view).to_bytes(4, "big")).decode()
-        return self._retry(
+        return self.retry(
             lambda deadline: self._put(key, view, checksum, deadline), was_not_done
         )
 
@@ -110,7 +96,7 @@ class S3BlobStore:
         """See `BlobStore`."""
 
         def read(deadline: float) -> bytes:
-            with self._request("GetObject", key) as span:
+            with self.request("GetObject", key) as span:
                 answer = self._get(span, key, version_id)
                 size = int(answer["ContentLength"])
                 if size > max_bytes:
@@ -128,7 +114,7 @@ class S3BlobStore:
                     answer["Body"].close()
                 return bytes(buffer)
 
-        return self._retry(read, _always)
+        return self.retry(read, always)
 
     def read_into(
         self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
@@ -140,7 +126,7 @@ class S3BlobStore:
         def read(deadline: float) -> None:
             nonlocal done
             first, last = offset_bytes + done, offset_bytes + len(view) - 1
-            with self._request("GetObject", key) as span:
+            with self.request("GetObject", key) as span:
                 answer = self._get(span, key, version_id, f"bytes={first}-{last}")
                 try:
                     _check_range(answer, key, first=first, last=last)
@@ -150,7 +136,7 @@ class S3BlobStore:
                     answer["Body"].close()
 
         if len(view):
-            self._retry(read, _always)
+            self.retry(read, always)
 
     def first_versions(
         self, prefix: str, *, start_after: str = ""
@@ -161,14 +147,19 @@ class S3BlobStore:
         oldest: BlobVersion | None = None
         for page in self._pages(prefix, start_after=start_after):
             for row in page.get("Versions", ()):
-                key = row["Key"].removeprefix(self._prefix)
+                key = row["Key"].removeprefix(self.prefix)
                 if key <= start_after:
                     continue
                 if oldest is not None and key != oldest.key:
                     if key < oldest.key:
                         raise unsuitable("ListObjectVersions", "keys out of order")
                     yield oldest
-                oldest = BlobVersion(key, row["VersionId"], int(row["Size"]))
+                oldest = BlobVersion(
+                    key,
+                    row["VersionId"],
+                    int(row["Size"]),
+                    row["LastModified"].timestamp(),
+                )
         if oldest is not None:
             yield oldest
 
@@ -177,28 +168,38 @@ class S3BlobStore:
         last = ""
         for page in self._pages(prefix, Delimiter="/"):
             for row in page.get("CommonPrefixes", ()):
-                folder = row["Prefix"].removeprefix(self._prefix)
+                folder = row["Prefix"].removeprefix(self.prefix)
                 if folder < last:
                     raise unsuitable("ListObjectVersions", "keys out of order")
                 if folder > last:
                     yield folder
                 last = folder
 
+    def time_s(self) -> float:
+        """See `BlobStore`. S3 dates each of its answers."""
+        params = {"Prefix": self.prefix, "MaxKeys": 1}
+        answer = self.retry(lambda deadline: self._list(params, deadline), always)
+        dated = answer["ResponseMetadata"].get("HTTPHeaders", {}).get("date", "")
+        try:
+            return parsedate_to_datetime(dated).timestamp()
+        except ValueError as error:
+            raise unsuitable("ListObjectVersions", "an answer without date") from error
+
     def check_ready(self) -> None:
         """See `BlobStore`. Tried once: who asks for readiness asks again."""
-        deadline = self._clock.monotonic() + self._settings.operation_timeout_s
-        self._list({"Prefix": self._prefix, "MaxKeys": 1}, deadline)
+        deadline = self.clock.monotonic() + self.settings.operation_timeout_s
+        self._list({"Prefix": self.prefix, "MaxKeys": 1}, deadline)
 
     def _put(self, key: str, view: memoryview, checksum: str, deadline: float) -> str:
-        with self._request("PutObject", key) as span:
-            answer = self._client.put_object(
-                Bucket=self._settings.bucket,
-                Key=self._prefix + key,
-                Body=_Pieces(view, lambda: self._check(deadline)) if view else b"",
+        with self.request("PutObject", key) as span:
+            answer = self.client.put_object(
+                Bucket=self.settings.bucket,
+                Key=self.prefix + key,
+                Body=_Pieces(view, lambda: self.check_time(deadline)) if view else b"",
                 IfNoneMatch="*",
                 ChecksumCRC32=checksum,
             )
-            _note(span, answer, len(view))
+            note(span, answer, len(view))
             version_id = answer.get("VersionId", "null")
             if version_id == "null":
                 raise unsuitable("PutObject", "the bucket is not versioned")
@@ -207,23 +208,23 @@ class S3BlobStore:
     def _get(
         self, span: Span, key: str, version_id: str, byte_range: str = ""
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = self._client.get_object(
-            Bucket=self._settings.bucket,
-            Key=self._prefix + key,
+        answer: dict[str, Any] = self.client.get_object(
+            Bucket=self.settings.bucket,
+            Key=self.prefix + key,
             VersionId=version_id,
             **({"Range": byte_range} if byte_range else {}),
         )
-        _note(span, answer, int(answer["ContentLength"]))
+        note(span, answer, int(answer["ContentLength"]))
         return answer
 
     def _pages(
         self, prefix: str, *, start_after: str = "", **extra: str
     ) -> Iterator[Mapping[str, Any]]:
-        params: dict[str, Any] = {"Prefix": self._prefix + prefix, **extra}
-        params["MaxKeys"] = self._settings.page_size
-        marker = {"KeyMarker": self._prefix + start_after} if start_after else {}
+        params: dict[str, Any] = {"Prefix": self.prefix + prefix, **extra}
+        params["MaxKeys"] = self.settings.page_size
+        marker = {"KeyMarker": self.prefix + start_after} if start_after else {}
         while True:
-            page = self._retry(partial(self._list, {**params, **marker}), _always)
+            page = self.retry(partial(self._list, {**params, **marker}), always)
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -235,12 +236,12 @@ class S3BlobStore:
                 raise unsuitable("ListObjectVersions", "a listing without end")
 
     def _list(self, params: Mapping[str, Any], deadline: float) -> Mapping[str, Any]:
-        self._check(deadline)
-        with self._request("ListObjectVersions", "") as span:
-            page: dict[str, Any] = self._client.list_object_versions(
-                Bucket=self._settings.bucket, **params
+        self.check_time(deadline)
+        with self.request("ListObjectVersions", "") as span:
+            page: dict[str, Any] = self.client.list_object_versions(
+                Bucket=self.settings.bucket, **params
             )
-            _note(span, page, 0)
+            note(span, page, 0)
             return page
 
     def _arrivals(
@@ -252,60 +253,12 @@ class S3BlobStore:
         """Fill `view`, yielding the size of each piece as soon as it is there."""
         done = 0
         while done < len(view):
-            self._check(deadline)
+            self.check_time(deadline)
             count = body.readinto(view[done : done + PIECE_BYTES])
             if not count:
                 raise unavailable("GetObject", "the answer ended early")
             done += count
             yield count
-
-    def _retry(
-        self, call: Callable[[float], T], may_repeat: Callable[[UnavailableError], bool]
-    ) -> T:
-        """Return what `call(deadline)` returns, repeating it while that may help."""
-        deadline = self._clock.monotonic() + self._settings.operation_timeout_s
-        for attempt in range(self._settings.attempt_count - 1):
-            try:
-                return call(deadline)
-            except UnavailableError as error:
-                wait_s = 0.1 * 4**attempt
-                late = self._clock.monotonic() + wait_s >= deadline
-                if late or not may_repeat(error):
-                    raise
-                self._clock.sleep(wait_s)
-        return call(deadline)
-
-    def _check(self, deadline: float) -> None:
-        if self._clock.monotonic() >= deadline:
-            raise unavailable("call", "no time is left")
-
-    @contextmanager
-    def _request(self, operation: str, key: str) -> Iterator[Span]:
-        """One span for one request and its answer's body."""
-        attributes = {
-            "rpc.system.name": "aws-api",
-            "rpc.method": f"S3/{operation}",
-            "aws.s3.bucket": self._settings.bucket,
-            "aws.s3.key": self._prefix + key,
-        }
-        with self._tracer.start_as_current_span(
-            f"S3.{operation}",
-            kind=SpanKind.CLIENT,
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                with s3_errors(operation, key):
-                    yield span
-            except (BlobExistsError, BlobNotFoundError) as answer:
-                # An answer like any other; only the caller knows if it is bad.
-                span.set_attribute("error.type", type(answer).__name__)
-                raise
-            except StrongroomError as error:
-                span.set_attribute("error.type", error.reason.value)
-                span.set_status(StatusCode.ERROR, error.message)
-                raise
 
 
 def _check_range(answer: Mapping[str, Any], key: str, *, first: int, last: int) -> None:
@@ -315,12 +268,6 @@ def _check_range(answer: Mapping[str, Any], key: str, *, first: int, last: int) 
         raise unsuitable("GetObject", "ranges are not served")
     if int(answer["ContentLength"]) != last - first + 1:
         raise BlobNotFoundError(key)
-
-
-def _note(span: Span, answer: Mapping[str, Any], size_bytes: int) -> None:
-    status = answer["ResponseMetadata"]["HTTPStatusCode"]
-    span.set_attribute("http.response.status_code", status)
-    span.set_attribute("strongroom.bytes", size_bytes)
 
 
 _blob_store: type[BlobStore] = S3BlobStore

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The version before: which of its chunks a new chunk may differ from only a little.
+
+A chunk is matched by its label (the tensor that it holds, and where in it), which
+stays when the file around it changes; without one, by where it starts. The labels
+of a stored file are found by cutting it once more, which reads its header only.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from strongroom.errors import IntegrityError
+from strongroom.format.chunking import replay
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.codec_choice import MIN_DELTA_BYTES
+from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.scope import Scope
+from strongroom_server.repository.guarded_cutter import GuardedCutter
+from strongroom_server.repository.repository import Repository
+
+#: Chunks this large are data: no header is, and reading them for a label would cost
+#: more than a delta saves.
+_MAX_HEADER_BYTES: Final = 2 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ParentFile:
+    """The chunks of one file of the version before, by label and by start."""
+
+    labels: dict[str, ChunkRef] = field(default_factory=dict)
+    starts: dict[int, ChunkRef] = field(default_factory=dict)
+
+    def find(self, label: str, start: int, size_bytes: int) -> ChunkRef | None:
+        """Return the chunk that one with this label, start and length may be alike.
+
+        It is never a delta: of one, its base is returned.
+        """
+        found = self.labels.get(label) or self.starts.get(start)
+        if found is None or found.plain_bytes != size_bytes:
+            found = self.starts.get(start)
+        if found is None or found.plain_bytes != size_bytes:
+            return None
+        return found.base or found
+
+
+NO_PARENT_FILE: Final = ParentFile()
+
+
+class ParentFiles:
+    """Finds files of the version before. Used by one thread."""
+
+    def __init__(
+        self, repository: Repository, scope: Scope, manifest: Manifest
+    ) -> None:
+        self._repository = repository
+        self._scope = scope
+        self._manifest = manifest
+
+    def find(self, path: str, size_bytes: int) -> ParentFile:
+        """Return the chunks of the file with this path, none if there is none.
+
+        A damaged version is as good as none: it costs only bytes. Small files are
+        not looked for, since none of their chunks becomes a delta.
+
+        Raises:
+            UnavailableError: S3 or Vault failed.
+        """
+        if size_bytes < MIN_DELTA_BYTES:
+            return NO_PARENT_FILE
+        try:
+            entries = self._repository.manifests.entries(
+                self._scope, self._manifest, path=path
+            )
+            entry = next(entries, None)
+        except IntegrityError:
+            return NO_PARENT_FILE
+        return NO_PARENT_FILE if entry is None else self._chunks_of(entry)
+
+    def _chunks_of(self, entry: FileEntry) -> ParentFile:
+        labels: dict[str, ChunkRef] = {}
+        starts: dict[int, ChunkRef] = {}
+        start = 0
+        for ref in entry.chunks:
+            starts[start] = ref
+            start += ref.plain_bytes
+
+        def read(position: int) -> bytes | None:
+            ref = entry.chunks[position]
+            if position and ref.plain_bytes >= _MAX_HEADER_BYTES:
+                return None
+            try:
+                return bytes(self._repository.chunks.read(self._scope, ref))
+            except IntegrityError:
+                return None
+
+        sizes = [ref.plain_bytes for ref in entry.chunks]
+        lock = self._repository.header_lock
+        make = partial(GuardedCutter, lock, entry.path, entry.size_bytes)
+        _, cuts = replay(make, sizes, read)
+        for cut, ref in zip(cuts, entry.chunks, strict=False):
+            labels[cut.label] = ref
+        return ParentFile(labels, starts)

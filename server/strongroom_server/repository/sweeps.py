@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sweep records as stored: read incrementally, and appended to by sweepers.
+
+A writer takes a `SweepView` before it looks at what it may share, and renews it when
+a journal's fence tells that a sweep came by (docs/adr/0010). Records are never
+deleted, so an epoch names the same records for ever.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom_server.core import layout
+from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
+from strongroom_server.core.sweep import (
+    MAX_RECORD_BYTES,
+    SweepAct,
+    SweepLog,
+    SweepRecord,
+    SweptObject,
+    doomed_of,
+    format_record,
+    pack_of,
+    parse_record,
+    record_digest,
+    sweep_error,
+)
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+)
+from strongroom_server.repository.journals import NumberTakenError
+from strongroom_server.repository.keyring import Keyring
+
+_PUT_ATTEMPTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SweepView:
+    """What is condemned, as of one sweep epoch.
+
+    Attributes:
+        epoch: How many sweep records it takes account of.
+        packs: Digests of the packs that are condemned, 32 bytes each.
+        keys: Keys of everything else that is.
+    """
+
+    epoch: int = 0
+    packs: frozenset[bytes] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+    def is_condemned(self, pack: str) -> bool:
+        """Return whether a pack, by its digest in hex, must not be referred to."""
+        return bytes.fromhex(pack) in self.packs
+
+    def is_condemned_key(self, key: str) -> bool:
+        """Return whether the object at a key, a pack or not, is condemned."""
+        pack = pack_of(key)
+        return self.is_condemned(pack) if pack else key in self.keys
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    log: SweepLog
+    view: SweepView
+
+
+class Sweeps:
+    """Reads and extends the sweep records. Safe to use from many threads."""
+
+    def __init__(self, *, blobs: BlobStore, keyring: Keyring) -> None:
+        self._blobs = blobs
+        self._keyring = keyring
+        self._lock = threading.Lock()
+        self._known = _Known(SweepLog(), SweepView())
+
+    def view(self, *, at_least: int = 0) -> SweepView:
+        """Return what is condemned now; one listing, if nothing is new.
+
+        Args:
+            at_least: The fence of a journal: so many records there must be.
+
+        Raises:
+            IntegrityError: A record is damaged or gone (RECORD_CORRUPT).
+        """
+        view = self._load().view
+        if view.epoch < at_least:
+            raise _gone(at_least - 1)
+        return view
+
+    def renew(self, view: SweepView, *, at_least: int) -> SweepView:
+        """Return what is condemned now, or was at any time since `view` was taken.
+
+        What was condemned since, and is gone by now, is condemned no more; but who
+        shared it by the old view must learn of it. Arguments and errors as `view`.
+        """
+        known = self._load()
+        if known.view.epoch < at_least:
+            raise _gone(at_least - 1)
+        if known.log.last_closed < view.epoch:
+            return known.view
+        acts: dict[int, SweepAct] = {}
+        start_after = layout.sweep_key(view.epoch - 1) if view.epoch else ""
+        listed = self._blobs.first_versions(layout.SWEEP, start_after=start_after)
+        for number, item in zip(
+            range(view.epoch, known.log.count), listed, strict=False
+        ):
+            if item.key != layout.sweep_key(number):
+                raise _gone(number)
+            body, _ = self._read(item)
+            # The chain was checked when the record was taken in.
+            acts[number] = parse_record(body, prev=_prev(body)).act
+        if len(acts) < known.log.count - view.epoch:
+            raise _gone(view.epoch + len(acts))
+        packs, keys = _names(doomed_of(acts))
+        current = known.view
+        return SweepView(current.epoch, current.packs | packs, current.keys | keys)
+
+    def log(self) -> SweepLog:
+        """Return what the records add up to now; errors as `view`."""
+        return self._load().log
+
+    def append(self, record: SweepRecord, *, behind: SweepLog) -> SweepLog:
+        """Add a record behind the log on which it was decided.
+
+        Returns:
+            The log with the record at its end, as it was read back.
+
+        Raises:
+            NumberTakenError: Another sweeper was first; nothing was written.
+            UnavailableError: It is not known whether the record was written.
+        """
+        number = behind.count
+        key = layout.sweep_key(number)
+        data = seal_object(
+            self._keyring.open_store_domain(),
+            ObjectKind.SWEEP,
+            key,
+            format_record(record, prev=behind.head),
+            salt=self._keyring.salt(),
+        )
+        if len(data) > MAX_RECORD_BYTES:
+            raise sweep_error()
+        # A record that may not follow must never be written.
+        behind.add(record, record_digest(data), 0.0)
+        if not self._put(key, data):
+            raise NumberTakenError
+        return self._load().log
+
+    def _load(self) -> _Known:
+        with self._lock:
+            known = self._known
+        fresh = self._read_new(known)
+        with self._lock:
+            if fresh.log.count > self._known.log.count:
+                self._known = fresh
+        return fresh
+
+    def _read_new(self, known: _Known) -> _Known:
+        log = known.log
+        # The last known record is listed again: if it is gone, somebody rewound.
+        expected = max(log.count - 1, 0)
+        start_after = layout.sweep_key(expected - 1) if expected else ""
+        found = self._blobs.first_versions(layout.SWEEP, start_after=start_after)
+        for item in found:
+            if item.key != layout.sweep_key(expected):
+                raise _gone(expected)
+            if expected >= known.log.count:
+                log = self._take_in(log, item)
+            expected += 1
+        if expected < known.log.count:
+            raise _gone(expected)
+        return known if log is known.log else _Known(log, _view_of(log))
+
+    def _take_in(self, log: SweepLog, item: BlobVersion) -> SweepLog:
+        body, data = self._read(item)
+        record = parse_record(body, prev=log.head)
+        return log.add(record, record_digest(data), item.modified_s)
+
+    def _read(self, item: BlobVersion) -> tuple[dict[str, Any], bytes]:
+        try:
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=MAX_RECORD_BYTES
+            )
+        except BlobNotFoundError as error:
+            raise _gone(int(item.key.removeprefix(layout.SWEEP))) from error
+        keys = self._keyring.open_store_domain()
+        body = open_object(
+            keys, ObjectKind.SWEEP, item.key, data, max_bytes=MAX_RECORD_BYTES
+        )
+        return body, data
+
+    def _put(self, key: str, data: bytes) -> bool:
+        """Create the record; return whether it is ours that stands there."""
+        for attempt in range(_PUT_ATTEMPTS):
+            try:
+                version = self._blobs.put_new(key, data)
+            except BlobExistsError:
+                return self._is_stored(key, data)
+            except UnavailableError:
+                # Done or not? What stands there decides; if nothing stands there,
+                # trying again is safe.
+                if attempt == _PUT_ATTEMPTS - 1:
+                    raise
+            else:
+                # A write goes through over a delete marker, too, and then stands
+                # behind the record that the marker hides: readers never see it.
+                first = self._first_version(key)
+                return first is not None and first.version_id == version
+        return False
+
+    def _is_stored(self, key: str, data: bytes) -> bool:
+        first = self._first_version(key)
+        if first is None:
+            return False
+        try:
+            stored = self._blobs.get(
+                key, version_id=first.version_id, max_bytes=MAX_RECORD_BYTES
+            )
+        except BlobNotFoundError:
+            return False
+        return stored == data
+
+    def _first_version(self, key: str) -> BlobVersion | None:
+        found = (item for item in self._blobs.first_versions(key) if item.key == key)
+        return next(found, None)
+
+
+def _view_of(log: SweepLog) -> SweepView:
+    doomed = (item for sweep in log.open.values() for item in sweep.doomed())
+    return SweepView(log.count, *_names(doomed))
+
+
+def _names(doomed: Iterable[SweptObject]) -> tuple[frozenset[bytes], frozenset[str]]:
+    """Tell packs, by their digests, from all other keys."""
+    packs: set[bytes] = set()
+    keys: set[str] = set()
+    for item in doomed:
+        pack = pack_of(item.key)
+        if pack:
+            packs.add(bytes.fromhex(pack))
+        else:
+            keys.add(item.key)
+    return frozenset(packs), frozenset(keys)
+
+
+def _prev(body: dict[str, Any]) -> bytes:
+    try:
+        return bytes.fromhex(body["prev"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise sweep_error() from error
+
+
+def _gone(number: int) -> IntegrityError:
+    return IntegrityError(
+        f"sweep record {number} is gone",
+        reason=Reason.RECORD_CORRUPT,
+        hint="Restore the objects below sweep/ from a backup; find out who deleted.",
+        number=number,
+    )

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upload records: found by request id, added one at a time, read by the sweep.
+
+Records are created if absent, so of two processes that write one upload, exactly
+one adds each record, and the other learns of it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from strongroom.errors import ConflictError, IntegrityError, Reason, UnavailableError
+from strongroom_server.core import layout, upload_record
+from strongroom_server.core.cobblestone import SALT_BYTES
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.sealing import (
+    ObjectKind,
+    object_error,
+    open_object,
+    seal_object,
+)
+from strongroom_server.core.upload_record import (
+    MAX_RECORD_BYTES,
+    NO_RECORD,
+    UploadRecord,
+    UploadState,
+)
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+    Entropy,
+)
+
+_PUT_ATTEMPTS: Final = 3
+#: Records of attempts that ended, found where a new one was to be written.
+_MAX_PASSED: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload that has records.
+
+    Attributes:
+        upload: Its id, in base32.
+        artifact: The 18-byte id of its artifact; b"" if no record can be read.
+        request_id: Its request id; "" if no record can be read.
+        objects: Its records as they are stored, by number.
+    """
+
+    upload: str
+    artifact: bytes
+    request_id: str
+    objects: tuple[BlobVersion, ...]
+
+
+@dataclass(slots=True)
+class UploadLog:
+    """Where an attempt stands in the records of its upload.
+
+    Attributes:
+        prefix: What the records lie below.
+        next_number: The number that the next record gets.
+        after: The record that the next one goes on from.
+        after_digest: The SHA-256 of that record as stored.
+        state: What the records so far add up to, when the log was opened.
+        contested: Whether another attempt may still be writing.
+    """
+
+    prefix: str
+    next_number: int = 0
+    after: int = NO_RECORD
+    after_digest: bytes = b""
+    state: UploadState = field(default_factory=UploadState)
+    contested: bool = False
+
+
+class UploadRecords:
+    """Reads and adds upload records. Safe to use from many threads."""
+
+    def __init__(self, *, blobs: BlobStore, entropy: Entropy) -> None:
+        self._blobs = blobs
+        self._entropy = entropy
+
+    def open(self, keys: DomainKeys, artifact: bytes, request_id: str) -> UploadLog:
+        """Return what an upload has made durable so far; often nothing.
+
+        Records that are gone or damaged, and what goes on from them, count as
+        not written: what they held is sent again.
+
+        Raises:
+            UnavailableError: S3 cannot be reached.
+        """
+        upload = keys.name_id("upload", upload_record.upload_name(artifact, request_id))
+        log = UploadLog(layout.upload_prefix(keys.scope.domain, upload))
+        objects = self._objects(log.prefix)
+        if not objects:
+            return log
+        last = objects[-1]
+        log.next_number = layout.upload_key_number(last.key) + 1
+        try:
+            chain = list(self._chain(keys, objects))
+            for record, _ in reversed(chain):
+                log.state.take(record)
+        except IntegrityError:
+            log.state, log.contested = UploadState(), True
+            return log
+        newest, digest = chain[0]
+        log.after, log.after_digest = log.next_number - 1, digest
+        log.contested = not newest.ended
+        return log
+
+    def add(self, keys: DomainKeys, log: UploadLog, record: UploadRecord) -> None:
+        """Store the next record of an attempt.
+
+        Args:
+            keys: The domain's keys.
+            log: Where the attempt stands; moved on.
+            record: What it has to say; goes on from `log.after`.
+
+        Raises:
+            ConflictError: Another attempt goes on with the upload
+                (UPLOAD_CONFLICT).
+            UnavailableError: S3 failed at every attempt.
+        """
+        for _ in range(_MAX_PASSED):
+            key = layout.upload_key(log.prefix, log.next_number)
+            data = seal_object(
+                keys,
+                ObjectKind.UPLOAD,
+                key,
+                upload_record.format_record(record),
+                salt=self._entropy.token_bytes(SALT_BYTES),
+            )
+            if self._put(key, data):
+                log.after = log.next_number
+                log.after_digest = hashlib.sha256(data).digest()
+                log.next_number += 1
+                return
+            if not self._has_ended(keys, key, log.next_number):
+                break
+            # An attempt that was given up, and has said so: it writes no more.
+            log.next_number += 1
+        raise _conflict(record.request_id)
+
+    def live(self, keys: DomainKeys) -> Iterator[StoredUpload]:
+        """Yield every upload of a domain that has records, committed or not."""
+        prefix = layout.uploads_prefix(keys.scope.domain)
+        for folder in self._blobs.subfolders(prefix):
+            objects = tuple(self._objects(folder))
+            upload = folder.removeprefix(prefix).removesuffix("/")
+            artifact, request_id = b"", ""
+            for item in reversed(objects):
+                try:
+                    record, _ = self._load(keys, item)
+                except IntegrityError:
+                    continue
+                artifact, request_id = record.artifact, record.request_id
+                break
+            if objects:
+                yield StoredUpload(upload, artifact, request_id, objects)
+
+    def packs(self, keys: DomainKeys, upload: StoredUpload) -> Iterator[str]:
+        """Yield every pack that going on with an upload needs, some repeatedly.
+
+        Raises:
+            IntegrityError: A record is gone or damaged (RECORD_CORRUPT); what the
+                upload has stored would then be sent again.
+        """
+        for record, _ in self._chain(keys, upload.objects):
+            for entry in record.files:
+                for ref in entry.chunks:
+                    yield from ref.packs
+            for ref in record.open.chunks if record.open is not None else ():
+                yield from ref.packs
+
+    def live_packs(self, keys: DomainKeys, *, modified_after_s: float) -> Iterator[str]:
+        """Yield the packs of all uploads that were written to since then.
+
+        Uploads whose records cannot be read are left out: what they stored is
+        sent again, or their commit is refused.
+
+        Args:
+            keys: The domain's keys.
+            modified_after_s: By the store's clock, in Unix seconds.
+        """
+        for upload in self.live(keys):
+            newest_s = max(item.modified_s for item in upload.objects)
+            if newest_s <= modified_after_s:
+                continue
+            try:
+                yield from self.packs(keys, upload)
+            except IntegrityError:
+                continue
+
+    def _objects(self, prefix: str) -> list[BlobVersion]:
+        """Return the records below a prefix, by number; nothing else."""
+        found = self._blobs.first_versions(prefix)
+        return [item for item in found if layout.upload_key_number(item.key) >= 0]
+
+    def _chain(
+        self, keys: DomainKeys, objects: "tuple[BlobVersion, ...] | list[BlobVersion]"
+    ) -> Iterator[tuple[UploadRecord, bytes]]:
+        """Yield the newest record, then each that the one before goes on from."""
+        by_number = {layout.upload_key_number(item.key): item for item in objects}
+        number, expected = layout.upload_key_number(objects[-1].key), b""
+        while number != NO_RECORD:
+            item = by_number.get(number)
+            if item is None:
+                raise object_error(ObjectKind.UPLOAD)
+            record, digest = self._load(keys, item)
+            if expected and digest != expected:
+                raise object_error(ObjectKind.UPLOAD)
+            yield record, digest
+            number, expected = record.after, record.after_digest
+
+    def _load(self, keys: DomainKeys, item: BlobVersion) -> tuple[UploadRecord, bytes]:
+        try:
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=MAX_RECORD_BYTES
+            )
+        except BlobNotFoundError as error:
+            raise object_error(ObjectKind.UPLOAD) from error
+        body = open_object(
+            keys, ObjectKind.UPLOAD, item.key, data, max_bytes=MAX_RECORD_BYTES
+        )
+        number = layout.upload_key_number(item.key)
+        record = upload_record.parse_record(body, number)
+        return record, hashlib.sha256(data).digest()
+
+    def _put(self, key: str, data: bytes) -> bool:
+        """Create a record; return whether it is ours that stands there."""
+        for attempt in range(_PUT_ATTEMPTS):
+            try:
+                version = self._blobs.put_new(key, data)
+            except BlobExistsError:
+                return self._stored(key) == data
+            except UnavailableError:
+                # Done or not? What stands there tells; if nothing does, trying
+                # again is safe.
+                if attempt == _PUT_ATTEMPTS - 1:
+                    raise
+            else:
+                # Over a delete marker a write goes through, and nobody sees it.
+                return self._first_version(key) == version
+        return False
+
+    def _first_version(self, key: str) -> str:
+        found = (item for item in self._blobs.first_versions(key) if item.key == key)
+        return next((item.version_id for item in found), "")
+
+    def _stored(self, key: str) -> bytes:
+        version = self._first_version(key)
+        try:
+            return self._blobs.get(key, version_id=version, max_bytes=MAX_RECORD_BYTES)
+        except BlobNotFoundError:
+            return b""
+
+    def _has_ended(self, keys: DomainKeys, key: str, number: int) -> bool:
+        """Return whether what stands in the way is an attempt's last record."""
+        data = self._stored(key)
+        try:
+            body = open_object(
+                keys, ObjectKind.UPLOAD, key, data, max_bytes=MAX_RECORD_BYTES
+            )
+            return upload_record.parse_record(body, number).ended
+        except IntegrityError:
+            return False
+
+
+def _conflict(request_id: str) -> ConflictError:
+    return ConflictError(
+        f"another process goes on with the upload {request_id}",
+        reason=Reason.UPLOAD_CONFLICT,
+        hint="Let it finish, or push with a new request id.",
+        upload_id=request_id,
+    )

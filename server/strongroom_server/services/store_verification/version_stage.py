@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stage of a verification that reads versions back, project by project."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from strongroom.errors import IntegrityError, PreconditionError
+from strongroom.format.names import ArtifactName, ProjectName
+from strongroom_server.core import layout
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.history import Committed
+from strongroom_server.core.repair import RepairRecord
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.stored_objects import PACKS, digest_name
+from strongroom_server.core.verify_records import (
+    StoreFinding,
+    StoreProgress,
+    VersionAtRisk,
+)
+from strongroom_server.core.verify_token import VerifyToken, format_token
+from strongroom_server.repository.journals import JournalId
+from strongroom_server.repository.projects import Project
+from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.services.store_verification.object_checks import ObjectChecks
+from strongroom_server.services.store_verification.pace import Pace
+from strongroom_server.services.store_verification.pack_reads import MAX_SEEN, PackReads
+from strongroom_server.services.store_verification.risk import Risk
+from strongroom_server.services.store_verification.version_walk import (
+    Damage,
+    VersionWalk,
+)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is going to be told of one object."""
+
+    error: IntegrityError
+    repaired: bool
+    at_risk: list[VersionAtRisk] = field(default_factory=list)
+
+
+class VersionStage:
+    """Reads versions back and tells what is damaged. Used by one thread.
+
+    Attributes:
+        artifact_count: Artifacts that were looked at.
+        version_count: Versions that were looked at.
+        damaged_count: Objects that are damaged and were not mended.
+        repaired_count: Objects that were mended.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        checks: ObjectChecks,
+        pace: Pace,
+        token: VerifyToken,
+        *,
+        scope: ProjectName | ArtifactName | None,
+        since: datetime | None,
+        told: AbstractSet[str],
+    ) -> None:
+        """`told` are what lies before journals' entries that were told already."""
+        self._repository = repository
+        self._pace = pace
+        self._token = token
+        self._scope = scope
+        self._since = since
+        self._told = told
+        self._reads = PackReads(repository, checks)
+        self._walk = VersionWalk(repository, checks, self._reads, pace)
+        self._done = ""
+        self.artifact_count = 0
+        self.version_count = 0
+        self.damaged_count = 0
+        self.repaired_count = 0
+
+    def run(self, number: int) -> Iterator[StoreFinding | StoreProgress]:
+        """Read back every version in scope that an earlier run has not."""
+        if number < self._token.stage:
+            return
+        self._pace.stage = "versions"
+        self._done = self._token.after if number == self._token.stage else ""
+        begin = replace(self._token, stage=number)
+        for project in self._projects():
+            keys = self._keys(project)
+            if keys is None:
+                continue
+            # What is damaged is told once a project is done, so until then a later
+            # run must not begin behind it.
+            for place in self._project(project):
+                if isinstance(place, str):
+                    self._done = place
+                    if not self._reads.bad and not self._walk.damages:
+                        self._pace.token = format_token(replace(begin, after=place))
+                else:
+                    yield place
+            yield from self._tell(project, keys)
+            self._pace.token = format_token(replace(begin, after=self._done))
+        self._pace.token = format_token(replace(begin, stage=number + 1, after=""))
+        yield self._pace.progress()
+
+    def close(self) -> None:
+        """Stop what was fetched ahead."""
+        self._reads.close()
+
+    def unreferenced(self) -> tuple[int, int]:
+        """Return how many packs no version needs, and their bytes.
+
+        Zeros if not everything was read, since then nobody knows.
+        """
+        complete = (
+            self._scope is None
+            and self._since is None
+            and (self._token.stage, self._token.after) == (0, "")
+            and len(self._reads.seen) < MAX_SEEN
+        )
+        if not complete:
+            return 0, 0
+        sizes = [
+            item.size_bytes
+            for item in self._repository.blobs.first_versions(PACKS)
+            if (name := digest_name(item.key))
+            and bytes.fromhex(name) not in self._reads.seen
+        ]
+        return len(sizes), sum(sizes)
+
+    def _projects(self) -> Iterator[Project]:
+        projects = self._repository.projects
+        if self._scope is not None:
+            yield projects.get(ProjectName(self._scope.project))
+            return
+        for item in projects.stored():
+            try:
+                project = projects.load(item)
+            except (IntegrityError, PreconditionError):
+                continue  # The stage before this one has told.
+            yield project
+
+    def _keys(self, project: Project) -> DomainKeys | None:
+        """Return a project's keys; None if its key slot is damaged, which was told."""
+        try:
+            return self._repository.keyring.open(project.scope)
+        except (IntegrityError, PreconditionError):
+            return None
+
+    def _project(self, project: Project) -> Iterator[str | StoreProgress]:
+        """Read back a project's versions; yield the place of each one done."""
+        for artifact in self._artifacts(project):
+            versions = self._versions(artifact)
+            self.artifact_count += 1
+            self._pace.total_bytes += sum(item.stored_bytes for item in versions)
+            for version in versions:
+                self.version_count += 1
+                yield from self._walk.verify(artifact, version)
+                yield _place(artifact, version)
+
+    def _artifacts(self, project: Project) -> Iterator[Artifact]:
+        """Yield the artifacts in scope, and take note of those that cannot be read."""
+        journals: Iterable[JournalId] = self._repository.journals.artifacts(
+            project.scope.project
+        )
+        if isinstance(self._scope, ArtifactName):
+            journals = [self._repository.projects.journal_of(project, self._scope)]
+        for journal in journals:
+            try:
+                artifact = self._artifact(project, journal)
+            except (IntegrityError, PreconditionError) as error:
+                prefix = layout.journal_prefix(journal.project, journal.artifact)
+                if prefix not in self._told:
+                    self._walk.damages.append(_untold(prefix, error))
+            else:
+                if artifact is not None:
+                    yield artifact
+
+    def _readable_artifacts(self, project: Project) -> Iterator[Artifact]:
+        """Yield every artifact of a project, in scope or not, that can be read."""
+        for journal in self._repository.journals.artifacts(project.scope.project):
+            try:
+                artifact = self._artifact(project, journal)
+            except (IntegrityError, PreconditionError):
+                continue  # Told already, if it is in scope.
+            if artifact is not None:
+                yield artifact
+
+    def _artifact(self, project: Project, journal: JournalId) -> Artifact | None:
+        history = self._repository.journals.load(journal)
+        if not history.entries:
+            return None
+        created = history.created
+        scope = Scope(project.scope.store, journal.project, created.domain, 0)
+        return Artifact(created.name, journal, history, scope)
+
+    def _versions(self, artifact: Artifact) -> list[Committed]:
+        """Return the versions to read, in order; those in the trash too."""
+        return [
+            version
+            for version in artifact.history.stored_versions()
+            if _place(artifact, version) > self._done
+            and (self._since is None or version.info.time >= self._since)
+        ]
+
+    def _tell(
+        self, project: Project, keys: DomainKeys
+    ) -> Iterator[StoreFinding | StoreProgress]:
+        """Tell what was found in a project, and what that hits."""
+        self._take_account_of_repairs(keys)
+        found = self._bad_packs(keys)
+        yield from self._find_risk(project, found)
+        self._warn_writers(keys, found)
+        for damage in self._walk.damages:
+            told = _Found(damage.error, damage.repaired, list(damage.at_risk))
+            yield self._finding(damage.key, told)
+        for pack, told in found.items():
+            yield self._finding(layout.pack_key(pack), told)
+        self._walk.damages.clear()
+        self._walk.unreadable.clear()
+        self._reads.bad.clear()
+
+    def _take_account_of_repairs(self, keys: DomainKeys) -> None:
+        """Count packs of repairs as referenced, though no file table names them."""
+        # A record that is damaged is told by the stage that looks at records.
+        with contextlib.suppress(IntegrityError):
+            for pack in self._repository.repairs.packs(keys):
+                if len(self._reads.seen) < MAX_SEEN:
+                    self._reads.seen.add(bytes.fromhex(pack))
+
+    def _find_risk(
+        self, project: Project, found: Mapping[str, _Found]
+    ) -> Iterator[StoreProgress]:
+        if not found:
+            return
+        risk = Risk(self._repository, found)
+        for artifact in self._readable_artifacts(project):
+            for version in artifact.history.stored_versions():
+                for pack, hit in risk.of(artifact, version).items():
+                    found[pack].at_risk.append(hit)
+                yield from self._pace.tell()
+
+    def _bad_packs(self, keys: DomainKeys) -> dict[str, _Found]:
+        """Return the damaged packs that were not mended before this run."""
+        if not self._reads.bad:
+            return {}
+        by_chunks = self._repository.repairs.mended(keys)
+        return {
+            pack: _Found(bad.error, bad.repaired)
+            for pack, bad in self._reads.bad.items()
+            if pack in self._walk.unreadable or not (bad.mended or pack in by_chunks)
+        }
+
+    def _warn_writers(self, keys: DomainKeys, found: Mapping[str, _Found]) -> None:
+        """Let nobody share chunks of packs that are damaged, mended or not."""
+        if not found:
+            return
+        fresh = set(found) - self._repository.repairs.damaged(keys)
+        if fresh:
+            record = RepairRecord(damaged=tuple(sorted(fresh)))
+            self._repository.repairs.add(keys, record)
+
+    def _finding(self, key: str, found: _Found) -> StoreFinding:
+        self.repaired_count += found.repaired
+        self.damaged_count += not found.repaired
+        return StoreFinding(
+            key,
+            found.error.reason.value,
+            found.error.message,
+            tuple(found.at_risk),
+            found.repaired,
+        )
+
+
+def _place(artifact: Artifact, version: Committed) -> str:
+    """Return a text that sorts as versions are read: by project, artifact, number."""
+    journal = artifact.journal
+    return layout.journal_key(journal.project, journal.artifact, version.version)
+
+
+def _untold(prefix: str, error: IntegrityError | PreconditionError) -> Damage:
+    """Return the damage of a journal whose entries do not add up to a history."""
+    damage = IntegrityError(
+        f"its versions cannot be told: {error.message}", reason=error.reason
+    )
+    return Damage(prefix, damage, repaired=False)

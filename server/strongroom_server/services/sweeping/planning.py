@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Planning a sweep: what a policy, the trash and the marks let go; changes nothing.
+
+Only objects of key domains whose every journal, manifest and page could be read are
+let go. What is damaged hides what it needs, so its domain keeps everything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from strongroom.errors import IntegrityError, PreconditionError
+from strongroom.format.names import ProjectName
+from strongroom_server.core import index_segment, layout, retention
+from strongroom_server.core import pack as pack_format
+from strongroom_server.core.history import History
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.sealing import (
+    HEADER,
+    ObjectKind,
+    open_object,
+    parse_object_header,
+)
+from strongroom_server.core.sweep import (
+    DomainId,
+    OpenSweep,
+    SweepLog,
+    SweptObject,
+    fit_record,
+)
+from strongroom_server.core.sweep_plan import (
+    MAX_VERSIONS,
+    PlannedVersion,
+    SweepPlan,
+    SweepProgress,
+    due_sweep,
+)
+from strongroom_server.ports import BlobNotFoundError, BlobVersion
+from strongroom_server.repository.journals import JournalId
+from strongroom_server.repository.marking import JournalState, Marker
+from strongroom_server.repository.projects import Project
+from strongroom_server.repository.repository import Repository
+
+#: Objects between two progress reports.
+_PROGRESS_OBJECTS: Final = 1000
+_DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """How long a sweep waits; for liveness only, safety needs no time.
+
+    Attributes:
+        min_age_s: Younger objects are not condemned: uploads under way.
+        grace_s: Between condemning and removing.
+        upload_age_s: What an upload has stored is kept for so long after its last
+            record.
+    """
+
+    min_age_s: float = _DAY_S
+    grace_s: float = _DAY_S
+    upload_age_s: float = 7 * _DAY_S
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    now_s: float
+    marker: Marker
+    domains: dict[DomainId, Scope] = field(default_factory=dict)
+    trash: list[PlannedVersion] = field(default_factory=list)
+    purge: list[PlannedVersion] = field(default_factory=list)
+    ended: list[tuple[DomainId, BlobVersion]] = field(default_factory=list)
+    candidates: list[tuple[DomainId, SweptObject]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class SweepPlanner:
+    """Makes sweep plans. Safe to use from many threads."""
+
+    def __init__(self, repository: Repository, settings: SweepSettings) -> None:
+        self._repository = repository
+        self.settings = settings
+
+    def plan(
+        self, only: ProjectName | None = None
+    ) -> Iterator[SweepProgress | SweepPlan]:
+        """Yield how far it has come, and at last the plan.
+
+        Raises:
+            NotFoundError: The project does not exist.
+            IntegrityError: A project's record or a sweep record is damaged.
+            UnavailableError: S3 or Vault failed.
+        """
+        repository = self._repository
+        if only is not None:
+            repository.projects.get(only)
+        log = repository.sweeps.log()
+        draft = _Draft(repository.blobs.time_s(), Marker(repository))
+        for project in list(repository.projects.all()):
+            wanted = only is None or project.name == only
+            yield from self._mark(draft, project, wanted=wanted)
+        condemned = {item for sweep in log.open.values() for item in sweep.doomed()}
+        for prefix in (layout.PACKS, layout.MANIFESTS):
+            yield from self._list_named(draft, prefix, condemned)
+        for domain in sorted(draft.domains):
+            yield from self._list_segments(draft, domain, condemned)
+        for domain, item in draft.ended:
+            self._offer(draft, domain, item, condemned)
+        yield self._finished(draft, log)
+
+    def is_due(self, sweep: OpenSweep, now_s: float) -> bool:
+        """Return whether what a sweep condemned may be decided on and removed."""
+        decided = sweep.rescued is not None
+        return decided or sweep.modified_s + self.settings.grace_s <= now_s
+
+    def was_purgeable(
+        self, journal: JournalId, history: History, version: int, now_s: float
+    ) -> bool:
+        """Return whether a version was in the trash for long enough, twice over.
+
+        By the time in its journal entry, which a server's clock told, and by when
+        the store says that the entry was written: one wrong clock purges nothing.
+        """
+        entry = history.deleted.get(version)
+        if entry is None or history.is_held(version):
+            return False
+        now = datetime.fromtimestamp(now_s, UTC)
+        if retention.purge_time(history, version) > now:
+            return False
+        key = layout.journal_key(journal.project, journal.artifact, entry.number)
+        stored = self._repository.blobs.first_versions(key)
+        stored_s = next((item.modified_s for item in stored if item.key == key), now_s)
+        return stored_s + history.policy.trash_days * _DAY_S <= now_s
+
+    def _mark(
+        self, draft: _Draft, project: Project, *, wanted: bool
+    ) -> Iterator[SweepProgress]:
+        """Mark what a project needs; what goes on its own account, note."""
+        trash, purge, done = list[PlannedVersion](), list[PlannedVersion](), 0
+        histories: dict[bytes, History] = {}
+        marker, now_s = draft.marker, draft.now_s
+        stage = f"reading project {project.name.project}"
+        try:
+            for state in marker.histories(project):
+                histories[state.journal.artifact] = state.history
+                trash.extend(_expired(state, now_s))
+                for version in state.history.stored_versions():
+                    number = version.version
+                    if wanted and self.was_purgeable(
+                        state.journal, state.history, number, now_s
+                    ):
+                        reason = "its time in the trash is over"
+                        name = state.history.created.name
+                        purge.append(PlannedVersion(name, number, reason))
+                    else:
+                        for _ in marker.mark_version(project, state, version):
+                            yield SweepProgress(stage, done, 0)
+                    done += 1
+            marker.mark_replacements(project)
+            ended = marker.mark_uploads(
+                project, histories, modified_after_s=now_s - self.settings.upload_age_s
+            )
+        except (IntegrityError, PreconditionError) as error:
+            draft.notes.append(refused_note(project, error))
+            return
+        if not wanted:
+            return
+        domain = DomainId(project.scope.project, project.scope.domain)
+        draft.domains[domain] = project.scope
+        draft.ended.extend((domain, item) for item in ended)
+        draft.trash.extend(trash)
+        draft.purge.extend(purge)
+
+    def _list_named(
+        self, draft: _Draft, prefix: str, condemned: set[SweptObject]
+    ) -> Iterator[SweepProgress]:
+        """Offer the packs or manifests that are not marked."""
+        stage = f"listing {prefix.rstrip('/')}"
+        blobs, odd = self._repository.blobs, 0
+        for count, item in enumerate(blobs.first_versions(prefix), 1):
+            if count % _PROGRESS_OBJECTS == 0:
+                yield SweepProgress(stage, count, 0)
+            if not layout.is_named_by_digest(item.key):
+                continue  # no object of ours has such a key
+            if draft.marker.marks.needs(item.key) or not self._is_old(draft, item):
+                continue
+            try:
+                domain = self._domain_of(item)
+            except (IntegrityError, PreconditionError):
+                odd += 1
+                continue
+            if domain in draft.domains:
+                self._offer(draft, domain, item, condemned)
+        if odd:
+            draft.notes.append(
+                f"{odd} objects below {prefix} do not say whose they are and stay: "
+                f"run `strongroom verify --store`"
+            )
+
+    def _list_segments(
+        self, draft: _Draft, domain: DomainId, condemned: set[SweptObject]
+    ) -> Iterator[SweepProgress]:
+        """Offer the index segments that lead to nothing that is needed."""
+        prefix = layout.index_prefix(domain.domain)
+        for item in self._repository.blobs.first_versions(prefix):
+            if not self._is_old(draft, item):
+                continue
+            try:
+                needed = self._is_segment_needed(draft, domain, item)
+            except (IntegrityError, PreconditionError):
+                needed = True  # it costs little, and `verify` tells about it
+            if not needed:
+                self._offer(draft, domain, item, condemned)
+            yield SweepProgress("reading index segments", len(draft.candidates), 0)
+
+    def _is_segment_needed(
+        self, draft: _Draft, domain: DomainId, item: BlobVersion
+    ) -> bool:
+        limit = index_segment.MAX_SEGMENT_BYTES
+        try:
+            data = self._repository.blobs.get(
+                item.key, version_id=item.version_id, max_bytes=limit
+            )
+        except BlobNotFoundError:
+            return True  # another sweep has just removed it
+        scope = draft.domains[domain]
+        header = parse_object_header(data, scope.store, ObjectKind.INDEX)
+        keys = self._repository.keyring.open(scope.at_epoch(header.scope.epoch))
+        body = open_object(keys, ObjectKind.INDEX, item.key, data, max_bytes=limit)
+        marks = draft.marker.marks
+        return any(
+            marks.needs_pack(ref.pack) for ref in index_segment.parse_segment(body)
+        )
+
+    def _domain_of(self, item: BlobVersion) -> DomainId:
+        """Read from an object's clear header whose it is."""
+        is_pack = item.key.startswith(layout.PACKS)
+        store = self._repository.keyring.store
+        size = pack_format.HEADER.size if is_pack else HEADER.size
+        header = bytearray(min(size, item.size_bytes))
+        try:
+            self._repository.blobs.read_into(
+                item.key,
+                version_id=item.version_id,
+                offset_bytes=0,
+                buffer=memoryview(header),
+            )
+        except BlobNotFoundError:
+            return DomainId(b"", b"")  # another sweep has just removed it
+        if is_pack:
+            scope = pack_format.parse_header(bytes(header), store).scope
+        else:
+            parsed = parse_object_header(bytes(header), store, ObjectKind.MANIFEST)
+            scope = parsed.scope
+        return DomainId(scope.project, scope.domain)
+
+    def _is_old(self, draft: _Draft, item: BlobVersion) -> bool:
+        return item.modified_s + self.settings.min_age_s <= draft.now_s
+
+    def _offer(
+        self,
+        draft: _Draft,
+        domain: DomainId,
+        item: BlobVersion,
+        condemned: set[SweptObject],
+    ) -> None:
+        swept = SweptObject(item.key, item.version_id, item.size_bytes)
+        if swept not in condemned:
+            draft.candidates.append((domain, swept))
+
+    def _finished(self, draft: _Draft, log: SweepLog) -> SweepPlan:
+        fitting, left_out = fit_record(draft.candidates)
+        notes = list(draft.notes)
+        if left_out:
+            notes.append(f"{left_out} further objects wait for the next sweep")
+        late = max(len(draft.trash), len(draft.purge)) - MAX_VERSIONS
+        if late > 0:
+            notes.append(f"{late} further versions or more wait for the next sweep")
+        due = []
+        for sweep in log.open.values():
+            if self.is_due(sweep, draft.now_s):
+                due.append(due_sweep(sweep))
+                continue
+            ready = sweep.modified_s + self.settings.grace_s
+            notes.append(
+                f"sweep {sweep.number}: {len(sweep.doomed())} objects are condemned "
+                f"and can be removed from "
+                f"{datetime.fromtimestamp(ready, UTC):%Y-%m-%d %H:%M} UTC on"
+            )
+        return SweepPlan(
+            self._repository.keyring.store,
+            log.count,
+            int(draft.now_s),
+            tuple(sorted(draft.trash)[:MAX_VERSIONS]),
+            tuple(sorted(draft.purge)[:MAX_VERSIONS]),
+            fitting,
+            tuple(due),
+            tuple(notes),
+        )
+
+
+def refused_note(project: Project, error: IntegrityError | PreconditionError) -> str:
+    """Say that nothing of a project is removed, why, and what to do."""
+    hint = f" {error.hint}" if error.hint else ""
+    return (
+        f"project {project.name.project}: nothing is removed, since what it needs "
+        f"cannot be told: {error.message}.{hint}"
+    )
+
+
+def _expired(state: JournalState, now_s: float) -> Iterator[PlannedVersion]:
+    now = datetime.fromtimestamp(now_s, UTC)
+    name = state.history.created.name
+    for item in retention.expired(state.history, now):
+        yield PlannedVersion(name, item.version, item.reason)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local index is a cache: rebuilt from the store, whatever became of it."""
+
+from strongroom.format.names import ArtifactName
+from strongroom_server.services.index_rebuild import IndexRebuild
+from tests.support.samples import filled
+from tests.support.world import World
+
+
+def test_a_rebuilt_index_knows_every_chunk_again(world: World) -> None:
+    data = filled("a", 3 * 2**20)
+    world.push({"a": data})
+    world.push({"b": filled("b", 2**20)}, ArtifactName("other", "one"))
+    fresh = world.reopened()
+
+    steps = list(IndexRebuild(fresh.repository).run())
+
+    assert [step.done_count for step in steps] == sorted(
+        step.done_count for step in steps
+    )
+    assert {step.total_count for step in steps} == {4}
+    assert steps[-1].done_count == 4
+    assert steps[-1].chunk_count > 3
+    assert steps[-1].damaged_count == 0
+    stored = fresh.push({"c": data}).version.stored_bytes
+    assert stored < 10_000
+
+
+def test_an_index_that_knew_too_much_forgets_it(world: World) -> None:
+    world.push({"a": b"1"})
+    world.repository.index.put_many({b"cnonsense": b"x"})
+
+    list(IndexRebuild(world.repository).run())
+
+    assert world.repository.index.get(b"cnonsense") is None
+    assert world.pull() == {"a": b"1"}
+
+
+def test_a_damaged_segment_is_counted_and_left_out(world: World) -> None:
+    world.push({"a": filled("a", 2**20)})
+    bucket = world.bucket
+    for blob, data in bucket.objects():
+        if blob.key.startswith("index/"):
+            bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+    fresh = world.reopened()
+
+    last = list(IndexRebuild(fresh.repository).run())[-1]
+
+    assert (last.chunk_count, last.damaged_count) == (0, 1)
+    assert last.done_count == last.total_count == 2
+    assert fresh.push({"b": b"2"}).version.number == 2

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mending a version from files: what fits by its chunk ids, and nothing else."""
+
+import hashlib
+from collections.abc import Mapping
+
+import pytest
+
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
+from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.core.suites import FIPS_SUITE
+from strongroom_server.core.verify_records import RepairReport
+from strongroom_server.services import repairing
+from tests.support.copies import flip, stored, verify_store
+from tests.support.samples import filled
+from tests.support.world import ARTIFACT, World
+
+MIB = 1024 * 1024
+BIG = filled("big", 20 * MIB)
+SMALL = {f"s/{number:02}": filled(str(number), 3000) for number in range(20)}
+FILES = {"big": BIG, **SMALL, "x": b"untouched, in a pack of its own" * 200_000}
+FIRST = VersionName(ARTIFACT, "1")
+
+
+@pytest.fixture
+def damaged(world: World) -> World:
+    """Version 1 with a big chunk gone and a pack of small files damaged."""
+    world.push(FILES)
+    world.push({**FILES, "new": b"new"})
+    packs = list(stored(world, "packs/"))
+    world.bucket.delete_version(packs[0][0].key, packs[0][0].version_id)
+    small = next((item, data) for item, data in packs if 60_000 < item.size_bytes < MIB)
+    flip(world, *small, 8 * 7000)
+    return world.reopened()
+
+
+def mend(
+    world: World, files: Mapping[str, bytes], name: VersionName = FIRST
+) -> tuple[list[str], RepairReport]:
+    """Send the wanted files that are there; return what was wanted, and the report."""
+    with world.repairing.begin(name) as repair:
+        wanted = [path for batch in repair.look() for path in batch]
+        for path in wanted:
+            if path in files:
+                send(repair, path, files[path])
+        return wanted, repair.finish()
+
+
+def send(repair: repairing.Repair, path: str, data: bytes) -> None:
+    repair.start_file(path, size_bytes=len(data), executable=False)
+    for offset in range(0, len(data), MIB):
+        repair.write(data[offset : offset + MIB], offset_bytes=offset)
+    repair.end_file("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def test_damaged_chunks_are_stored_anew_and_read_as_before(damaged: World) -> None:
+    before = set(damaged.keys())
+
+    wanted, report = mend(damaged, FILES)
+
+    assert "big" in wanted
+    assert 1 <= len(wanted) < 5
+    assert report.damaged_count == report.repaired_count == len(wanted)
+    assert report.stored_bytes > 16 * MIB
+    assert report.damaged_paths == ()
+    assert before < set(damaged.keys())
+    for world in (damaged, damaged.reopened()):
+        assert world.pull("1") == FILES
+        assert world.pull("2") == {**FILES, "new": b"new"}
+        part = world.pull("1", paths=("big",), offset_bytes=MIB - 3, length_bytes=9)
+        assert part["big"] == BIG[MIB - 3 : MIB + 6]
+        assert all(finding.ok for finding in world.verify()[0])
+        assert verify_store(world)[0] == []
+
+
+def test_nothing_is_wanted_of_a_whole_version(world: World) -> None:
+    world.push(FILES)
+
+    assert mend(world, {}) == ([], RepairReport(0, 0, 0, ()))
+
+
+def test_files_that_do_not_come_stay_damaged(damaged: World) -> None:
+    wanted, report = mend(damaged, {"big": BIG})
+
+    assert report.repaired_count == 1
+    assert set(report.damaged_paths) == set(wanted) - {"big"}
+    (finding,) = verify_store(damaged)[0]
+    assert {path for risk in finding.at_risk for path in risk.paths} == set(wanted) - {
+        "big"
+    }
+    # And a second time brings the rest.
+    again, rest = mend(damaged.reopened(), FILES)
+    assert again == [path for path in wanted if path != "big"]
+    assert rest.damaged_paths == ()
+    assert verify_store(damaged.reopened())[0] == []
+
+
+def test_other_bytes_are_refused_and_change_nothing(damaged: World) -> None:
+    before = damaged.keys()
+
+    with pytest.raises(PreconditionError) as caught:
+        mend(damaged, {"big": filled("wrong", 20 * MIB)})
+
+    assert caught.value.reason is Reason.COPY_UNSUITABLE
+    assert damaged.keys() == before
+
+
+def test_a_file_that_is_half_right_mends_that_half(damaged: World) -> None:
+    # The first chunk has 16 MiB, and it is the one that is gone.
+    half = BIG[: 16 * MIB] + bytes(4 * MIB)
+
+    _, report = mend(damaged, {"big": half})
+
+    assert report.repaired_count == 1
+    assert damaged.pull("1", paths=("big",))["big"] == BIG
+
+
+def test_a_file_of_another_size_is_refused(damaged: World) -> None:
+    with pytest.raises(PreconditionError):
+        mend(damaged, {"big": BIG[:-1]})
+
+
+def test_a_file_that_was_not_asked_for_is_refused(damaged: World) -> None:
+    with damaged.repairing.begin(FIRST) as repair:
+        list(repair.look())
+        with pytest.raises(InvalidArgumentError):
+            repair.start_file("x", size_bytes=1, executable=False)
+
+
+def test_the_protocol_is_kept(damaged: World) -> None:
+    with damaged.repairing.begin(FIRST) as repair:
+        list(repair.look())
+        with pytest.raises(InvalidArgumentError):
+            repair.write(b"1", offset_bytes=0)
+        with pytest.raises(InvalidArgumentError):
+            repair.end_file("sha256:" + "0" * 64)
+        repair.start_file("big", size_bytes=len(BIG), executable=False)
+        with pytest.raises(InvalidArgumentError):
+            repair.write(b"1", offset_bytes=1)
+        with pytest.raises(InvalidArgumentError):
+            repair.write(bytes(2 * MIB), offset_bytes=0)
+        with pytest.raises(InvalidArgumentError):
+            repair.finish()
+        repair.write(BIG[:MIB], offset_bytes=0)
+        with pytest.raises(InvalidArgumentError):
+            repair.end_file("sha256:" + "0" * 64)
+
+
+def test_a_file_that_is_damaged_on_the_way_is_told(damaged: World) -> None:
+    with damaged.repairing.begin(FIRST) as repair:
+        list(repair.look())
+        repair.start_file("big", size_bytes=len(BIG), executable=False)
+        for offset in range(0, len(BIG), MIB):
+            repair.write(BIG[offset : offset + MIB], offset_bytes=offset)
+        with pytest.raises(IntegrityError):
+            repair.end_file("sha256:" + "0" * 64)
+
+
+def test_a_damaged_table_cannot_be_mended_from_files(world: World) -> None:
+    world.push({"a": b"1" * 5000})
+    table, data = list(stored(world, "packs/"))[-1]
+    flip(world, table, data, 8 * 100)
+    fresh = world.reopened()
+
+    wanted, report = mend(fresh, {"a": b"1" * 5000})
+
+    assert wanted == []
+    assert (report.damaged_count, report.repaired_count) == (1, 0)
+    assert report.damaged_paths == ("a",)
+
+
+def test_a_version_that_does_not_exist_is_not_mended(world: World) -> None:
+    world.push({"a": b"1"})
+
+    with pytest.raises(NotFoundError):
+        world.repairing.begin(VersionName(ARTIFACT, "2"))
+    with pytest.raises(NotFoundError):
+        world.repairing.begin(VersionName(ArtifactName("demo", "no"), "1"))
+
+
+def test_a_chunk_of_another_suite_is_mended_in_its_own(damaged: World) -> None:
+    fips = damaged.reopened(suite=FIPS_SUITE)
+
+    _, report = mend(fips, FILES)
+
+    assert report.damaged_paths == ()
+    assert verify_store(damaged.reopened())[0] == []
+
+
+def test_new_versions_share_what_was_mended(damaged: World) -> None:
+    mend(damaged, FILES)
+    other = ArtifactName("demo", "other")
+
+    pushed = damaged.push({"big": BIG}, other)
+
+    assert pushed.version.stored_bytes < MIB
+    assert damaged.pull(artifact=other) == {"big": BIG}
+    packs = {path.partition("packs/")[2] for path in damaged.keys("packs/")}
+    assert packs
+
+
+def test_a_repair_that_is_damaged_itself_is_mended_again(damaged: World) -> None:
+    mend(damaged, FILES)
+    newest, data = next(stored(damaged, "packs/"))
+    flip(damaged, newest, data, 8 * MIB)
+    assert verify_store(damaged.reopened())[1].damaged_count == 1
+
+    _, report = mend(damaged.reopened(), FILES)
+
+    assert report.repaired_count == 1
+    assert damaged.reopened().pull("1") == FILES
+    assert verify_store(damaged.reopened())[0] == []
+
+
+def test_two_repairs_at_once_do_no_harm(damaged: World) -> None:
+    others = damaged.reopened()
+    with damaged.repairing.begin(FIRST) as one, others.repairing.begin(FIRST) as two:
+        wanted = [path for batch in one.look() for path in batch]
+        assert wanted == [path for batch in two.look() for path in batch]
+        for path in wanted:
+            send(one, path, FILES[path])
+            send(two, path, FILES[path])
+        assert one.finish().repaired_count == two.finish().repaired_count > 0
+
+    assert damaged.reopened().pull("1") == FILES
+    assert verify_store(damaged.reopened())[0] == []
+
+
+def test_a_sign_of_life_is_given_while_looking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairing, "_SIGN_BYTES", 4 * MIB)
+    world.push({str(number): filled(str(number), 2 * MIB) for number in range(6)})
+
+    with world.repairing.begin(FIRST) as repair:
+        assert list(repair.look()) == [(), (), (), ()]

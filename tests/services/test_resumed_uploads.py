@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resumed uploads: another attempt, on any server, goes on from what is durable."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from strongroom.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+)
+from strongroom.format.digest import VersionDigester
+from strongroom_server.core.records import Action
+from strongroom_server.services import upload_progress
+from strongroom_server.services.uploads import (
+    CommitResult,
+    Position,
+    Upload,
+    UploadStart,
+)
+from tests.support.samples import filled
+from tests.support.world import ARTIFACT, CALLER, World
+
+MIB = 2**20
+#: Of the executor of a memory world.
+THREADS = 4
+SMALL = {f"a{number}": filled(f"small {number}", 5000) for number in range(20)}
+BIG = {"b": filled("big", 40 * MIB), "c": filled("c", 100)}
+FILES = {**SMALL, **BIG}
+REQUEST = "8a1f7c56-5f56-4d51-9a5a-6f1d4f0ad001"
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record after every 4 MiB, and once everything under way is stored."""
+    monkeypatch.setattr(upload_progress, "RECORD_BYTES", 4 * MIB)
+    record = upload_progress.UploadProgress.record_if_due
+
+    def record_settled(progress: upload_progress.UploadProgress) -> None:
+        barrier = threading.Barrier(THREADS)
+        submit = progress._repository.executor.submit
+        for waiting in [submit(barrier.wait, 60.0) for _ in range(THREADS)]:
+            waiting.result(60.0)
+        record(progress)
+
+    monkeypatch.setattr(upload_progress.UploadProgress, "record_if_due", record_settled)
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def begin(world: World, *, request_id: str = REQUEST, base_version: int = 0) -> Upload:
+    start = UploadStart(
+        ARTIFACT,
+        None,
+        "m",
+        {},
+        request_id,
+        may_create_project=True,
+        resumable=True,
+        base_version=base_version,
+    )
+    upload = world.uploads.begin(start, caller=CALLER)
+    for _ in upload.resume():
+        pass
+    return upload
+
+
+def blocks(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    for start in range(offset, len(data), MIB):
+        yield start, data[start : start + MIB]
+
+
+def send(
+    upload: Upload, files: Mapping[str, bytes], *, until: tuple[str, int] = ("~", 0)
+) -> None:
+    """Send what the upload does not have; stop in a file at an offset."""
+    position = upload.position
+    for path in sorted(files)[position.file_count :]:
+        data = files[path]
+        offset = position.offset_bytes if path == position.open_path else 0
+        upload.start_file(path, size_bytes=len(data), executable=False)
+        for start, block in blocks(data, offset):
+            if (path, start) >= until:
+                return
+            upload.write(block, offset_bytes=start)
+        upload.end_file(sha256(data))
+
+
+def send_rest(upload: Upload, offset: int) -> None:
+    """Send the rest of the big file, which is open."""
+    for start, block in blocks(FILES["b"], offset):
+        upload.write(block, offset_bytes=start)
+
+
+def digest_of(files: Mapping[str, bytes]) -> str:
+    digester = VersionDigester()
+    for path in sorted(files):
+        digester.add(path, len(files[path]), sha256(files[path]))
+    return digester.digest()
+
+
+def commit(upload: Upload, files: Mapping[str, bytes]) -> CommitResult:
+    return upload.commit(file_count=len(files), digest=digest_of(files))
+
+
+def finish(world: World, files: Mapping[str, bytes] = FILES) -> tuple[Position, int]:
+    """Go on with the upload to its end; return where it was, and what it stored."""
+    with begin(world) as upload:
+        position = upload.position
+        send(upload, files)
+        result = commit(upload, files)
+    assert world.reopened().pull(str(result.version.number)) == files
+    return position, result.version.stored_bytes
+
+
+def test_an_upload_that_was_left_goes_on_elsewhere_in_the_middle_of_a_file(
+    world: World,
+) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 35 * MIB))
+    assert world.keys("journals/") == []
+
+    position, stored_bytes = finish(world.reopened())
+
+    assert position.file_count == len(SMALL)
+    assert position.last_path == max(SMALL)
+    assert position.open_path == "b"
+    assert position.offset_bytes == 32 * MIB
+    assert position.received_bytes == position.offset_bytes + 20 * 5000
+    assert stored_bytes < 41 * MIB - position.offset_bytes
+
+
+def test_an_upload_whose_server_was_killed_goes_on_from_its_last_record(
+    world: World,
+) -> None:
+    upload = begin(world)
+    send(upload, FILES, until=("b", 39 * MIB))
+    # No `__exit__`: nobody was there any more to clean up.
+
+    position, _ = finish(world.reopened())
+
+    assert position.file_count == len(SMALL)
+    assert position.offset_bytes == 32 * MIB
+
+
+def test_an_upload_goes_on_again_and_again(world: World) -> None:
+    offsets = []
+    for end in (18, 20, 34, 39):
+        with begin(world) as upload:
+            offsets.append(upload.position.offset_bytes)
+            send(upload, FILES, until=("b", end * MIB))
+
+    position, _ = finish(world.reopened())
+
+    assert offsets == [0, 16 * MIB, 16 * MIB, 32 * MIB]
+    assert position.offset_bytes == 32 * MIB
+
+
+def test_a_short_upload_leaves_no_record(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, SMALL)
+        commit(upload, SMALL)
+
+    assert world.keys("uploads/") == []
+    assert len(world.keys("journals/")) == 2
+
+
+def test_nothing_is_recorded_of_an_upload_that_is_not_resumable(world: World) -> None:
+    with world.begin(request_id=REQUEST) as upload:
+        send(upload, FILES, until=("b", 35 * MIB))
+
+    assert world.keys("uploads/") == []
+    with begin(world) as again:
+        assert again.position == Position()
+
+
+def test_records_tell_nothing_in_clear(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, {"secret-name": filled("x", 20 * MIB)}, until=("secret-name", 0))
+        upload.write(b"plain" * 100, offset_bytes=0)
+
+    for blob, data in world.bucket.objects():
+        if blob.key.startswith("uploads/"):
+            assert REQUEST.encode() not in data
+            assert b"secret-name" not in data
+            assert REQUEST not in blob.key
+
+
+def test_a_commit_whose_answer_was_lost_gives_the_same_version_again(
+    world: World,
+) -> None:
+    with begin(world) as upload:
+        send(upload, FILES)
+        first = commit(upload, FILES)
+
+    with begin(world.reopened()) as again:
+        send(again, FILES)
+        second = commit(again, FILES)
+
+    assert again.position.received_bytes > 0
+    assert first.version == second.version
+    assert world.versions() == [1]
+
+
+def test_of_two_attempts_at_once_the_older_one_ends(world: World) -> None:
+    older = begin(world)
+    send(older, FILES, until=("b", 24 * MIB))
+
+    with begin(world.reopened()) as newer:
+        assert newer.position.open_path == "b"
+        with pytest.raises(ConflictError) as caught:
+            send_rest(older, 24 * MIB)
+        assert caught.value.reason is Reason.UPLOAD_CONFLICT
+        send(newer, FILES)
+        assert commit(newer, FILES).version.number == 1
+    older.__exit__(None, None, None)
+
+    assert world.reopened().pull() == FILES
+
+
+def test_two_attempts_from_the_start_cannot_both_record(world: World) -> None:
+    first, second = begin(world), begin(world.reopened())
+    send(first, FILES, until=("b", 24 * MIB))
+
+    with pytest.raises(ConflictError) as caught:
+        send(second, FILES, until=("b", 24 * MIB))
+
+    assert caught.value.reason is Reason.UPLOAD_CONFLICT
+
+
+def test_an_attempt_that_ended_late_does_not_disturb_the_next(world: World) -> None:
+    older, newer = begin(world), begin(world.reopened())
+    send(older, FILES, until=("b", 3 * MIB))
+    older.__exit__(None, None, None)
+
+    send(newer, FILES)
+    assert commit(newer, FILES).version.number == 1
+
+
+def test_what_is_gone_meanwhile_is_sent_again(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 39 * MIB))
+    bucket = world.bucket
+    for blob, data in bucket.objects():
+        if blob.key.startswith("packs/") and len(data) < 4 * MIB:
+            bucket.corrupt(blob.key, blob.version_id, b"")
+
+    position, _ = finish(world.reopened())
+
+    assert position == Position()
+
+
+def test_a_damaged_chunk_of_the_open_file_is_sent_again(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, {"b": filled("b", 50 * MIB)}, until=("b", 49 * MIB))
+    bucket = world.bucket
+    large = [item for item in bucket.objects() if len(item[1]) > 4 * MIB]
+    blob, data = large[1]
+    bucket.corrupt(blob.key, blob.version_id, data[: 8 * MIB] + data[: 8 * MIB])
+
+    with begin(world.reopened()) as again:
+        offset = again.position.offset_bytes
+        send(again, {"b": filled("b", 50 * MIB)})
+        commit(again, {"b": filled("b", 50 * MIB)})
+
+    assert offset in {0, 16 * MIB, 32 * MIB}
+    assert world.reopened().verify()[1].damaged_count == 0
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_damaged_record_costs_what_it_held(world: World, number: int) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 39 * MIB))
+    bucket = world.bucket
+    records = [item for item in bucket.objects() if item[0].key.startswith("uploads/")]
+    blob, data = records[number]
+    bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+
+    position, _ = finish(world.reopened())
+
+    assert position == Position()
+
+
+def test_a_record_of_another_upload_is_not_taken(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 20 * MIB))
+    with begin(world, request_id="another") as other:
+        send(other, {"z": filled("z", 20 * MIB)}, until=("z", 19 * MIB))
+    bucket = world.bucket
+    records = [item for item in bucket.objects() if item[0].key.startswith("uploads/")]
+    by_folder = {item[0].key.rpartition("/")[0]: item for item in records}
+    (first, _), (_, data) = by_folder.values()
+    bucket.corrupt(first.key, first.version_id, data)
+
+    for request_id in (REQUEST, "another"):
+        with begin(world.reopened(), request_id=request_id) as again:
+            assert again.position.file_count in {0, len(SMALL)}
+            assert again.position.last_path in {"", max(SMALL)}
+
+
+def test_another_file_than_the_open_one_is_refused(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 35 * MIB))
+
+    with begin(world) as again:
+        with pytest.raises(InvalidArgumentError):
+            again.write(b"x", offset_bytes=0)
+        for path, size_bytes in (("b", 1), ("bb", len(FILES["b"]))):
+            with pytest.raises(ConflictError) as caught:
+                again.start_file(path, size_bytes=size_bytes, executable=False)
+            assert caught.value.reason is Reason.SOURCE_CHANGED
+    assert world.keys("journals/") == []
+
+
+def test_a_source_that_changed_meanwhile_commits_nothing(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 35 * MIB))
+    changed = {**FILES, "b": FILES["b"][:MIB] + bytes(39 * MIB)}
+
+    with begin(world) as again, pytest.raises(IntegrityError) as caught:
+        send(again, changed)
+
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
+    assert world.keys("journals/") == []
+
+
+def test_an_unchanged_file_is_taken_from_the_base_version(world: World) -> None:
+    world.push(FILES)
+    changed = {**FILES, "a3": b"changed"}
+
+    with begin(world, base_version=1) as upload:
+        for path in sorted(changed):
+            if path == "a3":
+                send_one(upload, path, changed[path])
+            else:
+                upload.same_file(
+                    path,
+                    size_bytes=len(changed[path]),
+                    executable=False,
+                    digest=sha256(changed[path]),
+                )
+        result = commit(upload, changed)
+
+    assert result.version.number == 2
+    assert result.version.stored_bytes < 10_000
+    assert world.reopened().pull("2") == changed
+
+
+def send_one(upload: Upload, path: str, data: bytes) -> None:
+    upload.start_file(path, size_bytes=len(data), executable=False)
+    upload.write(data, offset_bytes=0)
+    upload.end_file(sha256(data))
+
+
+ONE: Mapping[str, Any] = {
+    "path": "a", "size_bytes": 1, "executable": False, "digest": sha256(b"1")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base_version", "changes"),
+    [
+        (0, {}),
+        (2, {}),
+        (-1, {}),
+        (1, {"size_bytes": 2}),
+        (1, {"executable": True}),
+        (1, {"digest": sha256(b"2")}),
+        (1, {"path": "aa"}),
+        (1, {"path": "z"}),
+        (1, {"path": "", "digest": ""}),
+    ],
+)
+def test_what_the_base_does_not_have_is_refused(
+    world: World, base_version: int, changes: Mapping[str, Any]
+) -> None:
+    world.push({"a": b"1", "b": b"2"})
+
+    with (
+        begin(world, base_version=base_version) as upload,
+        pytest.raises(ConflictError) as caught,
+    ):
+        upload.same_file(**{**ONE, **changes})
+
+    assert caught.value.reason is Reason.BASE_MISMATCH
+
+
+def test_a_file_of_the_base_whose_pack_is_gone_is_refused(world: World) -> None:
+    world.push({"a": filled("a", 5 * MIB)})
+    bucket = world.bucket
+    for blob, data in bucket.objects():
+        if len(data) > 4 * MIB:
+            bucket.corrupt(blob.key, blob.version_id, b"")
+
+    with (
+        begin(world.reopened(), base_version=1) as upload,
+        pytest.raises(ConflictError) as caught,
+    ):
+        upload.same_file(
+            "a",
+            size_bytes=5 * MIB,
+            executable=False,
+            digest=sha256(filled("a", 5 * MIB)),
+        )
+
+    assert caught.value.reason is Reason.BASE_MISMATCH
+
+
+def test_files_taken_from_the_base_are_kept_for_the_next_attempt(world: World) -> None:
+    world.push(SMALL)
+    with begin(world, base_version=1) as upload:
+        for path in sorted(SMALL):
+            upload.same_file(
+                path,
+                size_bytes=len(SMALL[path]),
+                executable=False,
+                digest=sha256(SMALL[path]),
+            )
+
+    position, _ = finish(world.reopened())
+
+    assert position.file_count == len(SMALL)
+
+
+def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 39 * MIB))
+    repository = world.repository
+    project = next(repository.projects.all())
+    keys = repository.keyring.open(project.scope)
+
+    (stored,) = repository.upload_records.live(keys)
+    packs = set(repository.upload_records.packs(keys, stored))
+
+    assert stored.request_id == REQUEST
+    assert [item.key for item in stored.objects] == world.keys("uploads/")
+    assert {key.rpartition("/")[2] for key in world.keys("packs/")} >= packs
+    assert len(packs) == 3
+    kept = repository.upload_records.live_packs(keys, modified_after_s=0.0)
+    assert set(kept) == packs
+    late = stored.objects[-1].modified_s
+    assert not set(repository.upload_records.live_packs(keys, modified_after_s=late))
+
+
+def test_the_request_of_a_resumed_upload_stands_in_the_journal(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 20 * MIB))
+    finish(world)
+
+    history = world.repository.artifact(ARTIFACT).history
+    assert (Action.COMMIT, "", REQUEST) in history.requests
