@@ -6,10 +6,9 @@ import json
 import logging
 import resource
 import signal
-import sys
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,13 +26,27 @@ from strongroom_server.adapters.audit_log import (
 from strongroom_server.adapters.certificate_files import CertificateFiles
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.folder_copy import FolderCopy
 from strongroom_server.adapters.lmdb_index import open_lmdb_index
-from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
+from strongroom_server.adapters.s3 import (
+    S3BlobStore,
+    S3Settings,
+    open_remover,
+    open_s3,
+)
 from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
 from strongroom_server.config import ServerSettings, format_settings, read_settings
 from strongroom_server.core.access import Policy, parse_policy, roles_of
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
-from strongroom_server.ports import AuditSink, CertificateIssuer, Clock, Entropy
+from strongroom_server.ports import (
+    AuditSink,
+    BlobCopy,
+    BlobRemover,
+    CertificateIssuer,
+    Clock,
+    Entropy,
+)
+from strongroom_server.repository.copies import BucketCopy
 from strongroom_server.repository.repository import (
     Repository,
     open_keyring,
@@ -53,11 +66,16 @@ from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
+from strongroom_server.services.index_rebuild import IndexRebuild
 from strongroom_server.services.probes import StoreProbe
 from strongroom_server.services.refs import Refs
+from strongroom_server.services.repairing import Repairing
+from strongroom_server.services.retention import Retention
+from strongroom_server.services.store_verification import StoreVerification
+from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import Uploads
 from strongroom_server.services.verification import Verification
-from strongroom_server.telemetry import CallThreads, telemetry
+from strongroom_server.telemetry import CallThreads, log_to_stderr, telemetry
 
 #: Certificate files are read again that often, whoever renews them.
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
@@ -79,7 +97,7 @@ def serve(config: Path) -> None:
     settings = read_settings(config)
     _keep_memory_private()
     _keep_memory_small()
-    _log_to_stderr()
+    log_to_stderr()
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -141,8 +159,10 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         vault = stack.enter_context(
             open_vault(_vault_settings(settings), clock=clock, entropy=entropy)
         )
-        blobs = stack.enter_context(open_s3(_s3_settings(settings), clock))
-        probe = StoreProbe(blobs=blobs, entropy=entropy, executor=threads)
+        blobs = stack.enter_context(
+            open_s3(_s3_settings(settings, settings.store.credentials_file), clock)
+        )
+        probe = StoreProbe(blobs=blobs, clock=clock, entropy=entropy, executor=threads)
         probe.require()
         keyring = open_keyring(
             blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
@@ -164,7 +184,11 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             executor=threads,
             suite=FIPS_SUITE if settings.store.fips else DEFAULT_SUITE,
         )
-        parts = _Parts(settings, repository, vault, blobs, audit, probe, policy)
+        copies = _open_copies(settings, clock, stack)
+        remover = _open_remover(settings, clock, stack)
+        parts = _Parts(
+            settings, repository, vault, blobs, audit, probe, policy, copies, remover
+        )
         yield stack.enter_context(parts.serving(clock, entropy))
 
 
@@ -179,6 +203,8 @@ class _Parts:
     audit: AuditSink
     probe: StoreProbe
     policy: Policy
+    copies: Sequence[BlobCopy]
+    remover: BlobRemover | None
 
     @contextmanager
     def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
@@ -268,10 +294,29 @@ class _Parts:
         )
         return Servicers(
             ArtifactServicer(
-                Artifacts(repository), Refs(repository), Diffs(repository)
+                Artifacts(repository),
+                Refs(repository),
+                Diffs(repository),
+                Retention(repository),
             ),
             TransferServicer(Uploads(repository), Downloads(repository), clock=clock),
-            MaintenanceServicer(Verification(repository), checks, facts),
+            MaintenanceServicer(
+                Verification(repository),
+                checks,
+                facts,
+                store=StoreVerification(repository, self.copies),
+                repairing=Repairing(repository),
+                sweeping=Sweeping(
+                    repository,
+                    self.remover,
+                    SweepSettings(
+                        self.settings.sweep.min_age_s,
+                        self.settings.sweep.grace_s,
+                        self.settings.sweep.upload_age_s,
+                    ),
+                ),
+                index_rebuild=IndexRebuild(repository),
+            ),
         )
 
 
@@ -288,8 +333,43 @@ def _vault_settings(settings: ServerSettings) -> VaultSettings:
     )
 
 
-def _s3_settings(settings: ServerSettings) -> S3Settings:
-    access_key, secret_key = _read_credentials(settings.store.credentials_file)
+def _open_copies(
+    settings: ServerSettings, clock: Clock, stack: ExitStack
+) -> list[BlobCopy]:
+    """Open what damage is mended from; it is looked at when it is needed."""
+    copies: list[BlobCopy] = []
+    for section in settings.copies:
+        if section.path is not None or section.credentials_file is None:
+            copies.append(FolderCopy(section.name, section.path or Path()))
+            continue
+        access_key, secret_key = _read_credentials(section.credentials_file)
+        s3 = S3Settings(
+            endpoint=section.endpoint,
+            region=section.region,
+            bucket=section.bucket,
+            prefix=section.prefix,
+            access_key=access_key,
+            secret_key=secret_key,
+            ca_file=str(section.ca_file or ""),
+            pool_size=settings.workers.threads,
+        )
+        blobs = stack.enter_context(open_s3(s3, clock))
+        copies.append(BucketCopy(section.name, blobs))
+    return copies
+
+
+def _open_remover(
+    settings: ServerSettings, clock: Clock, stack: ExitStack
+) -> BlobRemover | None:
+    """Open what sweeps remove with, if this server is given a credential for it."""
+    path = settings.store.remover_credentials_file
+    if path is None:
+        return None
+    return stack.enter_context(open_remover(_s3_settings(settings, path), clock))
+
+
+def _s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
+    access_key, secret_key = _read_credentials(credentials)
     return S3Settings(
         endpoint=settings.store.endpoint,
         region=settings.store.region,
@@ -333,29 +413,6 @@ def _keep_memory_small() -> None:
     # Other C libraries have neither this call nor the habit.
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, HEAPS)
-
-
-def _log_to_stderr() -> None:
-    """Send our lines, which are JSON, and others' warnings, made JSON, to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LineFormatter())
-    logging.getLogger().addHandler(handler)
-    logging.getLogger("strongroom_server").setLevel(logging.INFO)
-
-
-class _LineFormatter(logging.Formatter):
-    """One JSON object a line, whoever wrote it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        if record.name.startswith("strongroom_server."):
-            return record.getMessage()
-        line = {
-            "event": "log",
-            "logger": record.name,
-            "level": record.levelname,
-            "message": record.getMessage(),
-        }
-        return json.dumps(line)
 
 
 def _invalid(message: str, path: Path) -> PreconditionError:

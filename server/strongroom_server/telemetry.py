@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenTelemetry's set-up: where spans go, and threads that know their call."""
+"""Telemetry's set-up: spans, log lines, and threads that know their call."""
 
 import contextvars
 import importlib
 import json
+import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,6 +105,29 @@ class CallThreads(ThreadPoolExecutor):
         """Schedule a task; see `ThreadPoolExecutor`."""
         context = contextvars.copy_context()
         return super().submit(context.run, partial(fn, *args, **kwargs))
+
+
+def log_to_stderr() -> None:
+    """Send our lines, which are JSON, and others' warnings, made JSON, to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("strongroom_server").setLevel(logging.INFO)
+
+
+class _LineFormatter(logging.Formatter):
+    """One JSON object a line, whoever wrote it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name.startswith("strongroom_server."):
+            return record.getMessage()
+        line = {
+            "event": "log",
+            "logger": record.name,
+            "level": record.levelname,
+            "message": record.getMessage(),
+        }
+        return json.dumps(line)
 
 
 @contextmanager

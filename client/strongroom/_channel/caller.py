@@ -52,6 +52,10 @@ class Caller:
         """Close the connection; streams that still run end as cancelled."""
         self._connection.close()
 
+    def renew(self) -> None:
+        """Have the next call connect anew: a connection that fell silent stays so."""
+        self._connection.renew()
+
     def unary(
         self,
         method: Method[RequestT, ResponseT],
@@ -226,6 +230,7 @@ class Stream(Generic[ResponseT]):
             self._ended = True
             return self._caller.translate(failure, self._span)
         self._end("DEADLINE_EXCEEDED")
+        self._caller.renew()
         limit_s = self._caller.settings.stall_timeout_s
         message = f"the server sent and took nothing for {limit_s:g} seconds"
         error = DeadlineExceededError(

@@ -98,6 +98,17 @@ class Connection:
         if live is not None:
             live.channel.close()
 
+    def renew(self) -> None:
+        """Have the next call make a new channel; calls that run keep theirs."""
+        state = self._state
+        with state.lock:
+            live, state.live = state.live, None
+            if live is not None:
+                live.retired = True
+            unused = live is not None and not live.call_count
+        if live is not None and unused:
+            live.channel.close()
+
     def forget(self) -> None:
         """Leave the parent's channel alone, in the child of a fork."""
         state = self._state

@@ -82,6 +82,24 @@ DIFF_VERSIONS: Final = Method(
     artifacts.DiffVersionsResponse,
 )
 MOVE_REF: Final = Method(_ARTIFACTS, "MoveRef", artifacts.MoveRefRequest, artifacts.Ref)
+DELETE_VERSION: Final = Method(
+    _ARTIFACTS, "DeleteVersion", artifacts.DeleteVersionRequest, artifacts.Version
+)
+UNDELETE_VERSION: Final = Method(
+    _ARTIFACTS, "UndeleteVersion", artifacts.UndeleteVersionRequest, artifacts.Version
+)
+SET_HOLD: Final = Method(
+    _ARTIFACTS, "SetHold", artifacts.SetHoldRequest, artifacts.Artifact
+)
+SET_POLICY: Final = Method(
+    _ARTIFACTS, "SetPolicy", artifacts.SetPolicyRequest, artifacts.Artifact
+)
+EXPLAIN_RETENTION: Final = Method(
+    _ARTIFACTS,
+    "ExplainRetention",
+    artifacts.ExplainRetentionRequest,
+    artifacts.ExplainRetentionResponse,
+)
 WRITE_VERSION: Final = Method(
     _TRANSFERS,
     "WriteVersion",
@@ -99,6 +117,36 @@ VERIFY_VERSION: Final = Method(
     "VerifyVersion",
     maintenance.VerifyVersionRequest,
     maintenance.VerifyVersionResponse,
+)
+VERIFY_STORE: Final = Method(
+    _MAINTENANCE,
+    "VerifyStore",
+    maintenance.VerifyStoreRequest,
+    maintenance.VerifyStoreResponse,
+)
+REPAIR_VERSION: Final = Method(
+    _MAINTENANCE,
+    "RepairVersion",
+    maintenance.RepairVersionRequest,
+    maintenance.RepairVersionResponse,
+)
+PLAN_SWEEP: Final = Method(
+    _MAINTENANCE,
+    "PlanSweep",
+    maintenance.PlanSweepRequest,
+    maintenance.PlanSweepResponse,
+)
+APPLY_SWEEP: Final = Method(
+    _MAINTENANCE,
+    "ApplySweep",
+    maintenance.ApplySweepRequest,
+    maintenance.ApplySweepResponse,
+)
+REBUILD_INDEX: Final = Method(
+    _MAINTENANCE,
+    "RebuildIndex",
+    maintenance.RebuildIndexRequest,
+    maintenance.RebuildIndexResponse,
 )
 CHECK_SERVER: Final = Method(
     _MAINTENANCE,
@@ -125,6 +173,11 @@ _RETRIED: Final = (
     LIST_FILES.key,
     LIST_JOURNAL_ENTRIES.key,
     MOVE_REF.key,
+    DELETE_VERSION.key,
+    UNDELETE_VERSION.key,
+    SET_HOLD.key,
+    SET_POLICY.key,
+    EXPLAIN_RETENTION.key,
     GET_SERVER_INFO.key,
 )
 

@@ -2,7 +2,7 @@
 """A directory held open; what lies below is reached without following links."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +38,17 @@ class Folder:
         self._leave_parent()
         os.close(self._root)
 
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            OSError: As of `os.unlink`, but not if there is nothing.
+        """
+        parent, _, name = path.rpartition("/")
+        with suppress(FileNotFoundError):
+            self._enter(parent, create=False)
+            os.unlink(name, dir_fd=self._parent)
+
     def open(self, path: str, flags: int, mode: int = 0o666) -> int:
         """Open a file and return its descriptor, which the caller closes.
 
@@ -50,14 +61,17 @@ class Folder:
             OSError: As of `os.open`; ELOOP or ENOTDIR where a link is in the way.
         """
         parent, _, name = path.rpartition("/")
-        if parent != self._parent_path:
-            self._leave_parent()
-            if parent:
-                self._parent = self._walk(parent, create=bool(flags & os.O_CREAT))
-                self._parent_path = parent
+        self._enter(parent, create=bool(flags & os.O_CREAT))
         return os.open(
             name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=self._parent
         )
+
+    def _enter(self, parent: str, *, create: bool) -> None:
+        if parent != self._parent_path:
+            self._leave_parent()
+            if parent:
+                self._parent = self._walk(parent, create=create)
+                self._parent_path = parent
 
     def _walk(self, parent: str, *, create: bool) -> int:
         with ExitStack() as stack:

@@ -2,20 +2,20 @@
 """Where a pull writes: a hidden sibling first, the target's name last.
 
 The target appears whole, after every check, by one rename. Whatever goes wrong
-before that, nothing of the pull is left.
+before that, nothing of the pull is left, unless it was asked to be kept.
 """
 
 import errno
 import os
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from strongroom._files.failures import shown, writing
+from strongroom._files.failures import reading, shown, writing
 from strongroom._files.folder import Folder
+from strongroom._files.staging import Staging, open_staging
 from strongroom.errors import (
     AlreadyExistsError,
     ExhaustedError,
@@ -25,9 +25,12 @@ from strongroom.errors import (
 from strongroom.format.names import check_path
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_APPEND: Final = os.O_WRONLY | os.O_APPEND
+#: A pipe must not block us before we see that it is one.
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK
+_BLOCK_BYTES: Final = 1 << 20
 #: Where the one file of a single pull waits for its name.
 _SINGLE: Final = "content"
-_MAX_STEM_CHARS: Final = 40
 #: What a file system answers that has no hard links.
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 #: What a rename answers if somebody made the target meanwhile.
@@ -59,24 +62,54 @@ class StagedFile:
 class Placement:
     """Files that become visible together, when `finish` is called."""
 
-    def __init__(self, target: Path, staging: Path, *, single: bool) -> None:
+    def __init__(self, target: Path, staging: Staging, *, single: bool) -> None:
         self._target = target
-        self._staging = staging
+        #: The hidden sibling.
+        self.staging = staging
         self._single = single
-        self._folder = Folder(staging)
+        self._folder = Folder(staging.path)
 
     def close(self) -> None:
         """Let go of the hidden sibling."""
         self._folder.close()
 
+    def left(self, path: str, *, executable: bool) -> Iterator[bytes] | None:
+        """Return what an earlier pull left of a file, block by block; None if nothing.
+
+        Raises:
+            InvalidArgumentError: The path would escape (PATH_MALFORMED), or the file
+                cannot be read (ARGUMENT_INVALID).
+        """
+        check_path(path)
+        if not self.staging.resumed:
+            return None
+        try:
+            descriptor = self._folder.open(self._name(path), _READ)
+        except OSError:
+            return None
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) or bool(mode & stat.S_IXUSR) != executable:
+            os.close(descriptor)
+            return None
+        return _blocks(descriptor, path)
+
+    def discard(self, path: str) -> None:
+        """Remove what an earlier pull left of a file, if anything."""
+        check_path(path)
+        if self.staging.resumed:
+            self._folder.remove(self._name(path))
+
     @contextmanager
-    def file(self, path: str, *, executable: bool) -> Iterator[StagedFile]:
-        """Make one file, to be written inside the block.
+    def file(
+        self, path: str, *, executable: bool, append: bool = False
+    ) -> Iterator[StagedFile]:
+        """Make one file, to be written inside the block; or go on with one.
 
         Args:
             path: Relative, as the server names it; checked again here. A single
                 target is written whatever its path was.
             executable: Whether who may read it may execute it, too.
+            append: Whether to write behind what an earlier pull left.
 
         Raises:
             InvalidArgumentError: The path would escape (PATH_MALFORMED).
@@ -87,8 +120,8 @@ class Placement:
         with writing(path):
             try:
                 descriptor = self._folder.open(
-                    _SINGLE if self._single else path,
-                    _CREATE,
+                    self._name(path),
+                    _APPEND if append else _CREATE,
                     0o777 if executable else 0o666,
                 )
             except OSError as error:
@@ -112,29 +145,41 @@ class Placement:
         with writing(self._target):
             try:
                 if self._single:
-                    _link_new(self._staging / _SINGLE, self._target)
+                    _link_new(self.staging.path / _SINGLE, self._target)
+                    self.staging.kept = False
                 else:
                     # The sibling was private; the target is what mkdir makes.
-                    self._staging.chmod(0o777 & ~_umask())
+                    self.staging.path.chmod(0o777 & ~_umask())
                     # Only onto nothing or an empty directory: rename(2) sees to it.
-                    self._staging.rename(self._target)
+                    self.staging.path.rename(self._target)
             except OSError as error:
                 if error.errno in _OCCUPIED:
                     raise _exists(self._target) from error
                 raise
 
+    def _name(self, path: str) -> str:
+        return _SINGLE if self._single else path
+
 
 @contextmanager
 def place(
-    target: str | os.PathLike[str], *, single: bool, size_bytes: int = 0
+    target: str | os.PathLike[str],
+    *,
+    single: bool,
+    size_bytes: int = 0,
+    content: str = "",
 ) -> Iterator[Placement]:
     """Prepare a place; leaving it before `finish` removes everything.
+
+    What is to outlive a failure is said by `Placement.staging.kept`.
 
     Args:
         target: What appears at the end: it must not exist, or be an empty directory
             unless `single`. Missing parents are made.
         single: Whether the target is one file, not a directory.
         size_bytes: How much will be written, as far as known.
+        content: What will be written: what an earlier call with the same text left
+            is there again.
 
     Raises:
         AlreadyExistsError: The target exists (TARGET_EXISTS).
@@ -149,11 +194,10 @@ def place(
     with ExitStack() as stack:
         with writing(full.parent):
             stack.enter_context(_made_parents(full.parent))
-            _check_room(full.parent, size_bytes)
-            stem = full.name[:_MAX_STEM_CHARS]
-            made = tempfile.mkdtemp(prefix=f".{stem}.strongroom-", dir=full.parent)
-            stack.callback(_remove, Path(made))
-            placement = Placement(full, Path(made), single=single)
+            staging = open_staging(full, content, stack)
+            stack.callback(staging.remove)
+            _check_room(full.parent, size_bytes - staging.left_bytes)
+            placement = Placement(full, staging, single=single)
             stack.callback(placement.close)
         yield placement
 
@@ -227,10 +271,16 @@ def _check_room(folder: Path, size_bytes: int) -> None:
         )
 
 
-def _remove(staging: Path) -> None:
-    if staging.exists():  # else it has become the target
-        with writing(staging):
-            shutil.rmtree(staging)
+def _blocks(descriptor: int, path: str) -> Iterator[bytes]:
+    try:
+        while True:
+            with reading(path):
+                block = os.read(descriptor, _BLOCK_BYTES)
+            if not block:
+                return
+            yield block
+    finally:
+        os.close(descriptor)
 
 
 def _link_new(staged: Path, target: Path) -> None:

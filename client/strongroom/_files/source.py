@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -59,20 +60,26 @@ class SourceFile:
         """Whether the owner may execute it."""
         return bool(self._status.st_mode & stat.S_IXUSR)
 
+    @property
+    def modify_time(self) -> datetime:
+        """When somebody last wrote to it, by this machine's clock."""
+        return datetime.fromtimestamp(self._status.st_mtime, UTC)
+
     def blocks(self, block_bytes: int) -> Iterator[bytes]:
-        """Read the file, `block_bytes` at a time, the last block shorter.
+        """Read the file from its start, `block_bytes` at a time, the last one shorter.
 
         Raises:
             ConflictError: It changed meanwhile (SOURCE_CHANGED).
             InvalidArgumentError: It cannot be read (ARGUMENT_INVALID).
         """
-        left = self.size_bytes
-        while left:
+        size_bytes, position = self.size_bytes, 0
+        while position < size_bytes:
+            length = min(block_bytes, size_bytes - position)
             with reading(self.path):
-                block = os.read(self._descriptor, min(block_bytes, left))
+                block = os.pread(self._descriptor, length, position)
             if not block:
                 raise self._changed()
-            left -= len(block)
+            position += len(block)
             yield block
         with reading(self.path):
             now = os.fstat(self._descriptor)

@@ -18,19 +18,28 @@ def is_passing(error: StrongroomError) -> bool:
 
 
 class Resumption:
-    """Allows three tries in a row without progress, each after a longer wait."""
+    """Allows three tries in a row without progress, each after a longer wait.
+
+    A transfer that fell silent gets one of them only: each costs the whole time
+    that silence may last.
+    """
 
     def __init__(self) -> None:
         self._left = _TRIES
+        self._stalled = False
 
     def progressed(self) -> None:
         """Note that bytes have moved since the last failure."""
         self._left = _TRIES
+        self._stalled = False
 
     def wait_after(self, error: StrongroomError) -> None:
         """Wait before the next try, or raise `error` if there is none."""
-        if not (is_passing(error) and self._left):
+        stalled = error.reason is Reason.STALLED
+        may_pass = is_passing(error) or (stalled and not self._stalled)
+        if not (may_pass and self._left):
             raise error
+        self._stalled = self._stalled or stalled
         wait_s = _FIRST_WAIT_S * 2 ** (_TRIES - self._left)
         self._left -= 1
         threading.Event().wait(wait_s)  # Ctrl-C interrupts it

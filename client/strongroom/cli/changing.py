@@ -6,7 +6,13 @@ from typing import Annotated
 import typer
 
 from strongroom.cli.output import Output, format_time
-from strongroom.cli.session import JsonFlag, QuietFlag, Reason, session_of
+from strongroom.cli.session import (
+    DryRunFlag,
+    JsonFlag,
+    QuietFlag,
+    Reason,
+    session_of,
+)
 
 project_app = typer.Typer(no_args_is_help=True, help="Projects own artifacts and keys.")
 ref_app = typer.Typer(no_args_is_help=True, help="Refs are movable names of versions.")
@@ -46,9 +52,7 @@ def move_ref(
         str, typer.Option(help="Fail unless the ref still has this etag.")
     ] = "",
     reason: Reason = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check what would be.")
-    ] = False,
+    dry_run: DryRunFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Let a ref point at a version; make it if missing.
@@ -91,7 +95,7 @@ def list_refs(
         moved = format_time(ref.update_time)
         row = (ref.name, str(ref.version), moved, ref.etag)
         rows.append((ref.name,) if quiet else row)
-    output.table(rows, right=(1,))
+    output.table(rows, right=(1,), heading=("REF", "VERSION", "MOVED", "ETAG"))
 
 
 def rollback(

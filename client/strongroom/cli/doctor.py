@@ -15,11 +15,14 @@ from strongroom.cli.session import Session
 from strongroom.client import Client
 from strongroom.config import ClientSettings
 from strongroom.errors import (
+    ERROR_BY_CODE,
     PermissionDeniedError,
+    PreconditionError,
     Reason,
     StrongroomError,
     UnauthenticatedError,
 )
+from strongroom.values import CheckResult
 
 #: A certificate that ends sooner than this is worth a word.
 _SOON: Final = timedelta(hours=1)
@@ -83,7 +86,15 @@ def _examine_server(client: Client) -> Iterator[Diagnosis]:
         yield _failed("store", error)
         return
     for result in results:
-        yield Diagnosis(result.check, result.ok, result.detail, result.hint, 16)
+        yield Diagnosis(
+            result.check, result.ok, result.detail, result.hint, _exit_code(result)
+        )
+
+
+def _exit_code(result: CheckResult) -> int:
+    """Return 17 for what is away and comes back, 16 for what has to be mended."""
+    error = ERROR_BY_CODE.get(result.code, PreconditionError)
+    return error.exit_code
 
 
 def _failed(check: str, error: StrongroomError) -> Diagnosis:

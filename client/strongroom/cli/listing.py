@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that look: ls, show, log, diff."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.keeping import STATES
 from strongroom.cli.output import Output, format_size, format_time, short_digest
 from strongroom.cli.session import JsonFlag, QuietFlag, session_of
 from strongroom.errors import InvalidArgumentError
@@ -12,6 +13,7 @@ from strongroom.format.digest import EXPLAIN_DIGEST
 from strongroom.values import (
     Action,
     Artifact,
+    ArtifactPolicy,
     Change,
     DiffSummary,
     File,
@@ -36,10 +38,14 @@ def ls(
         typer.Argument(help="Nothing, project, or project/artifact[@version][/dir/]"),
     ] = "",
     *,
+    versions: Annotated[
+        bool,
+        typer.Option("--versions", help="List an artifact's versions, also deleted."),
+    ] = False,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """List projects, artifacts, or the files of a version.
+    """List projects, artifacts, versions, or the files of a version.
 
     For example:
 
@@ -47,20 +53,39 @@ def ls(
 
       strongroom ls demo
 
+      strongroom ls demo/minilm --versions
+
       strongroom ls demo/minilm@prod/tokenizer/
     """
     output = Output(as_json=as_json, quiet=quiet)
     rows: list[tuple[str, ...]] = []
+    heading: tuple[str, ...] = ()
     with session_of(context).client() as client:
-        for item in client.ls(name):
+        found = client.list_versions(name) if versions else client.ls(name)
+        for item in found:
             output.record(type(item).__name__.lower(), item)
             if not as_json:
+                heading = _HEADINGS[type(item)]
                 rows.append(_row(item, quiet=quiet))
-    output.table(rows, right=(1,))
+    output.table(rows, right=(1,), heading=heading)
 
 
-def _row(item: Project | Artifact | File, *, quiet: bool) -> tuple[str, ...]:
+#: What the columns of `_row` hold.
+_HEADINGS: Final[dict[type, tuple[str, ...]]] = {
+    Project: ("PROJECT", "CREATED", "ID"),
+    Artifact: ("ARTIFACT", "LATEST", "KIND", "HOLD", "REFS"),
+    Version: ("VERSION", "SIZE", "CREATED", "STATE", "REFS"),
+    File: ("X", "SIZE", "DIGEST", "PATH"),
+}
+
+
+def _row(item: Project | Artifact | Version | File, *, quiet: bool) -> tuple[str, ...]:
+    row: tuple[str, ...]
     match item:
+        case Version():
+            size, created = format_size(item.size_bytes), format_time(item.create_time)
+            row = (item.name, size, created, told_state(item), " ".join(item.refs))
+            return (item.name,) if quiet else row
         case File():
             mode = "x" if item.executable else "-"
             size = format_size(item.size_bytes)
@@ -68,7 +93,8 @@ def _row(item: Project | Artifact | File, *, quiet: bool) -> tuple[str, ...]:
             return (item.path,) if quiet else row
         case Artifact():
             refs = " ".join(f"{ref.name}={ref.version}" for ref in item.refs)
-            row = (item.name, f"@{item.latest_version}", item.kind.value.lower(), refs)
+            latest, kind = f"@{item.latest_version}", item.kind.value.lower()
+            row = (item.name, latest, kind, "held" if item.held else "", refs)
             return (item.name,) if quiet else row
         case Project():
             created = format_time(item.create_time)
@@ -119,6 +145,7 @@ def _describe(version: Version) -> list[tuple[str, str]]:
         ("version", version.name),
         ("digest", version.digest),
         ("refs", " ".join(version.refs)),
+        ("state", told_state(version)),
         ("created", format_time(version.create_time)),
         ("creator", version.creator),
         ("files", str(version.file_count)),
@@ -129,6 +156,14 @@ def _describe(version: Version) -> list[tuple[str, str]]:
     ]
     rows += [(f"meta {key}", value) for key, value in version.metadata.items()]
     return [(name, value) for name, value in rows if value]
+
+
+def told_state(version: Version) -> str:
+    """Return whether a version can be read, and what keeps it, in a few words."""
+    until = version.purge_time
+    safe = f", until {format_time(until)} at least" if until else ""
+    held = ", held" if version.held else ""
+    return f"{STATES[version.state]}{safe}{held}"
 
 
 def log(
@@ -156,15 +191,33 @@ def log(
 
 
 def _log_row(entry: JournalEntry) -> tuple[str, ...]:
-    what = {
-        Action.CREATE: "created",
-        Action.COMMIT: f"version {entry.version}  {short_digest(entry.digest)}",
-        Action.MOVE_REF: f"{entry.ref}: {entry.previous_version or 'new'} -> "
-        f"{entry.version}",
-    }[entry.action]
     actor = entry.actor.partition("://")[2].partition("/")[2] or entry.actor
     time = format_time(entry.create_time)
-    return (str(entry.number), time, what, actor, entry.reason)
+    return (str(entry.number), time, _told(entry), actor, entry.reason)
+
+
+def _told(entry: JournalEntry) -> str:
+    """Say what an entry did."""
+    which = f"version {entry.version}" if entry.version else "all versions"
+    gone = " ".join(map(str, entry.purged_versions))
+    moved = f"{entry.previous_version or 'new'} -> {entry.version}"
+    return {
+        Action.CREATE: "created",
+        Action.COMMIT: f"{which}  {short_digest(entry.digest)}",
+        Action.MOVE_REF: f"{entry.ref}: {moved}",
+        Action.DELETE: f"{which} to the trash",
+        Action.UNDELETE: f"{which} out of the trash",
+        Action.RETAIN: f"{which} held" if entry.hold else f"{which} held no longer",
+        Action.POLICY: f"policy: {_told_policy(entry.policy or ArtifactPolicy())}",
+        Action.FENCE: f"swept; gone: {gone}" if gone else "swept",
+    }[entry.action]
+
+
+def _told_policy(policy: ArtifactPolicy) -> str:
+    return (
+        f"keep-last {policy.keep_last}, keep-days {policy.keep_days}, "
+        f"trash-days {policy.trash_days}, codec {policy.codec}"
+    )
 
 
 def diff(

@@ -44,12 +44,21 @@ class Output:
             print(printable(text), file=sys.stderr)
 
     def table(
-        self, rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()
+        self,
+        rows: Sequence[Sequence[str]],
+        *,
+        right: Sequence[int] = (),
+        heading: Sequence[str] = (),
     ) -> None:
-        """Print rows in columns; those in `right` are aligned to the right."""
+        """Print rows in columns, below a heading if there is one and any row.
+
+        Columns in `right` are aligned to the right. Quiet output has no heading: it
+        is what scripts read.
+        """
         if self.as_json or not rows:
             return
-        clean = [[printable(cell) for cell in row] for row in rows]
+        head = [heading] if heading and not self.quiet else []
+        clean = [[printable(cell) for cell in row] for row in (*head, *rows)]
         widths = [max(map(len, column)) for column in zip(*clean, strict=True)]
         for row in clean:
             cells = (
@@ -89,6 +98,11 @@ def format_size(size_bytes: int) -> str:
             return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= _STEP
     return f"{size:.1f} {_UNITS[-1]}"
+
+
+def counted(count: int, thing: str, things: str = "") -> str:
+    """Return a count with its noun: `1 file`, `2 files`."""
+    return f"{count} {thing if count == 1 else things or thing + 's'}"
 
 
 def format_time(time: datetime) -> str:

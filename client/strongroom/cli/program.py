@@ -14,7 +14,14 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom.cli import changing, listing, proving, transfers
+from strongroom.cli import (
+    changing,
+    keeping,
+    listing,
+    maintaining,
+    proving,
+    transfers,
+)
 from strongroom.cli.output import print_error
 from strongroom.cli.session import Session
 from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
@@ -30,6 +37,7 @@ _STOPPED: Final = "strongroom: interrupted"
 _STOPPED_TEXT: Final = {
     "push": f"{_STOPPED}; no version was made",
     "pull": f"{_STOPPED}; nothing was left behind",
+    "sweep": f"{_STOPPED}; what was done stays done, and the same plan goes on",
 }
 _EXIT_CODES: Final = (
     "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
@@ -93,13 +101,21 @@ def make_app() -> typer.Typer:
         listing.log,
         listing.diff,
         changing.rollback,
+        keeping.delete,
+        keeping.undelete,
+        keeping.explain,
         proving.verify,
+        maintaining.repair,
+        maintaining.sweep,
         proving.doctor,
         proving.trace,
     ):
         app.command()(command)
     app.add_typer(changing.ref_app, name="ref")
     app.add_typer(changing.project_app, name="project")
+    app.add_typer(keeping.hold_app, name="hold")
+    app.add_typer(keeping.policy_app, name="policy")
+    app.add_typer(maintaining.index_app, name="index")
     return app
 
 

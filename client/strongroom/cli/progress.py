@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from strongroom import _system
-from strongroom.cli.output import Output
-from strongroom.values import Progress, ProgressCallback
+from strongroom.cli.output import Output, format_size, printable
+from strongroom.values import Progress, ProgressCallback, Stage, StageCallback
 
 _INTERVAL_S: Final = 1.0
 
@@ -76,3 +76,64 @@ def _bar(label: str) -> Iterator[ProgressCallback]:
             bars.update(task, completed=progress.done_bytes, total=total)
 
         yield show
+
+
+@contextmanager
+def stages_shown(output: Output, *, wanted: bool) -> Iterator[StageCallback | None]:
+    """Yield what to pass as `progress` of work in stages, or None if nobody watches."""
+    if output.as_json:
+        yield _json_stages(output)
+    elif wanted and not output.quiet and sys.stderr.isatty():
+        with _stage_bar() as callback:
+            yield callback
+    else:
+        yield None
+
+
+def _json_stages(output: Output) -> StageCallback:
+    printed_s = _system.monotonic_s()
+
+    def show(stage: Stage) -> None:
+        nonlocal printed_s
+        now_s = _system.monotonic_s()
+        if now_s - printed_s >= _INTERVAL_S:
+            printed_s = now_s
+            output.record("status", stage)
+
+    return show
+
+
+@contextmanager
+def _stage_bar() -> Iterator[StageCallback]:
+    # Late: rich takes longer to import than most commands take to run.
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[done]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("", total=None, done="")
+
+        def show(stage: Stage) -> None:
+            bars.update(
+                task,
+                description=printable(stage.name),
+                completed=stage.done,
+                total=stage.total or None,
+                done=_told(stage),
+            )
+
+        yield show
+
+
+def _told(stage: Stage) -> str:
+    done, total = (
+        format_size(number) if stage.in_bytes else str(number)
+        for number in (stage.done, stage.total)
+    )
+    return f"{done} of {total}" if stage.total else done

@@ -1,64 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that prove or explain: verify, doctor, trace."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from strongroom.cli.doctor import examine
-from strongroom.cli.output import Output, format_size
-from strongroom.cli.progress import progress_shown
+from strongroom.cli.output import Output
+from strongroom.cli.quantities import parse_days, parse_size
 from strongroom.cli.session import JsonFlag, NoProgressFlag, session_of
 from strongroom.cli.tracing import format_trace, load_trace
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.cli.verifying import StoreVerify, verify_store, verify_versions
+from strongroom.errors import InvalidArgumentError, Reason
+
+#: The longest name of a check: `store.conditional_write`.
+_CHECK_WIDTH: Final = 23
 
 
 def verify(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="project/artifact@version; all versions without @")
-    ],
+        str,
+        typer.Argument(help="project/artifact@version; all versions without @"),
+    ] = "",
     *,
+    store: Annotated[bool, typer.Option("--store", help="The whole store.")] = False,
+    project: Annotated[str, typer.Option(help="All artifacts of a project.")] = "",
+    without_keys: Annotated[
+        bool,
+        typer.Option(
+            "--without-keys",
+            help="With --store: open no key; digests, chains and signatures only.",
+        ),
+    ] = False,
+    rate: Annotated[
+        str, typer.Option(help="Read at most so much a second, such as 100MiB.")
+    ] = "",
+    since: Annotated[
+        str, typer.Option(help="Only what was committed in this time, such as 7d.")
+    ] = "",
+    resume: Annotated[
+        str, typer.Option(help="Go on where a call stopped that printed this token.")
+    ] = "",
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Mend from the copies that the server has."),
+    ] = False,
     as_json: JsonFlag = False,
     no_progress: NoProgressFlag = False,
 ) -> None:
-    """Check every stored chunk and digest of a version.
+    """Check every stored chunk and digest of a version, an artifact or all.
 
-    Ends with 14 if anything is damaged, and names it.
+    Ends with 14 if anything is damaged, and names it: object, version, refs, files.
+    One sign a line: ! damaged, * mended.
 
     For example:
 
       strongroom verify demo/minilm@prod
 
-      strongroom verify demo/minilm --json
+      strongroom verify --store --rate 100MiB --json
+
+      strongroom verify --store --without-keys
     """
     output = Output(as_json=as_json)
-    with (
-        session_of(context).client() as client,
-        progress_shown(output, "verify", wanted=not no_progress) as progress,
-    ):
-        report = client.verify(name, progress=progress)
-    for finding in report.damaged:
-        output.record("finding", finding)
-        refs = f" (refs: {' '.join(finding.refs)})" if finding.refs else ""
-        where = f"{finding.version}/{finding.path}".rstrip("/")
-        output.line(f"! {where}  {finding.reason}: {finding.message}{refs}")
-    output.record("summary", report)
-    output.line(
-        f"{name}: {report.version_count} versions, {report.file_count} files, "
-        f"{format_size(report.verified_bytes)} verified, {report.damaged_count} damaged"
+    options = (without_keys, rate, since, resume, repair)
+    scopes = [bool(name), store, bool(project)]
+    if scopes.count(True) != 1:
+        message = "say what to verify: a name, --store or --project PROJECT"
+        raise InvalidArgumentError(message, hint="strongroom verify --help")
+    if name and ("@" in name or not any(options)):
+        if any(options):
+            message = "--rate, --since and so on are for more than one version"
+            raise InvalidArgumentError(message, hint="strongroom verify --help")
+        verify_versions(context, name, output, watched=not no_progress)
+        return
+    asked = StoreVerify(
+        name or project,
+        without_keys=without_keys,
+        resume_token=resume,
+        max_bytes_per_second=parse_size(rate) if rate else 0,
+        committed_within_days=parse_days(since) if since else 0,
+        repair=repair,
     )
-    if report.damaged_count:
-        message = (
-            f"{report.damaged_count} stored files or versions of {name} are damaged"
-        )
-        reason = report.damaged[0].reason if report.damaged else ""
-        raise IntegrityError(
-            message,
-            reason=Reason(reason) if reason in Reason.__members__ else None,
-            hint="Do not use them; push the content again from a good copy.",
-            damaged_count=report.damaged_count,
-        )
+    with session_of(context).client() as client:
+        verify_store(client, asked, output, watched=not no_progress)
 
 
 def doctor(context: typer.Context, *, as_json: JsonFlag = False) -> None:
@@ -78,11 +103,11 @@ def doctor(context: typer.Context, *, as_json: JsonFlag = False) -> None:
     for diagnosis in examine(session_of(context)):
         output.record("check", diagnosis)
         sign = "ok" if diagnosis.ok else "! "
-        output.line(f"{sign} {diagnosis.check:<12} {diagnosis.detail}")
+        output.line(f"{sign} {diagnosis.check:<{_CHECK_WIDTH}} {diagnosis.detail}")
         if not diagnosis.ok:
             exit_code = exit_code or diagnosis.exit_code
             if diagnosis.hint:
-                output.line(f"   {'':<12} {diagnosis.hint}")
+                output.line(f"   {'':<{_CHECK_WIDTH}} {diagnosis.hint}")
     if exit_code:
         raise typer.Exit(exit_code)
 

@@ -22,6 +22,9 @@ QuietFlag = Annotated[
 NoProgressFlag = Annotated[
     bool, typer.Option("--no-progress", help="Show no progress bar.")
 ]
+DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Only check what would be.")
+]
 Reason = Annotated[
     str, typer.Option("--reason", help="Why; kept in the signed journal.")
 ]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that move bytes: push, pull, cat."""
 
+import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,10 +15,16 @@ from strongroom import _system
 from strongroom.cli.output import Output, format_size
 from strongroom.cli.progress import progress_shown
 from strongroom.cli.session import JsonFlag, NoProgressFlag, QuietFlag, session_of
-from strongroom.errors import InvalidArgumentError
-from strongroom.values import PullResult, PushResult
+from strongroom.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+from strongroom.values import Progress, ProgressCallback, PullResult, PushResult
 
 _COPY_BYTES: Final = 1 << 20
+#: A push of so much says how to go on before anything happens to it.
+_LONG_BYTES: Final = 1 << 28
 
 
 def push(
@@ -36,27 +45,45 @@ def push(
     request_id: Annotated[
         str | None, typer.Option(help="A UUID4 that makes the push repeatable.")
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Go on with a push that was interrupted; it named its id.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
     no_progress: NoProgressFlag = False,
 ) -> None:
     """Store a file or directory as the next version of an artifact.
 
-    Content equal to the newest version makes no new version. Links, devices, sockets
-    and pipes are refused before anything is sent.
+    Content equal to the newest version makes no new version, and files that it has
+    as well are not sent. Links, devices, sockets and pipes are refused before
+    anything is sent.
+
+    A push that is interrupted says how to go on: with --resume, in this process'
+    place or on another machine with the same files, it sends only what the server
+    does not have yet. The server keeps what it has for a week.
 
     For example:
 
       strongroom push model/ demo/minilm --kind weights -m "first"
 
       strongroom push data.csv demo/reviews --meta source=crawl-7 --json
+
+      strongroom push data/ demo/crawl --resume 6f1c2f0e-9c5b-4a8e-b1de-0d1f5a0c7e11
     """
     output = Output(as_json=as_json, quiet=quiet)
     metadata = dict(_parse_meta(item) for item in meta or ())
     started_s = _system.monotonic_s()
+    upload_id = resume or request_id or _system.new_request_id()
+    described = {"--kind": kind, "--message": message}
+    again = _again(source, artifact, upload_id, described, meta or [])
     with (
         session_of(context).client() as client,
         progress_shown(output, "push", wanted=not no_progress) as progress,
+        _saying_how_to_go_on(output, again, upload_id),
     ):
         result = client.push(
             source,
@@ -64,8 +91,9 @@ def push(
             kind=kind,
             message=message,
             metadata=metadata,
-            progress=progress,
+            progress=_announcing(output, again, progress),
             request_id=request_id,
+            upload_id=upload_id,
         )
     _print_pushed(output, result, _system.monotonic_s() - started_s)
 
@@ -126,6 +154,54 @@ def _parse_meta(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _again(
+    source: Path,
+    artifact: str,
+    upload_id: str,
+    described: Mapping[str, str | None],
+    meta: Sequence[str],
+) -> str:
+    """Return the command that goes on with a push."""
+    words = ["strongroom", "push", str(source), artifact]
+    for option, value in described.items():
+        if value:
+            words += [option, value]
+    for item in meta:
+        words += ["--meta", item]
+    return shlex.join([*words, "--resume", upload_id])
+
+
+@contextmanager
+def _saying_how_to_go_on(output: Output, again: str, upload_id: str) -> Iterator[None]:
+    """Tell how to go on with a push that ends in the middle."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.say(f"to go on:  {again}")
+        output.record("interrupted", {"upload_id": upload_id, "resume": again})
+        raise
+    except (UnavailableError, DeadlineExceededError) as error:
+        error.hint = f"{error.hint} Then go on: {again}".strip()
+        raise
+
+
+def _announcing(
+    output: Output, again: str, progress: ProgressCallback | None
+) -> ProgressCallback:
+    """Say before a long push how to go on: nothing can be said after `kill -9`."""
+    announced = False
+
+    def show(seen: Progress) -> None:
+        nonlocal announced
+        if not announced and seen.total_bytes >= _LONG_BYTES:
+            output.say(f"if it breaks off:  {again}")
+        announced = True
+        if progress is not None:
+            progress(seen)
+
+    return show
+
+
 def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None:
     version = result.version
     output.record(
@@ -139,6 +215,9 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
             "file_count": version.file_count,
             "size_bytes": version.size_bytes,
             "sent_bytes": result.sent_bytes,
+            "resumed_bytes": result.resumed_bytes,
+            "same_bytes": result.same_bytes,
+            "upload_id": result.upload_id,
             "stored_bytes": result.stored_bytes,
             "empty_directory_count": result.empty_directory_count,
             "duration_s": round(duration_s, 3),
@@ -154,6 +233,12 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
         )
     output.line(version.name if output.quiet else f"{version.name}  {version.digest}")
     output.say(f"{said}; {_rate(result.sent_bytes, duration_s)}")
+    if result.resumed_bytes:
+        output.say(f"{format_size(result.resumed_bytes)} were there already: resumed")
+    if result.same_bytes:
+        output.say(
+            f"{format_size(result.same_bytes)} in files of the newest version not sent"
+        )
     if result.empty_directory_count:
         output.say(f"{result.empty_directory_count} empty directories were left out")
 

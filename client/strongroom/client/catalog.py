@@ -2,12 +2,11 @@
 """`Catalog`: what there is, what happened, and refs; everything but bytes."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from strongroom import _convert, _system
 from strongroom._channel import methods
 from strongroom._channel.caller import Caller
-from strongroom._transfer.verifying import verify_versions
 from strongroom.errors import (
     InternalError,
     InvalidArgumentError,
@@ -23,24 +22,21 @@ from strongroom.format.names import (
     parse_uri,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.values import (
     Artifact,
-    CheckResult,
     Diff,
     DiffSummary,
     File,
     FileChange,
     JournalEntry,
-    ProgressCallback,
     Project,
     Ref,
-    ServerInfo,
-    VerifyReport,
     Version,
 )
 
-_CHECK_TIMEOUT_S = 180.0
+#: More than any list has: ten million items at the least that a page holds.
+MAX_PAGES: Final = 100_000
+
 _ItemT = TypeVar("_ItemT")
 
 
@@ -101,18 +97,18 @@ class Catalog:
         """
         parsed = parse_uri(uri)
         parent = parsed.version.resource
-        token = ""
-        while True:
+
+        def fetch(token: str) -> pb.ListFilesResponse:
+            nonlocal parent
             answer = self._caller.unary(
                 methods.LIST_FILES,
                 pb.ListFilesRequest(parent=parent, path=parsed.path, page_token=token),
             )
             _convert.answered_version_of(answer.version, parsed.version)
             parent = answer.version.name
-            yield from map(_convert.file_of, answer.files)
-            token = answer.next_page_token
-            if not token:
-                return
+            return answer
+
+        yield from _pages(fetch, lambda answer: map(_convert.file_of, answer.files))
 
     def ls(self, name: str | None = None) -> Iterator[Project | Artifact | File]:
         """Yield what is there: projects, artifacts of a project, or files.
@@ -313,51 +309,28 @@ class Catalog:
             )
         return trail[-2]
 
-    # Proof.
-
-    def verify(
-        self, name: str, *, progress: ProgressCallback | None = None
-    ) -> VerifyReport:
-        """Have a version read back, every chunk authenticated, every digest redone.
-
-        Damage is reported, not raised.
-
-        Args:
-            name: `project/artifact@version`, or `project/artifact` for all versions.
-            progress: Called as the server gets on.
-        """
-        uri = parse_uri(name)
-        resource = uri.version.resource if "@" in name else uri.artifact.resource
-        return verify_versions(self._caller, resource, progress)
-
-    def check_server(self) -> tuple[CheckResult, ...]:
-        """Have the server prove what its bucket, Vault and logs can do."""
-        answer = self._caller.unary(
-            methods.CHECK_SERVER,
-            maintenance_pb.CheckServerRequest(),
-            timeout_s=_CHECK_TIMEOUT_S,
-        )
-        return tuple(map(_convert.check_result_of, answer.results))
-
-    def server_info(self) -> ServerInfo:
-        """Return what the server is, and whom it takes this client for."""
-        return _convert.server_info_of(
-            self._caller.unary(
-                methods.GET_SERVER_INFO, maintenance_pb.GetServerInfoRequest()
-            )
-        )
-
 
 def _pages(
     fetch: Callable[[str], _PageT], items_of: Callable[[_PageT], Iterator[_ItemT]]
 ) -> Iterator[_ItemT]:
     token = ""
-    while True:
+    for _ in range(MAX_PAGES):
         page = fetch(token)
-        yield from items_of(page)
-        token = page.next_page_token
-        if not token:
+        empty = True
+        for item in items_of(page):
+            empty = False
+            yield item
+        if not page.next_page_token:
             return
+        if empty or page.next_page_token == token:
+            break
+        token = page.next_page_token
+    raise _endless()
+
+
+def _endless() -> InternalError:
+    message = "the server answers a listing with pages that do not end"
+    return InternalError(message, hint="Do not trust this server; report it.")
 
 
 def parse_artifact(name: str) -> ArtifactName:

@@ -11,11 +11,13 @@ from strongroom._channel import methods
 from strongroom._channel.caller import Caller
 from strongroom._files.source import scan_source
 from strongroom._transfer.pull import Pull, pull_version
-from strongroom._transfer.push import Push, push_version
+from strongroom._transfer.push import push_version
 from strongroom._transfer.remote_file import StrongroomFile
-from strongroom.client.catalog import Catalog, parse_artifact
+from strongroom._transfer.sender import Push
+from strongroom.client.catalog import parse_artifact
+from strongroom.client.maintenance import Maintenance
 from strongroom.config import ClientSettings, load_settings
-from strongroom.errors import NotFoundError, Reason
+from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
 from strongroom.format.names import parse_uri
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.values import (
@@ -63,7 +65,7 @@ def connect(
     )
 
 
-class Client(Catalog):
+class Client(Maintenance):
     """One strongroom, as one identity; a context manager.
 
     Safe for threads; each process of a fork makes its own connection; a pickle holds
@@ -108,11 +110,17 @@ class Client(Catalog):
         metadata: Mapping[str, str] | None = None,
         progress: ProgressCallback | None = None,
         request_id: str | None = None,
+        upload_id: str | None = None,
     ) -> PushResult:
         """Store a file or a directory as the next version of an artifact.
 
         Nothing is visible before all of it is durable. Content equal to the newest
-        version makes no new version, and the result says so.
+        version makes no new version, and the result says so. Files that the newest
+        version has as well are not sent.
+
+        A push that was interrupted, for whatever reason, can go on where it was, from
+        any machine that has the same files: the `metadata` of the error has its
+        `upload_id`, which is the request id.
 
         Args:
             source: A file, stored under its name, or a directory, stored without
@@ -124,18 +132,25 @@ class Client(Catalog):
             progress: Called as bytes are sent, on another thread.
             request_id: A UUID4 that makes the push repeatable; a new one, unless
                 given.
+            upload_id: Goes on with the push of this request id, which was
+                interrupted; from the start, if nothing of it is left.
 
         Raises:
             InvalidArgumentError: A name is malformed, or the source holds what
                 cannot be stored (NAME_MALFORMED, PATH_MALFORMED, FILE_UNSUPPORTED).
-            ConflictError: A file changed while it was read (SOURCE_CHANGED).
+            ConflictError: A file changed while it was read, or since the push that
+                goes on (SOURCE_CHANGED); or another process goes on with it
+                (UPLOAD_CONFLICT).
             IntegrityError: The server stored other content (DIGEST_MISMATCH).
             StrongroomError: What else the server refused.
         """
+        if upload_id and request_id not in {None, upload_id}:
+            message = "upload_id names a push by its request id, so only one is needed"
+            raise InvalidArgumentError(message, hint="Leave request_id out.")
         push = Push(
             source=scan_source(source),
             artifact=parse_artifact(artifact),
-            request_id=request_id or _system.new_request_id(),
+            request_id=upload_id or request_id or _system.new_request_id(),
             kind=kind,
             message=message,
             metadata=metadata or {},

@@ -15,6 +15,16 @@ from strongroom.errors import IntegrityError, Reason
 _LENGTH_BYTES: Final = 8
 #: The reference implementation's own bound.
 _MAX_HEADER_BYTES: Final = 100_000_000
+#: No file is larger, and no tensor of any framework has more dimensions.
+_MAX_SIZE: Final = (1 << 63) - 1
+_MAX_DIMENSIONS: Final = 64
+_NOT_A_HEADER: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 #: Bits, because newer types have fewer than 8.
 DTYPE_BITS: Final = {
     "BOOL": 8,
@@ -80,7 +90,7 @@ def read_tensor_spans(file: Readable, size_bytes: int) -> tuple[TensorSpan, ...]
             ),
             key=lambda span: (span.offset_bytes, span.size_bytes),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _NOT_A_HEADER as error:
         raise _malformed("a header that does not parse") from error
     ends = [start, *(span.offset_bytes + span.size_bytes for span in spans)]
     starts = [*(span.offset_bytes for span in spans), size_bytes]
@@ -99,6 +109,10 @@ def _parse(name: str, entry: dict[str, object], start: int) -> TensorSpan:
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise _malformed(f"odd numbers at {name!r}")
     begin, end = offsets
+    # Before they are multiplied: a header of 100 MB can hold numbers whose product
+    # takes hours.
+    if len(shape) > _MAX_DIMENSIONS or any(size > _MAX_SIZE for size in sizes):
+        raise _malformed(f"a size of {name!r} that no file has")
     if (end - begin) * 8 != prod(shape) * DTYPE_BITS[dtype]:
         raise _malformed(f"{end - begin} bytes for {name!r}, which its shape denies")
     return TensorSpan(name, dtype, tuple(shape), start + begin, end - begin)

@@ -27,7 +27,7 @@ from strongroom.v1 import artifact_service_pb2 as strongroom_dot_v1_dot_artifact
 from strongroom.v1 import transfer_service_pb2 as strongroom_dot_v1_dot_transfer__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'strongroom/v1/maintenance_service.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$strongroom/v1/artifact_service.proto\x1a$strongroom/v1/transfer_service.proto\"$\n\x14VerifyVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"i\n\rVerifyFinding\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\n\n\x02ok\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0c\n\x04refs\x18\x06 \x03(\t\"=\n\x0eVerifyProgress\x12\x16\n\x0everified_bytes\x18\x01 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"h\n\x0cVerifyReport\x12\x15\n\rversion_count\x18\x01 \x01(\x03\x12\x12\n\nfile_count\x18\x02 \x01(\x03\x12\x16\n\x0everified_bytes\x18\x03 \x01(\x03\x12\x15\n\rdamaged_count\x18\x04 \x01(\x03\"\xb2\x01\n\x15VerifyVersionResponse\x12/\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.VerifyFindingH\x00\x12\x31\n\x08progress\x18\x02 \x01(\x0b\x32\x1d.strongroom.v1.VerifyProgressH\x00\x12-\n\x06report\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.VerifyReportH\x00\x42\x06\n\x04part\"\x9b\x01\n\x12VerifyStoreRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cwithout_keys\x18\x02 \x01(\x08\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x1c\n\x14max_bytes_per_second\x18\x04 \x01(\x03\x12\x0e\n\x06repair\x18\x05 \x01(\x08\x12\x1d\n\x15\x63ommitted_within_days\x18\x06 \x01(\x03\"\x80\x01\n\x0cStoreFinding\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12-\n\x07\x61t_risk\x18\x04 \x03(\x0b\x32\x1c.strongroom.v1.VersionAtRisk\x12\x10\n\x08repaired\x18\x05 \x01(\x08\"N\n\rVersionAtRisk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x12\n\npath_count\x18\x03 \x01(\x03\x12\x0c\n\x04refs\x18\x04 \x03(\t\"g\n\x13VerifyStoreProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x16\n\x0everified_bytes\x18\x02 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x9f\x01\n\x11VerifyStoreReport\x12\x16\n\x0e\x61rtifact_count\x18\x01 \x01(\x03\x12\x15\n\rversion_count\x18\x02 \x01(\x03\x12\x14\n\x0cobject_count\x18\x03 \x01(\x03\x12\x16\n\x0everified_bytes\x18\x04 \x01(\x03\x12\x15\n\rdamaged_count\x18\x05 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x06 \x01(\x03\"\xb9\x01\n\x13VerifyStoreResponse\x12.\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1b.strongroom.v1.StoreFindingH\x00\x12\x36\n\x08progress\x18\x02 \x01(\x0b\x32\".strongroom.v1.VerifyStoreProgressH\x00\x12\x32\n\x06report\x18\x03 \x01(\x0b\x32 .strongroom.v1.VerifyStoreReportH\x00\x42\x06\n\x04part\"\x1b\n\x0bRepairStart\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x0e\n\x0cRepairCommit\"\xa9\x01\n\x14RepairVersionRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.strongroom.v1.RepairStartH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x12-\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.RepairCommitH\x00\x42\x06\n\x04part\"j\n\x0cRepairReport\x12\x15\n\rdamaged_count\x18\x01 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12\x15\n\rdamaged_paths\x18\x04 \x03(\t\"}\n\x15RepairVersionResponse\x12-\n\x06wanted\x18\x01 \x01(\x0b\x32\x1b.strongroom.v1.RepairWantedH\x00\x12-\n\x06report\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.RepairReportH\x00\x42\x06\n\x04part\"/\n\x0cRepairWanted\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\" \n\x10PlanSweepRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\rSweepProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x12\n\ndone_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\xbe\x01\n\x0cSweepSummary\x12\x15\n\rtrashed_count\x18\x01 \x01(\x03\x12\x14\n\x0cpurged_count\x18\x02 \x01(\x03\x12\x17\n\x0f\x63ondemned_count\x18\x03 \x01(\x03\x12\x17\n\x0f\x63ondemned_bytes\x18\x04 \x01(\x03\x12\x15\n\rremoved_count\x18\x05 \x01(\x03\x12\x15\n\rremoved_bytes\x18\x06 \x01(\x03\x12\x12\n\nkept_count\x18\x07 \x01(\x03\x12\r\n\x05notes\x18\x08 \x03(\t\"\x8d\x01\n\x11PlanSweepResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.SweepProgressH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\x0cH\x00\x12.\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.SweepSummaryH\x00\x42\x06\n\x04part\"0\n\nSweepStart\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"W\n\x11\x41pplySweepRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.SweepStartH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"~\n\x12\x41pplySweepResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.SweepProgressH\x00\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.SweepSummaryH\x00\x42\x06\n\x04part\"\x15\n\x13RebuildIndexRequest\"k\n\x14RebuildIndexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x03\x12\x13\n\x0btotal_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x03\x12\x15\n\rdamaged_count\x18\x04 \x01(\x03\"\x14\n\x12\x43heckServerRequest\"F\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"B\n\x13\x43heckServerResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.strongroom.v1.CheckResult\"\x16\n\x14GetServerInfoRequest\"\xe5\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x14\n\x0ckey_exchange\x18\x04 \x01(\t\x12\x13\n\x0btls_version\x18\x05 \x01(\t\x12;\n\x17\x63\x65rtificate_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05roles\x18\x07 \x03(\t\x12*\n\x05kinds\x18\x08 \x03(\x0e\x32\x1b.strongroom.v1.ArtifactKind2\xd5\x05\n\x12MaintenanceService\x12\\\n\rVerifyVersion\x12#.strongroom.v1.VerifyVersionRequest\x1a$.strongroom.v1.VerifyVersionResponse0\x01\x12V\n\x0bVerifyStore\x12!.strongroom.v1.VerifyStoreRequest\x1a\".strongroom.v1.VerifyStoreResponse0\x01\x12^\n\rRepairVersion\x12#.strongroom.v1.RepairVersionRequest\x1a$.strongroom.v1.RepairVersionResponse(\x01\x30\x01\x12P\n\tPlanSweep\x12\x1f.strongroom.v1.PlanSweepRequest\x1a .strongroom.v1.PlanSweepResponse0\x01\x12U\n\nApplySweep\x12 .strongroom.v1.ApplySweepRequest\x1a!.strongroom.v1.ApplySweepResponse(\x01\x30\x01\x12Y\n\x0cRebuildIndex\x12\".strongroom.v1.RebuildIndexRequest\x1a#.strongroom.v1.RebuildIndexResponse0\x01\x12T\n\x0b\x43heckServer\x12!.strongroom.v1.CheckServerRequest\x1a\".strongroom.v1.CheckServerResponse\x12O\n\rGetServerInfo\x12#.strongroom.v1.GetServerInfoRequest\x1a\x19.strongroom.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'strongroom/v1/maintenance_service.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$strongroom/v1/artifact_service.proto\x1a$strongroom/v1/transfer_service.proto\"$\n\x14VerifyVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"i\n\rVerifyFinding\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\n\n\x02ok\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0c\n\x04refs\x18\x06 \x03(\t\"=\n\x0eVerifyProgress\x12\x16\n\x0everified_bytes\x18\x01 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x03\"h\n\x0cVerifyReport\x12\x15\n\rversion_count\x18\x01 \x01(\x03\x12\x12\n\nfile_count\x18\x02 \x01(\x03\x12\x16\n\x0everified_bytes\x18\x03 \x01(\x03\x12\x15\n\rdamaged_count\x18\x04 \x01(\x03\"\xb2\x01\n\x15VerifyVersionResponse\x12/\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.VerifyFindingH\x00\x12\x31\n\x08progress\x18\x02 \x01(\x0b\x32\x1d.strongroom.v1.VerifyProgressH\x00\x12-\n\x06report\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.VerifyReportH\x00\x42\x06\n\x04part\"\x9b\x01\n\x12VerifyStoreRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cwithout_keys\x18\x02 \x01(\x08\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\x12\x1c\n\x14max_bytes_per_second\x18\x04 \x01(\x03\x12\x0e\n\x06repair\x18\x05 \x01(\x08\x12\x1d\n\x15\x63ommitted_within_days\x18\x06 \x01(\x03\"\x80\x01\n\x0cStoreFinding\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12-\n\x07\x61t_risk\x18\x04 \x03(\x0b\x32\x1c.strongroom.v1.VersionAtRisk\x12\x10\n\x08repaired\x18\x05 \x01(\x08\"N\n\rVersionAtRisk\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x12\n\npath_count\x18\x03 \x01(\x03\x12\x0c\n\x04refs\x18\x04 \x03(\t\"g\n\x13VerifyStoreProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x16\n\x0everified_bytes\x18\x02 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\xd7\x01\n\x11VerifyStoreReport\x12\x16\n\x0e\x61rtifact_count\x18\x01 \x01(\x03\x12\x15\n\rversion_count\x18\x02 \x01(\x03\x12\x14\n\x0cobject_count\x18\x03 \x01(\x03\x12\x16\n\x0everified_bytes\x18\x04 \x01(\x03\x12\x15\n\rdamaged_count\x18\x05 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x06 \x01(\x03\x12\x1a\n\x12unreferenced_count\x18\x07 \x01(\x03\x12\x1a\n\x12unreferenced_bytes\x18\x08 \x01(\x03\"\xb9\x01\n\x13VerifyStoreResponse\x12.\n\x07\x66inding\x18\x01 \x01(\x0b\x32\x1b.strongroom.v1.StoreFindingH\x00\x12\x36\n\x08progress\x18\x02 \x01(\x0b\x32\".strongroom.v1.VerifyStoreProgressH\x00\x12\x32\n\x06report\x18\x03 \x01(\x0b\x32 .strongroom.v1.VerifyStoreReportH\x00\x42\x06\n\x04part\"\x1b\n\x0bRepairStart\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x0e\n\x0cRepairCommit\"\xa9\x01\n\x14RepairVersionRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.strongroom.v1.RepairStartH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x12-\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.RepairCommitH\x00\x42\x06\n\x04part\"j\n\x0cRepairReport\x12\x15\n\rdamaged_count\x18\x01 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12\x15\n\rdamaged_paths\x18\x04 \x03(\t\"}\n\x15RepairVersionResponse\x12-\n\x06wanted\x18\x01 \x01(\x0b\x32\x1b.strongroom.v1.RepairWantedH\x00\x12-\n\x06report\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.RepairReportH\x00\x42\x06\n\x04part\"/\n\x0cRepairWanted\x12\r\n\x05paths\x18\x01 \x03(\t\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\" \n\x10PlanSweepRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\rSweepProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x12\n\ndone_count\x18\x02 \x01(\x03\x12\x13\n\x0btotal_count\x18\x03 \x01(\x03\"\xbe\x01\n\x0cSweepSummary\x12\x15\n\rtrashed_count\x18\x01 \x01(\x03\x12\x14\n\x0cpurged_count\x18\x02 \x01(\x03\x12\x17\n\x0f\x63ondemned_count\x18\x03 \x01(\x03\x12\x17\n\x0f\x63ondemned_bytes\x18\x04 \x01(\x03\x12\x15\n\rremoved_count\x18\x05 \x01(\x03\x12\x15\n\rremoved_bytes\x18\x06 \x01(\x03\x12\x12\n\nkept_count\x18\x07 \x01(\x03\x12\r\n\x05notes\x18\x08 \x03(\t\"\x8d\x01\n\x11PlanSweepResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.SweepProgressH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\x0cH\x00\x12.\n\x07summary\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.SweepSummaryH\x00\x42\x06\n\x04part\"0\n\nSweepStart\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"W\n\x11\x41pplySweepRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.SweepStartH\x00\x12\x0e\n\x04plan\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"~\n\x12\x41pplySweepResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.SweepProgressH\x00\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.SweepSummaryH\x00\x42\x06\n\x04part\"\x15\n\x13RebuildIndexRequest\"k\n\x14RebuildIndexResponse\x12\x12\n\ndone_count\x18\x01 \x01(\x03\x12\x13\n\x0btotal_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x03\x12\x15\n\rdamaged_count\x18\x04 \x01(\x03\"\x14\n\x12\x43heckServerRequest\"d\n\x0b\x43heckResult\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"B\n\x13\x43heckServerResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.strongroom.v1.CheckResult\"\x16\n\x14GetServerInfoRequest\"\xe5\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\x14\n\x0ckey_exchange\x18\x04 \x01(\t\x12\x13\n\x0btls_version\x18\x05 \x01(\t\x12;\n\x17\x63\x65rtificate_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05roles\x18\x07 \x03(\t\x12*\n\x05kinds\x18\x08 \x03(\x0e\x32\x1b.strongroom.v1.ArtifactKind2\xd5\x05\n\x12MaintenanceService\x12\\\n\rVerifyVersion\x12#.strongroom.v1.VerifyVersionRequest\x1a$.strongroom.v1.VerifyVersionResponse0\x01\x12V\n\x0bVerifyStore\x12!.strongroom.v1.VerifyStoreRequest\x1a\".strongroom.v1.VerifyStoreResponse0\x01\x12^\n\rRepairVersion\x12#.strongroom.v1.RepairVersionRequest\x1a$.strongroom.v1.RepairVersionResponse(\x01\x30\x01\x12P\n\tPlanSweep\x12\x1f.strongroom.v1.PlanSweepRequest\x1a .strongroom.v1.PlanSweepResponse0\x01\x12U\n\nApplySweep\x12 .strongroom.v1.ApplySweepRequest\x1a!.strongroom.v1.ApplySweepResponse(\x01\x30\x01\x12Y\n\x0cRebuildIndex\x12\".strongroom.v1.RebuildIndexRequest\x1a#.strongroom.v1.RebuildIndexResponse0\x01\x12T\n\x0b\x43heckServer\x12!.strongroom.v1.CheckServerRequest\x1a\".strongroom.v1.CheckServerResponse\x12O\n\rGetServerInfo\x12#.strongroom.v1.GetServerInfoRequest\x1a\x19.strongroom.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,49 +53,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYSTOREPROGRESS']._serialized_start=1031
   _globals['_VERIFYSTOREPROGRESS']._serialized_end=1134
   _globals['_VERIFYSTOREREPORT']._serialized_start=1137
-  _globals['_VERIFYSTOREREPORT']._serialized_end=1296
-  _globals['_VERIFYSTORERESPONSE']._serialized_start=1299
-  _globals['_VERIFYSTORERESPONSE']._serialized_end=1484
-  _globals['_REPAIRSTART']._serialized_start=1486
-  _globals['_REPAIRSTART']._serialized_end=1513
-  _globals['_REPAIRCOMMIT']._serialized_start=1515
-  _globals['_REPAIRCOMMIT']._serialized_end=1529
-  _globals['_REPAIRVERSIONREQUEST']._serialized_start=1532
-  _globals['_REPAIRVERSIONREQUEST']._serialized_end=1701
-  _globals['_REPAIRREPORT']._serialized_start=1703
-  _globals['_REPAIRREPORT']._serialized_end=1809
-  _globals['_REPAIRVERSIONRESPONSE']._serialized_start=1811
-  _globals['_REPAIRVERSIONRESPONSE']._serialized_end=1936
-  _globals['_REPAIRWANTED']._serialized_start=1938
-  _globals['_REPAIRWANTED']._serialized_end=1985
-  _globals['_PLANSWEEPREQUEST']._serialized_start=1987
-  _globals['_PLANSWEEPREQUEST']._serialized_end=2019
-  _globals['_SWEEPPROGRESS']._serialized_start=2021
-  _globals['_SWEEPPROGRESS']._serialized_end=2092
-  _globals['_SWEEPSUMMARY']._serialized_start=2095
-  _globals['_SWEEPSUMMARY']._serialized_end=2285
-  _globals['_PLANSWEEPRESPONSE']._serialized_start=2288
-  _globals['_PLANSWEEPRESPONSE']._serialized_end=2429
-  _globals['_SWEEPSTART']._serialized_start=2431
-  _globals['_SWEEPSTART']._serialized_end=2479
-  _globals['_APPLYSWEEPREQUEST']._serialized_start=2481
-  _globals['_APPLYSWEEPREQUEST']._serialized_end=2568
-  _globals['_APPLYSWEEPRESPONSE']._serialized_start=2570
-  _globals['_APPLYSWEEPRESPONSE']._serialized_end=2696
-  _globals['_REBUILDINDEXREQUEST']._serialized_start=2698
-  _globals['_REBUILDINDEXREQUEST']._serialized_end=2719
-  _globals['_REBUILDINDEXRESPONSE']._serialized_start=2721
-  _globals['_REBUILDINDEXRESPONSE']._serialized_end=2828
-  _globals['_CHECKSERVERREQUEST']._serialized_start=2830
-  _globals['_CHECKSERVERREQUEST']._serialized_end=2850
-  _globals['_CHECKRESULT']._serialized_start=2852
-  _globals['_CHECKRESULT']._serialized_end=2922
-  _globals['_CHECKSERVERRESPONSE']._serialized_start=2924
-  _globals['_CHECKSERVERRESPONSE']._serialized_end=2990
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=2992
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=3014
-  _globals['_SERVERINFO']._serialized_start=3017
-  _globals['_SERVERINFO']._serialized_end=3246
-  _globals['_MAINTENANCESERVICE']._serialized_start=3249
-  _globals['_MAINTENANCESERVICE']._serialized_end=3974
+  _globals['_VERIFYSTOREREPORT']._serialized_end=1352
+  _globals['_VERIFYSTORERESPONSE']._serialized_start=1355
+  _globals['_VERIFYSTORERESPONSE']._serialized_end=1540
+  _globals['_REPAIRSTART']._serialized_start=1542
+  _globals['_REPAIRSTART']._serialized_end=1569
+  _globals['_REPAIRCOMMIT']._serialized_start=1571
+  _globals['_REPAIRCOMMIT']._serialized_end=1585
+  _globals['_REPAIRVERSIONREQUEST']._serialized_start=1588
+  _globals['_REPAIRVERSIONREQUEST']._serialized_end=1757
+  _globals['_REPAIRREPORT']._serialized_start=1759
+  _globals['_REPAIRREPORT']._serialized_end=1865
+  _globals['_REPAIRVERSIONRESPONSE']._serialized_start=1867
+  _globals['_REPAIRVERSIONRESPONSE']._serialized_end=1992
+  _globals['_REPAIRWANTED']._serialized_start=1994
+  _globals['_REPAIRWANTED']._serialized_end=2041
+  _globals['_PLANSWEEPREQUEST']._serialized_start=2043
+  _globals['_PLANSWEEPREQUEST']._serialized_end=2075
+  _globals['_SWEEPPROGRESS']._serialized_start=2077
+  _globals['_SWEEPPROGRESS']._serialized_end=2148
+  _globals['_SWEEPSUMMARY']._serialized_start=2151
+  _globals['_SWEEPSUMMARY']._serialized_end=2341
+  _globals['_PLANSWEEPRESPONSE']._serialized_start=2344
+  _globals['_PLANSWEEPRESPONSE']._serialized_end=2485
+  _globals['_SWEEPSTART']._serialized_start=2487
+  _globals['_SWEEPSTART']._serialized_end=2535
+  _globals['_APPLYSWEEPREQUEST']._serialized_start=2537
+  _globals['_APPLYSWEEPREQUEST']._serialized_end=2624
+  _globals['_APPLYSWEEPRESPONSE']._serialized_start=2626
+  _globals['_APPLYSWEEPRESPONSE']._serialized_end=2752
+  _globals['_REBUILDINDEXREQUEST']._serialized_start=2754
+  _globals['_REBUILDINDEXREQUEST']._serialized_end=2775
+  _globals['_REBUILDINDEXRESPONSE']._serialized_start=2777
+  _globals['_REBUILDINDEXRESPONSE']._serialized_end=2884
+  _globals['_CHECKSERVERREQUEST']._serialized_start=2886
+  _globals['_CHECKSERVERREQUEST']._serialized_end=2906
+  _globals['_CHECKRESULT']._serialized_start=2908
+  _globals['_CHECKRESULT']._serialized_end=3008
+  _globals['_CHECKSERVERRESPONSE']._serialized_start=3010
+  _globals['_CHECKSERVERRESPONSE']._serialized_end=3076
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=3078
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=3100
+  _globals['_SERVERINFO']._serialized_start=3103
+  _globals['_SERVERINFO']._serialized_end=3332
+  _globals['_MAINTENANCESERVICE']._serialized_start=3335
+  _globals['_MAINTENANCESERVICE']._serialized_end=4060
 # @@protoc_insertion_point(module_scope)

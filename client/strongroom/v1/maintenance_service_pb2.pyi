@@ -118,20 +118,24 @@ class VerifyStoreProgress(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., verified_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class VerifyStoreReport(_message.Message):
-    __slots__ = ("artifact_count", "version_count", "object_count", "verified_bytes", "damaged_count", "repaired_count")
+    __slots__ = ("artifact_count", "version_count", "object_count", "verified_bytes", "damaged_count", "repaired_count", "unreferenced_count", "unreferenced_bytes")
     ARTIFACT_COUNT_FIELD_NUMBER: _ClassVar[int]
     VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     OBJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REPAIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNREFERENCED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNREFERENCED_BYTES_FIELD_NUMBER: _ClassVar[int]
     artifact_count: int
     version_count: int
     object_count: int
     verified_bytes: int
     damaged_count: int
     repaired_count: int
-    def __init__(self, artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., object_count: _Optional[int] = ..., verified_bytes: _Optional[int] = ..., damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ...) -> None: ...
+    unreferenced_count: int
+    unreferenced_bytes: int
+    def __init__(self, artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., object_count: _Optional[int] = ..., verified_bytes: _Optional[int] = ..., damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., unreferenced_count: _Optional[int] = ..., unreferenced_bytes: _Optional[int] = ...) -> None: ...
 
 class VerifyStoreResponse(_message.Message):
     __slots__ = ("finding", "progress", "report")
@@ -282,16 +286,20 @@ class CheckServerRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class CheckResult(_message.Message):
-    __slots__ = ("check", "ok", "detail", "hint")
+    __slots__ = ("check", "ok", "detail", "hint", "code", "reason")
     CHECK_FIELD_NUMBER: _ClassVar[int]
     OK_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     check: str
     ok: bool
     detail: str
     hint: str
-    def __init__(self, check: _Optional[str] = ..., ok: bool = ..., detail: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
+    code: str
+    reason: str
+    def __init__(self, check: _Optional[str] = ..., ok: bool = ..., detail: _Optional[str] = ..., hint: _Optional[str] = ..., code: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class CheckServerResponse(_message.Message):
     __slots__ = ("results",)

@@ -33,21 +33,22 @@ app = typer.Typer(
 )
 
 _Folder = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--dir",
         envvar="STRONGROOM_DEV_DIR",
-        help="The stack's folder; nothing is written outside it.",
+        help="The stack's folder; nothing is written outside it. Unless given, the "
+        "nearest .strongroom with a stack above the working directory.",
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-_DEFAULT_FOLDER = Path(".strongroom")
+_FOLDER_NAME = ".strongroom"
 
 
 @app.command()
-def up(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+def up(folder: _Folder = None, as_json: _Json = False) -> None:
     """Start the stack, or mend it if it runs; wait until it works."""
-    stack = Stack(folder)
+    stack = _stack(folder)
     with _errors_told(as_json=as_json):
         processes = stack.up(_say)
     _print_processes(stack, processes, as_json=as_json)
@@ -58,9 +59,9 @@ def up(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
 
 
 @app.command()
-def down(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+def down(folder: _Folder = None, as_json: _Json = False) -> None:
     """Stop the stack; everything stored in it stays."""
-    stack = Stack(folder)
+    stack = _stack(folder)
     with _errors_told(as_json=as_json):
         stopped = stack.down(_say)
     if as_json:
@@ -70,9 +71,9 @@ def down(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
 
 
 @app.command()
-def status(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+def status(folder: _Folder = None, as_json: _Json = False) -> None:
     """Show one line per process; exit with 3 unless all are well."""
-    stack = Stack(folder)
+    stack = _stack(folder)
     with _errors_told(as_json=as_json):
         processes = stack.status()
     _print_processes(stack, processes, as_json=as_json)
@@ -83,18 +84,33 @@ def status(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
 
 
 @app.command()
-def env(folder: _Folder = _DEFAULT_FOLDER, as_json: _Json = False) -> None:
+def env(folder: _Folder = None, as_json: _Json = False) -> None:
     """Print shell exports that make other commands use this stack.
 
     No secret is among them: those stay in files of the stack's folder.
     """
     with _errors_told(as_json=as_json):
-        variables = _variables(Stack(folder))
+        variables = _variables(_stack(folder))
     if as_json:
         _print_json(variables)
         return
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+def _stack(folder: Path | None) -> Stack:
+    """Return the stack of a folder, or the nearest one, as clients find theirs.
+
+    If there is none, it is the one that `up` would make here.
+    """
+    if folder is not None:
+        return Stack(folder)
+    here = Path.cwd()
+    for parent in (here, *here.parents):
+        stack = Stack(parent / _FOLDER_NAME)
+        if stack.exists:
+            return stack
+    return Stack(here / _FOLDER_NAME)
 
 
 def _variables(stack: Stack) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SeaweedFS as four processes of the stack, with two S3 identities and a bucket.
+"""SeaweedFS as four processes of the stack, with three S3 identities and a bucket.
 
 `weed server` would be one process, but it puts four sockets into `/tmp`, whatever
 it is told, and waits three seconds for itself. Each on its own, master, volume
@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server.dev.addresses import HOST, AddressBook, is_listening
+from strongroom_server.dev.bucket_policy import bucket_policy
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.private_files import (
     make_private_folder,
@@ -34,28 +35,12 @@ REGION: Final = "us-east-1"
 ADMIN: Final = "admin"
 #: Reads, writes and lists the one bucket.
 TENANT: Final = "strongroom"
+#: Reads the one bucket, and removes versions of what a sweep may remove.
+REMOVER: Final = "remover"
 
 _START_TIMEOUT_S = 60.0
 _STORAGE_TIMEOUT_S = 30.0
 _PROBE_KEY = "strongroom-dev-probe"
-
-# "Write" lets a SeaweedFS identity destroy versions too. The server never does, so
-# whoever steals its keys shall not either.
-_BUCKET_POLICY: Final = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Deny",
-            "Principal": {"AWS": f"arn:aws:iam::000000000000:user/{TENANT}"},
-            "Action": [
-                "s3:DeleteObjectVersion",
-                "s3:PutBucketVersioning",
-                "s3:BypassGovernanceRetention",
-            ],
-            "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
-        }
-    ],
-}
 
 # Volumes are files that only grow to this size; they are made two at a time, not
 # seven, so that many small buckets need few files. A count far above need keeps
@@ -175,7 +160,7 @@ class SeaweedFS:
         self.make_bucket(BUCKET, versioning=True, lock=True)
         admin = self.client(ADMIN)
         try:
-            policy = json.dumps(_BUCKET_POLICY)
+            policy = json.dumps(bucket_policy(BUCKET, TENANT, REMOVER))
             admin.put_bucket_policy(Bucket=BUCKET, Policy=policy)
             self._wait_until_writable(admin)
         except (BotoCoreError, ClientError) as error:
@@ -261,12 +246,13 @@ class SeaweedFS:
         folder = make_private_folder(self._layout.store)
         for name in names:
             make_private_folder(folder / name)
-        for identity in (ADMIN, TENANT):
+        for identity in (ADMIN, TENANT, REMOVER):
             self._ensure_credentials(identity)
         actions = [f"{verb}:{self._granted}" for verb in ("Read", "Write", "List")]
         identities = [
             self._identity(ADMIN, ["Admin"]),
             self._identity(TENANT, actions),
+            self._identity(REMOVER, actions),
         ]
         text = json.dumps({"identities": identities}, indent=2)
         write_if_changed(folder / "identities.json", text)

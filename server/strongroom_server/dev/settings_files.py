@@ -17,7 +17,7 @@ from strongroom_server.dev.provisioning import (
     TRANSIT_MOUNT,
     TRUST_DOMAIN,
 )
-from strongroom_server.dev.seaweed import BUCKET, REGION, TENANT
+from strongroom_server.dev.seaweed import BUCKET, REGION, REMOVER, TENANT
 
 #: The longest path of a Unix socket, in bytes (`sun_path` less its last zero).
 _SOCKET_PATH_BYTES = 107
@@ -31,21 +31,29 @@ _READER: Final = (
     "version.read",
     "version.diff",
     "ref.list",
+    "retention.explain",
     "journal.read",
     "project.list",
     "server.info",
 )
 _WRITER: Final = (*_READER, "version.write", "project.create")
-# Looks after what is stored and never sees it.
+# Looks after what is stored and never sees it. It sweeps what others let go; only
+# owners delete, hold and set policies.
 _MAINTAINER: Final = (
     "artifact.list",
     "artifact.get",
     "version.list",
     "version.verify",
+    "version.repair",
     "ref.list",
+    "retention.explain",
     "journal.read",
     "project.list",
     "store.check",
+    "store.verify",
+    "sweep.plan",
+    "sweep.apply",
+    "index.rebuild",
     "server.info",
 )
 _ROLES: Final[Mapping[str, Sequence[str]]] = {
@@ -84,6 +92,7 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "bucket": BUCKET,
             "region": REGION,
             "credentials_file": str(layout.store_credentials(TENANT)),
+            "remover_credentials_file": str(layout.store_credentials(REMOVER)),
             "prefix": "",
         },
         "vault": {

@@ -17,11 +17,11 @@ from strongroom.format.names import (
     parse_version_name,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.v1 import artifact_service_pb2_grpc as pb_grpc
 from strongroom_server.core.access import AccessAction
 from strongroom_server.core.records import ArtifactRecord, ProjectRecord
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.retention_calls import RetentionCalls
 from strongroom_server.rpc.showing import (
     MAX_ANSWER_BYTES,
     seen_artifact,
@@ -32,14 +32,18 @@ from strongroom_server.rpc.showing import (
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.refs import Refs
+from strongroom_server.services.retention import Retention
 
 Listing = TypeVar("Listing", bound=Message)
 
 
-class ArtifactServicer(pb_grpc.ArtifactServiceServicer):
+class ArtifactServicer(RetentionCalls):
     """Answers from the use cases; the guard has decided who may ask."""
 
-    def __init__(self, artifacts: Artifacts, refs: Refs, diffs: Diffs) -> None:
+    def __init__(
+        self, artifacts: Artifacts, refs: Refs, diffs: Diffs, retention: Retention
+    ) -> None:
+        super().__init__(retention)
         self._artifacts = artifacts
         self._refs = refs
         self._diffs = diffs

@@ -12,6 +12,7 @@ from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.core.records import (
     Action,
+    ArtifactPolicy,
     ArtifactRecord,
     Change,
     CheckResult,
@@ -31,6 +32,7 @@ from strongroom_server.core.records import (
     VerifyProgress,
     VerifyReport,
     VersionRecord,
+    VersionState,
 )
 
 _KINDS: Final = {
@@ -42,6 +44,16 @@ _ACTIONS: Final = {
     Action.CREATE: artifact_pb.JOURNAL_ACTION_CREATE,
     Action.COMMIT: artifact_pb.JOURNAL_ACTION_COMMIT,
     Action.MOVE_REF: artifact_pb.JOURNAL_ACTION_MOVE_REF,
+    Action.DELETE: artifact_pb.JOURNAL_ACTION_DELETE,
+    Action.UNDELETE: artifact_pb.JOURNAL_ACTION_UNDELETE,
+    Action.RETAIN: artifact_pb.JOURNAL_ACTION_RETAIN,
+    Action.POLICY: artifact_pb.JOURNAL_ACTION_POLICY,
+    Action.FENCE: artifact_pb.JOURNAL_ACTION_FENCE,
+}
+_STATES: Final = {
+    VersionState.LIVE: artifact_pb.VERSION_STATE_LIVE,
+    VersionState.DELETED: artifact_pb.VERSION_STATE_DELETED,
+    VersionState.PURGED: artifact_pb.VERSION_STATE_PURGED,
 }
 _CHANGES: Final = {
     Change.ADDED: artifact_pb.CHANGE_ADDED,
@@ -106,7 +118,34 @@ def artifact_message(record: ArtifactRecord) -> artifact_pb.Artifact:
         latest_version=record.latest_version,
         refs=[ref_message(ref) for ref in record.refs],
         artifact_id=record.artifact_id,
+        policy=policy_message(record.policy),
+        held=record.held,
     )
+
+
+def policy_message(policy: ArtifactPolicy) -> artifact_pb.ArtifactPolicy:
+    """Return a policy."""
+    return artifact_pb.ArtifactPolicy(
+        keep_last=policy.keep_last,
+        keep_days=policy.keep_days,
+        trash_days=policy.trash_days,
+        codec=policy.codec,
+    )
+
+
+def parse_policy(message: artifact_pb.ArtifactPolicy) -> ArtifactPolicy:
+    """Return the policy that a message describes; the use case checks it."""
+    return ArtifactPolicy(
+        keep_last=message.keep_last,
+        keep_days=message.keep_days,
+        trash_days=message.trash_days,
+        codec=message.codec,
+    )
+
+
+def state_value(state: VersionState) -> artifact_pb.VersionState:
+    """Return the enum value of a version's state."""
+    return _STATES[state]
 
 
 def version_message(record: VersionRecord) -> artifact_pb.Version:
@@ -124,6 +163,9 @@ def version_message(record: VersionRecord) -> artifact_pb.Version:
         metadata=dict(record.metadata),
         trace_id=record.trace_id,
         refs=record.refs,
+        state=state_value(record.state),
+        purge_time=timestamp(record.purge_time) if record.purge_time else None,
+        held=record.held,
     )
 
 
@@ -143,6 +185,10 @@ def journal_message(record: JournalRecord) -> artifact_pb.JournalEntry:
         trace_id=record.trace_id,
         audit_id=record.audit_id,
         key_ids=record.key_ids,
+        hold=record.hold,
+        policy=policy_message(record.policy) if record.policy else None,
+        purged_versions=record.purged_versions,
+        sweep_epoch=record.sweep_epoch,
     )
 
 
@@ -244,5 +290,10 @@ def verify_message(
 def check_message(result: CheckResult) -> maintenance_pb.CheckResult:
     """Return the result of one check."""
     return maintenance_pb.CheckResult(
-        check=result.check, ok=result.ok, detail=result.detail, hint=result.hint
+        check=result.check,
+        ok=result.ok,
+        detail=result.detail,
+        hint=result.hint,
+        code=result.code,
+        reason=result.reason,
     )

@@ -10,20 +10,17 @@ from datetime import datetime
 
 import grpc
 
-from strongroom.format.names import (
-    ArtifactName,
-    VersionName,
-    parse_artifact_name,
-    parse_version_name,
-)
 from strongroom.v1 import maintenance_service_pb2 as pb
-from strongroom.v1 import maintenance_service_pb2_grpc as pb_grpc
-from strongroom_server.core.records import Kind, VerifyReport
-from strongroom_server.rpc import convert
+from strongroom_server.core.records import Kind
+from strongroom_server.rpc import convert, convert_upkeep
 from strongroom_server.rpc.call import current_call
-from strongroom_server.rpc.methods import names_a_version
-from strongroom_server.rpc.showing import seen_finding
+from strongroom_server.rpc.proof_calls import ProofCalls
+from strongroom_server.rpc.sweep_calls import SweepCalls
 from strongroom_server.services.checks import Checks
+from strongroom_server.services.index_rebuild import IndexRebuild
+from strongroom_server.services.repairing import Repairing
+from strongroom_server.services.store_verification import StoreVerification
+from strongroom_server.services.sweeping import Sweeping
 from strongroom_server.services.verification import Verification
 
 
@@ -44,29 +41,32 @@ class ServerFacts:
     roles: Callable[[str], tuple[str, ...]]
 
 
-class MaintenanceServicer(pb_grpc.MaintenanceServiceServicer):
+class MaintenanceServicer(ProofCalls, SweepCalls):
     """Answers from the use cases; the guard has decided who may ask."""
 
     def __init__(
-        self, verification: Verification, checks: Checks, facts: ServerFacts
+        self,
+        verification: Verification,
+        checks: Checks,
+        facts: ServerFacts,
+        *,
+        store: StoreVerification,
+        repairing: Repairing,
+        sweeping: Sweeping,
+        index_rebuild: IndexRebuild,
     ) -> None:
-        self._verification = verification
+        ProofCalls.__init__(self, verification, store, repairing)
+        SweepCalls.__init__(self, sweeping)
+        self._index_rebuild = index_rebuild
         self._checks = checks
         self._facts = facts
 
-    def VerifyVersion(
-        self, request: pb.VerifyVersionRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.VerifyVersionResponse]:
-        """Read back a version, or all versions of an artifact."""
-        call = current_call()
-        name = _artifact_or_version(request.name)
-        artifact = name.artifact if isinstance(name, VersionName) else name
-        for item in self._verification.verify(name):
-            if isinstance(item, VerifyReport):
-                call.count("bytes", item.verified_bytes)
-                call.count("files", item.file_count)
-                call.count("damaged", item.damaged_count)
-            yield convert.verify_message(seen_finding(item, artifact))
+    def RebuildIndex(
+        self, request: pb.RebuildIndexRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.RebuildIndexResponse]:
+        """Forget this server's local index and build it anew from the store."""
+        for item in self._index_rebuild.run():
+            yield convert_upkeep.rebuild_message(item)
 
     def CheckServer(
         self, request: pb.CheckServerRequest, context: grpc.ServicerContext
@@ -91,9 +91,3 @@ class MaintenanceServicer(pb_grpc.MaintenanceServiceServicer):
             roles=self._facts.roles(peer.principal),
             kinds=[convert.kind_value(kind) for kind in Kind],
         )
-
-
-def _artifact_or_version(name: str) -> ArtifactName | VersionName:
-    if names_a_version(name):
-        return parse_version_name(name)
-    return parse_artifact_name(name)

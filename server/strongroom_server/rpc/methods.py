@@ -18,7 +18,7 @@ from strongroom.format.names import (
     parse_ref_name,
     parse_version_name,
 )
-from strongroom.v1 import transfer_service_pb2
+from strongroom.v1 import maintenance_service_pb2, transfer_service_pb2
 from strongroom_server.core.access import PROJECTS, SERVER, AccessAction
 
 
@@ -136,6 +136,51 @@ def _artifact_or_version(request: object) -> tuple[Target, ...]:
     return (_versions("name") if is_version else _artifact("name"))(request)
 
 
+def _number(request: object) -> tuple[Target, ...]:
+    """Name a version that is changed for good: not by what moves meanwhile."""
+    version = parse_version_name(_text(request, "name"))
+    if not version.selector.isdecimal():
+        message = f"the version {version.short} is not named by its number"
+        raise InvalidArgumentError(
+            message, hint="See `strongroom log` for the numbers.", name=version.short
+        )
+    return _versions("name")(request)
+
+
+def _artifact_or_number(request: object) -> tuple[Target, ...]:
+    is_version = names_a_version(_text(request, "name"))
+    return (_number if is_version else _artifact("name"))(request)
+
+
+def _project_or_server(request: object) -> tuple[Target, ...]:
+    return (_project("name") if _text(request, "name") else _server)(request)
+
+
+def _part_of_store(request: object) -> tuple[Target, ...]:
+    is_artifact = "/artifacts/" in _text(request, "name")
+    return (_artifact("name") if is_artifact else _project_or_server)(request)
+
+
+def _apply_start(request: object) -> tuple[Target, ...]:
+    if (
+        not isinstance(request, maintenance_service_pb2.ApplySweepRequest)
+        or request.WhichOneof("part") != "start"
+    ):
+        message = "the first request of ApplySweep must carry `start`"
+        raise InvalidArgumentError(message, field="start")
+    return _server(request)
+
+
+def _repair_start(request: object) -> tuple[Target, ...]:
+    if (
+        not isinstance(request, maintenance_service_pb2.RepairVersionRequest)
+        or request.WhichOneof("part") != "start"
+    ):
+        message = "the first request of RepairVersion must carry `start`"
+        raise InvalidArgumentError(message, field="start")
+    return _number(request.start)
+
+
 def _write_parent(request: object) -> tuple[Target, ...]:
     if (
         not isinstance(request, transfer_service_pb2.WriteVersionRequest)
@@ -181,6 +226,35 @@ _ROWS: Final = (
     ),
     Method(f"{_ARTIFACTS}/MoveRef", AccessAction.REF_MOVE, _ref, Phases.INTENT_OUTCOME),
     Method(
+        f"{_ARTIFACTS}/DeleteVersion",
+        AccessAction.VERSION_DELETE,
+        _number,
+        Phases.INTENT_OUTCOME,
+    ),
+    Method(
+        f"{_ARTIFACTS}/UndeleteVersion",
+        AccessAction.VERSION_UNDELETE,
+        _number,
+        Phases.INTENT_OUTCOME,
+    ),
+    Method(
+        f"{_ARTIFACTS}/SetHold",
+        AccessAction.HOLD_SET,
+        _artifact_or_number,
+        Phases.INTENT_OUTCOME,
+    ),
+    Method(
+        f"{_ARTIFACTS}/SetPolicy",
+        AccessAction.POLICY_SET,
+        _artifact("name"),
+        Phases.INTENT_OUTCOME,
+    ),
+    Method(
+        f"{_ARTIFACTS}/ExplainRetention",
+        AccessAction.RETENTION_EXPLAIN,
+        _artifact_or_number,
+    ),
+    Method(
         f"{_TRANSFER}/WriteVersion",
         AccessAction.VERSION_WRITE,
         _write_parent,
@@ -198,6 +272,41 @@ _ROWS: Final = (
         f"{_MAINTENANCE}/VerifyVersion",
         AccessAction.VERSION_VERIFY,
         _artifact_or_version,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_MAINTENANCE}/VerifyStore",
+        AccessAction.STORE_VERIFY,
+        _part_of_store,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_MAINTENANCE}/RepairVersion",
+        AccessAction.VERSION_REPAIR,
+        _repair_start,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_MAINTENANCE}/PlanSweep",
+        AccessAction.SWEEP_PLAN,
+        _project_or_server,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_MAINTENANCE}/ApplySweep",
+        AccessAction.SWEEP_APPLY,
+        _apply_start,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_MAINTENANCE}/RebuildIndex",
+        AccessAction.INDEX_REBUILD,
+        _server,
         Phases.INTENT_OUTCOME,
         TimeClass.STREAM,
     ),

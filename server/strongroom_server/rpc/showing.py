@@ -18,22 +18,27 @@ from strongroom_server.core.records import (
     VerifyReport,
     VersionRecord,
 )
+from strongroom_server.core.verify_records import StoreFinding
 from strongroom_server.rpc.call import current_call
+from strongroom_server.services.retention import VersionKeeping
 
 #: Below every client's default limit of 4 MiB for a message.
 MAX_ANSWER_BYTES: Final = 3_500_000
+
+#: How a cause begins that names a ref; see core/retention.py.
+_REF_CAUSE: Final = "ref "
 
 Answer = TypeVar("Answer", bound=Message)
 
 
 def seen_artifact(record: ArtifactRecord) -> ArtifactRecord:
     """Return an artifact as the caller may see it."""
-    return record if _may_list_refs(record.name) else replace(record, refs=())
+    return record if may_list_refs(record.name) else replace(record, refs=())
 
 
 def seen_version(record: VersionRecord) -> VersionRecord:
     """Return a version as the caller may see it."""
-    return record if _may_list_refs(record.artifact) else replace(record, refs=())
+    return record if may_list_refs(record.artifact) else replace(record, refs=())
 
 
 def seen_change(item: FileChange | DiffSummary) -> FileChange | DiffSummary:
@@ -47,9 +52,38 @@ def seen_finding(
     item: VerifyFinding | VerifyProgress | VerifyReport, artifact: ArtifactName
 ) -> VerifyFinding | VerifyProgress | VerifyReport:
     """Return a part of a verification as the caller may see it."""
-    if not isinstance(item, VerifyFinding) or _may_list_refs(artifact):
+    if not isinstance(item, VerifyFinding) or may_list_refs(artifact):
         return item
     return replace(item, refs=())
+
+
+def seen_keeping(item: VersionKeeping, artifact: ArtifactName) -> VersionKeeping:
+    """Return why a version is kept as the caller may see it."""
+    if may_list_refs(artifact):
+        return item
+    causes = (
+        "a ref needs it" if cause.startswith(_REF_CAUSE) else cause
+        for cause in item.keeping.causes
+    )
+    keeping = replace(item.keeping, causes=tuple(dict.fromkeys(causes)))
+    return replace(item, keeping=keeping)
+
+
+def seen_store_finding(item: StoreFinding) -> StoreFinding:
+    """Return damage with the versions that the caller may know of."""
+    return replace(
+        item,
+        at_risk=tuple(
+            risk if may_list_refs(risk.name.artifact) else replace(risk, refs=())
+            for risk in item.at_risk
+            if current_call().may(AccessAction.VERSION_LIST, risk.name.resource)
+        ),
+    )
+
+
+def may_list_refs(name: ArtifactName) -> bool:
+    """Tell whether the caller may know an artifact's refs."""
+    return current_call().may(AccessAction.REF_LIST, name.resource)
 
 
 def sendable(message: Answer) -> Answer:
@@ -68,7 +102,3 @@ def sendable(message: Answer) -> Answer:
             size_bytes=size_bytes,
         )
     return message
-
-
-def _may_list_refs(name: ArtifactName) -> bool:
-    return current_call().may(AccessAction.REF_LIST, name.resource)

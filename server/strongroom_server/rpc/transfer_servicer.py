@@ -55,6 +55,8 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
         call = current_call()
         start = _upload_start(next(request_iterator).start, call)
         with self._uploads.begin(start, caller=call.caller) as upload:
+            if start.resumable:
+                yield from self._resume(upload, call)
             told_s = self._clock.monotonic()
             for request in request_iterator:
                 if request.WhichOneof("part") == "commit":
@@ -67,6 +69,29 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
                     yield _progress(upload)
         raise InvalidArgumentError(
             "the stream ended without `commit`; nothing was changed"
+        )
+
+    def _resume(
+        self, upload: Upload, call: CallView
+    ) -> Iterator[pb.WriteVersionResponse]:
+        """Take up what is durable, with signs of life, and say where to go on."""
+        told_s = self._clock.monotonic()
+        for _ in upload.resume():
+            now_s = self._clock.monotonic()
+            if now_s - told_s >= PROGRESS_S:
+                told_s = now_s
+                call.check()
+                yield _progress(upload)
+        position = upload.position
+        call.count("resumed_bytes", position.received_bytes)
+        yield pb.WriteVersionResponse(
+            position=pb.WritePosition(
+                file_count=position.file_count,
+                last_path=position.last_path,
+                open_path=position.open_path,
+                offset_bytes=position.offset_bytes,
+                received_bytes=position.received_bytes,
+            )
         )
 
     def ReadVersion(
@@ -83,8 +108,12 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             call.count("version", download.version.number)
             version = convert.version_message(seen_version(download.version))
             yield pb.ReadVersionResponse(version=version)
-            for items in _batches(_counted(download.items, call)):
-                yield pb.ReadVersionResponse(items=items)
+            try:
+                for items in _batches(_counted(download.items, call)):
+                    yield pb.ReadVersionResponse(items=items)
+            finally:
+                if download.hedged_count:
+                    call.count("hedged", download.hedged_count)
 
 
 def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
@@ -96,6 +125,8 @@ def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
         metadata=dict(start.metadata),
         request_id=start.request_id,
         may_create_project=_may_create_project(artifact, call),
+        resumable=start.resumable,
+        base_version=start.base_version,
     )
 
 
@@ -122,13 +153,22 @@ def _take(upload: Upload, items: Iterable[pb.TransferItem], call: CallView) -> N
                     executable=item.start.executable,
                 )
             case "block":
-                upload.write(item.block.data, offset_bytes=item.block.offset_bytes)
-                call.count("bytes", len(item.block.data))
+                data = item.block.data  # protobuf copies at each access
+                upload.write(data, offset_bytes=item.block.offset_bytes)
+                call.count("bytes", len(data))
             case "end":
                 upload.end_file(item.end.digest)
                 call.count("files", 1)
+            case "same":
+                upload.same_file(
+                    item.same.path,
+                    size_bytes=item.same.size_bytes,
+                    executable=item.same.executable,
+                    digest=item.same.digest,
+                )
+                call.count("same_files", 1)
             case _:
-                message = "an item is neither start, block nor end"
+                message = "an item is neither start, block, end nor same"
                 raise InvalidArgumentError(message)
 
 

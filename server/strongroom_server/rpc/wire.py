@@ -65,6 +65,9 @@ def _count(data: bytes, position: int, end: int, depth: int) -> int:
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Return a number and where it ends; a malformed one ends everything."""
+    # Nearly all have one byte, and a push of small files has millions of them.
+    if position < end and data[position] < 0x80:  # noqa: PLR2004 (as below)
+        return data[position], position + 1
     value = 0
     for index, byte in enumerate(
         data[position : min(end, position + _MAX_VARINT_BYTES)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of `strongroom.v1` turned into the SDK's own values."""
+"""Projects, artifacts, versions, refs, files and differences, from messages."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,12 +25,11 @@ from strongroom.format.names import (
     parse_version_name,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.values import (
     Action,
     Artifact,
+    ArtifactPolicy,
     Change,
-    CheckResult,
     DiffSummary,
     File,
     FileChange,
@@ -38,10 +37,9 @@ from strongroom.values import (
     Kind,
     Project,
     Ref,
-    ServerInfo,
     TensorChange,
-    VerifyFinding,
     Version,
+    VersionState,
 )
 
 _Word = TypeVar("_Word")
@@ -73,7 +71,7 @@ def project_of(message: pb.Project) -> Project:
     """Return the project that a message describes."""
     return Project(
         name=parse_project_name(message.name).project,
-        create_time=_time(message.create_time),
+        create_time=time_of(message.create_time),
         project_id=message.project_id,
     )
 
@@ -83,7 +81,7 @@ def ref_of(message: pb.Ref) -> Ref:
     return Ref(
         name=parse_ref_name(message.name).ref,
         version=message.version,
-        update_time=_time(message.update_time),
+        update_time=time_of(message.update_time),
         etag=message.etag,
     )
 
@@ -92,11 +90,33 @@ def artifact_of(message: pb.Artifact) -> Artifact:
     """Return the artifact that a message describes."""
     return Artifact(
         name=parse_artifact_name(message.name).short,
-        kind=_kind(message.kind),
-        create_time=_time(message.create_time),
+        kind=kind_of(message.kind),
+        create_time=time_of(message.create_time),
         latest_version=message.latest_version,
         refs=tuple(ref_of(ref) for ref in message.refs),
         artifact_id=message.artifact_id,
+        policy=policy_of(message.policy),
+        held=message.held,
+    )
+
+
+def policy_of(message: pb.ArtifactPolicy) -> ArtifactPolicy:
+    """Return the policy that a message describes."""
+    return ArtifactPolicy(
+        keep_last=message.keep_last,
+        keep_days=message.keep_days,
+        trash_days=message.trash_days,
+        codec=message.codec,
+    )
+
+
+def policy_to_message(policy: ArtifactPolicy) -> pb.ArtifactPolicy:
+    """Return a policy as the wire has it."""
+    return pb.ArtifactPolicy(
+        keep_last=policy.keep_last,
+        keep_days=policy.keep_days,
+        trash_days=policy.trash_days,
+        codec=policy.codec,
     )
 
 
@@ -106,7 +126,7 @@ def version_of(message: pb.Version) -> Version:
         artifact=parse_version_name(message.name).artifact,
         number=message.number,
         digest=message.digest,
-        create_time=_time(message.create_time),
+        create_time=time_of(message.create_time),
         creator=message.creator,
         file_count=message.file_count,
         size_bytes=message.size_bytes,
@@ -115,7 +135,19 @@ def version_of(message: pb.Version) -> Version:
         metadata=dict(sorted(message.metadata.items())),
         trace_id=message.trace_id,
         refs=tuple(message.refs),
+        state=state_of(message.state),
+        purge_time=(
+            time_of(message.purge_time) if message.HasField("purge_time") else None
+        ),
+        held=message.held,
     )
+
+
+def state_of(value: pb.VersionState) -> VersionState:
+    """Return the state that a message names; servers before 0.2 name none."""
+    if value == pb.VERSION_STATE_UNSPECIFIED:
+        return VersionState.LIVE
+    return word(VersionState, pb.VersionState.Name, value, "VERSION_STATE_")
 
 
 def answered_version_of(message: pb.Version, asked: VersionName) -> Version:
@@ -167,8 +199,8 @@ def journal_entry_of(message: pb.JournalEntry) -> JournalEntry:
     """Return the journal entry that a message describes."""
     return JournalEntry(
         number=message.number,
-        action=_word(Action, pb.JournalAction.Name, message.action, "JOURNAL_ACTION_"),
-        create_time=_time(message.create_time),
+        action=word(Action, pb.JournalAction.Name, message.action, "JOURNAL_ACTION_"),
+        create_time=time_of(message.create_time),
         actor=message.actor,
         version=message.version,
         ref=message.ref,
@@ -179,6 +211,10 @@ def journal_entry_of(message: pb.JournalEntry) -> JournalEntry:
         trace_id=message.trace_id,
         audit_id=message.audit_id,
         key_ids=tuple(message.key_ids),
+        hold=message.hold,
+        policy=policy_of(message.policy) if message.HasField("policy") else None,
+        purged_versions=tuple(message.purged_versions),
+        sweep_epoch=message.sweep_epoch,
     )
 
 
@@ -215,53 +251,27 @@ def diff_summary_of(message: pb.DiffSummary) -> DiffSummary:
     )
 
 
-def finding_of(message: maintenance_pb.VerifyFinding) -> VerifyFinding:
-    """Return the finding of a verification that a message describes."""
-    return VerifyFinding(
-        version=message.version,
-        path=message.path,
-        ok=message.ok,
-        reason=message.reason,
-        message=message.message,
-        refs=tuple(message.refs),
-    )
-
-
-def check_result_of(message: maintenance_pb.CheckResult) -> CheckResult:
-    """Return the result of a check that a message describes."""
-    return CheckResult(
-        check=message.check, ok=message.ok, detail=message.detail, hint=message.hint
-    )
-
-
-def server_info_of(message: maintenance_pb.ServerInfo) -> ServerInfo:
-    """Return what a message tells about a server."""
-    return ServerInfo(
-        version=message.version,
-        store_id=message.store_id,
-        principal=message.principal,
-        key_exchange=message.key_exchange,
-        tls_version=message.tls_version,
-        certificate_expire_time=_time(message.certificate_expire_time),
-        roles=tuple(message.roles),
-        kinds=tuple(_kind(kind) for kind in message.kinds),
-    )
-
-
-def _kind(value: pb.ArtifactKind) -> Kind:
-    return _word(Kind, pb.ArtifactKind.Name, value, "ARTIFACT_KIND_")
+def kind_of(value: pb.ArtifactKind) -> Kind:
+    """Return the kind that a message names."""
+    return word(Kind, pb.ArtifactKind.Name, value, "ARTIFACT_KIND_")
 
 
 def _change(value: pb.Change) -> Change:
-    return _word(Change, pb.Change.Name, value, "CHANGE_")
+    return word(Change, pb.Change.Name, value, "CHANGE_")
 
 
-def _word(
+def word(
     words: Callable[[str], _Word],
     name_of: Callable[[int], str],
     value: int,
     prefix: str,
 ) -> _Word:
+    """Return the SDK's word for an enum's value.
+
+    Raises:
+        PreconditionError: The server is newer than this client
+            (FORMAT_UNSUPPORTED).
+    """
     try:
         return words(name_of(value).removeprefix(prefix))
     except ValueError as error:
@@ -274,5 +284,6 @@ def _word(
         ) from error
 
 
-def _time(value: Timestamp) -> datetime:
+def time_of(value: Timestamp) -> datetime:
+    """Return an instant, in UTC."""
     return value.ToDatetime(UTC)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The values that the SDK takes and returns: plain, immutable, free of protobuf."""
+"""What there is: projects, artifacts, versions, refs, files, history, differences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -32,6 +32,35 @@ class Action(StrEnum):
     CREATE = "CREATE"
     COMMIT = "COMMIT"
     MOVE_REF = "MOVE_REF"
+    DELETE = "DELETE"
+    UNDELETE = "UNDELETE"
+    RETAIN = "RETAIN"
+    POLICY = "POLICY"
+    FENCE = "FENCE"
+
+
+class VersionState(StrEnum):
+    """Whether a version can be read."""
+
+    LIVE = "LIVE"
+    #: It lies in the trash and can be undeleted.
+    DELETED = "DELETED"
+    #: It is gone; its journal entries stay.
+    PURGED = "PURGED"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPolicy:
+    """How an artifact's versions are stored and kept."""
+
+    #: How many of the newest versions are kept; 0 means all.
+    keep_last: int = 0
+    #: Versions younger than this are kept, in days; 0 means no rule by age.
+    keep_days: int = 0
+    #: How long a deleted version can be undeleted, in days.
+    trash_days: int = 30
+    #: How chunks are encoded: `auto`, `raw`, `compact` or `delta`.
+    codec: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +100,9 @@ class Artifact:
     refs: tuple[Ref, ...]
     #: The keyed id under which stored objects and audit entries know it.
     artifact_id: str
+    policy: ArtifactPolicy = field(default_factory=ArtifactPolicy)
+    #: Whether a legal hold keeps all of its versions.
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +127,11 @@ class Version:
     trace_id: str
     #: The refs that point at it, `latest` among them.
     refs: tuple[str, ...]
+    state: VersionState = VersionState.LIVE
+    #: Until when it can be undeleted; None unless it is deleted.
+    purge_time: datetime | None = None
+    #: Whether a legal hold keeps it.
+    held: bool = False
 
     @property
     def name(self) -> str:
@@ -142,6 +179,14 @@ class JournalEntry:
     audit_id: str
     #: The ids of the keys that signed it.
     key_ids: tuple[str, ...]
+    #: Whether the hold was set; only for RETAIN, where version 0 means all.
+    hold: bool = False
+    #: The policy from here on; only for POLICY.
+    policy: ArtifactPolicy | None = None
+    #: The versions that are gone for good; only for FENCE.
+    purged_versions: tuple[int, ...] = ()
+    #: How many records of sweeps the actor knew.
+    sweep_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,103 +235,3 @@ class Diff:
     #: By path; unchanged ones only if they were asked for.
     files: tuple[FileChange, ...]
     summary: DiffSummary
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyFinding:
-    """What was found about one file, or about a version if `path` is empty."""
-
-    version: int
-    path: str
-    ok: bool
-    reason: str
-    message: str
-    #: The refs that point at the version.
-    refs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What a verification found in all."""
-
-    version_count: int
-    file_count: int
-    verified_bytes: int
-    #: How many files or versions are damaged.
-    damaged_count: int
-    #: What is damaged, at most the first 1000; whole files are only counted.
-    damaged: tuple[VerifyFinding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of one check of the server."""
-
-    check: str
-    ok: bool
-    #: What was seen.
-    detail: str
-    #: What to do, if it failed.
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server is, and whom it takes the caller for."""
-
-    version: str
-    store_id: str
-    #: The SPIFFE id that the server sees of the caller.
-    principal: str
-    key_exchange: str
-    tls_version: str
-    #: Until when the server's certificate is valid.
-    certificate_expire_time: datetime
-    roles: tuple[str, ...]
-    kinds: tuple[Kind, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a push, pull or verification has come."""
-
-    done_bytes: int
-    #: 0 if not known yet.
-    total_bytes: int
-    file_count: int = 0
-    #: The file at work; "" between files.
-    path: str = ""
-
-
-#: Called now and then while bytes move, perhaps on another thread; never at the
-#: same time twice. What it raises ends the transfer.
-ProgressCallback = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PushResult:
-    """What a push did."""
-
-    version: Version
-    #: Whether the content equals the version that was newest before, so that no
-    #: new version was made.
-    unchanged: bool
-    #: How many bytes of files were sent.
-    sent_bytes: int
-    #: How many bytes were newly stored, after deduplication and encryption.
-    stored_bytes: int
-    #: Directories without any file; a version holds none of them.
-    empty_directory_count: int
-    trace_id: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PullResult:
-    """What a pull did."""
-
-    version: Version
-    #: Where the files are now, as given.
-    target: str
-    file_count: int
-    received_bytes: int
-    trace_id: str = field(default="", compare=False)

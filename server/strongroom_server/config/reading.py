@@ -1,208 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server's settings: a TOML file, overridden by `STRONGROOM__SECTION__KEY`.
-
-Unknown sections, keys and variables are refused. Secrets are never settings: a
-setting names the file that holds one.
-"""
+"""Reading settings: a TOML file, overridden by the environment; nothing unknown."""
 
 import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, Reason
+from strongroom_server.config.sections import CopySection, ServerSettings
 
 #: Variables with this prefix are settings; all others are none of our business.
 PREFIX: Final = "STRONGROOM__"
+#: The one section that there may be several of.
+_COPIES: Final = "copies"
 
 Section = TypeVar("Section")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSection:
-    """`[store]`: the bucket.
-
-    Attributes:
-        endpoint: The URL of S3; `http://` on loopback only.
-        bucket: Versioned; made before.
-        credentials_file: JSON with `access_key` and `secret_key`.
-        region: Any name will do for stores that have none.
-        prefix: Put before every key.
-        ca_file: Certificates to trust for `endpoint`; the public ones if missing.
-        fips: Whether to use NIST's algorithms only.
-    """
-
-    endpoint: str
-    bucket: str
-    credentials_file: Path
-    region: str = "us-east-1"
-    prefix: str = ""
-    ca_file: Path | None = None
-    fips: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultSection:
-    """`[vault]`: where keys live.
-
-    Attributes:
-        address: The URL of Vault; `http://` on loopback only.
-        role_id_file: The AppRole's role id.
-        secret_id_file: The AppRole's secret id.
-        ca_file: Certificates to trust for `address`; the public ones if missing.
-        transit_mount: Where the transit engine is mounted.
-        approle_mount: Where AppRole is mounted, below `auth/`.
-    """
-
-    address: str
-    role_id_file: Path
-    secret_id_file: Path
-    ca_file: Path | None = None
-    transit_mount: str = "transit"
-    approle_mount: str = "approle"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentitySection:
-    """`[identity]`: the server's certificate, and whose it accepts.
-
-    Attributes:
-        trust_domain: The only SPIFFE trust domain of callers.
-        spiffe_id: The server's own id.
-        caller_paths: Path patterns of callers' ids, `*` for any one segment.
-        dns_names: Names that callers know the server by.
-        ip_addresses: Addresses that callers know the server by.
-        pki_mount: Where Vault's PKI engine is mounted.
-        pki_role: The PKI role of the server's certificate.
-        certificate_ttl_s: The lifetime to ask for; renewed at half of it.
-        cert_file: A certificate chain that somebody else renews, instead of PKI.
-        key_file: Its private key.
-        ca_file: The authority of callers, with `cert_file`.
-    """
-
-    trust_domain: str
-    spiffe_id: str
-    caller_paths: tuple[str, ...] = ("/ns/*/sa/*/job/*",)
-    dns_names: tuple[str, ...] = ()
-    ip_addresses: tuple[str, ...] = ()
-    pki_mount: str = "pki"
-    pki_role: str = "strongroom-server"
-    certificate_ttl_s: int = 86_400
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenSection:
-    """`[listen]`: addresses and limits.
-
-    Attributes:
-        data: `host:port` for callers, mTLS.
-        health: `host:port` for probes.
-        admin: `unix:PATH`, or `host:port` on loopback.
-        max_calls: Calls served at once.
-        stall_s: How long a peer may take or send nothing.
-        short_s: How long a listing or a change may take.
-        long_s: How long a comparison or a check may take.
-        stream_s: How long a transfer or a verification may take.
-        probe_s: Between two looks at Vault and S3.
-        drain_delay_s: Between "not ready" and refusing calls.
-        grace_s: What running calls have to end when the server stops.
-    """
-
-    data: str
-    health: str
-    admin: str
-    max_calls: int = 64
-    stall_s: float = 60.0
-    short_s: float = 60.0
-    long_s: float = 600.0
-    stream_s: float = 86_400.0
-    probe_s: float = 5.0
-    drain_delay_s: float = 0.0
-    grace_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexSection:
-    """`[index]`: the local cache, which may be deleted at any time.
-
-    Attributes:
-        path: A directory of its own.
-        map_size_bytes: Address space to begin with; it grows by itself.
-    """
-
-    path: Path
-    map_size_bytes: int = 256 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditSection:
-    """`[audit]`: the log of every call.
-
-    Attributes:
-        path: A directory of its own, on a disk that keeps what it is given.
-    """
-
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessSection:
-    """`[access]`: who may do what.
-
-    Attributes:
-        policy_file: TOML with `[roles]` and `[[bindings]]`.
-    """
-
-    policy_file: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetrySection:
-    """`[telemetry]`: where spans go.
-
-    Attributes:
-        spans_file: JSON lines, one span each; none if missing.
-        otlp_endpoint: An OTLP collector's URL; none if empty.
-        service_name: What spans call this server.
-    """
-
-    spans_file: Path | None = None
-    otlp_endpoint: str = ""
-    service_name: str = "strongroom-server"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkersSection:
-    """`[workers]`: the threads that encrypt, decrypt and talk to S3.
-
-    Attributes:
-        threads: Shared by all calls.
-    """
-
-    threads: int = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
-    """All settings, one attribute a section of the file."""
-
-    store: StoreSection
-    vault: VaultSection
-    identity: IdentitySection
-    listen: ListenSection
-    index: IndexSection
-    audit: AuditSection
-    access: AccessSection
-    telemetry: TelemetrySection = field(default_factory=TelemetrySection)
-    workers: WorkersSection = field(default_factory=WorkersSection)
 
 
 def read_settings(path: Path) -> ServerSettings:
@@ -231,11 +48,13 @@ def load_settings(
             cannot be (SETTING_INVALID).
     """
     tables = _tables(document)
+    copies = _copies(document.get(_COPIES, []))
     for name, value in environ.items():
         if name.startswith(PREFIX):
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             tables.setdefault(section, {})[key] = value
     sections = get_type_hints(ServerSettings)
+    del sections[_COPIES]
     unknown = sorted(set(tables) - set(sections))
     if unknown:
         message = f"[{unknown[0]}] is not a section of the settings"
@@ -244,7 +63,8 @@ def load_settings(
         **{
             name: _make_section(name, cls, tables.get(name, {}))
             for name, cls in sections.items()
-        }
+        },
+        copies=copies,
     )
     _check(settings)
     return settings
@@ -252,25 +72,54 @@ def load_settings(
 
 def format_settings(settings: ServerSettings) -> str:
     """Return the settings as a TOML file that would be understood the same."""
-    parts = []
-    for name, section in asdict(settings).items():
-        lines = [
-            f"{key} = {_format_value(value)}\n"
-            for key, value in section.items()
-            if value is not None
-        ]
-        parts.append(f"[{name}]\n" + "".join(lines))
+    sections = asdict(settings)
+    copies = sections.pop(_COPIES)
+    parts = [_format_table(f"[{name}]", section) for name, section in sections.items()]
+    parts += [_format_table(f"[[{_COPIES}]]", section) for section in copies]
     return "\n".join(parts)
+
+
+def _format_table(heading: str, table: Mapping[str, object]) -> str:
+    lines = [
+        f"{key} = {_format_value(value)}\n"
+        for key, value in table.items()
+        if value is not None
+    ]
+    return f"{heading}\n" + "".join(lines)
 
 
 def _tables(document: Mapping[str, object]) -> dict[str, dict[str, object]]:
     tables: dict[str, dict[str, object]] = {}
     for name, table in document.items():
+        if name == _COPIES:
+            continue
         if not isinstance(table, Mapping):
             message = f"{name} is not a section of the settings"
             raise _invalid(message)
         tables[name] = dict(table)
     return tables
+
+
+def _copies(value: object) -> tuple[CopySection, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        message = f"{_COPIES} is not a list of tables: write [[{_COPIES}]]"
+        raise _invalid(message)
+    copies = tuple(_make_section(_COPIES, CopySection, item) for item in value)
+    for copy in copies:
+        _check_copy(copy)
+    return copies
+
+
+def _check_copy(copy: CopySection) -> None:
+    in_bucket = (copy.endpoint, copy.bucket, copy.credentials_file)
+    if (copy.path is None) == (not any(in_bucket)):
+        message = f"copy {copy.name!r} needs either a path or a bucket"
+        raise _invalid(message)
+    if copy.path is None:
+        if not all(in_bucket):
+            message = f"copy {copy.name!r} needs endpoint, bucket and credentials_file"
+            raise _invalid(message)
+        _check_url(f"{_COPIES}.endpoint", copy.endpoint)
 
 
 def _make_section(

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of `strongroom.v1` turned into the SDK's own values."""
+
+from strongroom._convert.catalog import (
+    answered_version_of,
+    artifact_of,
+    diff_summary_of,
+    file_change_of,
+    file_of,
+    journal_entry_of,
+    kind_of,
+    kind_to_message,
+    policy_of,
+    policy_to_message,
+    project_of,
+    ref_of,
+    state_of,
+    version_of,
+)
+from strongroom._convert.upkeep import (
+    check_result_of,
+    finding_of,
+    repair_report_of,
+    retention_of,
+    server_info_of,
+    store_finding_of,
+    store_report_of,
+    store_stage_of,
+    sweep_stage_of,
+    sweep_summary_of,
+)
+
+__all__ = [
+    "answered_version_of",
+    "artifact_of",
+    "check_result_of",
+    "diff_summary_of",
+    "file_change_of",
+    "file_of",
+    "finding_of",
+    "journal_entry_of",
+    "kind_of",
+    "kind_to_message",
+    "policy_of",
+    "policy_to_message",
+    "project_of",
+    "ref_of",
+    "repair_report_of",
+    "retention_of",
+    "server_info_of",
+    "state_of",
+    "store_finding_of",
+    "store_report_of",
+    "store_stage_of",
+    "sweep_stage_of",
+    "sweep_summary_of",
+    "version_of",
+]

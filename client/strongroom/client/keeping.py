@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Keeping`: what is kept and for how long: trash, legal holds, policies."""
+
+from strongroom import _convert, _system
+from strongroom._channel import methods
+from strongroom.client.catalog import Catalog, parse_artifact
+from strongroom.format.names import (
+    ArtifactName,
+    NumberSelector,
+    VersionName,
+    parse_selector,
+    parse_uri,
+)
+from strongroom.v1 import artifact_service_pb2 as pb
+from strongroom.values import Artifact, ArtifactPolicy, Retention, Version
+
+
+class Keeping(Catalog):
+    """The part of `Client` that decides what stays.
+
+    Nothing here removes a byte: what is deleted lies in the trash until its time is
+    over and a sweep has passed.
+    """
+
+    def delete(
+        self,
+        uri: str,
+        *,
+        reason: str = "",
+        request_id: str | None = None,
+        validate_only: bool = False,
+    ) -> Version:
+        """Put a version into the trash; `undelete` takes it out again.
+
+        Args:
+            uri: `project/artifact@version`; a selector is resolved first.
+            reason: Why; kept in the journal, at most 1000 characters.
+            request_id: A UUID4 that makes the call repeatable.
+            validate_only: Whether only to check.
+
+        Returns:
+            The version as it is now; `purge_time` says until when it can come back.
+
+        Raises:
+            NotFoundError: There is no such version.
+            PreconditionError: A ref points at it or a hold keeps it
+                (VERSION_IN_USE, LEGAL_HOLD), or it is gone (VERSION_PURGED).
+        """
+        name = self._numbered(uri)
+        request = pb.DeleteVersionRequest(
+            name=name.resource,
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+            validate_only=validate_only,
+        )
+        answer = self._caller.unary(methods.DELETE_VERSION, request)
+        return _convert.answered_version_of(answer, name)
+
+    def undelete(
+        self, uri: str, *, reason: str = "", request_id: str | None = None
+    ) -> Version:
+        """Take a version out of the trash.
+
+        Args:
+            uri: `project/artifact@version`, by number or digest.
+            reason: Why; kept in the journal.
+            request_id: A UUID4 that makes the call repeatable.
+
+        Raises:
+            NotFoundError: There is no such version.
+            PreconditionError: It is gone for good (VERSION_PURGED).
+        """
+        name = self._numbered(uri)
+        request = pb.UndeleteVersionRequest(
+            name=name.resource,
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+        )
+        answer = self._caller.unary(methods.UNDELETE_VERSION, request)
+        return _convert.answered_version_of(answer, name)
+
+    def set_hold(
+        self,
+        name: str,
+        *,
+        hold: bool,
+        reason: str = "",
+        request_id: str | None = None,
+    ) -> Artifact:
+        """Set or lift a legal hold; what is held, nobody and no policy deletes.
+
+        Args:
+            name: `project/artifact@version`, or `project/artifact` for all versions.
+            hold: Whether it is to be held.
+            reason: Why; kept in the journal.
+            request_id: A UUID4 that makes the call repeatable.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        request = pb.SetHoldRequest(
+            name=self._artifact_or_version(name).resource,
+            hold=hold,
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+        )
+        return _convert.artifact_of(self._caller.unary(methods.SET_HOLD, request))
+
+    def set_policy(
+        self,
+        artifact: str,
+        policy: ArtifactPolicy,
+        *,
+        reason: str = "",
+        request_id: str | None = None,
+        validate_only: bool = False,
+    ) -> Artifact:
+        """Change how an artifact's versions are stored and kept.
+
+        No version that exists is changed; what the policy keeps no longer goes to
+        the trash with the next sweep.
+
+        Args:
+            artifact: `project/artifact`.
+            policy: The whole policy from now on.
+            reason: Why; kept in the journal.
+            request_id: A UUID4 that makes the call repeatable.
+            validate_only: Whether only to check.
+
+        Raises:
+            InvalidArgumentError: The policy cannot be (ARGUMENT_INVALID).
+            NotFoundError: There is no such artifact.
+        """
+        request = pb.SetPolicyRequest(
+            name=parse_artifact(artifact).resource,
+            policy=_convert.policy_to_message(policy),
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+            validate_only=validate_only,
+        )
+        return _convert.artifact_of(self._caller.unary(methods.SET_POLICY, request))
+
+    def explain(self, name: str) -> Retention:
+        """Say why versions are kept, and until when.
+
+        Args:
+            name: `project/artifact@version`, or `project/artifact` for all versions.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        request = pb.ExplainRetentionRequest(
+            name=self._artifact_or_version(name).resource
+        )
+        answer = self._caller.unary(methods.EXPLAIN_RETENTION, request)
+        return _convert.retention_of(answer)
+
+    def _artifact_or_version(self, name: str) -> ArtifactName | VersionName:
+        return self._numbered(name) if "@" in name else parse_artifact(name)
+
+    def _numbered(self, uri: str) -> VersionName:
+        """Return a version by number: what moves meanwhile is not what was meant."""
+        asked = parse_uri(uri).version
+        if isinstance(parse_selector(asked.selector), NumberSelector):
+            return asked
+        return VersionName(asked.artifact, str(self.show(uri).number))

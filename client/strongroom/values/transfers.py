@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What moving bytes reports: progress, and what a push or pull did."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from strongroom.values.catalog import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a push, pull or verification has come."""
+
+    done_bytes: int
+    #: 0 if not known yet.
+    total_bytes: int
+    file_count: int = 0
+    #: The file at work; "" between files.
+    path: str = ""
+
+
+#: Called now and then while bytes move, perhaps on another thread; never at the
+#: same time twice. What it raises ends the transfer.
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What a push did."""
+
+    version: Version
+    #: Whether the content equals the version that was newest before, so that no
+    #: new version was made.
+    unchanged: bool
+    #: How many bytes of files were sent.
+    sent_bytes: int
+    #: How many bytes were newly stored, after deduplication and encryption.
+    stored_bytes: int
+    #: Directories without any file; a version holds none of them.
+    empty_directory_count: int
+    trace_id: str = field(default="", compare=False)
+    #: By which the push could have gone on, had it been interrupted.
+    upload_id: str = field(default="", compare=False)
+    #: How many bytes were not sent again: an earlier attempt had stored them.
+    resumed_bytes: int = 0
+    #: How many bytes were not sent: the newest version has the same files.
+    same_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """What a pull did."""
+
+    version: Version
+    #: Where the files are now, as given.
+    target: str
+    file_count: int
+    received_bytes: int
+    trace_id: str = field(default="", compare=False)

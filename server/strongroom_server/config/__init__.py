@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's settings: a TOML file, overridden by `STRONGROOM__SECTION__KEY`.
+
+Unknown sections, keys and variables are refused. Secrets are never settings: a
+setting names the file that holds one.
+"""
+
+from strongroom_server.config.reading import (
+    format_settings,
+    load_settings,
+    read_settings,
+)
+from strongroom_server.config.sections import CopySection, ServerSettings
+
+__all__ = [
+    "CopySection",
+    "ServerSettings",
+    "format_settings",
+    "load_settings",
+    "read_settings",
+]

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sections of the server's settings, and what each setting means."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSection:
+    """`[store]`: the bucket.
+
+    Attributes:
+        endpoint: The URL of S3; `http://` on loopback only.
+        bucket: Versioned; made before.
+        credentials_file: JSON with `access_key` and `secret_key`.
+        remover_credentials_file: The same, of a credential that may delete versions;
+            only for servers that sweep.
+        region: Any name will do for stores that have none.
+        prefix: Put before every key.
+        ca_file: Certificates to trust for `endpoint`; the public ones if missing.
+        fips: Whether to use NIST's algorithms only.
+    """
+
+    endpoint: str
+    bucket: str
+    credentials_file: Path
+    remover_credentials_file: Path | None = None
+    region: str = "us-east-1"
+    prefix: str = ""
+    ca_file: Path | None = None
+    fips: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultSection:
+    """`[vault]`: where keys live.
+
+    Attributes:
+        address: The URL of Vault; `http://` on loopback only.
+        role_id_file: The AppRole's role id.
+        secret_id_file: The AppRole's secret id.
+        ca_file: Certificates to trust for `address`; the public ones if missing.
+        transit_mount: Where the transit engine is mounted.
+        approle_mount: Where AppRole is mounted, below `auth/`.
+    """
+
+    address: str
+    role_id_file: Path
+    secret_id_file: Path
+    ca_file: Path | None = None
+    transit_mount: str = "transit"
+    approle_mount: str = "approle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySection:
+    """`[identity]`: the server's certificate, and whose it accepts.
+
+    Attributes:
+        trust_domain: The only SPIFFE trust domain of callers.
+        spiffe_id: The server's own id.
+        caller_paths: Path patterns of callers' ids, `*` for any one segment.
+        dns_names: Names that callers know the server by.
+        ip_addresses: Addresses that callers know the server by.
+        pki_mount: Where Vault's PKI engine is mounted.
+        pki_role: The PKI role of the server's certificate.
+        certificate_ttl_s: The lifetime to ask for; renewed at half of it.
+        cert_file: A certificate chain that somebody else renews, instead of PKI.
+        key_file: Its private key.
+        ca_file: The authority of callers, with `cert_file`.
+    """
+
+    trust_domain: str
+    spiffe_id: str
+    caller_paths: tuple[str, ...] = ("/ns/*/sa/*/job/*",)
+    dns_names: tuple[str, ...] = ()
+    ip_addresses: tuple[str, ...] = ()
+    pki_mount: str = "pki"
+    pki_role: str = "strongroom-server"
+    certificate_ttl_s: int = 86_400
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSection:
+    """`[listen]`: addresses and limits.
+
+    Attributes:
+        data: `host:port` for callers, mTLS.
+        health: `host:port` for probes.
+        admin: `unix:PATH`, or `host:port` on loopback.
+        max_calls: Calls served at once.
+        stall_s: How long a peer may take or send nothing.
+        short_s: How long a listing or a change may take.
+        long_s: How long a comparison or a check may take.
+        stream_s: How long a transfer or a verification may take.
+        probe_s: Between two looks at Vault and S3.
+        drain_delay_s: Between "not ready" and refusing calls.
+        grace_s: What running calls have to end when the server stops.
+    """
+
+    data: str
+    health: str
+    admin: str
+    max_calls: int = 64
+    stall_s: float = 60.0
+    short_s: float = 60.0
+    long_s: float = 600.0
+    stream_s: float = 86_400.0
+    probe_s: float = 5.0
+    drain_delay_s: float = 0.0
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSection:
+    """`[index]`: the local cache, which may be deleted at any time.
+
+    Attributes:
+        path: A directory of its own.
+        map_size_bytes: Address space to begin with; it grows by itself.
+    """
+
+    path: Path
+    map_size_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSection:
+    """`[audit]`: the log of every call.
+
+    Attributes:
+        path: A directory of its own, on a disk that keeps what it is given.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSection:
+    """`[access]`: who may do what.
+
+    Attributes:
+        policy_file: TOML with `[roles]` and `[[bindings]]`.
+    """
+
+    policy_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySection:
+    """`[telemetry]`: where spans go.
+
+    Attributes:
+        spans_file: JSON lines, one span each; none if missing.
+        otlp_endpoint: An OTLP collector's URL; none if empty.
+        service_name: What spans call this server.
+    """
+
+    spans_file: Path | None = None
+    otlp_endpoint: str = ""
+    service_name: str = "strongroom-server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSection:
+    """`[workers]`: the threads that encrypt, decrypt and talk to S3.
+
+    Attributes:
+        threads: Shared by all calls.
+    """
+
+    threads: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSection:
+    """`[sweep]`: how long sweeps wait; nothing is lost if all of it is 0.
+
+    Attributes:
+        min_age_s: Younger objects are not condemned, for the sake of uploads that
+            go on.
+        grace_s: Between condemning and removing.
+        upload_age_s: What an upload has stored is kept for so long after it was
+            last heard of.
+    """
+
+    min_age_s: float = 86_400.0
+    grace_s: float = 86_400.0
+    upload_age_s: float = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopySection:
+    """`[[copies]]`: another copy of the bucket, to mend damage from; read only.
+
+    Either a folder, or another bucket.
+
+    Attributes:
+        name: What the operator calls it.
+        path: A folder with the bucket's keys as paths, such as a synced one.
+        endpoint: The URL of S3; `http://` on loopback only.
+        bucket: The bucket.
+        credentials_file: JSON with `access_key` and `secret_key`.
+        region: Any name will do for stores that have none.
+        prefix: Put before every key.
+        ca_file: Certificates to trust for `endpoint`; the public ones if missing.
+    """
+
+    name: str
+    path: Path | None = None
+    endpoint: str = ""
+    bucket: str = ""
+    credentials_file: Path | None = None
+    region: str = "us-east-1"
+    prefix: str = ""
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """All settings, one attribute a section of the file."""
+
+    store: StoreSection
+    vault: VaultSection
+    identity: IdentitySection
+    listen: ListenSection
+    index: IndexSection
+    audit: AuditSection
+    access: AccessSection
+    telemetry: TelemetrySection = field(default_factory=TelemetrySection)
+    sweep: SweepSection = field(default_factory=SweepSection)
+    workers: WorkersSection = field(default_factory=WorkersSection)
+    copies: tuple[CopySection, ...] = ()
