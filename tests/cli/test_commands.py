@@ -303,12 +303,22 @@ COMMANDS = [
     ["log"],
     ["diff"],
     ["rollback"],
+    ["delete"],
+    ["undelete"],
+    ["explain"],
     ["verify"],
+    ["repair"],
+    ["sweep"],
     ["doctor"],
     ["trace"],
     ["ref", "move"],
     ["ref", "ls"],
     ["project", "create"],
+    ["hold", "set"],
+    ["hold", "lift"],
+    ["policy", "show"],
+    ["policy", "set"],
+    ["index", "rebuild"],
 ]
 
 

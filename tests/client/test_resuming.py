@@ -120,19 +120,36 @@ def test_a_connection_that_keeps_breaking_is_an_error_and_leaves_nothing(
     assert leftovers(tmp_path) == []
 
 
+def test_a_pull_from_a_server_that_falls_silent_once_goes_on(
+    engine: Engine, client: Client, tmp_path: Path
+) -> None:
+    client.push(write_tree(tmp_path / "in", FILES), "demo/silent-once")
+    plan = Plan(answer_bytes=500_000, stalls=True)
+
+    with proxied(engine, tmp_path, plan, stall_s=1.0) as (cut, proxy):
+        cut.pull("demo/silent-once", tmp_path / "out")
+
+    assert read_tree(tmp_path / "out") == dict(FILES)
+    assert proxy.connection_count == 2
+
+
 def test_a_server_that_falls_silent_is_given_up(
     engine: Engine, client: Client, tmp_path: Path
 ) -> None:
     client.push(write_tree(tmp_path / "in", FILES), "demo/silent")
-    plan = Plan(answer_bytes=500_000, stalls=True)
+    plans = [
+        Plan(answer_bytes=500_000, stalls=True),
+        Plan(answer_bytes=5_000, stalls=True),
+    ]
 
     with (
-        proxied(engine, tmp_path, plan, stall_s=0.5) as (cut, _),
+        proxied(engine, tmp_path, *plans, stall_s=1.0) as (cut, proxy),
         pytest.raises(DeadlineExceededError) as caught,
     ):
         cut.pull("demo/silent", tmp_path / "out")
 
     assert caught.value.reason is Reason.STALLED
+    assert proxy.connection_count == 2
     assert leftovers(tmp_path) == []
 
 

@@ -81,6 +81,11 @@ def test_tensors_come_in_order_of_their_bytes() -> None:
         with_header({"a": entry(0, 1, shape=[1.0])}, b"1"),
         with_header({"a": entry(0, 1, shape=[2])}, b"1"),
         with_header({"a": {**entry(0, 1), "data_offsets": [0]}}, b"1"),
+        with_header(b'{"a": ' + b"[" * 100_000),
+        # Multiplied, these would keep a processor busy for hours.
+        with_header({"a": entry(0, 1, shape=[10**4000] * 20)}, b"1"),
+        with_header({"a": entry(0, 1, shape=[2**63])}, b"1"),
+        with_header({"a": entry(0, 1, shape=[1] * 65)}, b"1"),
         with_header({"a": {**entry(0, 1), "data_offsets": [1, 0]}}, b"1"),
         with_header({"a": entry(0, 2)}, b"1"),
         with_header({"a": entry(0, 1)}, b"12"),

@@ -14,6 +14,7 @@ import pytest
 
 from strongroom.client import Client
 from strongroom.errors import (
+    ConflictError,
     IntegrityError,
     InternalError,
     InvalidArgumentError,
@@ -75,6 +76,8 @@ class Lies(
         self.version = version()
         self.items: Iterable[pb.TransferItem] = HONEST
         self.file = artifact_pb.File(path="file", size_bytes=len(GOOD), digest=DIGEST)
+        self.next_page_token = ""
+        self.position = pb.WritePosition()
         self.result: Callable[[], Sequence[pb.WriteVersionResponse]] = list
 
     def ReadVersion(  # noqa: N802 - gRPC's name
@@ -92,6 +95,8 @@ class Lies(
         request_iterator: Iterator[pb.WriteVersionRequest],
         context: grpc.ServicerContext,
     ) -> Iterator[pb.WriteVersionResponse]:
+        next(request_iterator)
+        yield pb.WriteVersionResponse(position=self.position)
         for _ in request_iterator:
             continue
         yield from self.result()
@@ -101,11 +106,17 @@ class Lies(
 
     CreateProject = ListProjects = ListArtifacts = GetArtifact = _unused
     GetVersion = ListVersions = ListJournalEntries = DiffVersions = MoveRef = _unused
+    DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
+    ExplainRetention = _unused
 
     def ListFiles(  # noqa: N802 - gRPC's name
         self, request: artifact_pb.ListFilesRequest, context: grpc.ServicerContext
     ) -> artifact_pb.ListFilesResponse:
-        return artifact_pb.ListFilesResponse(version=self.version, files=[self.file])
+        return artifact_pb.ListFilesResponse(
+            version=self.version,
+            files=[self.file],
+            next_page_token=self.next_page_token,
+        )
 
 
 @contextmanager
@@ -332,3 +343,40 @@ def test_a_push_without_an_answer_is_an_error(
 
     with pytest.raises(InternalError, match="without a version"):
         liar[0].push(tree, "demo/lies")
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        pb.WritePosition(file_count=-1),
+        pb.WritePosition(file_count=1, last_path="another", received_bytes=5),
+        pb.WritePosition(file_count=3, last_path="b", received_bytes=10),
+        pb.WritePosition(file_count=1, last_path="a", received_bytes=4),
+        pb.WritePosition(open_path="b", offset_bytes=1, received_bytes=1),
+        pb.WritePosition(open_path="a", offset_bytes=6, received_bytes=6),
+        pb.WritePosition(open_path="a", offset_bytes=-1, received_bytes=-1),
+        pb.WritePosition(offset_bytes=1, received_bytes=1),
+    ],
+)
+def test_a_position_that_does_not_fit_the_source_ends_the_push(
+    liar: tuple[Client, Lies], tmp_path: Path, position: pb.WritePosition
+) -> None:
+    client, lies = liar
+    lies.position = position
+    tree = write_tree(tmp_path / "in", {"a": b"12345", "b": b"12345"})
+
+    with pytest.raises(ConflictError) as caught:
+        client.push(tree, "demo/lies")
+
+    assert caught.value.reason is Reason.SOURCE_CHANGED
+
+
+def test_a_listing_without_an_end_does_not_keep_a_push(
+    liar: tuple[Client, Lies], tmp_path: Path
+) -> None:
+    client, lies = liar
+    lies.next_page_token = "again"
+    tree = write_tree(tmp_path / "in", {"zzz": bytes(5 * MIB)})
+
+    with pytest.raises(InternalError, match="without a version"):
+        client.push(tree, "demo/lies")

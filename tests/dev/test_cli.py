@@ -67,6 +67,19 @@ def test_the_folder_may_come_from_the_environment(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["root"] == "/x/y"
 
 
+def test_the_nearest_stack_above_is_found(tmp_path: Path) -> None:
+    root = tmp_path / ".strongroom"
+    write_record(root / "stack.json", {"format": 1, "ports": {}})
+    below = tmp_path / "work" / "deep"
+    (below / ".strongroom").mkdir(parents=True)
+
+    found = run("status", "--json", cwd=below)
+    named = run("status", "--json", "--dir", ".strongroom", cwd=below)
+
+    assert json.loads(found.stdout)["root"] == str(root)
+    assert json.loads(named.stdout)["root"] == str(below / ".strongroom")
+
+
 def test_down_of_nothing_is_well(tmp_path: Path) -> None:
     text = run("down", cwd=tmp_path)
     answer = run("down", "--json", cwd=tmp_path)

@@ -20,6 +20,11 @@ from strongroom_server.dev.settings_files import (
 )
 
 ARTIFACT = "projects/demo/artifacts/minilm"
+#: What takes away, or lets take away.
+DANGEROUS = {
+    *("version.delete", "version.undelete", "hold.set", "policy.set"),
+    *("sweep.plan", "sweep.apply", "version.repair", "index.rebuild"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,7 @@ def test_the_trainer_writes_but_moves_no_ref_and_checks_no_store(
 
     assert {"version.read", "version.write", "project.create"} <= given
     assert not {"ref.move", "store.check", "version.verify"} & given
+    assert not DANGEROUS & given
 
 
 def test_the_reader_changes_nothing(policy: Policy) -> None:
@@ -54,7 +60,7 @@ def test_the_reader_changes_nothing(policy: Policy) -> None:
 
     assert {"artifact.get", "version.read", "ref.list", "journal.read"} <= given
     changing = {"version.write", "project.create", "ref.move", "store.check"}
-    assert not changing & given
+    assert not (changing | DANGEROUS) & given
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,13 @@ def test_everybody_may_ask_the_server_who_it_is(
 def test_strangers_and_other_accounts_may_do_nothing(policy: Policy) -> None:
     for account in ("stranger", "developer/job/x"):
         assert allowed(policy, account) == set()
+
+
+def test_a_maintainer_sweeps_and_mends_but_decides_nothing(policy: Policy) -> None:
+    given = {action.value for action in policy.roles["maintainer"]}
+
+    assert {"sweep.plan", "sweep.apply", "store.verify", "version.repair"} <= given
+    assert not {"version.delete", "hold.set", "policy.set", "version.write"} & given
 
 
 def test_a_maintainer_sees_no_plaintext(policy: Policy) -> None:

@@ -39,7 +39,10 @@ def server(shared: Running) -> Running:
 def served() -> Iterator[Served]:
     world = World()
     probe = StoreProbe(
-        blobs=world.blobs, entropy=world.entropy, executor=world.executor
+        blobs=world.blobs,
+        clock=world.clock,
+        entropy=world.entropy,
+        executor=world.executor,
     )
     checks = Checks(
         key_service=world.key_service, signer=world.signer, store_probe=probe.run
@@ -48,9 +51,19 @@ def served() -> Iterator[Served]:
         "1.2.3", "store", lambda: END, lambda who: roles_of(POLICY, who)
     )
     servicers = Servicers(
-        ArtifactServicer(world.artifacts, world.refs, world.diffs),
+        ArtifactServicer(
+            world.artifacts, world.refs, world.diffs, world.retention
+        ),
         TransferServicer(world.uploads, world.downloads, clock=world.clock),
-        MaintenanceServicer(world.verification, checks, facts),
+        MaintenanceServicer(
+            world.verification,
+            checks,
+            facts,
+            store=world.store_verification,
+            repairing=world.repairing,
+            sweeping=world.sweeping,
+            index_rebuild=world.index_rebuild,
+        ),
     )
     names = world.repository.keyring
     with running_server(servicers=servicers, names=names) as server:

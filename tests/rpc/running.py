@@ -118,6 +118,8 @@ class ScriptedArtifacts(artifact_grpc.ArtifactServiceServicer):
 
     CreateProject = ListProjects = ListArtifacts = GetVersion = _unused
     ListVersions = ListFiles = ListJournalEntries = _unused
+    DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
+    ExplainRetention = _unused
 
 
 class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
@@ -163,7 +165,12 @@ class ScriptedMaintenance(maintenance_grpc.MaintenanceServiceServicer):
     def _unused(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
-    VerifyVersion = GetServerInfo = _unused
+    def _unused_stream(self, request_iterator: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    VerifyVersion = GetServerInfo = VerifyStore = _unused
+    PlanSweep = RebuildIndex = _unused
+    ApplySweep = RepairVersion = _unused_stream
 
 
 @dataclass

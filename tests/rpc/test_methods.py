@@ -24,6 +24,7 @@ RPCS: dict[str, Any] = {
 }
 ARTIFACT = "projects/demo/artifacts/minilm"
 VERSION = f"{ARTIFACT}/versions/prod~1"
+NUMBER = f"{ARTIFACT}/versions/3"
 
 #: A good first request of each method, and the targets that it names.
 EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
@@ -43,9 +44,19 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"name": f"{ARTIFACT}/refs/prod"},
         [(f"{ARTIFACT}/refs/prod", ARTIFACT)],
     ),
+    "DeleteVersion": ({"name": NUMBER}, [(NUMBER, ARTIFACT)]),
+    "UndeleteVersion": ({"name": NUMBER}, [(NUMBER, ARTIFACT)]),
+    "SetHold": ({"name": NUMBER}, [(NUMBER, ARTIFACT)]),
+    "SetPolicy": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "ExplainRetention": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "WriteVersion": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
     "ReadVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
     "VerifyVersion": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "VerifyStore": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "RepairVersion": ({"start": {"name": NUMBER}}, [(NUMBER, ARTIFACT)]),
+    "PlanSweep": ({"name": "projects/demo"}, [("projects/demo", "projects/demo")]),
+    "ApplySweep": ({"start": {}}, [("server", "server")]),
+    "RebuildIndex": ({}, [("server", "server")]),
     "CheckServer": ({}, [("server", "server")]),
     "GetServerInfo": ({}, [("server", "server")]),
 }
@@ -73,7 +84,9 @@ def test_every_right_is_needed_by_an_rpc_or_a_listing() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
-    changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"}
+    changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
+        *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy")
+    }
     method = METHODS[name]
     is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming
 
@@ -94,12 +107,43 @@ def test_the_first_request_names_what_the_call_is_about(name: str) -> None:
     assert [(target.resource, target.scope) for target in targets] == expected
 
 
+#: An empty name means the whole store to these.
+WHOLE = {"VerifyStore", "PlanSweep"}
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in METHODS if EXAMPLES[name.rpartition("/")[2]][0]]
+    "name",
+    [
+        name
+        for name in METHODS
+        if EXAMPLES[name.rpartition("/")[2]][0] and name.rpartition("/")[2] not in WHOLE
+    ],
 )
 def test_a_request_that_names_nothing_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError):
         METHODS[name].targets(request_of(name, {}))
+
+
+@pytest.mark.parametrize("method", sorted(WHOLE))
+def test_the_whole_store_is_the_servers(method: str) -> None:
+    name = f"/strongroom.v1.MaintenanceService/{method}"
+
+    [whole] = METHODS[name].targets(request_of(name, {}))
+    [project] = METHODS[name].targets(request_of(name, {"name": "projects/demo"}))
+
+    assert (whole.resource, project.resource) == ("server", "projects/demo")
+
+
+@pytest.mark.parametrize("method", ["DeleteVersion", "UndeleteVersion", "SetHold"])
+@pytest.mark.parametrize("selector", ["latest", "prod~1", "sha256:abcd"])
+def test_what_is_changed_for_good_is_named_by_its_number(
+    method: str, selector: str
+) -> None:
+    name = f"/strongroom.v1.ArtifactService/{method}"
+    request = request_of(name, {"name": f"{ARTIFACT}/versions/{selector}"})
+
+    with pytest.raises(InvalidArgumentError):
+        METHODS[name].targets(request)
 
 
 def test_a_version_is_verified_by_its_own_name() -> None:

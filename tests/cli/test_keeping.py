@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trash, holds, policies and explanations on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.client.trees import write_tree
+
+
+@pytest.fixture
+def pushed(strongroom: Command, tmp_path: Path) -> str:
+    """An artifact of the test's own with three versions."""
+    name = f"keep/{tmp_path.name.replace('_', '-')}"
+    for content in (b"1", b"2", b"3"):
+        tree = write_tree(tmp_path / "in", {"a": content})
+        assert strongroom("push", str(tree), name).code == 0
+    return name
+
+
+def test_a_deleted_version_is_gone_until_it_is_undeleted(
+    strongroom: Command, pushed: str, tmp_path: Path
+) -> None:
+    checked = strongroom("delete", f"{pushed}@1", "--dry-run")
+    deleted = strongroom("delete", f"{pushed}@1", "--reason", "leaked")
+    refused = strongroom("pull", f"{pushed}@1", str(tmp_path / "out"))
+    listed = strongroom("ls", pushed, "--versions").out
+    back = strongroom("undelete", f"{pushed}@1", "--reason", "not leaked")
+    pulled = strongroom("pull", f"{pushed}@1", str(tmp_path / "out"))
+
+    assert checked.out == f"{pushed}@1 can be deleted\n"
+    assert "nothing was changed" in checked.err
+    assert deleted.code == 0
+    assert f"{pushed}@1 is in the trash, at least until 20" in deleted.out
+    assert f"strongroom undelete {pushed}@1" in deleted.err
+    assert refused.code == 16
+    assert "VERSION_DELETED" in refused.err
+    assert [line.split()[0] for line in listed.splitlines() if "trash" in line] == [
+        f"{pushed}@1"
+    ]
+    assert (back.code, back.out) == (0, f"{pushed}@1 can be read again\n")
+    assert pulled.code == 0
+
+
+def test_the_log_tells_all_that_was_decided(strongroom: Command, pushed: str) -> None:
+    strongroom("delete", f"{pushed}@1", "--reason", "leaked")
+    strongroom("undelete", f"{pushed}@1")
+    strongroom("hold", "set", f"{pushed}@2")
+    strongroom("hold", "set", pushed)
+    strongroom("hold", "lift", pushed)
+    strongroom("policy", "set", pushed, "--keep-last", "2")
+
+    log = strongroom("log", pushed).out.splitlines()
+    lines = strongroom("log", pushed, "--json").lines
+
+    told = ["policy: keep-last 2", "all versions held no longer", "all versions held"]
+    told += ["version 2 held", "version 1 out of the trash", "version 1 to the trash"]
+    for line, words in zip(log, told, strict=False):
+        assert words in line
+    assert "leaked" in log[5]
+    actions = [line["action"] for line in lines[:6]]
+    assert actions == ["POLICY", "RETAIN", "RETAIN", "RETAIN", "UNDELETE", "DELETE"]
+    assert lines[0]["policy"]["keep_last"] == 2
+
+
+def test_what_is_in_use_or_held_is_not_deleted(
+    strongroom: Command, pushed: str
+) -> None:
+    strongroom("ref", "move", pushed, "prod", "1")
+    strongroom("hold", "set", f"{pushed}@2", "--reason", "case 7")
+
+    in_use = strongroom("delete", f"{pushed}@prod", "--json")
+    held = strongroom("delete", f"{pushed}@2", "--json")
+    lifted = strongroom("hold", "lift", f"{pushed}@2")
+    free = strongroom("delete", f"{pushed}@2")
+
+    assert (in_use.code, in_use.error["reason"]) == (16, "VERSION_IN_USE")
+    assert (held.code, held.error["reason"]) == (16, "LEGAL_HOLD")
+    assert lifted.out == f"{pushed}@2 is under no legal hold\n"
+    assert free.code == 0
+
+
+def test_a_hold_on_the_artifact_outlasts_one_on_a_version(
+    strongroom: Command, pushed: str
+) -> None:
+    strongroom("hold", "set", pushed)
+    strongroom("hold", "set", f"{pushed}@2")
+
+    lifted = strongroom("hold", "lift", f"{pushed}@2")
+    shown = strongroom("show", f"{pushed}@2").out
+
+    assert lifted.out == f"the hold on {pushed}@2 is lifted; {pushed} is held still\n"
+    assert "live, held" in shown
+    assert "held" in strongroom("ls", "keep").out
+
+
+def test_a_policy_changes_what_was_given_and_keeps_the_rest(
+    strongroom: Command, pushed: str
+) -> None:
+    tried = strongroom("policy", "set", pushed, "--keep-last", "1", "--dry-run")
+    untouched = strongroom("policy", "show", pushed, "--json").lines[0]
+    first = strongroom("policy", "set", pushed, "--codec", "raw", "--trash-days", "2w")
+    second = strongroom("policy", "set", pushed, "--keep-last", "5", "--json")
+    shown = strongroom("policy", "show", pushed).out
+
+    assert "keep-last   1" in tried.out
+    assert "nothing was changed" in tried.err
+    assert untouched["keep_last"] == 0
+    assert first.code == second.code == 0
+    assert second.lines[0] == {
+        "message_type": "policy",
+        "artifact": pushed,
+        "keep_last": 5,
+        "keep_days": 0,
+        "trash_days": 14,
+        "codec": "raw",
+    }
+    assert shown.splitlines()[0].split() == ["keep-last", "5"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--codec", "zip"],
+        ["--keep-last", "-1"],
+        ["--keep-days", "soon"],
+        ["--trash-days", "1h"],
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(
+    strongroom: Command, pushed: str, options: list[str]
+) -> None:
+    result = strongroom("policy", "set", pushed, *options, "--json")
+
+    assert (result.code, result.error["code"]) == (2, "INVALID_ARGUMENT")
+    assert strongroom("policy", "show", pushed, "--json").lines[0]["codec"] == "auto"
+
+
+def test_a_rule_without_effect_is_told(strongroom: Command, pushed: str) -> None:
+    result = strongroom("policy", "set", pushed, "--keep-days", "7")
+
+    assert "all versions are kept while keep-last is 0" in result.err
+
+
+def test_explain_says_why_each_version_stays_or_goes(
+    strongroom: Command, pushed: str
+) -> None:
+    strongroom("ref", "move", pushed, "prod", "1")
+    strongroom("policy", "set", pushed, "--keep-last", "1")
+
+    text = strongroom("explain", pushed)
+    lines = strongroom("explain", pushed, "--json").lines
+    one = strongroom("explain", f"{pushed}@prod", "--json").lines
+
+    rows = [line.split(maxsplit=3) for line in text.out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [
+        ["=", "3", "live"],
+        ["-", "2", "live"],
+        ["=", "1", "live"],
+    ]
+    assert "ref prod points at it" in rows[2][3]
+    assert "1 newest" in text.err
+    assert [line["message_type"] for line in lines] == ["policy", *["version"] * 3]
+    assert [line["kept"] for line in lines[1:]] == [True, False, True]
+    assert [line["version"] for line in one[1:]] == [1]
+
+
+@pytest.mark.parametrize("command", ["delete", "undelete"])
+def test_a_version_must_be_named(strongroom: Command, command: str) -> None:
+    result = strongroom(command, "demo/minilm", "--json")
+
+    assert (result.code, result.error["code"]) == (2, "INVALID_ARGUMENT")
+    assert "demo/minilm@VERSION" in result.error["hint"]

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bugs that are planted to see whether the simulation finds them.
+
+Each swaps one function of the real code for a wrong one while a seed runs; the real
+code knows nothing of it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+from unittest.mock import patch
+
+from strongroom.errors import UnavailableError
+from strongroom_server.core import layout
+from strongroom_server.core.history import Committed, Entry, History
+from strongroom_server.core.journal import EntryPlace
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.sweep_plan import SweepProgress
+from strongroom_server.ports import BlobExistsError, BlobStore
+from strongroom_server.repository import manifests
+from strongroom_server.repository.journals import JournalId, Journals
+from strongroom_server.services.sweeping.marking import SweepMarking
+from tests.simulation.bucket import version_id_of
+
+
+@contextmanager
+def no_fence() -> Iterator[None]:
+    """Let a sweep remove what it condemned without a fence in the journals."""
+
+    def fence(*_: object) -> Iterator[SweepProgress]:
+        return iter(())
+
+    with patch.object(SweepMarking, "fence", fence):
+        yield
+
+
+@contextmanager
+def commit_before_manifest() -> Iterator[None]:
+    """Swap the last two steps of the write order: journal entry, then manifest."""
+    waiting: list[tuple[BlobStore, str, bytes]] = []
+    real_append, real_put = Journals.append, manifests.put_by_digest
+
+    def put_later(blobs: BlobStore, key: str, data: bytes | bytearray) -> str:
+        waiting.append((blobs, key, bytes(data)))
+        return version_id_of(key, 1)
+
+    def append_first(
+        self: Journals,
+        journal: JournalId,
+        scope: Scope,
+        entry: Entry,
+        *,
+        behind: History,
+    ) -> History:
+        fresh = real_append(self, journal, scope, entry, behind=behind)
+        for item in list(waiting):
+            if isinstance(entry, Committed) and entry.manifest in item[1]:
+                waiting.remove(item)
+                real_put(*item)
+        return fresh
+
+    with (
+        patch.object(manifests, "put_by_digest", put_later),
+        patch.object(Journals, "append", append_first),
+    ):
+        yield
+
+
+@contextmanager
+def no_read_back() -> Iterator[None]:
+    """After a timeout of a journal entry, believe that it was written."""
+
+    def put(self: Journals, place: EntryPlace, data: bytes) -> bool:
+        key = layout.journal_key(place.project, place.artifact, place.number)
+        try:
+            version = self._blobs.put_new(key, data)
+        except BlobExistsError:
+            return self._is_stored(key, data)
+        except UnavailableError:
+            return True
+        return self._first_version(key) == version
+
+    with patch.object(Journals, "_put", put):
+        yield
+
+
+@contextmanager
+def no_look_below_markers() -> Iterator[None]:
+    """Believe that a write that went through made the entry, markers or not."""
+    with patch.object(Journals, "_first_version", _Anything()):
+        yield
+
+
+class _Anything:
+    def __call__(self, *args: object) -> "_Anything":
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+PLANTED: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
+    "no sweep fence": no_fence,
+    "journal entry before manifest": commit_before_manifest,
+    "no read-back after a timeout": no_read_back,
+    "no look below a delete marker": no_look_below_markers,
+}

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One seeded scheduler: tasks in greenlets, one at a time, time in its hands.
+
+A task runs until it pauses, sleeps or waits for a future; then the scheduler draws
+who is next. Nothing here or above it asks the operating system for anything, so a
+seed and the code decide everything that happens.
+"""
+
+import contextlib
+import zlib
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from random import Random
+from typing import Any, Final, Protocol, TypeVar, cast
+
+from greenlet import getcurrent, greenlet
+
+Result = TypeVar("Result")
+
+#: Between two steps; what a request to a store nearby takes.
+STEP_S: Final = 0.005
+#: How often time leaps to whoever sleeps, as if all others were slow.
+LEAPS: Final = 0.02
+
+
+class CrashError(BaseException):
+    """The server of this task is gone; no `except Exception` may go on after it."""
+
+
+class StuckError(Exception):
+    """Tasks are left that will not end."""
+
+
+class HungError(BaseException):
+    """The simulation itself stands still: a real lock, or a loop without steps."""
+
+
+class Mortal(Protocol):
+    """A process that may be gone."""
+
+    dead: bool
+
+
+@dataclass
+class Call:
+    """One call of a client's: when it began, and what struck it."""
+
+    began_s: float
+    faults: set[str] = field(default_factory=set)
+
+
+@dataclass(eq=False)
+class Task:
+    """A greenlet, the process it runs in, and the call it works for."""
+
+    name: str
+    body: greenlet
+    process: Mortal | None
+    call: Call | None
+    waiting: bool = False
+    order: int = 0
+
+
+class Scheduler:
+    """Runs tasks until none is left; `random` is the only source of choice."""
+
+    def __init__(
+        self, random: Random, *, stickiness: float = 0.0, trace: list[str] | None = None
+    ) -> None:
+        self.random = random
+        self.now_s = 0.0
+        self.steps = 0
+        self.max_steps = 1_000_000
+        self.digest = 0
+        self.current: Task | None = None
+        self._stickiness = stickiness
+        self._trace = trace
+        self._hub = getcurrent()
+        self._runnable: list[Task] = []
+        self._sleeping: list[tuple[float, int, Task]] = []
+        self._alive: dict[Task, None] = {}
+        self._closed = False
+        self._count = 0
+        self._at: tuple[int, Callable[[], None]] | None = None
+
+    def on_step(self, step: int, act: Callable[[], None]) -> None:
+        """Do something once, before the step of this number."""
+        self._at = (step, act)
+
+    def spawn(
+        self,
+        name: str,
+        run: Callable[[], object],
+        *,
+        process: Mortal | None = None,
+        call: Call | None = None,
+    ) -> Task:
+        """Begin a task; it runs when it is drawn."""
+        task = Task(name, greenlet(run, self._hub), process, call)
+        self._alive[task] = None
+        self._runnable.append(task)
+        return task
+
+    def run(self) -> None:
+        """Run until every task has ended.
+
+        Raises:
+            StuckError: Some wait for what will not come, or for too long.
+        """
+        last: Task | None = None
+        random = self.random.random
+        runnable, sleeping = self._runnable, self._sleeping
+        while self._alive:
+            if sleeping and (
+                sleeping[0][0] <= self.now_s or not runnable or random() < LEAPS
+            ):
+                self._wake_first()
+            if not runnable:
+                if not sleeping:
+                    raise StuckError(self.left())
+                continue
+            if last is None or random() >= self._stickiness or last not in runnable:
+                last = runnable[int(random() * len(runnable))]
+            runnable.remove(last)
+            self.steps += 1
+            if self._at is not None and self.steps >= self._at[0]:
+                self._at[1]()
+                self._at = None
+            if self.steps > self.max_steps:
+                raise StuckError(self.left())
+            self.current = last
+            last.body.switch()
+            self.current = None
+            if last.body.dead:
+                del self._alive[last]
+                last = None
+
+    def abandon(self) -> None:
+        """End what is left, at once."""
+        self._closed = True
+        for task in list(self._alive):
+            self.current = task
+            while not task.body.dead:
+                with contextlib.suppress(CrashError):
+                    task.body.throw(CrashError)
+        self._alive.clear()
+
+    def left(self) -> str:
+        """Say which tasks have not ended."""
+        names = sorted(task.name for task in self._alive)
+        return f"after {self.steps} steps: {', '.join(names)}"
+
+    def running(self) -> Task:
+        """Return the task that runs."""
+        if self.current is None:
+            message = "this runs outside of every task"
+            raise AssertionError(message)
+        return self.current
+
+    def note(self, text: str) -> None:
+        """Add to the trace."""
+        self.digest = zlib.crc32(text.encode(), self.digest)
+        if self._trace is not None:
+            name = self.current.name if self.current is not None else "-"
+            self._trace.append(f"{self.steps:6d} {self.now_s:12.3f} {name:12} {text}")
+
+    def pause(self, text: str) -> None:
+        """Let others run.
+
+        Raises:
+            CrashError: The task's process has ended meanwhile.
+        """
+        task = self._task()
+        self.note(text)
+        self.now_s += STEP_S
+        self._runnable.append(task)
+        self._leave(task)
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass for this task; raises as `pause`."""
+        task = self._task()
+        self._put_to_sleep(task, seconds)
+        self._leave(task)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for everybody; who sleeps until then becomes runnable."""
+        self.now_s += seconds
+        while self._sleeping and self._sleeping[0][0] <= self.now_s:
+            self._wake_first()
+
+    def wait(self, done: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait until `wake` is called and `done` says so, or time is over."""
+        task = self._task()
+        until = None if timeout_s is None else self.now_s + timeout_s
+        task.waiting = True
+        try:
+            while not done() and (until is None or self.now_s < until):
+                if until is not None:
+                    self._put_to_sleep(task, until - self.now_s)
+                self._leave(task)
+        finally:
+            task.waiting = False
+            task.order = 0
+
+    def wake(self) -> None:
+        """Let those look again who wait for something."""
+        ready = set(map(id, self._runnable))
+        for task in self._alive:
+            if task.waiting and task is not self.current and id(task) not in ready:
+                self._forget_sleep(task)
+                self._runnable.append(task)
+
+    def release(self, process: Mortal) -> None:
+        """Let every task of a process that has ended find that out."""
+        ready = set(map(id, self._runnable))
+        for task in self._alive:
+            mine = task.process is process and task is not self.current
+            if mine and id(task) not in ready:
+                self._forget_sleep(task)
+                self._runnable.append(task)
+
+    def _task(self) -> Task:
+        task = self.running()
+        if self._closed or (task.process is not None and task.process.dead):
+            raise CrashError
+        return task
+
+    def _leave(self, task: Task) -> None:
+        self._hub.switch()
+        if task.process is not None and task.process.dead:
+            raise CrashError
+
+    def _put_to_sleep(self, task: Task, seconds: float) -> None:
+        self._count += 1
+        task.order = self._count
+        heappush(self._sleeping, (self.now_s + seconds, self._count, task))
+
+    def _wake_first(self) -> None:
+        wake_s, order, task = heappop(self._sleeping)
+        if task.order == order:
+            self.now_s = max(self.now_s, wake_s)
+            self._runnable.append(task)
+
+    @staticmethod
+    def _forget_sleep(task: Task) -> None:
+        task.order = 0
+
+
+class SimFuture(Future[Result]):
+    """A future whose waiters wait by the scheduler.
+
+    Nothing of the real one's locks is used: they would stop the only thread.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._value: Result | None = None
+        self._error: BaseException | None = None
+        self._finished = False
+        self._begun = False
+        self._dropped = False
+        self._callbacks: list[Callable[[Future[Result]], object]] = []
+
+    def begin(self) -> bool:
+        """Return whether the work is still wanted."""
+        self._begun = not self._dropped
+        return self._begun
+
+    def end(self, value: Result | None, error: BaseException | None) -> None:
+        """Take in what the work came to."""
+        self._value, self._error, self._finished = value, error, True
+        self._tell()
+
+    def cancel(self) -> bool:
+        if self._begun or self._finished:
+            return False
+        if not self._dropped:
+            self._dropped = self._finished = True
+            self._tell()
+        return True
+
+    def cancelled(self) -> bool:
+        return self._dropped
+
+    def running(self) -> bool:
+        return self._begun and not self._finished
+
+    def done(self) -> bool:
+        return self._finished
+
+    def result(self, timeout: float | None = None) -> Result:
+        self._wait(timeout)
+        if self._error is not None:
+            raise self._error
+        return cast("Result", self._value)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._wait(timeout)
+        return self._error
+
+    def add_done_callback(self, fn: Callable[[Future[Result]], object]) -> None:
+        if self._finished:
+            fn(self)
+        else:
+            self._callbacks.append(fn)
+
+    def _wait(self, timeout: float | None) -> None:
+        if not self._finished:
+            self._scheduler.wait(self.done, timeout)
+        if not self._finished:
+            raise TimeoutError
+        if self._dropped:
+            raise CancelledError
+
+    def _tell(self) -> None:
+        for callback in self._callbacks:
+            callback(self)
+        self._scheduler.wake()
+
+
+class SimExecutor(Executor):
+    """A bounded number of workers, each a task of the same process."""
+
+    def __init__(self, scheduler: Scheduler, process: Mortal, workers: int) -> None:
+        self._scheduler = scheduler
+        self._process = process
+        self._free = workers
+        self._queue: deque[tuple[SimFuture[Any], Callable[[], Any], Task | None]] = (
+            deque()
+        )
+
+    def submit(
+        self, fn: Callable[..., Result], /, *args: object, **kwargs: object
+    ) -> Future[Result]:
+        future: SimFuture[Result] = SimFuture(self._scheduler)
+        self._queue.append(
+            (future, lambda: fn(*args, **kwargs), self._scheduler.current)
+        )
+        self._begin()
+        return future
+
+    def _begin(self) -> None:
+        while self._queue and self._free:
+            future, work, task = self._queue.popleft()
+            if not future.begin():
+                continue
+            self._free -= 1
+            name = f"{task.name}'" if task is not None else "worker"
+            self._scheduler.spawn(
+                name,
+                lambda future=future, work=work: self._work(future, work),  # type: ignore[misc]
+                process=self._process,
+                call=task.call if task is not None else None,
+            )
+
+    def _work(self, future: SimFuture[Any], work: Callable[[], Any]) -> None:
+        if self._process.dead:
+            return
+        try:
+            value, error = work(), None
+        except CrashError:
+            return
+        except BaseException as caught:  # noqa: BLE001 -- it is the waiter's
+            value, error = None, caught
+        self._free += 1
+        future.end(value, error)
+        self._begin()

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One seed: what it starts with, who takes part, and what must hold at the end."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from random import Random
+from typing import Final
+
+from tests.simulation.bucket import Bucket
+from tests.simulation.clients import Client
+from tests.simulation.final import check_store
+from tests.simulation.keeping import delete, hold, set_policy, sweep, undelete
+from tests.simulation.machine import Machines
+from tests.simulation.model import Model, ViolationError
+from tests.simulation.pushing import push
+from tests.simulation.reading import create_project, move, read
+from tests.simulation.schedule import HungError, Scheduler, StuckError
+from tests.simulation.swaps import swapped
+
+#: Steps after which no more faults strike, and in which everything must end then.
+FAULTY_STEPS: Final = 3000
+CALM_STEPS: Final = 20_000
+_STICKINESS: Final = (0.0, 0.5, 0.9, 0.97)
+
+Plant = Callable[[], AbstractContextManager[object]]
+
+
+#: What clients do, and how often.
+_QUICK_ACTS: Final = (
+    (push, read, move, create_project, delete, undelete, hold, set_policy),
+    (40, 25, 12, 5, 6, 4, 3, 3),
+)
+#: The same where days pass and sweeps go on.
+_SLOW_ACTS: Final = (
+    (push, read, move, delete, undelete, hold, set_policy),
+    (40, 15, 6, 20, 7, 4, 8),
+)
+
+
+@dataclass
+class Outcome:
+    """What a seed came to."""
+
+    seed: int
+    steps: int
+    digest: int
+    violation: str = ""
+    faults: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A store that is there before a seed begins, with what the model knows of it."""
+
+    bucket: Bucket
+    keks: dict[str, bytes]
+    fill: Callable[[Model], None]
+
+
+def simulate(
+    seed: int, *, plant: Plant = nullcontext, trace: list[str] | None = None
+) -> Outcome:
+    """Run a seed to its end."""
+    with ExitStack() as stack:
+        stack.enter_context(swapped())
+        stack.enter_context(plant())
+        return _simulate(seed, trace)
+
+
+def _simulate(seed: int, trace: list[str] | None) -> Outcome:
+    random = Random(seed)
+    scheduler = Scheduler(
+        random,
+        stickiness=_STICKINESS[int(random.random() * len(_STICKINESS))],
+        trace=trace,
+    )
+    outcome = Outcome(seed, 0, 0)
+    try:
+        _run(random, scheduler, outcome)
+    except (ViolationError, StuckError, HungError) as error:
+        outcome.violation = f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding
+        outcome.violation = f"{type(error).__name__} escaped: {error}"
+    finally:
+        scheduler.abandon()
+    outcome.steps, outcome.digest = scheduler.steps, scheduler.digest
+    return outcome
+
+
+def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
+    start = starts()[0 if random.random() < 0.1 else 1 + int(random.random() * 2)]
+    model = Model()
+    start.fill(model)
+    machines = Machines(
+        random, scheduler, start.bucket.copy(), start.keks, outcome.faults
+    )
+    outcome.calls = machines.calls
+    machines.start(1 + int(random.random() * 3))
+    with_sweeps = random.random() < 0.5
+    for number in range(2 + int(random.random() * 3)):
+        client = Client(f"c{number}", machines, model, is_slow=with_sweeps)
+        actions = 1 + int(random.random() * 3)
+        scheduler.spawn(client.name, partial(_act, client, actions))
+    for number in range(1 + int(random.random() * 2) if with_sweeps else 0):
+        client = Client(f"s{number}", machines, model, is_slow=True)
+        scheduler.spawn(client.name, partial(sweep, client))
+    if machines.faults.rate:
+        scheduler.spawn("fate", partial(_disturb, machines))
+    scheduler.on_step(FAULTY_STEPS, machines.heal)
+    scheduler.max_steps = FAULTY_STEPS + CALM_STEPS
+    scheduler.run()
+    machines.heal()
+    check_store(machines, model)
+
+
+def _act(client: Client, count: int) -> None:
+    acts, weights = _SLOW_ACTS if client.is_slow else _QUICK_ACTS
+    for act in client.random.choices(acts, weights, k=count):
+        client.machines.calls[act.__name__] += 1
+        act(client)
+        client.linger(0.7)
+
+
+def _disturb(machines: Machines) -> None:
+    for _ in range(int(machines.random.random() * 60)):
+        machines.scheduler.pause("fate")
+        machines.disturb()
+
+
+@cache
+def starts() -> tuple[Start, ...]:
+    """Return the stores that seeds begin with: none, an empty one, one in use."""
+    empty = Start(Bucket(), {}, lambda _: None)
+    project = _grown(empty, 1, (create_project,))
+    used = (push, push, push, move, delete, set_policy, push)
+    return empty, project, _grown(project, 2, used)
+
+
+def _grown(
+    start: Start, seed: int, acts: Sequence[Callable[[Client], None]]
+) -> Start:
+    """Return what a store becomes when nothing goes wrong."""
+    random = Random(seed)
+    scheduler = Scheduler(random)
+    machines = Machines(random, scheduler, start.bucket.copy(), start.keks, Counter())
+    machines.faults.stop()
+    model = Model()
+    client = Client("c", machines, model)
+
+    def act() -> None:
+        for item in acts:
+            item(client)
+
+    with swapped():
+        machines.start(1)
+        scheduler.run()
+        scheduler.spawn("c", act)
+        scheduler.run()
+
+    def fill(fresh: Model) -> None:
+        fresh.projects |= model.projects
+        fresh.seen |= model.seen
+        for pushes in model.pushes.values():
+            for push_ in pushes.values():
+                fresh.pushing(replace(push_, began=-1, ended=-1))
+        for changes in model.changes.values():
+            for change in changes.values():
+                ended = None if change.ended is None else -1
+                fresh.changing(replace(change, began=-1, ended=ended))
+
+    return Start(machines.bucket, dict(machines.keys._keks), fill)

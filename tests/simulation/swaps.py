@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is swapped in the real code while a seed runs: sizes, and two primitives.
+
+Chunks, packs and pages are tiny, so that a push of some hundred bytes has several of
+each. An HMAC stands for both signature algorithms; how signatures are used is the real
+code. Four functions that only compute (base32, HKDF, a message's key material, and the
+check of canonical JSON) remember their results: the seeds begin with the same stores,
+and each server reads what the others wrote. The rest is the real code.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import Any, Final
+from unittest.mock import patch
+
+from strongroom.format import parts
+from strongroom_server.core import (
+    canonical,
+    cobblestone,
+    codec_choice,
+    derivation,
+    filetable,
+    page_list,
+    signatures,
+)
+from strongroom_server.core.signatures import PublicKey, Signature
+from strongroom_server.repository import packs, parents
+from strongroom_server.services import upload_progress
+from tests.simulation.ports import hmac_of
+
+_SIZES: Final[tuple[tuple[Any, str, int], ...]] = (
+    (parts, "CHUNK_BYTES", 100),
+    (packs, "OWN_PACK_BYTES", 90),
+    (codec_choice, "MIN_BYTES", 32),
+    (codec_choice, "MIN_DELTA_BYTES", 64),
+    (parents, "MIN_DELTA_BYTES", 64),
+    (filetable, "MAX_PAGE_FILES", 2),
+    (page_list, "MAX_FLAT_PAGES", 1),
+    (upload_progress, "RECORD_BYTES", 100),
+)
+
+
+@contextmanager
+def swapped() -> Iterator[None]:
+    """Swap all of it; may be entered more than once."""
+    with ExitStack() as stack:
+        for module, name, size in _SIZES:
+            stack.enter_context(patch.object(module, name, size))
+        stack.enter_context(patch.object(signatures, "_verify_one", _verify_hmac))
+        for module, name, function in _REMEMBERING:
+            stack.enter_context(patch.object(module, name, function))
+        yield
+
+
+def _verify_hmac(message: bytes, signature: Signature, key: PublicKey) -> None:
+    if hmac_of(key, message) != signature.value:
+        raise signatures._refused()
+
+
+@lru_cache(maxsize=5000)
+def _decode(data: bytes, max_bytes: int) -> object:
+    return _real_decode(data, max_bytes)
+
+
+def _decode_anew(data: bytes, max_bytes: int) -> object:
+    value = _decode(bytes(data), max_bytes)
+    # Whoever asked may take out what it has read.
+    return dict(value) if isinstance(value, dict) else value
+
+
+_real_decode: Final = canonical.decode
+_REMEMBERING: Final[tuple[tuple[Any, str, object], ...]] = (
+    (base64, "b32encode", lru_cache(maxsize=20_000)(base64.b32encode)),
+    (derivation, "expand", lru_cache(maxsize=50_000)(derivation.expand)),
+    (cobblestone, "derive", lru_cache(maxsize=20_000)(cobblestone.derive)),
+    (canonical, "decode", _decode_anew),
+)
