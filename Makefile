@@ -5,6 +5,7 @@ VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SIMULATE_ARGS ?=
 FUZZ_ARGS ?=
 COMPAT_ARGS ?=
 
@@ -22,7 +23,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
+	test contract e2e crash simulate fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +114,9 @@ build/compat-venv/.installed: requirements/compat.lock
 
 compat: setup build/compat-venv/.installed ## which S3 stores work; COMPAT_ARGS="--store NAME=FILE"
 	$(PY) -m tests.compat.compat $(COMPAT_ARGS)
+
+simulate: setup ## 100,000 seeds of servers, clients, sweeps and faults, and planted bugs; SIMULATE_ARGS="--seeds N --minutes M"
+	$(PY) -m tests.simulation $(SIMULATE_ARGS)
 
 ci: check test ## check and test
 

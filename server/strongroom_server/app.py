@@ -7,7 +7,6 @@ import logging
 import resource
 import signal
 import threading
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.audit_log import (
     AuditSummary,
     open_audit_log,
@@ -35,8 +33,14 @@ from strongroom_server.adapters.s3 import (
     open_s3,
 )
 from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
-from strongroom_server.config import ServerSettings, format_settings, read_settings
-from strongroom_server.core.access import Policy, parse_policy, roles_of
+from strongroom_server.config import (
+    ServerSettings,
+    format_settings,
+    read_credentials,
+    read_policy,
+    read_settings,
+)
+from strongroom_server.core.access import Policy, roles_of
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
 from strongroom_server.ports import (
     AuditSink,
@@ -120,7 +124,7 @@ def serve(config: Path) -> None:
 def show_config(config: Path) -> str:
     """Return the settings as understood, after checking them and the policy."""
     settings = read_settings(config)
-    _read_policy(settings.access.policy_file)
+    read_policy(settings.access.policy_file)
     return format_settings(settings)
 
 
@@ -144,7 +148,7 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
     """
     clock, entropy = SystemClock(), SystemEntropy()
     with ExitStack() as stack:
-        policy = _read_policy(settings.access.policy_file)
+        policy = read_policy(settings.access.policy_file)
         stack.enter_context(
             telemetry(
                 service_name=settings.telemetry.service_name,
@@ -342,7 +346,7 @@ def _open_copies(
         if section.path is not None or section.credentials_file is None:
             copies.append(FolderCopy(section.name, section.path or Path()))
             continue
-        access_key, secret_key = _read_credentials(section.credentials_file)
+        access_key, secret_key = read_credentials(section.credentials_file)
         s3 = S3Settings(
             endpoint=section.endpoint,
             region=section.region,
@@ -369,7 +373,7 @@ def _open_remover(
 
 
 def _s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
-    access_key, secret_key = _read_credentials(credentials)
+    access_key, secret_key = read_credentials(credentials)
     return S3Settings(
         endpoint=settings.store.endpoint,
         region=settings.store.region,
@@ -380,25 +384,6 @@ def _s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
         ca_file=str(settings.store.ca_file or ""),
         pool_size=settings.workers.threads + settings.listen.max_calls,
     )
-
-
-def _read_credentials(path: Path) -> tuple[str, str]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        access_key, secret_key = document["access_key"], document["secret_key"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        message = f"{path} is not JSON with access_key and secret_key"
-        raise _invalid(message, path) from error
-    return str(access_key), str(secret_key)
-
-
-def _read_policy(path: Path) -> Policy:
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"the access policy {path} cannot be read as TOML"
-        raise _invalid(message, path) from error
-    return parse_policy(document)
 
 
 def _keep_memory_private() -> None:
@@ -413,12 +398,3 @@ def _keep_memory_small() -> None:
     # Other C libraries have neither this call nor the habit.
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, HEAPS)
-
-
-def _invalid(message: str, path: Path) -> PreconditionError:
-    return PreconditionError(
-        message,
-        reason=Reason.SETTING_INVALID,
-        hint="Mend it, then run `strongroom-server config check`.",
-        path=path,
-    )

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.format.names import ArtifactName
+from strongroom_server.core.records import ArtifactPolicy
 from strongroom_server.core.verify_records import StoreFinding
 from tests.support.copies import copy_to, verify_store
 from tests.support.damage import one_bit_flipped
 from tests.support.samples import filled
+from tests.support.sweeps import Sweeper, delete, set_policy
 from tests.support.weights import safetensors_file
 from tests.support.world import World, memory_world
 
 FLIPS = 1000
+GONE = ArtifactName("demo", "gone")
 MIB = 1024 * 1024
 #: What tells nothing without keys: sealed objects whose names are no digests. Of
 #: those only the clear header can be judged.
-SEALED = frozenset({"keys", "projects", "index"})
+SEALED = frozenset({"keys", "projects", "index", "sweep"})
 
 
 def fill(world: World) -> dict[str, dict[str, bytes]]:
@@ -30,6 +34,13 @@ def fill(world: World) -> dict[str, dict[str, bytes]]:
     world.push(first)
     world.push(second)
     world.move("prod", "1")
+    world.push({"gone": filled("gone", MIB)}, GONE)
+    world.push({"left": b"left"}, GONE)
+    set_policy(world, ArtifactPolicy(trash_days=0), GONE)
+    delete(world, 1, GONE)
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    assert sweeper.sweep().removed_count > 0
     return {"1": first, "2": second}
 
 

@@ -252,7 +252,7 @@ def sha256_of(path: Path) -> str:
 
 def say(text: str) -> None:
     """Print one line of the report."""
-    print(text, flush=True)  # noqa: T201 - what a command line is for
+    print(text, flush=True)
 
 
 def parse_size(text: str) -> int:

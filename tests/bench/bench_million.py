@@ -70,7 +70,7 @@ class Bench:
             f" {usage.client_peak_bytes // MIB:5} MiB"
             f"  server {usage.server_cpu_s:7.1f} CPU-s"
             f" {usage.server_peak_bytes // MIB:5} MiB"
-            f"  stored {added:>12,} bytes"
+            f"  others {usage.foreign:4.0%}  stored {added:>12,} bytes"
         )
         worst = max(usage.client_peak_bytes, usage.server_peak_bytes)
         if worst > LIMIT_BYTES:

@@ -9,35 +9,29 @@ index, and what was acknowledged must be there: 0 lost, 0 wrong, 0 stuck.
 
 import argparse
 import json
-import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import strongroom
 from strongroom.errors import StrongroomError
 from tests.chaos.cluster import Cluster
-from tests.chaos.load import OPERATION_S, Worker, sweep
+from tests.chaos.harm import Harm
+from tests.chaos.load import OPERATION_S, Sweeper, Worker
 from tests.chaos.model import Model
-from tests.chaos.proxy import CALM, Odds
 
-#: The weather changes: some of the time all is calm, so that work gets done.
-S3_ODDS: Final = (
-    CALM,
-    Odds(error=0.02, delay=0.01, reset=0.002, cut=0.002),
-    Odds(error=0.10, delay=0.05, reset=0.01, cut=0.01, stall=0.0005),
-)
-VAULT_ODDS: Final = (CALM, Odds(delay=0.05, reset=0.02), Odds(reset=0.1, stall=0.002))
-#: Of the kills, how many hit what.
-TARGETS: Final[tuple[tuple[str, int], ...]] = (("server", 6), ("weed", 3), ("bao", 1))
-INDEX_CHANCE: Final = 0.4
-VERIFY_S: Final = 300.0
+#: Of the sweeps that end a run: condemn, wait for their grace, remove.
+LAST_SWEEPS: Final = 3
 
 
 @dataclass
@@ -45,149 +39,172 @@ class Outcome:
     """What came of it."""
 
     seed: int
-    seconds: float
-    operations: dict[str, int]
-    refused: dict[str, int]
-    kills: dict[str, int]
-    faults: dict[str, int]
-    index_deletions: int
-    stuck: int
+    seconds: float = 0.0
+    operations: dict[str, int] = field(default_factory=dict)
+    things: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    kills: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    index_deletions: int = 0
+    lost: int = 0
+    wrong: int = 0
+    stuck: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems and not self.stuck
 
 
 def chaos(
     root: Path, *, seconds: float, kills: int, servers: int, workers: int, seed: int
 ) -> Outcome:
-    """Run chaos in a folder, and check the model at the end."""
-    model, started = Model(), time.monotonic()
+    """Run chaos in a folder, check the model at the end, and leave nothing running."""
+    model, started = Model(root / "journal.jsonl"), time.monotonic()
     cluster = Cluster(root / "cluster", count=servers, seed=seed)
-    ends = threading.Event()
-    stuck = 0
+    harm = Harm(cluster, model, seed=seed)
+    outcome, ends = Outcome(seed), threading.Event()
+    loads: list[Worker | Sweeper] = []
     try:
         cluster.start()
         _say(f"{servers} servers are up after {time.monotonic() - started:.0f} s")
-        loads = [
-            Worker(number, cluster, model, seed=seed, folder=root)
+        loads += [
+            Worker(f"w{number}", cluster, model, seed=seed, folder=root)
             for number in range(workers)
         ]
-        threads = [
-            threading.Thread(target=load.run, args=(ends,), name=load.name, daemon=True)
-            for load in loads
-        ]
-        threads.append(
-            threading.Thread(
-                target=sweep,
-                args=(cluster, model, ends),
-                kwargs={"seed": seed},
-                daemon=True,
-            )
-        )
-        for thread in threads:
-            thread.start()
-        deletions = _hurt(cluster, model, seconds=seconds, kills=kills, seed=seed)
+        loads.append(Sweeper(cluster, model, seed=seed))
+        threads = _start(loads, ends)
+        harm.do(seconds=seconds, kills=kills)
         ends.set()
+        _say("calm: everything is mended, and operations may end")
         cluster.calm()
-        deadline = time.monotonic() + OPERATION_S
-        for thread in threads:
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
-            stuck += thread.is_alive()
-        for load in loads:
-            load.close()
-        _say("calm; every server starts anew, without its index")
-        cluster.restart_without_indexes()
-        _check(cluster, model)
-        faults: Counter[str] = Counter()
-        for proxy in cluster.proxies:
-            faults.update({f"{proxy.name} {k}": n for k, n in proxy.faults.items()})
+        outcome.stuck = _join(threads, model)
+        _check(cluster, model, root, seed=seed)
+    except StrongroomError as error:
+        model.problem(f"the run ended early: {error}")
     finally:
         ends.set()
+        harm.close()
+        for load in loads:
+            load.close()
         cluster.stop()
-    return Outcome(
-        seed,
-        time.monotonic() - started,
-        dict(sorted(model.done.items())),
-        dict(sorted(model.refused.items())),
-        dict(cluster.kills),
-        dict(sorted(faults.items())),
-        deletions,
-        stuck,
-        model.problems,
-    )
+    for pid in cluster.left_over():
+        model.problem(f"process {pid} is left over")
+    return _summarise(outcome, cluster, model, harm, time.monotonic() - started)
 
 
-def _hurt(
-    cluster: Cluster, model: Model, *, seconds: float, kills: int, seed: int
-) -> int:
-    """Kill on schedule, change the weather, delete indexes; return how many."""
-    dice = random.Random(f"{seed}/hurt")
-    names, weights = zip(*TARGETS, strict=True)
-    started, deletions = time.monotonic(), 0
-    for kill in range(kills):
-        due = started + seconds * (kill + 0.5) / kills
-        time.sleep(max(0.0, due - time.monotonic()))
-        cluster.set_odds(s3=dice.choice(S3_ODDS), vault=dice.choice(VAULT_ODDS))
-        target = dice.choices(names, weights)[0]
-        number = dice.randrange(cluster.count)
-        try:
-            if target == "server":
-                drop = dice.random() < INDEX_CHANCE
-                deletions += drop
-                cluster.kill_server(number, drop_index=drop)
-            elif target == "weed":
-                cluster.kill_store(dice.randrange(4))
-            else:
-                cluster.kill_vault()
-            if dice.random() < INDEX_CHANCE / 4:
-                deletions += cluster.deleted_index(number)
-        except StrongroomError as error:
-            # A part that does not come back in time is started again next time.
-            model.refusal(f"restart of {target}", error)
-        if (kill + 1) % 10 == 0:
-            _say(f"{kill + 1} kills, {sum(model.done.values())} operations, "
-                 f"{len(model.problems)} problems")  # fmt: skip
-    time.sleep(max(0.0, started + seconds - time.monotonic()))
-    return deletions
+def _start(
+    loads: Sequence[Worker | Sweeper], ends: threading.Event
+) -> list[threading.Thread]:
+    threads = [
+        threading.Thread(target=load.run, args=(ends,), name=load.name, daemon=True)
+        for load in loads
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
 
 
-def _check(cluster: Cluster, model: Model) -> None:
-    for number in range(cluster.count):
-        with strongroom.Client(cluster.settings(number)) as client:
-            try:
-                model.check_end(client)
-            except StrongroomError as error:
-                model.problem(f"the check through server {number}: {error}")
+def _join(threads: Sequence[threading.Thread], model: Model) -> int:
+    """Wait for the operations under way; return how many are stuck."""
+    deadline = time.monotonic() + OPERATION_S
+    for thread in threads:
+        thread.join(timeout=max(0.0, deadline - time.monotonic()))
+    stuck = [thread.name for thread in threads if thread.is_alive()]
+    for name in stuck:
+        model.note("stuck", thread=name)
+    return len(stuck)
+
+
+def _check(cluster: Cluster, model: Model, root: Path, *, seed: int) -> None:
+    _say("every server starts anew, without its index")
+    cluster.restart_without_indexes()
+    sweeper = Sweeper(cluster, model, seed=seed)
+    try:
+        for _ in range(LAST_SWEEPS):
+            sweeper.sweep()
+            time.sleep(3)
+    except StrongroomError as error:
+        model.problem(f"a sweep in calm: {error}")
+    finally:
+        sweeper.close()
+    _say("every version is read, and the store verified")
+    with ThreadPoolExecutor(cluster.count) as executor:
+        list(
+            executor.map(partial(_check_by, cluster, model, root), range(cluster.count))
+        )
     with strongroom.Client(cluster.settings(0)) as client:
+        for without_keys in (True, False):
+            try:
+                report = client.verify_store(without_keys=without_keys)
+            except StrongroomError as error:
+                model.problem(f"verify of the store: {error}")
+                continue
+            for finding in report.damaged:
+                model.problem(f"verify found {finding}")
+            what = "objects verified without keys" if without_keys else "verified"
+            model.count_things(f"{what} at the end", report.object_count)
+
+
+def _check_by(cluster: Cluster, model: Model, root: Path, number: int) -> None:
+    with strongroom.Client(cluster.settings(number)) as client:
         try:
-            report = client.verify_store()
+            model.check_end(client, root, share=number, of=cluster.count)
         except StrongroomError as error:
-            model.problem(f"verify of the store: {error}")
-            return
-    for finding in report.damaged:
-        model.problem(f"verify found {finding}")
-    model.count("versions verified at the end")
-    model.done["versions verified at the end"] = report.version_count
+            model.problem(f"the check through server {number}: {error}")
+
+
+def _summarise(
+    outcome: Outcome, cluster: Cluster, model: Model, harm: Harm, seconds: float
+) -> Outcome:
+    faults: Counter[str] = Counter()
+    for proxy in cluster.proxies:
+        faults.update({f"{proxy.name} {k}": n for k, n in proxy.faults.items() if n})
+    outcome.seconds = seconds
+    outcome.operations = dict(sorted(model.done.items()))
+    outcome.things = dict(sorted(model.things.items()))
+    outcome.refused = dict(sorted(model.refused.items()))
+    outcome.kills = dict(sorted(cluster.kills.items()))
+    outcome.faults = dict(sorted(faults.items()))
+    outcome.index_deletions = harm.index_deletions
+    outcome.problems = model.problems
+    outcome.lost = sum("lost" in text for text in model.problems)
+    outcome.wrong = len(model.problems) - outcome.lost
+    return outcome
 
 
 def show(outcome: Outcome) -> None:
     """Print what came of it."""
-    total = sum(n for name, n in outcome.operations.items()
-                if not name.startswith(("objects", "versions")))  # fmt: skip
-    print(f"chaos: seed {outcome.seed}, {outcome.seconds:.0f} s, {total} operations")
-    for caption in ("operations", "refused", "kills", "faults"):
+    for caption in ("operations", "things", "refused", "kills", "faults"):
         for name, count in getattr(outcome, caption).items():
             print(f"chaos: {caption:<10} {count:>8}  {name}")
-    print(f"chaos: kills {sum(outcome.kills.values())}, "
-          f"faults {sum(outcome.faults.values())}, "
-          f"index deletions {outcome.index_deletions}")  # fmt: skip
-    lost = [text for text in outcome.problems if "lost" in text]
-    wrong = [text for text in outcome.problems if "lost" not in text]
     for text in outcome.problems[:50]:
         print(f"chaos: PROBLEM {text}")
-    print(f"chaos: {len(lost)} lost, {len(wrong)} wrong, {outcome.stuck} stuck")
+    print(
+        f"chaos: seed {outcome.seed}, {outcome.seconds:.0f} s, "
+        f"{sum(outcome.operations.values())} operations done, "
+        f"{sum(outcome.refused.values())} refused, "
+        f"{sum(outcome.kills.values())} kills, "
+        f"{sum(outcome.faults.values())} faults, "
+        f"{outcome.index_deletions} index deletions, "
+        f"{outcome.things.get('objects removed', 0)} objects removed by sweeps"
+    )
+    print(
+        f"chaos: {outcome.lost} lost, {outcome.wrong} wrong, {outcome.stuck} stuck",
+        flush=True,
+    )
 
 
 def _say(text: str) -> None:
-    print(f"chaos: {text}", file=sys.stderr, flush=True)
+    print(f"chaos: {time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _interrupt(*_: object) -> None:
+    """Have the run end its processes; once: who presses twice ends them no sooner."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -200,19 +217,25 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="write the outcome there, too")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     root = Path(tempfile.mkdtemp(prefix="strongroom-chaos-"))
-    outcome = chaos(
-        root,
-        seconds=60 * options.minutes,
-        kills=options.kills,
-        servers=options.servers,
-        workers=options.workers,
-        seed=options.seed,
-    )
+    try:
+        outcome = chaos(
+            root,
+            seconds=60 * options.minutes,
+            kills=options.kills,
+            servers=options.servers,
+            workers=options.workers,
+            seed=options.seed,
+        )
+    except KeyboardInterrupt:
+        print(f"chaos: interrupted; seed {options.seed}; everything is in {root}")
+        return 130
     show(outcome)
     if options.json:
         options.json.write_text(json.dumps(asdict(outcome), indent=1))
-    if outcome.problems or outcome.stuck:
+    if not outcome.is_good:
         print(f"chaos: everything is kept in {root}")
         return 1
     shutil.rmtree(root, ignore_errors=True)

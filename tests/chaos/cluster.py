@@ -36,6 +36,8 @@ ACCOUNT: Final = "developer"
 #: How long one call of the load may take, all retries included.
 CALL_S: Final = 40.0
 TRANSFER_S: Final = 120.0
+#: Seconds in place of days, so that a sweep removes what this run wrote.
+SWEEP: Final = {"min_age_s": 3, "grace_s": 3, "upload_age_s": 60}
 
 
 class Cluster:
@@ -52,8 +54,14 @@ class Cluster:
         self._servers: list[ManagedProcess] = []
         self._ports: list[dict[str, int]] = []
         self.proxies: list[FaultProxy] = []
-        # A kill and a restart of the same process must not overlap.
-        self._locks: dict[str, threading.Lock] = {}
+        # Who kills a part, starts or stops it must be alone with it.
+        self._locks = {name: threading.RLock() for name in self.parts}
+        self._ends = threading.Event()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that can be hit, each on its own."""
+        return ("store", "vault", *(f"server-{n}" for n in range(self.count)))
 
     def start(self) -> None:
         """Start everything, calm."""
@@ -74,17 +82,30 @@ class Cluster:
         self._book.choose(names)
         for number in range(self.count):
             self._servers.append(self._make_server(number))
-            self.start_server(number)
+            self._start_server(number)
 
     def stop(self) -> None:
         """End all processes and proxies."""
-        for process in self._servers:
-            with contextlib.suppress(strongroom.StrongroomError):
-                process.stop()
-        for proxy in self.proxies:
-            proxy.close()
-        self._weed.stop()
-        self._bao.process.stop()
+        self._ends.set()
+        with contextlib.ExitStack() as stack:
+            # Whoever starts a part again sees the end, and lets go of it.
+            for lock in self._locks.values():
+                stack.enter_context(lock)
+            for process in self._servers:
+                _end(process)
+            for proxy in self.proxies:
+                proxy.close()
+            for process in (*reversed(self._weed.processes), self._bao.process):
+                _end(process)
+
+    def left_over(self) -> list[int]:
+        """Return the processes of this cluster that are there all the same."""
+        root = str(self.layout.root)
+        return [
+            int(folder.name)
+            for folder in Path("/proc").iterdir()
+            if folder.name.isdigit() and _belongs(folder, root)
+        ]
 
     def set_odds(self, *, s3: Odds, vault: Odds) -> None:
         """Change how the proxies behave."""
@@ -92,12 +113,15 @@ class Cluster:
         self.proxies[1].set_odds(vault)
 
     def calm(self) -> None:
-        """Stop all faults, and start whatever is down."""
+        """Stop all faults, and start whatever is down.
+
+        Raises:
+            UnavailableError: A part does not come back.
+        """
         self.set_odds(s3=CALM, vault=CALM)
-        self.mend_vault()
-        self.mend_store()
-        for number in range(self.count):
-            self.start_server(number)
+        for part in self.parts:
+            with self._locks[part]:
+                self.mend(part)
 
     def settings(self, number: int) -> strongroom.ClientSettings:
         """How a client reaches a server."""
@@ -123,84 +147,102 @@ class Cluster:
         path.write_text("".join(lines))
         return path
 
-    def kill_server(self, number: int, *, drop_index: bool) -> None:
-        """Kill a server; with `drop_index`, its index is gone when it comes back."""
-        with self._lock(f"server-{number}"):
-            self._kill(self._servers[number], "server")
-            if drop_index:
-                self._drop_index(number)
-            self.start_server(number)
+    @contextlib.contextmanager
+    def alone_with(self, part: str) -> Iterator[bool]:
+        """Keep others from hitting or mending a part; False if one is at it now."""
+        lock = self._locks[part]
+        if not lock.acquire(blocking=False):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
-    def kill_store(self, part: int) -> None:
-        """Kill one of SeaweedFS's processes, and start it again."""
-        with self._lock("store"):
-            processes = self._weed.processes
-            self._kill(processes[part % len(processes)], "weed")
-            self.mend_store()
+    def is_up(self, part: str) -> bool:
+        """Return whether all processes of a part run and serve."""
+        if part == "store":
+            return all(item.pid is not None for item in self._weed.processes)
+        if part == "vault":
+            return self._bao.process.pid is not None and self._bao.is_active()
+        return self._serves(_number(part))
 
-    def kill_vault(self) -> None:
-        """Kill OpenBao; start and unseal it again."""
-        with self._lock("vault"):
-            self._kill(self._bao.process, "bao")
-            self.mend_vault()
+    def kill(self, part: str, *, which: int) -> str:
+        """Kill a process of a part by SIGKILL; return what it was.
 
-    def mend_store(self) -> None:
-        """Start what is down of SeaweedFS."""
-        self._weed.start()
-        self._weed.ensure_bucket()
-
-    def mend_vault(self) -> None:
-        """Start OpenBao if it is down, and unseal it."""
-        self._bao.start()
-        self._bao.unseal()
-
-    def start_server(self, number: int) -> None:
-        """Start a server if it is down, and wait until it serves, for a while.
-
-        A server that finds Vault or S3 away ends; it is started again.
+        Args:
+            part: The part.
+            which: Chooses one of the processes of the store.
         """
+        if part == "store":
+            processes = self._weed.processes
+            process = processes[which % len(processes)]
+        elif part == "vault":
+            process = self._bao.process
+        else:
+            process = self._servers[_number(part)]
+        self._kill(process)
+        kind = "server" if part.startswith("server") else process.spec.name
+        self.kills[kind] += 1
+        return kind
+
+    def mend(self, part: str) -> None:
+        """Start what is down of a part, and wait until it serves.
+
+        Raises:
+            UnavailableError: It does not, in time.
+        """
+        if self._ends.is_set():
+            return
+        if part == "store":
+            self._weed.start()
+            self._weed.ensure_bucket()
+        elif part == "vault":
+            self._bao.start()
+            self._bao.unseal()
+        else:
+            self._start_server(_number(part))
+
+    def _start_server(self, number: int) -> None:
+        """Start a server if it is down; one that finds Vault or S3 away ends itself."""
         deadline = time.monotonic() + START_S
         process = self._servers[number]
-        while time.monotonic() < deadline:
-            if process.pid is None:
-                process.start()
-            if self._serves(number):
+        while not self._serves(number):
+            if self._ends.is_set():
                 return
-            time.sleep(0.2)
+            if time.monotonic() > deadline:
+                raise process.failure(f"did not serve within {START_S:.0f} s")
+            process.start()
+            time.sleep(0.1)
 
     def restart_without_indexes(self) -> None:
-        """Stop all servers, forget their indexes, and start them."""
-        for number, process in enumerate(self._servers):
+        """Stop all servers, forget their indexes, and start them.
+
+        Raises:
+            UnavailableError: One does not end or start.
+        """
+        for process in self._servers:
             process.stop()
-            self._drop_index(number)
-            self.start_server(number)
+        for number in range(self.count):
+            self.drop_index(number)
+            self._start_server(number)
 
-    def deleted_index(self, number: int) -> bool:
-        """Delete a running server's index files under its feet."""
-        return self._drop_index(number)
-
-    def _drop_index(self, number: int) -> bool:
+    def drop_index(self, number: int) -> bool:
+        """Delete the index files of a server, running or not; return if there were."""
         folder = self._folder(number) / "index"
         there = folder.exists()
         shutil.rmtree(folder, ignore_errors=True)
-        folder.unlink(missing_ok=True) if folder.is_file() else None
         return there
 
-    def _kill(self, process: ManagedProcess, kind: str) -> None:
+    def _kill(self, process: ManagedProcess) -> None:
         pid = process.pid
         if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-            self.kills[kind] += 1
         deadline = time.monotonic() + 10
         while process.pid is not None and time.monotonic() < deadline:
             time.sleep(0.02)
-
-    @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
-        with self._locks.setdefault(name, threading.Lock()):
-            yield
 
     def _folder(self, number: int) -> Path:
         return self.layout.root / f"server-{number}"
@@ -225,8 +267,7 @@ class Cluster:
         policy = folder / "access.toml"
         policy.write_text(access_policy())
         settings["access"]["policy_file"] = str(policy)
-        # So that a sweep of this run removes what this run wrote.
-        settings["sweep"] = settings.get("sweep", {}) | {"min_age_s": 3, "grace_s": 3}
+        settings["sweep"] = settings.get("sweep", {}) | SWEEP
         file = folder / "server.toml"
         file.write_text(_toml(settings))
         file.chmod(0o600)
@@ -260,3 +301,22 @@ def _toml(tables: dict[str, dict[str, Any]]) -> str:
         + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for name, table in tables.items()
     )
+
+
+def _number(part: str) -> int:
+    return int(part.removeprefix("server-"))
+
+
+def _end(process: ManagedProcess) -> None:
+    """End a process; what does not end is found by who looks for what is left over."""
+    with contextlib.suppress(strongroom.StrongroomError):
+        process.stop()
+
+
+def _belongs(folder: Path, root: str) -> bool:
+    try:
+        cwd = str((folder / "cwd").readlink())
+        command = (folder / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return cwd.startswith(root) or root in command

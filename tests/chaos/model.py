@@ -2,10 +2,14 @@
 """What was acknowledged, and what must therefore be there at the end."""
 
 import hashlib
+import json
+import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import strongroom
@@ -30,6 +34,12 @@ GONE: Final = frozenset(
     }
 )
 
+#: What reading a version that is not live answers.
+_REFUSALS: Final = {
+    VersionState.DELETED: Reason.VERSION_DELETED,
+    VersionState.PURGED: Reason.VERSION_PURGED,
+}
+
 Content = Mapping[str, bytes]
 
 
@@ -52,21 +62,40 @@ class _Ref:
     """
 
     acknowledged: int = 0
-    possible: set[int] = field(default_factory=set)
+    unknown: list[int] = field(default_factory=list)
 
 
 class Model:
-    """Safe to use from many threads."""
+    """Safe to use from many threads.
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
+    Args:
+        journal: A file that gets a line of JSON for all that happens.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._lock = threading.Lock()
+        self._journal = journal.open("a")
+        self._started = time.monotonic()
         self._contents: dict[str, dict[str, str]] = {}
         self._versions: dict[tuple[str, int], str] = {}
-        self.deletable: set[tuple[str, int]] = set()
+        self._deletable: set[tuple[str, int]] = set()
+        self._deleted: set[tuple[str, int]] = set()
+        self._undeletable: set[tuple[str, int]] = set()
+        self._policies: set[str] = set()
         self._refs: dict[tuple[str, str], _Ref] = {}
         self.problems: list[str] = []
         self.done: Counter[str] = Counter()
+        #: What operations did, not counted as operations.
+        self.things: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+
+    def note(self, what: str, **details: object) -> None:
+        """Write a line for who looks for the cause of a problem."""
+        at_s = round(time.monotonic() - self._started, 3)
+        line = json.dumps({"at_s": at_s, "what": what, **details}, default=str)
+        with self._lock:
+            self._journal.write(line + "\n")
+            self._journal.flush()
 
     def attempts(self, content: Content) -> str:
         """Note that this content may become a version; return its digest."""
@@ -74,51 +103,77 @@ class Model:
         files = {
             path: hashlib.sha256(data).hexdigest() for path, data in content.items()
         }
-        with self.lock:
+        with self._lock:
             self._contents[digest] = files
         return digest
 
     def committed(self, artifact: str, number: int, digest: str, expected: str) -> None:
         """Note an acknowledged push."""
-        with self.lock:
+        with self._lock:
             before = self._versions.setdefault((artifact, number), digest)
+        self.note("committed", artifact=artifact, number=number, digest=digest)
         if before != digest or digest != expected:
             self.problem(f"{artifact}@{number} was acknowledged as {digest}, "
                          f"pushed as {expected}, known as {before}")  # fmt: skip
 
     def some_version(self, index: int) -> tuple[str, int] | None:
         """Return one of the acknowledged versions."""
-        with self.lock:
+        with self._lock:
             known = list(self._versions)
         return known[index % len(known)] if known else None
 
-    def expected(self, version: strongroom.Version) -> dict[str, str] | None:
-        """Return the SHA-256 of each file of a version, by its digest."""
-        with self.lock:
-            return self._contents.get(version.digest)
+    def tries_undelete(self, artifact: str, number: int) -> None:
+        """Note that a version may be live again from now on."""
+        with self._lock:
+            self._undeletable.add((artifact, number))
+
+    def deleted(self, artifact: str, number: int) -> None:
+        """Note an acknowledged deletion."""
+        self.note("deleted", artifact=artifact, number=number)
+        with self._lock:
+            self._deleted.add((artifact, number))
+
+    def may_be_gone(self, version: object) -> bool:
+        """Return whether anybody, or a policy, may have deleted a version."""
+        with self._lock:
+            return version in self._deletable
+
+    def begins_policy(self, artifact: str, *, again: bool = False) -> bool:
+        """Return whether nobody has set an artifact's policy; from now on one has."""
+        with self._lock:
+            begins = artifact not in self._policies
+            self._policies.add(artifact)
+            if again:
+                self._policies.discard(artifact)
+        return begins
 
     def tries_delete(self, artifact: str, number: int) -> None:
         """Note that a version may be gone from now on."""
-        with self.lock:
-            self.deletable.add((artifact, number))
+        with self._lock:
+            self._deletable.add((artifact, number))
 
     def moves(self, artifact: str, ref: str, number: int) -> None:
-        """Note a move that was not acknowledged; only one worker moves the ref."""
-        with self.lock:
-            self._refs.setdefault((artifact, ref), _Ref()).possible.add(number)
+        """Note that a move begins; only one worker moves the ref."""
+        with self._lock:
+            self._refs.setdefault((artifact, ref), _Ref()).unknown.append(number)
 
     def moved(self, artifact: str, ref: str, number: int) -> None:
         """Note an acknowledged move."""
-        with self.lock:
-            self._refs.setdefault((artifact, ref), _Ref()).acknowledged = number
+        self.note("moved", artifact=artifact, ref=ref, number=number)
+        with self._lock:
+            moves = self._refs.setdefault((artifact, ref), _Ref())
+            moves.acknowledged = number
+            moves.unknown.remove(number)
 
     def refusal(
         self, what: str, error: StrongroomError, subject: object = None
     ) -> None:
         """Judge an error: most are what chaos brings, some nobody may see."""
-        with self.lock:
-            may_be_gone = subject in self.deletable
+        with self._lock:
+            may_be_gone = subject in self._deletable
             self.refused[f"{what}: {error.reason.value}"] += 1
+        self.note("refused", call=what, subject=subject, reason=error.reason.value,
+                  error=str(error))  # fmt: skip
         if error.reason in GONE and may_be_gone:
             return
         damage = isinstance(error, IntegrityError | InternalError)
@@ -129,78 +184,119 @@ class Model:
 
     def problem(self, text: str) -> None:
         """Note what must never be."""
-        with self.lock:
+        self.note("problem", text=text)
+        with self._lock:
             self.problems.append(text[:500])
 
     def count(self, what: str) -> None:
         """Note an operation that was done."""
-        with self.lock:
+        with self._lock:
             self.done[what] += 1
 
+    def count_things(self, what: str, count: int) -> None:
+        """Note how many things operations did."""
+        with self._lock:
+            self.things[what] += count
+
     def check_files(
-        self, version: strongroom.Version, found: Mapping[str, str]
+        self,
+        version: strongroom.Version,
+        found: Mapping[str, str],
+        *,
+        whole: bool = False,
     ) -> None:
         """Compare what was read of a version, by SHA-256, with what was pushed."""
-        expected = self.expected(version)
+        with self._lock:
+            expected = self._contents.get(version.digest)
         if expected is None:
             self.problem(f"{version.name} holds what nobody pushed: {version.digest}")
         elif any(expected.get(path) != digest for path, digest in found.items()):
             self.problem(f"{version.name} was read with wrong bytes")
+        elif whole and set(found) != set(expected):
+            self.problem(f"{version.name} has other files than were pushed")
 
-    def check_end(self, client: strongroom.Client) -> None:
-        """Compare everything with what was acknowledged, once all is calm."""
-        with self.lock:
+    def check_end(
+        self, client: strongroom.Client, folder: Path, *, share: int, of: int
+    ) -> None:
+        """Compare all with what was acknowledged, once all is calm.
+
+        Every listing and ref is looked at; of the versions, which are read whole,
+        a share.
+        """
+        with self._lock:
             versions, refs = dict(self._versions), dict(self._refs)
-        states: dict[tuple[str, int], VersionState] = {}
+        listed: dict[tuple[str, int], strongroom.Version] = {}
         for artifact in sorted({name for name, _ in versions}):
-            listed = list(client.list_versions(artifact))
-            numbers = sorted(version.number for version in listed)
+            found = list(client.list_versions(artifact))
+            listed |= {(artifact, version.number): version for version in found}
+            numbers = sorted(version.number for version in found)
             if numbers != list(range(1, len(numbers) + 1)):
-                self.problem(f"{artifact} has the versions {numbers}")
-            for version in listed:
-                states[artifact, version.number] = version.state
-                if self.expected(version) is None:
-                    self.problem(f"{version.name} holds what nobody pushed")
-                known = versions.get((artifact, version.number))
-                if known not in {None, version.digest}:
-                    self.problem(f"{version.name} is {version.digest}, not {known}")
-        for key in versions:
-            self._check_version(client, key, states.get(key))
+                self.problem(f"versions of {artifact} were lost: there are {numbers}")
+        for key, version in sorted(listed.items()):
+            self._check_listed(key, version)
+        for key in versions.keys() - listed.keys():
+            self.problem(f"{key} was acknowledged and is lost")
         for (artifact, ref), moves in refs.items():
             self._check_ref(client, artifact, ref, moves)
+        for number, (key, version) in enumerate(sorted(listed.items())):
+            if number % of == share:
+                self._check_content(client, folder, key, version)
 
-    def _check_version(
+    def _check_listed(self, key: tuple[str, int], version: strongroom.Version) -> None:
+        with self._lock:
+            known = self._versions.get(key)
+            may_be_gone = key in self._deletable
+            must_be_gone = key in self._deleted - self._undeletable
+            is_known_content = version.digest in self._contents
+        if known not in {None, version.digest}:
+            self.problem(f"{version.name} is {version.digest}, not {known}: lost")
+        if not is_known_content:
+            self.problem(f"{version.name} holds what nobody pushed")
+        if version.state is not VersionState.LIVE and not may_be_gone:
+            self.problem(f"{version.name} is lost: {version.state.value} by nobody")
+        if version.state is VersionState.LIVE and must_be_gone:
+            self.problem(f"{version.name} was deleted, and is there again")
+
+    def _check_content(
         self,
         client: strongroom.Client,
+        folder: Path,
         key: tuple[str, int],
-        state: VersionState | None,
+        version: strongroom.Version,
     ) -> None:
-        artifact, number = key
-        if state is None:
-            self.problem(f"{artifact}@{number} was acknowledged and is lost")
-        elif state is not VersionState.LIVE:
-            if key not in self.deletable:
-                self.problem(f"{artifact}@{number} is {state.value} by nobody")
-        else:
-            version = client.show(f"{artifact}@{number}")
-            found = {
-                file.path: hashlib.sha256(
-                    client.read_bytes(f"{version.name}/{file.path}")
-                ).hexdigest()
-                for file in client.list_files(version.name)
-            }
-            self.check_files(version, found)
-            expected = self.expected(version)
-            if expected is not None and set(found) != set(expected):
-                self.problem(f"{version.name} has other files than were pushed")
+        target = folder / f"end-{key[0].replace('/', '-')}-{key[1]}"
+        expected = _REFUSALS.get(version.state)
+        found: Reason | None = None
+        try:
+            result = client.pull(f"{key[0]}@{key[1]}", target)
+            self.check_files(result.version, files_below(target), whole=True)
+        except StrongroomError as error:
+            found = error.reason
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+        if found is not expected:
+            self.problem(f"{version.name}, {version.state.value}, answers {found}: "
+                         "it is lost")  # fmt: skip
+        self.count(f"{version.state.value.lower()} versions read at the end")
 
     def _check_ref(
         self, client: strongroom.Client, artifact: str, ref: str, moves: _Ref
     ) -> None:
         found = {item.name: item.version for item in client.artifact(artifact).refs}
         points_at = found.get(ref, 0)
-        allowed = moves.possible | {moves.acknowledged}
+        allowed = {*moves.unknown, moves.acknowledged}
         if points_at not in allowed:
             self.problem(
-                f"ref {ref} of {artifact} points at {points_at}, not in {allowed}"
+                f"ref {ref} of {artifact} is lost: at {points_at}, not in {allowed}"
             )
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file below a folder."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path.relative_to(folder).as_posix()] = digest
+    return found

@@ -115,6 +115,7 @@ def test_a_policy_changes_what_was_given_and_keeps_the_rest(
         "keep_days": 0,
         "trash_days": 14,
         "codec": "raw",
+        "cuts": "aligned",
     }
     assert shown.splitlines()[0].split() == ["keep-last", "5"]
 
@@ -124,6 +125,7 @@ def test_a_policy_changes_what_was_given_and_keeps_the_rest(
     [
         [],
         ["--codec", "zip"],
+        ["--cuts", "square"],
         ["--keep-last", "-1"],
         ["--keep-days", "soon"],
         ["--trash-days", "1h"],

@@ -114,9 +114,12 @@ def test_other_files_mend_nothing_and_change_nothing(
     other = bytes(len(content["model.bin"]))
     (tree / "model.bin").write_bytes(other)
 
+    before = set(engine.world.keys("packs/"))
+
     result = strongroom("repair", "demo/whole@1", "--from", str(tree), "--json")
 
-    assert result.code == 14
+    assert (result.code, result.error["reason"]) == (16, "COPY_UNSUITABLE")
+    assert set(engine.world.keys("packs/")) == before
     assert strongroom("verify", "demo/whole@1").code == 14
 
 

@@ -297,3 +297,16 @@ class BlobStoreSuite:
 
     def test_it_is_ready(self, store: BlobStore) -> None:
         store.check_ready()
+
+    def test_what_is_listed_was_written_by_the_stores_own_clock(
+        self, store: BlobStore
+    ) -> None:
+        before_s = store.time_s()
+        store.put_new("packs/ab/1", b"first")
+        store.put_new("packs/ab/2", b"second")
+        after_s = store.time_s()
+
+        times = [item.modified_s for item in store.first_versions("packs/")]
+
+        # S3 tells time in whole seconds.
+        assert before_s - 2 <= times[0] <= times[1] <= after_s + 2

@@ -5,14 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
-from strongroom.errors import Reason, UnavailableError
+from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server.adapters.memory import (
     MemoryAuditLog,
+    MemoryBlobRemover,
     MemoryBlobStore,
     MemoryIndex,
 )
 from strongroom_server.ports import BlobNotFoundError
 from tests.contract.audit_sink_suite import AuditSinkSuite, audit_event
+from tests.contract.blob_remover_suite import BlobRemoverSuite
 from tests.contract.blob_store_suite import BlobStoreSuite
 from tests.contract.index_suite import IndexSuite
 
@@ -54,6 +56,32 @@ class TestMemoryBlobStore(BlobStoreSuite):
             ("b", b"1"),
             ("b", b"3"),
         ]
+
+
+class TestMemoryBlobRemover(BlobRemoverSuite):
+    @pytest.fixture
+    def store(self) -> MemoryBlobStore:
+        return MemoryBlobStore()
+
+    @pytest.fixture
+    def behind(self, store: MemoryBlobStore) -> MemoryBlobStore:
+        return store
+
+    @pytest.fixture
+    def remover(self, store: MemoryBlobStore) -> MemoryBlobRemover:
+        return MemoryBlobRemover(store)
+
+    def test_what_is_locked_stays(
+        self, store: MemoryBlobStore, remover: MemoryBlobRemover
+    ) -> None:
+        version_id = store.put_new("packs/ab/1", b"first")
+        remover.lock("packs/ab/1")
+
+        with pytest.raises(PreconditionError) as caught:
+            remover.remove("packs/ab/1", version_id=version_id)
+
+        assert caught.value.reason is Reason.STORE_ACCESS_DENIED
+        assert remover.removed == []
 
 
 class TestMemoryIndex(IndexSuite):

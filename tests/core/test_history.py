@@ -196,6 +196,14 @@ def test_a_selector_that_finds_nothing_says_so(selector: str, reason: Reason) ->
     assert caught.value.hint
 
 
+def test_a_time_before_the_first_version_is_told_with_that_ones() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        resolve(HISTORY, "{2026-10-01T00:00Z}")
+
+    assert "no version to read at {2026-10-01T00:00Z}" in caught.value.message
+    assert "its first version came 2026-11-01 12:30 UTC" in caught.value.message
+
+
 def test_a_digest_prefix_of_two_contents_is_ambiguous() -> None:
     with pytest.raises(InvalidArgumentError, match="fits 3 versions"):
         resolve(HISTORY, "sha256:ab12cd")

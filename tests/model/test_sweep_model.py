@@ -26,9 +26,11 @@ HELPER = Sweeper("s2", 1)
     ("actors", "least_states"),
     [
         ((TO_OLD, TO_NEW, Undeleter(), FIRST), 25_000),
-        ((TO_OLD, TO_NEW, HELPER, FIRST), 100_000),
+        pytest.param((TO_OLD, TO_NEW, HELPER, FIRST), 100_000, marks=pytest.mark.slow),
         ((FROM_TRASH, Undeleter(), SECOND, FIRST), 50_000),
-        ((TO_OLD, TO_NEW, FROM_TRASH, FIRST), 250_000),
+        pytest.param(
+            (TO_OLD, TO_NEW, FROM_TRASH, FIRST), 250_000, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_no_interleaving_loses_what_is_needed(

@@ -48,7 +48,7 @@ POLICY: Policy = parse_policy(
             "owner": ["*"],
             "reader": ["artifact.get", "version.read", "version.list"],
             "writer": ["version.write"],
-            "checker": ["version.diff", "version.verify"],
+            "checker": ["version.diff", "version.verify", "store.verify"],
             "lister": ["project.list", "artifact.list", "server.info"],
         },
         "bindings": [

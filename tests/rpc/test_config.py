@@ -138,3 +138,52 @@ def test_a_file_that_cannot_be_read_is_told(
 
     with pytest.raises(InvalidArgumentError, match=r"server\.toml"):
         read_settings(path)
+
+
+def with_copies(*tables: dict[str, object]) -> dict[str, object]:
+    return {**DOCUMENT, "copies": list(tables)}
+
+
+BUCKET_COPY: dict[str, object] = {
+    "name": "east",
+    "endpoint": "https://s3.east.internal",
+    "bucket": "strongroom",
+    "credentials_file": "/run/east.json",
+}
+
+
+def test_copies_are_folders_or_buckets() -> None:
+    settings = load_settings(
+        with_copies({"name": "disk", "path": "/mnt/copy"}, BUCKET_COPY), {}
+    )
+
+    assert load_settings(DOCUMENT, {}).copies == ()
+    assert [copy.name for copy in settings.copies] == ["disk", "east"]
+    assert settings.copies[0].path == Path("/mnt/copy")
+    assert settings.copies[1].bucket == "strongroom"
+    shown = tomllib.loads(format_settings(settings))
+    assert load_settings(shown, {}) == settings
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"name": "x"},
+        {"path": "/mnt/copy"},
+        {**BUCKET_COPY, "path": "/mnt/copy"},
+        {**BUCKET_COPY, "bucket": ""},
+        {**BUCKET_COPY, "endpoint": "http://s3.east.internal"},
+        {"name": "x", "path": "/mnt", "more": 1},
+    ],
+)
+def test_copies_that_cannot_be_are_refused(table: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        load_settings(with_copies(table), {})
+
+
+@pytest.mark.parametrize("value", [{"name": "x"}, "x", ["x"]])
+def test_copies_are_a_list_of_tables(value: object) -> None:
+    with pytest.raises(InvalidArgumentError):
+        load_settings({**DOCUMENT, "copies": value}, {})
+    with pytest.raises(InvalidArgumentError):
+        load_settings(DOCUMENT, {"STRONGROOM__COPIES__PATH": "/x"})

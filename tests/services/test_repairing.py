@@ -3,6 +3,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,15 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.core.records import Kind
 from strongroom_server.core.suites import FIPS_SUITE
 from strongroom_server.core.verify_records import RepairReport
 from strongroom_server.services import repairing
-from tests.support.copies import flip, stored, verify_store
+from tests.support.copies import copy_to, flip, stored, verify_store
+from tests.support.numbers import weights, weights_file
 from tests.support.samples import filled
-from tests.support.world import ARTIFACT, World
+from tests.support.sweeps import Sweeper
+from tests.support.world import ARTIFACT, World, memory_world
 
 MIB = 1024 * 1024
 BIG = filled("big", 20 * MIB)
@@ -163,12 +167,12 @@ def test_a_file_that_is_damaged_on_the_way_is_told(damaged: World) -> None:
 
 
 def test_a_damaged_table_cannot_be_mended_from_files(world: World) -> None:
-    world.push({"a": b"1" * 5000})
+    world.push({"a": filled("a", 5 * MIB)})
     table, data = list(stored(world, "packs/"))[-1]
     flip(world, table, data, 8 * 100)
     fresh = world.reopened()
 
-    wanted, report = mend(fresh, {"a": b"1" * 5000})
+    wanted, report = mend(fresh, {"a": filled("a", 5 * MIB)})
 
     assert wanted == []
     assert (report.damaged_count, report.repaired_count) == (1, 0)
@@ -209,7 +213,8 @@ def test_a_repair_that_is_damaged_itself_is_mended_again(damaged: World) -> None
     mend(damaged, FILES)
     newest, data = next(stored(damaged, "packs/"))
     flip(damaged, newest, data, 8 * MIB)
-    assert verify_store(damaged.reopened())[1].damaged_count == 1
+    # Both are told: the pack that was mended first, and the one that mended it.
+    assert verify_store(damaged.reopened())[1].damaged_count == 2
 
     _, report = mend(damaged.reopened(), FILES)
 
@@ -240,3 +245,78 @@ def test_a_sign_of_life_is_given_while_looking(
 
     with world.repairing.begin(FIRST) as repair:
         assert list(repair.look()) == [(), (), (), ()]
+
+
+def checkpoints(world: World) -> list[dict[str, bytes]]:
+    """Push three checkpoints; the second and third are deltas to the first."""
+    files = [
+        {"m.safetensors": weights_file({"a": weights(2 * MIB, steps=steps)})}
+        for steps in range(3)
+    ]
+    for version in files:
+        world.push(version, kind=Kind.CHECKPOINT)
+    return files
+
+
+def test_a_damaged_base_puts_its_deltas_at_risk_and_is_mended(world: World) -> None:
+    files = checkpoints(world)
+    base, data = next(stored(world, "packs/"))
+    flip(world, base, data, 8 * MIB)
+    fresh = world.reopened()
+
+    (finding,) = verify_store(fresh)[0]
+    assert finding.object == base.key
+    assert [risk.name.selector for risk in finding.at_risk] == ["1", "2", "3"]
+
+    # The file of version 2 is whole again by itself, though it was a delta; only
+    # the first one has what the others need, too.
+    _, report = mend(fresh, files[1], VersionName(ARTIFACT, "2"))
+    assert report.damaged_paths == ()
+    assert fresh.pull("2") == files[1]
+    assert [risk.name.selector for risk in verify_store(fresh)[0][0].at_risk] != []
+    mend(fresh, files[0], FIRST)
+    for number, expected in enumerate(files, start=1):
+        assert world.reopened().pull(str(number)) == expected
+    assert verify_store(world.reopened())[0] == []
+
+
+def test_a_damaged_delta_is_mended_as_a_whole_chunk(world: World) -> None:
+    files = checkpoints(world)
+    ordered = sorted(stored(world, "packs/"), key=lambda item: -item[0].size_bytes)
+    delta, data = ordered[1]
+    flip(world, delta, data, 8 * (len(data) // 2))
+    (finding,) = verify_store(world.reopened())[0]
+    (risk,) = finding.at_risk
+
+    fresh = world.reopened()
+    number = int(risk.name.selector)
+    _, report = mend(fresh, files[number - 1], risk.name)
+
+    assert report.repaired_count == 1
+    assert fresh.pull(str(number)) == files[number - 1]
+    assert verify_store(world.reopened())[0] == []
+
+
+@pytest.mark.parametrize("from_copy", [True, False])
+def test_a_sweep_keeps_what_mends(
+    damaged: World, tmp_path: Path, from_copy: bool
+) -> None:
+    if from_copy:
+        with memory_world() as world:
+            world.push(FILES)
+            copy = copy_to(world, tmp_path)
+            pack, data = next(stored(world, "packs/"))
+            flip(world, pack, data, 8 * MIB)
+            assert verify_store(world, copies=[copy], repair=True)[1].repaired_count
+            check_that_sweeps_keep(world)
+    else:
+        mend(damaged, FILES)
+        check_that_sweeps_keep(damaged)
+
+
+def check_that_sweeps_keep(world: World) -> None:
+    sweeper = Sweeper(world)
+    for _ in range(3):
+        sweeper.sweep()
+    assert world.reopened().pull("1") == FILES
+    assert verify_store(world.reopened())[0] == []

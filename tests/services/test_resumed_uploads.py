@@ -413,20 +413,66 @@ def test_a_file_of_the_base_whose_pack_is_gone_is_refused(world: World) -> None:
     assert caught.value.reason is Reason.BASE_MISMATCH
 
 
-def test_files_taken_from_the_base_are_kept_for_the_next_attempt(world: World) -> None:
+def test_files_that_are_sooner_sent_again_are_not_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_progress, "RECORD_FILES", 10)
+    tiny = {f"{number:03}": b"%d" % number for number in range(200)}
+    world.push(tiny)
+    with begin(world, base_version=1) as upload:
+        for path in sorted(tiny):
+            upload.same_file(
+                path, size_bytes=len(tiny[path]), executable=False,
+                digest=sha256(tiny[path]),
+            )  # fmt: skip
+    with begin(world, request_id="first") as upload:
+        send(upload, {f"new{path}": data for path, data in tiny.items()})
+
+    assert world.keys("uploads/") == []
+    position, _ = finish(world.reopened())
+    assert position == Position()
+
+
+def test_a_large_file_behind_same_ones_is_recorded_with_them(world: World) -> None:
     world.push(SMALL)
     with begin(world, base_version=1) as upload:
         for path in sorted(SMALL):
             upload.same_file(
-                path,
-                size_bytes=len(SMALL[path]),
-                executable=False,
+                path, size_bytes=len(SMALL[path]), executable=False,
                 digest=sha256(SMALL[path]),
-            )
+            )  # fmt: skip
+        upload.start_file("b", size_bytes=len(BIG["b"]), executable=False)
+        for start, block in blocks(BIG["b"][: 36 * MIB]):
+            upload.write(block, offset_bytes=start)
 
     position, _ = finish(world.reopened())
 
     assert position.file_count == len(SMALL)
+    assert position.offset_bytes == 32 * MIB
+
+
+def test_an_attempt_with_too_many_files_to_remember_records_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_progress, "RECORD_FILES", 10)
+    monkeypatch.setattr(upload_progress, "MAX_WAITING", 50)
+    tiny = {f"a{number:03}": b"%d" % number for number in range(100)}
+    world.push(tiny)
+    with begin(world, base_version=1) as upload:
+        for path in sorted(tiny):
+            upload.same_file(
+                path,
+                size_bytes=len(tiny[path]),
+                executable=False,
+                digest=sha256(tiny[path]),
+            )
+        upload.start_file("b", size_bytes=len(BIG["b"]), executable=False)
+        for start, block in blocks(BIG["b"][: 36 * MIB]):
+            upload.write(block, offset_bytes=start)
+
+    assert world.keys("uploads/") == []
+    position, _ = finish(world.reopened(), {**tiny, **BIG})
+    assert position == Position()
 
 
 def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:

@@ -2,6 +2,7 @@
 """Verifying a store: every damage is a finding with what it hits, and a run goes on."""
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,13 +16,20 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
 from strongroom_server.adapters.folder_copy import FolderCopy
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.core.records import ArtifactPolicy
 from strongroom_server.core.verify_records import StoreFinding, StoreProgress
 from strongroom_server.ports import BlobStore, BlobVersion
 from strongroom_server.repository.copies import BucketCopy
-from strongroom_server.services.store_verification import StoreVerification
+from strongroom_server.services.store_verification import (
+    StoreVerification,
+    pace,
+    pack_reads,
+)
 from tests.support.clock import ManualClock
 from tests.support.copies import copy_to, flip, stored, verify_store
 from tests.support.samples import filled
+from tests.support.sweeps import Sweeper, delete, set_policy
 from tests.support.tampering import TamperingBlobStore
 from tests.support.world import ARTIFACT, CALLER, World, memory_world
 
@@ -151,6 +159,32 @@ def test_an_entry_that_was_swapped_for_an_older_one_is_found(pushed: World) -> N
     assert [finding.object for finding in findings] == [second[0].key]
 
 
+def test_a_journal_that_was_forked_breaks_its_chain(world: World) -> None:
+    world.push({"a": b"1"})
+    fork = forked(world)
+    fork.push({"a": b"of the fork"})
+    world.push({"a": b"2"})
+    world.push({"a": b"3"})
+    entries = entries_of(world)
+    _, other = entries_of(fork)[2]
+    # Signed by the same keys, at the same place, behind the same entry.
+    item, _ = entries[2]
+    world.bucket.corrupt(item.key, item.version_id, other)
+
+    findings, _ = verify_store(world, without_keys=True)
+
+    assert [finding.object for finding in findings] == [entries[3][0].key]
+    assert "follow" in findings[0].message
+
+
+def forked(world: World) -> World:
+    """The same store, on a bucket of its own from here on."""
+    bucket = MemoryBlobStore()
+    for item, data in world.bucket.objects():
+        bucket.put_new(item.key, data)
+    return world.reopened(blobs=bucket)
+
+
 def test_no_domain_key_is_opened_without_keys(pushed: World) -> None:
     fresh = pushed.reopened()
     asked: list[str] = []
@@ -198,7 +232,11 @@ def test_without_keys_there_are_no_names(pushed: World) -> None:
         verify_store(pushed, ARTIFACT, without_keys=True)
 
 
-def test_a_pack_that_several_versions_share_is_read_once(world: World) -> None:
+def test_a_pack_that_several_versions_share_is_read_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Even if memory holds no pack that was read.
+    monkeypatch.setattr(pack_reads, "_KEPT_BYTES", 1)
     counting = CountingBlobs(world.bucket)
     for number in range(5):
         world.push({"a": OLD, "b": str(number).encode()})
@@ -257,7 +295,10 @@ def test_packs_that_nobody_needs_are_counted_and_no_damage(pushed: World) -> Non
 
 
 @pytest.mark.parametrize("without_keys", [True, False])
-def test_a_run_goes_on_where_its_token_says(pushed: World, without_keys: bool) -> None:
+def test_a_run_goes_on_where_its_token_says(
+    pushed: World, without_keys: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "PROGRESS_BYTES", 1)
     pack, data = next(stored(pushed, "packs/"))
     flip(pushed, pack, data, 8 * MIB)
     verification = StoreVerification(pushed.repository)
@@ -446,6 +487,43 @@ def test_two_servers_that_mend_at_once_do_no_harm(
 
     assert verify_store(pushed.reopened())[0] == []
     assert pushed.reopened().pull("2")["c"] == NEW
+
+
+@pytest.mark.parametrize("at", ["manifests/", "packs/"])
+def test_what_a_sweep_takes_meanwhile_is_no_damage(world: World, at: str) -> None:
+    world.push({"gone": OLD})
+    world.push({"kept": NEW})
+    set_policy(world, ArtifactPolicy(trash_days=0))
+    delete(world, 1)
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    assert len(world.keys("packs/")) == 4
+
+    # Between the look at the journal and the one at its first version.
+    fresh = world.reopened(blobs=InterruptedBlobs(world.bucket, at, sweeper.sweep))
+    findings, report = verify_store(fresh)
+
+    assert findings == []
+    assert report.version_count == 2
+    assert len(world.keys("packs/")) == 2
+
+
+class InterruptedBlobs(TamperingBlobStore):
+    """Does something once, before an object below a prefix is read."""
+
+    def __init__(
+        self, inner: BlobStore, prefix: str, interrupt: Callable[[], object]
+    ) -> None:
+        super().__init__(inner)
+        self._prefix = prefix
+        self._interrupt = interrupt
+        self._done = False
+
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        if key.startswith(self._prefix) and not self._done:
+            self._done = True
+            self._interrupt()
+        return super().get(key, version_id=version_id, max_bytes=max_bytes)
 
 
 class CountingBlobs(TamperingBlobStore):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
-from strongroom.format.digest import path_order
-from strongroom_server.core.trees import TreeCheck
+from strongroom.format.digest import VersionDigester, path_order
 from tests.support.properties import QUICK
 from tests.support.world import World
 
@@ -46,11 +45,11 @@ def test_exactly_what_a_disk_can_hold_is_taken(
     tmp_path_factory: pytest.TempPathFactory, paths: list[str]
 ) -> None:
     ordered = sorted(paths, key=path_order)
-    check = TreeCheck()
+    digester = VersionDigester()
     taken = True
     try:
         for path in ordered:
-            check.add(path)
+            digester.add(path, 0, "sha256:" + "0" * 64)
     except InvalidArgumentError:
         taken = False
 

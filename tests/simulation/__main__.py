@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make simulate`: many seeds on some processes, and the planted bugs; or one seed.
 
-    python -m tests.simulation --seeds 100000 --minutes 15 --jobs 2 --start 0
-    python -m tests.simulation --seed 4711 --trace
+python -m tests.simulation --seeds 100000 --minutes 15 --jobs 2 --start 0
+python -m tests.simulation --seed 4711 --trace
 """
 
 import argparse
@@ -139,9 +139,7 @@ def _run(options: argparse.Namespace) -> Totals:
     pipes: list[Connection] = []
     for job in range(options.jobs):
         receiving, sending = context.Pipe(duplex=False)
-        seeds = range(
-            options.start + job, options.start + options.seeds, options.jobs
-        )
+        seeds = range(options.start + job, options.start + options.seeds, options.jobs)
         process = context.Process(
             target=_job, args=(seeds, deadline, sending), daemon=True
         )

@@ -101,9 +101,7 @@ def _check_requests(
     return known
 
 
-def _known(
-    model: Model, name: ArtifactName, entry: Entry, number: int
-) -> Known | None:
+def _known(model: Model, name: ArtifactName, entry: Entry, number: int) -> Known | None:
     info = entry.info
     what = f"entry {number} of {name.short}, {info.action} by {info.request_id},"
     pushes = model.pushes.get(name, {})

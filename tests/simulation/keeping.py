@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from strongroom.errors import Reason, StrongroomError
-from strongroom.format.names import VersionName
+from strongroom.format.names import ArtifactName, VersionName
 from strongroom_server.core.records import ArtifactPolicy
 from strongroom_server.core.sweep_plan import SweepPlan, SweepSummary
-from tests.simulation.clients import ABSENT, CALLER, HOUR_S, Client, Lost
+from tests.simulation.clients import ABSENT, ARTIFACTS, CALLER, HOUR_S, Client, Lost
 from tests.simulation.machine import Engine
 from tests.simulation.model import Change, must
 from tests.simulation.ports import request_id
@@ -17,11 +17,21 @@ from tests.simulation.timeline import State
 _CODECS: Final = ("raw", "compact", "delta")
 
 
+def let_go(client: Client) -> None:
+    """Let the second version go, and soon."""
+    change_policy(client, ARTIFACTS[0], ArtifactPolicy(0, 0, 1, "compact"))
+    delete_one(client, VersionName(ARTIFACTS[0], "2"))
+
+
 def delete(client: Client) -> None:
     """Put a version into the trash."""
     version = _any_version(client)
-    if version is None:
-        return
+    if version is not None:
+        delete_one(client, version)
+
+
+def delete_one(client: Client, version: VersionName) -> None:
+    """Put this version into the trash."""
     change = Change(
         "DELETE", version.artifact, request_id(client.random), client.now,
         (int(version.selector),),
@@ -107,15 +117,22 @@ def set_policy(client: Client) -> None:
         trash_days=int(draw() * 3),
         codec=_CODECS[int(draw() * len(_CODECS))],
     )
+    change_policy(client, version.artifact, policy)
+
+
+def change_policy(
+    client: Client, artifact: ArtifactName, policy: ArtifactPolicy
+) -> None:
+    """Set this policy."""
     change = Change(
-        "POLICY", version.artifact, request_id(client.random), client.now, (policy,)
+        "POLICY", artifact, request_id(client.random), client.now, (policy,)
     )
     change.is_done = lambda state: state.policy == policy
     _change(
         client,
         change,
         lambda engine: engine.retention.set_policy(
-            version.artifact,
+            artifact,
             policy,
             reason="",
             request_id=change.request_id,

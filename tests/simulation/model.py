@@ -35,6 +35,8 @@ _OUTAGES: Final = frozenset({
 #: A call that goes on for longer may see a sweep take what it reads. A little less
 #: than the grace of a sweep: the answer to what was asked first is older still.
 _LONG_CALL_S: Final = 20 * 3600.0
+#: What a download waits at least before it gives up.
+_STALLED_S: Final = 30.0
 _MISSING: Final = frozenset({Reason.CHUNK_MISSING, Reason.MANIFEST_MISSING})
 
 Files = Mapping[str, bytes]
@@ -50,6 +52,7 @@ class Push:
     digest: str
     began: int
     is_resumable: bool = False
+    breaks_off: bool = False
     ended: int | None = None
     number: int = 0
     unchanged: bool = False
@@ -105,8 +108,8 @@ class Model:
                 now,
             )
         if push.ended is not None and not push.unchanged:
-            must(push.number == number and not unchanged,
-                 f"{push.request_id} made version {push.number}, then {number}")  # fmt: skip
+            same = push.number == number and not unchanged
+            must(same, f"{push.request_id} made {push.number}, then {number}")
             return
         push.ended, push.number, push.unchanged = now, number, unchanged
 
@@ -164,6 +167,9 @@ def check_error(
         return
     struck = call.faults
     match error:
+        case UnavailableError(reason=Reason.STALLED):
+            # Time leaps when others sleep, and a slow store is an outage as well.
+            expected = now_s - call.began_s >= _STALLED_S
         case UnavailableError():
             expected = bool(struck & _OUTAGES)
         case IntegrityError():

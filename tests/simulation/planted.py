@@ -17,7 +17,7 @@ from strongroom_server.core.journal import EntryPlace
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.sweep_plan import SweepProgress
 from strongroom_server.ports import BlobExistsError, BlobStore
-from strongroom_server.repository import manifests
+from strongroom_server.repository import manifests, named_blobs
 from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.services.sweeping.marking import SweepMarking
 from tests.simulation.bucket import version_id_of
@@ -38,7 +38,7 @@ def no_fence() -> Iterator[None]:
 def commit_before_manifest() -> Iterator[None]:
     """Swap the last two steps of the write order: journal entry, then manifest."""
     waiting: list[tuple[BlobStore, str, bytes]] = []
-    real_append, real_put = Journals.append, manifests.put_by_digest
+    real_append, real_put = Journals.append, named_blobs.put_by_digest
 
     def put_later(blobs: BlobStore, key: str, data: bytes | bytearray) -> str:
         waiting.append((blobs, key, bytes(data)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that push: whole, repeated, broken off, resumed elsewhere, and twice at once."""
+"""Clients that push: whole, repeated, broken off, resumed, and twice at once."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,12 +7,19 @@ from typing import Final
 
 from strongroom.errors import Reason
 from strongroom.format.digest import VersionDigester, path_order
+from strongroom.format.names import ArtifactName
 from strongroom_server.core.records import Kind
 from strongroom_server.services.uploads import CommitResult, Upload, UploadStart
-from tests.simulation.clients import CALLER, Client, ClientGoneError, Lost
+from tests.simulation.clients import (
+    ARTIFACTS,
+    CALLER,
+    Client,
+    ClientGoneError,
+    Lost,
+)
 from tests.simulation.faults import Fault
 from tests.simulation.machine import Engine
-from tests.simulation.model import Push, must
+from tests.simulation.model import Files, Push, must
 from tests.simulation.ports import request_id
 
 PATHS: Final = ("a", "b", "c/d")
@@ -23,6 +30,8 @@ CONTENTS: Final = (
     b"",
     b"a",
     b"c" * 40,
+    b"d" * 50,
+    b"f" * 30,
     _BASE,
     _BASE[:90] + b"x" + _BASE[91:],
     _BASE + b"e" * 60,
@@ -42,31 +51,54 @@ def push(client: Client) -> None:
         for path in PATHS
         if random.random() < 0.7
     }
+    asked = _ask_for(client, files)
+    if client.chance(0.1):
+        # A twin: the client was killed and started again, and both still send.
+        client.machines.scheduler.spawn(
+            f"{client.name}+", lambda: send_until_done(client, asked)
+        )
+    done = send_until_done(client, asked)
+    client.linger(0.5)
+    if done and client.chance(0.2):
+        send_until_done(client, asked)
+    elif not done and client.chance(0.7):
+        # What it has left is found again, unless a sweep was there meanwhile.
+        send_until_done(client, _ask_for(client, files))
+
+
+def _ask_for(
+    client: Client, files: Files, artifact: ArtifactName | None = None
+) -> Push:
     asked = Push(
-        client.artifact(),
-        request_id(random),
+        artifact or client.artifact(),
+        request_id(client.random),
         files,
         version_digest(files),
         client.now,
         is_resumable=client.chance(0.5),
     )
     client.model.pushing(asked)
-    if client.chance(0.1):
-        # A twin: the client was killed and started again, and both still send.
-        client.machines.scheduler.spawn(
-            f"{client.name}+", lambda: send_until_done(client, asked)
-        )
-    for _ in range(2 if client.chance(0.2) else 1):
-        if not send_until_done(client, asked):
-            return
-        client.linger(0.1)
+    return asked
+
+
+def fill(client: Client) -> None:
+    """Make a version, one that may go, and what a push leaves that was broken off."""
+    one = ARTIFACTS[0]
+    for number, (artifact, files) in enumerate((
+        (one, {"a": CONTENTS[2], "b": _BASE}),
+        (one, {"a": CONTENTS[3], "b": CONTENTS[6]}),
+        (one, {"a": CONTENTS[1], "c/d": CONTENTS[2]}),
+        (ARTIFACTS[1], {"b": _BASE}),
+        (one, {"a": CONTENTS[4], "b": CONTENTS[7], "c/d": b""}),
+    )):
+        asked = _ask_for(client, files, artifact)
+        asked.breaks_off = number == 4
+        send_until_done(client, asked)
 
 
 def send_until_done(client: Client, asked: Push) -> bool:
     """Send a push until it is acknowledged; tell whether it was."""
-    done = client.ask(
-        lambda engine: _send(client, engine, asked), repeated=_AGAIN
-    )
+    done = client.ask(lambda engine: _send(client, engine, asked), repeated=_AGAIN)
     if isinstance(done, Lost):
         return False
     client.model.projects.add(asked.artifact.project)
@@ -99,8 +131,8 @@ def _send(client: Client, engine: Engine, asked: Push) -> CommitResult:
                 continue
             offset = at.offset_bytes if path == at.open_path else 0
             _send_file(client, upload, path, data, offset)
-            _break_off(client)
-        client.linger(0.15)
+            _break_off(client, asked)
+        client.linger(0.3)
         return upload.commit(file_count=len(asked.files), digest=asked.digest)
 
 
@@ -117,9 +149,11 @@ def _send_file(
     upload.end_file(DIGESTS[data])
 
 
-def _break_off(client: Client) -> None:
-    if client.machines.faults.chance(Fault.CLIENT_GONE, 0.03):
-        client.machines.faults.count(Fault.CLIENT_GONE)
+def _break_off(client: Client, asked: Push) -> None:
+    faults = client.machines.faults
+    often = 0.15 if client.is_slow else 0.03
+    if asked.breaks_off or faults.chance(Fault.CLIENT_GONE, often):
+        faults.count(Fault.CLIENT_GONE)
         raise ClientGoneError
 
 

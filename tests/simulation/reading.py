@@ -79,17 +79,20 @@ def move(client: Client) -> None:
         done = client.ask(send, _TRASHED)
         if isinstance(done, Lost):
             if done.error is not None:
-                reason = done.error.reason
-                client.model.observed(
-                    artifact,
-                    f"move to {version} was refused, {reason}",
-                    lambda state: state.find(str(version))[1] is reason,
-                    change.began,
-                    client.now,
-                )
+                _refused(client, change, version, done.error.reason)
             return
         if change.ended is None:
             change.ended = client.now
+
+
+def _refused(client: Client, change: Change, version: int, reason: Reason) -> None:
+    client.model.observed(
+        change.artifact,
+        f"move to {version} was refused, {reason}",
+        lambda state: state.find(str(version))[1] is reason,
+        change.began,
+        client.now,
+    )
 
 
 def create_project(client: Client) -> None:

@@ -68,7 +68,12 @@ class Scheduler:
     """Runs tasks until none is left; `random` is the only source of choice."""
 
     def __init__(
-        self, random: Random, *, stickiness: float = 0.0, trace: list[str] | None = None
+        self,
+        random: Random,
+        *,
+        stickiness: float = 0.0,
+        leaps: float = LEAPS,
+        trace: list[str] | None = None,
     ) -> None:
         self.random = random
         self.now_s = 0.0
@@ -77,6 +82,7 @@ class Scheduler:
         self.digest = 0
         self.current: Task | None = None
         self._stickiness = stickiness
+        self._leaps = leaps
         self._trace = trace
         self._hub = getcurrent()
         self._runnable: list[Task] = []
@@ -111,32 +117,43 @@ class Scheduler:
             StuckError: Some wait for what will not come, or for too long.
         """
         last: Task | None = None
-        random = self.random.random
-        runnable, sleeping = self._runnable, self._sleeping
+        runnable, random = self._runnable, self.random.random
         while self._alive:
-            if sleeping and (
-                sleeping[0][0] <= self.now_s or not runnable or random() < LEAPS
-            ):
-                self._wake_first()
+            self._wake_sleepers()
             if not runnable:
-                if not sleeping:
-                    raise StuckError(self.left())
                 continue
             if last is None or random() >= self._stickiness or last not in runnable:
                 last = runnable[int(random() * len(runnable))]
             runnable.remove(last)
-            self.steps += 1
-            if self._at is not None and self.steps >= self._at[0]:
-                self._at[1]()
-                self._at = None
-            if self.steps > self.max_steps:
-                raise StuckError(self.left())
+            self._count_step()
             self.current = last
             last.body.switch()
             self.current = None
             if last.body.dead:
                 del self._alive[last]
                 last = None
+
+    def _wake_sleepers(self) -> None:
+        """Wake who has slept enough; if nobody else can run, whoever is first."""
+        sleeping = self._sleeping
+        if not sleeping:
+            if not self._runnable:
+                raise StuckError(self.left())
+            return
+        if (
+            sleeping[0][0] <= self.now_s
+            or not self._runnable
+            or self.random.random() < self._leaps
+        ):
+            self._wake_first()
+
+    def _count_step(self) -> None:
+        self.steps += 1
+        if self._at is not None and self.steps >= self._at[0]:
+            self._at[1]()
+            self._at = None
+        if self.steps > self.max_steps:
+            raise StuckError(self.left())
 
     def abandon(self) -> None:
         """End what is left, at once."""

@@ -10,12 +10,19 @@ from random import Random
 from typing import Final
 
 from tests.simulation.bucket import Bucket
-from tests.simulation.clients import Client
+from tests.simulation.clients import HOUR_S, Client
 from tests.simulation.final import check_store
-from tests.simulation.keeping import delete, hold, set_policy, sweep, undelete
+from tests.simulation.keeping import (
+    delete,
+    hold,
+    let_go,
+    set_policy,
+    sweep,
+    undelete,
+)
 from tests.simulation.machine import Machines
 from tests.simulation.model import Model, ViolationError
-from tests.simulation.pushing import push
+from tests.simulation.pushing import fill, push
 from tests.simulation.reading import create_project, move, read
 from tests.simulation.schedule import HungError, Scheduler, StuckError
 from tests.simulation.swaps import swapped
@@ -28,6 +35,8 @@ _STICKINESS: Final = (0.0, 0.5, 0.9, 0.97)
 Plant = Callable[[], AbstractContextManager[object]]
 
 
+#: How often seeds begin without a store, with an empty one, and with one in use.
+_START_WEIGHTS: Final = (1, 2, 7)
 #: What clients do, and how often.
 _QUICK_ACTS: Final = (
     (push, read, move, create_project, delete, undelete, hold, set_policy),
@@ -58,7 +67,7 @@ class Start:
 
     bucket: Bucket
     keks: dict[str, bytes]
-    fill: Callable[[Model], None]
+    tell: Callable[[Model], None]
 
 
 def simulate(
@@ -92,15 +101,18 @@ def _simulate(seed: int, trace: list[str] | None) -> Outcome:
 
 
 def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
-    start = starts()[0 if random.random() < 0.1 else 1 + int(random.random() * 2)]
+    start = starts()[random.choices((0, 1, 2), _START_WEIGHTS)[0]]
     model = Model()
-    start.fill(model)
+    start.tell(model)
     machines = Machines(
         random, scheduler, start.bucket.copy(), start.keks, outcome.faults
     )
     outcome.calls = machines.calls
-    machines.start(1 + int(random.random() * 3))
     with_sweeps = random.random() < 0.5
+    if with_sweeps:
+        # The trash of the start is old by now.
+        scheduler.now_s = 3 * 24 * HOUR_S
+    machines.start(1 + int(random.random() * 3))
     for number in range(2 + int(random.random() * 3)):
         client = Client(f"c{number}", machines, model, is_slow=with_sweeps)
         actions = 1 + int(random.random() * 3)
@@ -136,13 +148,10 @@ def starts() -> tuple[Start, ...]:
     """Return the stores that seeds begin with: none, an empty one, one in use."""
     empty = Start(Bucket(), {}, lambda _: None)
     project = _grown(empty, 1, (create_project,))
-    used = (push, push, push, move, delete, set_policy, push)
-    return empty, project, _grown(project, 2, used)
+    return empty, project, _grown(project, 2, (fill, let_go, move))
 
 
-def _grown(
-    start: Start, seed: int, acts: Sequence[Callable[[Client], None]]
-) -> Start:
+def _grown(start: Start, seed: int, acts: Sequence[Callable[[Client], None]]) -> Start:
     """Return what a store becomes when nothing goes wrong."""
     random = Random(seed)
     scheduler = Scheduler(random)
@@ -161,15 +170,16 @@ def _grown(
         scheduler.spawn("c", act)
         scheduler.run()
 
-    def fill(fresh: Model) -> None:
+    def tell(fresh: Model) -> None:
         fresh.projects |= model.projects
         fresh.seen |= model.seen
         for pushes in model.pushes.values():
             for push_ in pushes.values():
-                fresh.pushing(replace(push_, began=-1, ended=-1))
+                ended = None if push_.ended is None else -1
+                fresh.pushing(replace(push_, began=-1, ended=ended))
         for changes in model.changes.values():
             for change in changes.values():
                 ended = None if change.ended is None else -1
                 fresh.changing(replace(change, began=-1, ended=ended))
 
-    return Start(machines.bucket, dict(machines.keys._keks), fill)
+    return Start(machines.bucket, dict(machines.keys._keks), tell)

@@ -9,9 +9,10 @@ and each server reads what the others wrote. The rest is the real code.
 """
 
 import base64
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -26,7 +27,7 @@ from strongroom_server.core import (
     signatures,
 )
 from strongroom_server.core.signatures import PublicKey, Signature
-from strongroom_server.repository import packs, parents
+from strongroom_server.repository import packs
 from strongroom_server.services import upload_progress
 from tests.simulation.ports import hmac_of
 
@@ -35,7 +36,6 @@ _SIZES: Final[tuple[tuple[Any, str, int], ...]] = (
     (packs, "OWN_PACK_BYTES", 90),
     (codec_choice, "MIN_BYTES", 32),
     (codec_choice, "MIN_DELTA_BYTES", 64),
-    (parents, "MIN_DELTA_BYTES", 64),
     (filetable, "MAX_PAGE_FILES", 2),
     (page_list, "MAX_FLAT_PAGES", 1),
     (upload_progress, "RECORD_BYTES", 100),
@@ -46,12 +46,26 @@ _SIZES: Final[tuple[tuple[Any, str, int], ...]] = (
 def swapped() -> Iterator[None]:
     """Swap all of it; may be entered more than once."""
     with ExitStack() as stack:
-        for module, name, size in _SIZES:
+        for module, name, size in _holders():
             stack.enter_context(patch.object(module, name, size))
         stack.enter_context(patch.object(signatures, "_verify_one", _verify_hmac))
         for module, name, function in _REMEMBERING:
             stack.enter_context(patch.object(module, name, function))
         yield
+
+
+@cache
+def _holders() -> list[tuple[Any, str, int]]:
+    """Return what holds each size: where it is defined, and who has imported it."""
+    ours = [
+        module for name, module in sys.modules.items() if name.startswith("strongroom")
+    ]
+    return [
+        (module, name, size)
+        for origin, name, size in _SIZES
+        for module in ours
+        if vars(module).get(name) is vars(origin)[name]
+    ]
 
 
 def _verify_hmac(message: bytes, signature: Signature, key: PublicKey) -> None:

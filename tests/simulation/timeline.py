@@ -136,9 +136,7 @@ class Timeline:
                 if call.began >= item.ended:
                     high = min(high, number)
             low = max([low, *(at for ended, at in done if ended <= item.began)])
-            moments = (
-                at for at in range(low, high + 1) if item.holds(self.states[at])
-            )
+            moments = (at for at in range(low, high + 1) if item.holds(self.states[at]))
             at = next(moments, None)
             must(at is not None,
                  f"{item.what}: at no moment from {low} to {high}")  # fmt: skip

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sweeps of a world on memory adapters: plan, apply, and what is left in the bucket."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 
+from strongroom.format.digest import VersionDigester
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
 from strongroom_server.adapters.memory import MemoryBlobRemover
+from strongroom_server.core import layout
 from strongroom_server.core.records import ArtifactPolicy, VersionRecord
 from strongroom_server.core.sweep_plan import SweepPlan, SweepSummary
 from strongroom_server.ports import BlobRemover
 from strongroom_server.services.retention import Retention
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
+from strongroom_server.services.uploads import Upload
 from tests.support.world import ARTIFACT, CALLER, World
 
 #: Nothing waits: the protocol alone keeps what is needed.
 AT_ONCE = SweepSettings(min_age_s=0.0, grace_s=0.0, upload_age_s=0.0)
 DAY_S = 86_400.0
+GONE_AT_ONCE = ArtifactPolicy(trash_days=0)
 
 
 @dataclass
@@ -121,3 +126,66 @@ def set_policy(
         request_id=request_id or str(uuid.uuid4()),
         caller=CALLER,
     )
+
+
+def content(label: str, size: int = 300_000) -> bytes:
+    """Return bytes that tell whose they are."""
+    return (label.encode() * size)[:size]
+
+
+def dropped(world: World) -> bytes:
+    """Push a version, then another one, and let the first go; return its bytes."""
+    old = content("old")
+    world.push({"a.bin": old})
+    world.push({"b.bin": content("new")})
+    set_policy(world, GONE_AT_ONCE)
+    delete(world, 1)
+    return old
+
+
+def damage(world: World, prefix: str) -> None:
+    """Damage something that project demo needs."""
+    history = world.repository.artifact(ARTIFACT).history
+    newest = history.versions[-1]
+    manifest = world.repository.manifests.load(
+        world.repository.artifact(ARTIFACT).scope,
+        world.repository.artifact(ARTIFACT).journal.artifact,
+        newest,
+    )
+    pages = list(
+        world.repository.manifests.pages(
+            world.repository.artifact(ARTIFACT).scope, manifest
+        )
+    )
+    journal = world.repository.artifact(ARTIFACT).journal
+    wanted = {
+        "journals/": layout.journal_key(journal.project, journal.artifact, 1),
+        "manifests/": layout.manifest_key(newest.manifest),
+        "packs/": layout.pack_key(pages[0].chunks[0].pack),
+    }[prefix]
+    for item, data in world.bucket.objects():
+        if item.key == wanted:
+            flipped = data[:200] + bytes([data[200] ^ 1]) + data[201:]
+            world.bucket.corrupt(item.key, item.version_id, flipped)
+
+
+def begun(world: World, data: bytes, artifact: ArtifactName = ARTIFACT) -> Upload:
+    """Send a version's bytes, but do not commit."""
+    upload = world.begin(artifact)
+    upload.start_file("a.bin", size_bytes=len(data), executable=False)
+    upload.write(data, offset_bytes=0)
+    upload.end_file(digest_of(data))
+    return upload
+
+
+def commit(upload: Upload, data: bytes) -> None:
+    """Commit what `begun` sent."""
+    digester = VersionDigester()
+    digester.add("a.bin", len(data), digest_of(data))
+    with upload:
+        upload.commit(file_count=1, digest=digester.digest())
+
+
+def digest_of(data: bytes) -> str:
+    """Return the digest of a file."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()

@@ -10,16 +10,24 @@ from typing import assert_type
 import strongroom
 from strongroom import (
     Artifact,
+    ArtifactPolicy,
     Client,
     Diff,
     File,
+    IndexReport,
     Kind,
     Progress,
     PullResult,
     PushResult,
     Ref,
+    RepairReport,
+    Retention,
     ServerInfo,
+    Stage,
+    StoreVerifyReport,
     StrongroomFile,
+    SweepPlan,
+    SweepSummary,
     VerifyReport,
     Version,
 )
@@ -61,8 +69,32 @@ def use(client: Client) -> None:
         reader.read(10)
 
 
+def show_stage(stage: Stage) -> None:
+    """Print how far a long work has come."""
+    print(stage.name, stage.done, stage.total)  # noqa: T201 - as users do
+
+
+def look_after(client: Client) -> None:
+    """Make the calls of those who look after a store."""
+    assert_type(client.delete("demo/minilm@1", reason="old"), Version)
+    assert_type(client.undelete("demo/minilm@1"), Version)
+    assert_type(client.set_hold("demo/minilm", hold=True), Artifact)
+    policy = ArtifactPolicy(keep_last=3, codec="raw")
+    assert_type(client.set_policy("demo/minilm", policy), Artifact)
+    assert_type(client.explain("demo/minilm"), Retention)
+    plan = client.plan_sweep(progress=show_stage)
+    assert_type(plan, SweepPlan)
+    assert_type(client.apply_sweep(plan, reason="weekly"), SweepSummary)
+    client.apply_sweep(plan.content)
+    report = client.verify_store(max_bytes_per_second=1 << 20, progress=show_stage)
+    assert_type(report, StoreVerifyReport)
+    assert_type(client.repair("demo/minilm@1", Path("model")), RepairReport)
+    assert_type(client.rebuild_index(progress=show_stage), IndexReport)
+
+
 with strongroom.connect() as connected:
     use(connected)
+    look_after(connected)
 with strongroom.connect("host:1", ca_file="ca", cert_file=Path("c"), key_file="k"):
     pass
 
@@ -78,6 +110,11 @@ def refuse(client: Client, version: Version) -> None:
     client.move_ref("demo/minilm", "prod")  # type: ignore[call-arg]
     client.move_ref("demo/minilm", "prod", 3.0)  # type: ignore[arg-type]
     client.rollback("demo/minilm", "prod", "3")  # type: ignore[call-arg]
+    client.set_hold("demo/minilm")  # type: ignore[call-arg]
+    client.set_hold("demo/minilm", hold="yes")  # type: ignore[arg-type]
+    client.set_policy("demo/minilm", keep_last=3)  # type: ignore[call-arg]
+    client.apply_sweep("plan.json")  # type: ignore[arg-type]
+    client.rebuild_index(progress=show)  # type: ignore[arg-type]
     version.number = 4  # type: ignore[misc]
     strongroom.connect(timeout=3)  # type: ignore[call-arg]
     strongroom.nothing  # type: ignore[attr-defined]  # noqa: B018 - that is the point

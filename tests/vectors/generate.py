@@ -11,7 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.vectors import content_cases, key_cases, name_cases, record_cases
+from tests.vectors import (
+    content_cases,
+    key_cases,
+    name_cases,
+    record_cases,
+    table_cases,
+)
 from tests.vectors.key_cases import Case
 
 FOLDER: Final = Path(__file__).parent
@@ -32,6 +38,12 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "histories": record_cases.histories,
     RANDOM: record_cases.journal_entries,
     "audit_lines": record_cases.audit_lines,
+    "delta_chunks": table_cases.delta_chunks,
+    "delta_segments": table_cases.delta_segments,
+    "delta_pages": table_cases.delta_pages,
+    "page_lists": table_cases.page_lists,
+    "manifests_of_lists": table_cases.manifests_of_lists,
+    "packs_with_bases": table_cases.packs_with_bases,
 }
 
 

@@ -3,7 +3,7 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -16,7 +16,7 @@ from strongroom_server.core.audit import verify_lines
 from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.entry_body import parse_body
-from strongroom_server.core.filetable import parse_page
+from strongroom_server.core.filetable import PageRef, parse_page
 from strongroom_server.core.fold import Fold
 from strongroom_server.core.history import (
     History,
@@ -27,12 +27,14 @@ from strongroom_server.core.index_segment import parse_segment
 from strongroom_server.core.journal import EntryPlace, verify_entry
 from strongroom_server.core.manifest import parse_manifest
 from strongroom_server.core.pack import padding_size, parse_directory
+from strongroom_server.core.page_list import parse_list
 from strongroom_server.core.scope import Scope, parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.selectors import resolve
 from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
 from strongroom_server.core.slots import open_slot, parse_slot
 from strongroom_server.core.suites import DigestAlgorithm
+from tests.vectors.table_cases import shown
 
 Fields = dict[str, Any]
 
@@ -192,7 +194,7 @@ def read_pack(_: Fields, case: Fields) -> object:
 def read_segment(_: Fields, case: Fields) -> object:
     """Read an index segment's body."""
     return [
-        {name: getattr(ref, name) for name in ref.__slots__}
+        {name: getattr(ref, name) for name in ref.__slots__ if name != "base"}
         | {"chunk_id": ref.chunk_id.hex()}
         for ref in parse_segment(case["body"])
     ]
@@ -257,6 +259,67 @@ def read_log(_: Fields, case: Fields) -> object:
     return ends[-1][1]
 
 
+def read_delta_chunk(_: Fields, case: Fields) -> object:
+    """Decrypt a chunk that is grouped, or a delta."""
+    scope, suite = case["scope"], case["suite"]
+    base_id = bytes.fromhex(case["base_id"])
+    base = None if case["base"] is None else base64.b64decode(case["base"])
+    stored = base64.b64decode(case["stored"])
+    size = case["plain_bytes"]
+    ref = ChunkRef(
+        bytes.fromhex(case["chunk_id"]), suite, case["codec"], scope["epoch"],
+        "p", "v", 0, len(stored), size,
+        ChunkRef(base_id, suite, 0, 0, "q", "w", 0, 0, size) if base_id else None,
+    )  # fmt: skip
+    plaintext = decrypt_chunk(
+        keys_of(scope),
+        ref,
+        memoryview(stored),
+        None if base is None else memoryview(base),
+    )
+    return hashlib.sha256(plaintext).hexdigest()
+
+
+def read_delta_segment(_: Fields, case: Fields) -> object:
+    """Read an index segment's body, bases too."""
+    return [shown(ref) for ref in parse_segment(case["body"])]
+
+
+def read_delta_page(_: Fields, case: Fields) -> object:
+    """Read a page of a file table, bases too."""
+    return [
+        [item.path, [shown(ref) for ref in item.chunks]]
+        for item in parse_page(case["page"].encode())
+    ]
+
+
+def read_list(_: Fields, case: Fields) -> object:
+    """Read a list of pages."""
+    return _shown_pages(parse_list(case["list"].encode()))
+
+
+def read_manifest_of_lists(_: Fields, case: Fields) -> object:
+    """Read a manifest's body, pages and lists."""
+    manifest = parse_manifest(case["body"], bytes.fromhex(case["artifact"]))
+    return [_shown_pages(manifest.pages), _shown_pages(manifest.lists)]
+
+
+def read_pack_with_bases(_: Fields, case: Fields) -> object:
+    """Read a pack's directory, bases too."""
+    entries = parse_directory(keys_of(case["scope"]), base64.b64decode(case["pack"]))
+    return [
+        [item.chunk_id.hex(), item.offset_bytes, item.codec, item.base_id.hex()]
+        for item in entries
+    ]
+
+
+def _shown_pages(pages: Sequence[PageRef]) -> list[object]:
+    return [
+        [page.first_path, page.last_path, page.file_count, page.size_bytes]
+        for page in pages
+    ]
+
+
 READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "names": read_name,
     "version_digests": read_digest,
@@ -273,4 +336,10 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "histories": read_history,
     "journal_entries": read_entry,
     "audit_lines": read_log,
+    "delta_chunks": read_delta_chunk,
+    "delta_segments": read_delta_segment,
+    "delta_pages": read_delta_page,
+    "page_lists": read_list,
+    "manifests_of_lists": read_manifest_of_lists,
+    "packs_with_bases": read_pack_with_bases,
 }

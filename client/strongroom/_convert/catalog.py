@@ -107,6 +107,7 @@ def policy_of(message: pb.ArtifactPolicy) -> ArtifactPolicy:
         keep_days=message.keep_days,
         trash_days=message.trash_days,
         codec=message.codec,
+        cuts=message.cuts,
     )
 
 
@@ -117,6 +118,7 @@ def policy_to_message(policy: ArtifactPolicy) -> pb.ArtifactPolicy:
         keep_days=policy.keep_days,
         trash_days=policy.trash_days,
         codec=policy.codec,
+        cuts=policy.cuts,
     )
 
 

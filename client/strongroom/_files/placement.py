@@ -94,10 +94,21 @@ class Placement:
         return _blocks(descriptor, path)
 
     def discard(self, path: str) -> None:
-        """Remove what an earlier pull left of a file, if anything."""
+        """Remove what an earlier pull left of a file, if anything.
+
+        Raises:
+            IntegrityError: What lies there is no file (MANIFEST_CORRUPT).
+        """
         check_path(path)
-        if self.staging.resumed:
+        if not self.staging.resumed:
+            return
+        try:
             self._folder.remove(self._name(path))
+        except OSError as error:
+            message = f"something else than the file lies at {shown(path)}"
+            raise IntegrityError(
+                message, reason=Reason.MANIFEST_CORRUPT, path=shown(path)
+            ) from error
 
     @contextmanager
     def file(

@@ -2,7 +2,7 @@
 """Reads a version, a directory of it or one file, into a placement."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from strongroom import _telemetry
 from strongroom._channel.caller import Caller
 from strongroom._channel.methods import LIST_FILES, READ_VERSION
 from strongroom._convert import answered_version_of
-from strongroom._files.placement import check_target, place
+from strongroom._files.placement import Placement, check_target, place
 from strongroom._transfer.receiver import Receiver
 from strongroom._transfer.resuming import Resumption
 from strongroom.errors import (
@@ -39,6 +39,8 @@ class Pull:
     uri: Uri
     target: str | os.PathLike[str]
     progress: ProgressCallback | None = None
+    #: Whether what has come outlives a failure, for another pull to go on from.
+    keep: bool = False
 
     @property
     def is_file(self) -> bool:
@@ -54,7 +56,8 @@ class Pull:
 def pull_version(caller: Caller, pull: Pull) -> PullResult:
     """Read everything, verify it, and give the target its name.
 
-    A broken connection is taken up where it broke, in the same version.
+    A broken connection is taken up where it broke, in the same version. So is what
+    an earlier pull of the same to the same target left, if it was killed.
 
     Raises:
         AlreadyExistsError: The target exists (TARGET_EXISTS).
@@ -65,17 +68,36 @@ def pull_version(caller: Caller, pull: Pull) -> PullResult:
         StrongroomError: What else the server refused.
     """
     check_target(Path(pull.target), single=pull.is_file)
-    with _telemetry.operation("pull") as trace_id, ExitStack() as stack:
-        reader = _Reader(caller, pull, stack)
-        reader.read()
-        version, receiver = reader.finish()
+    with _telemetry.operation("pull") as trace_id:
+        try:
+            version, receiver = _pull(caller, pull)
+        except _LeftoverError:
+            # What an earlier pull left was no good, and is removed.
+            version, receiver = _pull(caller, pull)
     return PullResult(
         version=version,
         target=os.fspath(pull.target),
         file_count=receiver.file_count,
         received_bytes=receiver.received_bytes,
         trace_id=trace_id,
+        resumed_bytes=receiver.kept_bytes,
     )
+
+
+def _pull(caller: Caller, pull: Pull) -> tuple[Version, Receiver]:
+    with ExitStack() as stack:
+        reader = _Reader(caller, pull, stack)
+        try:
+            reader.read()
+            return reader.finish()
+        except IntegrityError as error:
+            if reader.give_up_on_leftovers():
+                raise _LeftoverError from error
+            raise
+
+
+class _LeftoverError(Exception):
+    """What came does not add up, perhaps because of what was there before."""
 
 
 class _Reader:
@@ -87,6 +109,14 @@ class _Reader:
         self._stack = stack
         self._version: Version | None = None
         self._receiver: Receiver | None = None
+        self._placement: Placement | None = None
+
+    def give_up_on_leftovers(self) -> bool:
+        """Keep nothing; return whether an earlier pull had left something."""
+        if self._placement is None:
+            return False
+        self._placement.staging.kept = False
+        return self._placement.staging.resumed
 
     def read(self) -> None:
         resumption = Resumption()
@@ -94,21 +124,19 @@ class _Reader:
         while True:
             before = self._received_bytes()
             try:
-                for request in requests:
-                    self._read_stream(request)
+                if not any(map(self._read_stream, requests)):
+                    return
             except StrongroomError as error:
                 if self._version is None:
                     raise
                 if self._received_bytes() > before:
                     resumption.progressed()
                 resumption.wait_after(error)
-                requests = self._remaining_requests()
-            else:
-                return
+            requests = self._remaining_requests()
 
     def finish(self) -> tuple[Version, Receiver]:
-        version, receiver = self._version, self._receiver
-        if version is None or receiver is None or receiver.file is not None:
+        version, receiver, placement = self._version, self._receiver, self._placement
+        if version is None or receiver is None or placement is None or receiver.file:
             message = "the server ended the pull in the middle"
             raise InternalError(message)
         if self._pull.uri.path:
@@ -132,7 +160,11 @@ class _Reader:
                 expected=version.digest,
                 actual=receiver.digest,
             )
-        self._placement.finish()
+        staging = placement.staging
+        if staging.resumed and staging.file_count() != receiver.file_count:
+            message = f"{staging.path.name} holds what is not of {version.name}"
+            raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
+        placement.finish()
         return version, receiver
 
     def _first_request(self) -> pb.ReadVersionRequest:
@@ -141,16 +173,19 @@ class _Reader:
             name=uri.version.resource, paths=[uri.path] if uri.path else []
         )
 
-    def _read_stream(self, request: pb.ReadVersionRequest) -> None:
+    def _read_stream(self, request: pb.ReadVersionRequest) -> bool:
+        """Read one stream; return whether to look first at what is there already."""
         with self._caller.stream(READ_VERSION, request) as stream:
             for response in stream:
                 if response.HasField("version"):
-                    self._note_version(response.version)
+                    if self._note_version(response.version):
+                        return True
                     continue
                 for item in response.items.items:
                     self._open_receiver().take(item)
                 self._check_size()
                 self._report()
+        return False
 
     def _check_size(self) -> None:
         """Check that no more comes than the version has; it could fill the disk."""
@@ -170,17 +205,20 @@ class _Reader:
                 size_bytes=version.size_bytes,
             )
 
-    def _note_version(self, answer: artifact_pb.Version) -> None:
+    def _note_version(self, answer: artifact_pb.Version) -> bool:
+        """Note the version; return whether an earlier pull left something of it."""
         version = answered_version_of(answer, self._pull.uri.version)
         if self._version is None:
             self._version = version
             self._open_receiver()
-        elif (version.number, version.digest) != (
+            return self._placement is not None and self._placement.staging.resumed
+        if (version.number, version.digest) != (
             self._version.number,
             self._version.digest,
         ):
             message = f"{self._version.name} became another version while it was read"
             raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
+        return False
 
     def _open_receiver(self) -> Receiver:
         if self._receiver is None:
@@ -193,8 +231,11 @@ class _Reader:
                     self._pull.target,
                     single=self._pull.is_file,
                     size_bytes=self._version.size_bytes if whole else 0,
+                    content=f"{self._version.uri}\n{self._version.digest}\n"
+                    f"{self._pull.uri.path}",
                 )
             )
+            self._placement.staging.kept = self._pull.keep
             self._receiver = self._stack.enter_context(
                 Receiver(self._placement, self._pull.prefix)
             )
@@ -220,11 +261,47 @@ class _Reader:
                 receiver.end_file()
         if self._pull.is_file and receiver.file_count:
             return
-        for paths in self._remaining_paths(name, receiver.last_path):
-            yield pb.ReadVersionRequest(name=name, paths=paths)
+        yield from self._remaining_files(name, receiver)
 
-    def _remaining_paths(self, name: str, after: str) -> Iterator[list[str]]:
-        token = ""
+    def _remaining_files(
+        self, name: str, receiver: Receiver
+    ) -> Iterator[pb.ReadVersionRequest]:
+        """Ask for the files behind the last one that are not there already."""
+        for files in self._listed(name, receiver.last_path):
+            paths: list[str] = []
+            for file in files:
+                left = self._left(file)
+                if left is not None:
+                    # In order: what comes before it is to be received before.
+                    if paths:
+                        yield pb.ReadVersionRequest(name=name, paths=paths)
+                        paths = []
+                    receiver.take_up(_start_of(file), left)
+                    self._report()
+                if receiver.file is not None:
+                    yield pb.ReadVersionRequest(
+                        name=name,
+                        paths=[file.path],
+                        offset_bytes=receiver.file.received_bytes,
+                    )
+                elif receiver.last_path != file.path:
+                    paths.append(file.path)
+            if paths:
+                yield pb.ReadVersionRequest(name=name, paths=paths)
+
+    def _left(self, file: artifact_pb.File) -> Iterator[bytes] | None:
+        """Return what an earlier pull left of a file; without it, see it is gone."""
+        if self._placement is None or not file.path.startswith(self._pull.prefix):
+            return None
+        path = file.path.removeprefix(self._pull.prefix)
+        left = self._placement.left(path, executable=file.executable)
+        if left is None:
+            self._placement.discard(path)
+        return left
+
+    def _listed(self, name: str, after: str) -> Iterator[Sequence[artifact_pb.File]]:
+        """Yield the files behind a path, page by page."""
+        token, last = "", b""
         while True:
             answer = self._caller.unary(
                 LIST_FILES,
@@ -235,13 +312,15 @@ class _Reader:
                     page_token=token,
                 ),
             )
-            paths = [
-                file.path
+            if not answer.files or path_order(answer.files[-1].path) <= last:
+                message = f"the server lists the files of {name} without an end"
+                raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
+            last = path_order(answer.files[-1].path)
+            yield [
+                file
                 for file in answer.files
                 if not after or path_order(file.path) > path_order(after)
             ]
-            if paths:
-                yield paths
             token = answer.next_page_token
             if not token:
                 return
@@ -258,9 +337,18 @@ class _Reader:
         )
         self._pull.progress(
             Progress(
-                done_bytes=receiver.received_bytes,
+                done_bytes=receiver.received_bytes + receiver.kept_bytes,
                 total_bytes=total_bytes,
                 file_count=receiver.file_count,
                 path=receiver.last_path,
             )
         )
+
+
+def _start_of(file: artifact_pb.File) -> pb.FileStart:
+    return pb.FileStart(
+        path=file.path,
+        size_bytes=file.size_bytes,
+        executable=file.executable,
+        digest=file.digest,
+    )

@@ -6,6 +6,7 @@ to go on after a break.
 """
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
@@ -82,6 +83,8 @@ class Receiver:
         self.last_path = ""
         self.file_count = 0
         self.received_bytes = 0
+        #: What an earlier pull had received, and this one did not.
+        self.kept_bytes = 0
         #: The sum of the sizes of all files that have started.
         self.started_bytes = 0
 
@@ -119,6 +122,35 @@ class Receiver:
             case _:
                 _out_of_turn("an item of an unknown kind")
 
+    def take_up(self, start: pb.FileStart, left: Iterator[bytes]) -> None:
+        """Go on with a file of which an earlier pull left something.
+
+        If that is all of it, it has ended then; if it cannot be its beginning,
+        nothing has happened, and nothing is left.
+
+        Args:
+            start: The file.
+            left: What is left of it.
+        """
+        name = start.path.removeprefix(self._prefix)
+        file = FileDigester(start)
+        try:
+            for block in left:
+                file.take(file.received_bytes, block)
+            if file.received_bytes == start.size_bytes:
+                file.verify()
+        except IntegrityError:
+            self._placement.discard(name)
+            return
+        if not file.received_bytes:
+            self._placement.discard(name)
+            return
+        self._open(start, append=True)
+        self.file = file
+        self.kept_bytes += file.received_bytes
+        if file.received_bytes == start.size_bytes:
+            self.end_file()
+
     def end_file(self) -> None:
         """Verify the current file and close it."""
         file = self._current()
@@ -134,6 +166,10 @@ class Receiver:
             if start != self.file.start:
                 _out_of_turn(f"{start.path!r} inside {self.last_path!r}")
             return  # the same file goes on after a break
+        self._open(start, append=False)
+        self.file = FileDigester(start)
+
+    def _open(self, start: pb.FileStart, *, append: bool) -> None:
         check_path(start.path)
         if self.last_path and path_order(start.path) <= path_order(self.last_path):
             _out_of_turn(f"{start.path!r} after {self.last_path!r}")
@@ -141,10 +177,11 @@ class Receiver:
             _out_of_turn(f"{start.path!r}, which was not asked for")
         self._staged = self._stack.enter_context(
             self._placement.file(
-                start.path.removeprefix(self._prefix), executable=start.executable
+                start.path.removeprefix(self._prefix),
+                executable=start.executable,
+                append=append,
             )
         )
-        self.file = FileDigester(start)
         self.last_path = start.path
         self.started_bytes += start.size_bytes
 

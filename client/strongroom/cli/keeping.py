@@ -26,6 +26,7 @@ policy_app = typer.Typer(
 )
 
 CODECS: Final = ("auto", "raw", "compact", "delta")
+CUTS: Final = ("aligned", "fixed", "content")
 _UNCHANGED: Final = "nothing was changed"
 
 _Version = Annotated[str, typer.Argument(help="project/artifact@version")]
@@ -161,6 +162,9 @@ def set_policy(
     codec: Annotated[
         str | None, typer.Option(help=f"How chunks are encoded: {', '.join(CODECS)}.")
     ] = None,
+    cuts: Annotated[
+        str | None, typer.Option(help=f"Where chunks end: {', '.join(CUTS)}.")
+    ] = None,
     keep_last: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the newest versions; 0 keeps all."),
@@ -189,7 +193,7 @@ def set_policy(
       strongroom policy set demo/minilm --codec delta --dry-run
     """
     output = Output(as_json=as_json)
-    if (codec, keep_last, keep_days, trash_days) == (None, None, None, None):
+    if {codec, cuts, keep_last, keep_days, trash_days} == {None}:
         message = "nothing to set: name an option"
         raise InvalidArgumentError(message, hint="strongroom policy set --help")
     with session_of(context).client() as client:
@@ -199,6 +203,7 @@ def set_policy(
             keep_days=now.keep_days if keep_days is None else parse_days(keep_days),
             trash_days=now.trash_days if trash_days is None else parse_days(trash_days),
             codec=codec or now.codec,
+            cuts=cuts or now.cuts,
         )
         made = client.set_policy(artifact, wanted, reason=reason, validate_only=dry_run)
     _print_policy(output, replace(made, policy=wanted))
@@ -271,6 +276,7 @@ def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
         "keep_days": policy.keep_days,
         "trash_days": policy.trash_days,
         "codec": policy.codec,
+        "cuts": policy.cuts,
     }
 
 

@@ -216,7 +216,8 @@ def _told(entry: JournalEntry) -> str:
 def _told_policy(policy: ArtifactPolicy) -> str:
     return (
         f"keep-last {policy.keep_last}, keep-days {policy.keep_days}, "
-        f"trash-days {policy.trash_days}, codec {policy.codec}"
+        f"trash-days {policy.trash_days}, codec {policy.codec}, "
+        f"cuts {policy.cuts}"
     )
 
 

@@ -184,8 +184,8 @@ def repair(
 ) -> None:
     """Mend a damaged version from files of your own.
 
-    Only the files that are damaged are read and sent, and of them only what the
-    version says it held is taken. Ends with 14 if some damage is left.
+    Only files that are damaged are read and sent; one that is not byte for byte that
+    of the version is refused. Ends with 14 if some damage is left.
 
     For example:
 

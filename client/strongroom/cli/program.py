@@ -36,7 +36,7 @@ _STOPPED: Final = "strongroom: interrupted"
 #: What an interruption leaves behind, by command.
 _STOPPED_TEXT: Final = {
     "push": f"{_STOPPED}; no version was made",
-    "pull": f"{_STOPPED}; nothing was left behind",
+    "pull": f"{_STOPPED}; no target was made",
     "sweep": f"{_STOPPED}; what was done stays done, and the same plan goes on",
 }
 _EXIT_CODES: Final = (

@@ -16,6 +16,28 @@ from strongroom.errors import InvalidArgumentError, Reason
 #: The longest name of a check: `store.conditional_write`.
 _CHECK_WIDTH: Final = 23
 
+_Store = Annotated[bool, typer.Option("--store", help="The whole store.")]
+_Project = Annotated[str, typer.Option(help="All artifacts of a project.")]
+_WithoutKeys = Annotated[
+    bool,
+    typer.Option(
+        "--without-keys",
+        help="With --store: open no key; digests, chains and signatures only.",
+    ),
+]
+_Rate = Annotated[
+    str, typer.Option(help="Read at most so much a second, such as 100MiB.")
+]
+_Since = Annotated[
+    str, typer.Option(help="Only what was committed in this time, such as 7d.")
+]
+_Resume = Annotated[
+    str, typer.Option(help="Go on where a call stopped that printed this token.")
+]
+_Repair = Annotated[
+    bool, typer.Option("--repair", help="Mend from the copies that the server has.")
+]
+
 
 def verify(
     context: typer.Context,
@@ -24,28 +46,13 @@ def verify(
         typer.Argument(help="project/artifact@version; all versions without @"),
     ] = "",
     *,
-    store: Annotated[bool, typer.Option("--store", help="The whole store.")] = False,
-    project: Annotated[str, typer.Option(help="All artifacts of a project.")] = "",
-    without_keys: Annotated[
-        bool,
-        typer.Option(
-            "--without-keys",
-            help="With --store: open no key; digests, chains and signatures only.",
-        ),
-    ] = False,
-    rate: Annotated[
-        str, typer.Option(help="Read at most so much a second, such as 100MiB.")
-    ] = "",
-    since: Annotated[
-        str, typer.Option(help="Only what was committed in this time, such as 7d.")
-    ] = "",
-    resume: Annotated[
-        str, typer.Option(help="Go on where a call stopped that printed this token.")
-    ] = "",
-    repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Mend from the copies that the server has."),
-    ] = False,
+    store: _Store = False,
+    project: _Project = "",
+    without_keys: _WithoutKeys = False,
+    rate: _Rate = "",
+    since: _Since = "",
+    resume: _Resume = "",
+    repair: _Repair = False,
     as_json: JsonFlag = False,
     no_progress: NoProgressFlag = False,
 ) -> None:

@@ -5,14 +5,14 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from strongroom import _system
-from strongroom.cli.output import Output, format_size
+from strongroom.cli.output import Output, counted, format_size
 from strongroom.cli.progress import progress_shown
 from strongroom.cli.session import JsonFlag, NoProgressFlag, QuietFlag, session_of
 from strongroom.errors import (
@@ -83,7 +83,7 @@ def push(
     with (
         session_of(context).client() as client,
         progress_shown(output, "push", wanted=not no_progress) as progress,
-        _saying_how_to_go_on(output, again, upload_id),
+        _saying_how_to_go_on(output, again, upload_id=upload_id),
     ):
         result = client.push(
             source,
@@ -103,6 +103,13 @@ def pull(
     uri: Annotated[str, typer.Argument(help="project/artifact[@version][/path]")],
     target: Annotated[Path, typer.Argument(help="Where to; must not exist.")],
     *,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep what has come if the pull is interrupted, to go on from.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
     no_progress: NoProgressFlag = False,
@@ -111,9 +118,17 @@ def pull(
 
     The target appears whole, after every digest has been checked, or not at all.
 
+    A pull that fails or is interrupted leaves nothing behind; with --resume it leaves
+    what has come in a hidden directory beside the target. The next pull of the same
+    version to the same target, with or without --resume, goes on from there, and
+    from what one left that was killed: whole files and the beginning of the next are
+    hashed, not fetched again.
+
     For example:
 
       strongroom pull demo/minilm@prod model/
+
+      strongroom pull demo/crawl@12 data/ --resume
 
       strongroom pull demo/minilm@3/tokenizer/ tokenizer/
 
@@ -121,11 +136,13 @@ def pull(
     """
     output = Output(as_json=as_json, quiet=quiet)
     started_s = _system.monotonic_s()
+    again = shlex.join(["strongroom", "pull", uri, str(target), "--resume"])
     with (
         session_of(context).client() as client,
         progress_shown(output, "pull", wanted=not no_progress) as progress,
+        _saying_how_to_go_on(output, again) if resume else nullcontext(),
     ):
-        result = client.pull(uri, target, progress=progress)
+        result = client.pull(uri, target, progress=progress, keep_partial=resume)
     _print_pulled(output, result, _system.monotonic_s() - started_s)
 
 
@@ -172,13 +189,13 @@ def _again(
 
 
 @contextmanager
-def _saying_how_to_go_on(output: Output, again: str, upload_id: str) -> Iterator[None]:
-    """Tell how to go on with a push that ends in the middle."""
+def _saying_how_to_go_on(output: Output, again: str, **handle: str) -> Iterator[None]:
+    """Tell how to go on with a transfer that ends in the middle."""
     try:
         yield
     except KeyboardInterrupt:
         output.say(f"to go on:  {again}")
-        output.record("interrupted", {"upload_id": upload_id, "resume": again})
+        output.record("interrupted", {**handle, "resume": again})
         raise
     except (UnavailableError, DeadlineExceededError) as error:
         error.hint = f"{error.hint} Then go on: {again}".strip()
@@ -228,11 +245,14 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
         said = "unchanged: the newest version has this content already"
     else:
         said = (
-            f"{version.file_count} files, {format_size(version.size_bytes)}, "
+            f"{counted(version.file_count, 'file')}, "
+            f"{format_size(version.size_bytes)}, "
             f"{format_size(result.stored_bytes)} newly stored"
         )
     output.line(version.name if output.quiet else f"{version.name}  {version.digest}")
     output.say(f"{said}; {_rate(result.sent_bytes, duration_s)}")
+    if version.number == 1 and not result.unchanged:
+        output.say(f"{version.artifact.short} is new")
     if result.resumed_bytes:
         output.say(f"{format_size(result.resumed_bytes)} were there already: resumed")
     if result.same_bytes:
@@ -240,7 +260,10 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
             f"{format_size(result.same_bytes)} in files of the newest version not sent"
         )
     if result.empty_directory_count:
-        output.say(f"{result.empty_directory_count} empty directories were left out")
+        empty = counted(
+            result.empty_directory_count, "empty directory", "empty directories"
+        )
+        output.say(f"{empty} left out")
 
 
 def _print_pulled(output: Output, result: PullResult, duration_s: float) -> None:
@@ -255,15 +278,18 @@ def _print_pulled(output: Output, result: PullResult, duration_s: float) -> None
             "target": result.target,
             "file_count": result.file_count,
             "received_bytes": result.received_bytes,
+            "resumed_bytes": result.resumed_bytes,
             "duration_s": round(duration_s, 3),
             "trace_id": result.trace_id,
         },
     )
     output.line(result.target if output.quiet else f"{version.name}  {result.target}")
     output.say(
-        f"{result.file_count} files, verified; "
+        f"{counted(result.file_count, 'file')}, verified; "
         f"{_rate(result.received_bytes, duration_s)}"
     )
+    if result.resumed_bytes:
+        output.say(f"{format_size(result.resumed_bytes)} were there already: resumed")
 
 
 def _rate(size_bytes: int, duration_s: float) -> str:

@@ -164,16 +164,19 @@ class Client(Maintenance):
         target: str | os.PathLike[str],
         *,
         progress: ProgressCallback | None = None,
+        keep_partial: bool = False,
     ) -> PullResult:
         """Write a version, a directory of it (`…/dir/`) or one file to disk.
 
         The target appears whole, after every digest has been verified, or not at
-        all.
+        all. What a pull that was killed left beside the target is verified and used.
 
         Args:
             uri: What to read; without `@version`, the newest one.
             target: Must not exist, or be an empty directory for a tree.
             progress: Called as bytes arrive.
+            keep_partial: Whether to leave what has come in a hidden directory beside
+                the target if the pull fails, for the next one to go on from.
 
         Raises:
             AlreadyExistsError: The target exists (TARGET_EXISTS).
@@ -182,7 +185,8 @@ class Client(Maintenance):
             NotFoundError: There is no such artifact, version or path.
             StrongroomError: What else the server refused.
         """
-        return pull_version(self._caller, Pull(parse_uri(uri), target, progress))
+        pull = Pull(parse_uri(uri), target, progress, keep_partial)
+        return pull_version(self._caller, pull)
 
     def open(self, uri: str) -> StrongroomFile:
         """Open one file for reading, seekable; the caller closes it.

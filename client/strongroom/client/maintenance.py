@@ -179,8 +179,8 @@ class Maintenance(Keeping):
     ) -> RepairReport:
         """Mend a version from files: damaged chunks that they hold are stored anew.
 
-        The files need not be all, nor the right ones: only what has the digest that
-        the version names is taken. No version is changed.
+        Only files that are damaged are sent, as far as they are there. No version is
+        changed.
 
         Args:
             uri: `project/artifact@version`; a selector is resolved first.
@@ -190,6 +190,8 @@ class Maintenance(Keeping):
         Raises:
             NotFoundError: There is no such version, or no such source.
             InvalidArgumentError: The source holds what cannot be stored.
+            PreconditionError: A file is not the one that the version holds
+                (COPY_UNSUITABLE).
         """
         repair = Repair(self._numbered(uri), scan_source(source), progress)
         return repair_version(self._caller, repair)

@@ -31,6 +31,8 @@ __all__ = [
     "Cut",
     "Cutter",
     "ElementKind",
+    "Rest",
+    "cut_rest",
     "replay",
     "tensor_ends",
 ]
@@ -57,16 +59,42 @@ _ELEMENTS: Final = {
 }
 
 
+#: Cuts a window's file from `window.start` to its end; yields None for more bytes.
+Rest = Callable[[Window], Iterator[Cut | None]]
+
+
+def cut_rest(window: Window) -> Iterator[Cut]:
+    """Cut what no format tells every 16 MiB."""
+    yield from cut_fixed(window.start, window.size_bytes)
+
+
 class Cutter:
     """Says where the next chunk of one file ends, as its bytes come in.
 
     The answer depends on the file's bytes and size only, never on how they are
     sliced on the way; of its path, only on whether it ends in `.safetensors`.
+
+    Args:
+        path: The file's path.
+        size_bytes: Its size.
+        rest: Cuts what no format tells.
+        by_format: Whether formats are looked at; else all is the rest.
     """
 
-    def __init__(self, path: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        path: str,
+        size_bytes: int,
+        *,
+        rest: Rest = cut_rest,
+        by_format: bool = True,
+    ) -> None:
         self._window = Window(size_bytes)
-        self._steps = _find_cuts(self._window, by_suffix=path.endswith(SUFFIX))
+        by_suffix = path.endswith(SUFFIX)
+        if by_format:
+            self._steps = _find_cuts(self._window, rest, by_suffix=by_suffix)
+        else:
+            self._steps = rest(self._window)
         #: The last answer; before there is one, the file's start.
         self.last_cut = Cut(0, "")
 
@@ -164,13 +192,13 @@ def tensor_ends(header_bytes: int, tensors: Sequence[TensorInfo]) -> list[int]:
     return [cut.end for cut in _cut_tensors(header_bytes, tensors)]
 
 
-def _find_cuts(window: Window, *, by_suffix: bool) -> Iterator[Cut | None]:
+def _find_cuts(window: Window, rest: Rest, *, by_suffix: bool) -> Iterator[Cut | None]:
     """Yield the file's cuts, and None wherever more bytes are needed."""
     try:
         yield from _cut_by_format(window, by_suffix=by_suffix)
     except ValueError:
         # Not such a file, or only so far; it is stored like any other.
-        yield from cut_fixed(window.start, window.size_bytes)
+        yield from rest(window)
 
 
 def _cut_by_format(window: Window, *, by_suffix: bool) -> Iterator[Cut | None]:

@@ -67,16 +67,18 @@ CHANGE_MODIFIED: Change
 CHANGE_UNCHANGED: Change
 
 class ArtifactPolicy(_message.Message):
-    __slots__ = ("keep_last", "keep_days", "trash_days", "codec")
+    __slots__ = ("keep_last", "keep_days", "trash_days", "codec", "cuts")
     KEEP_LAST_FIELD_NUMBER: _ClassVar[int]
     KEEP_DAYS_FIELD_NUMBER: _ClassVar[int]
     TRASH_DAYS_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
+    CUTS_FIELD_NUMBER: _ClassVar[int]
     keep_last: int
     keep_days: int
     trash_days: int
     codec: str
-    def __init__(self, keep_last: _Optional[int] = ..., keep_days: _Optional[int] = ..., trash_days: _Optional[int] = ..., codec: _Optional[str] = ...) -> None: ...
+    cuts: str
+    def __init__(self, keep_last: _Optional[int] = ..., keep_days: _Optional[int] = ..., trash_days: _Optional[int] = ..., codec: _Optional[str] = ..., cuts: _Optional[str] = ...) -> None: ...
 
 class Project(_message.Message):
     __slots__ = ("name", "create_time", "project_id")

@@ -61,6 +61,8 @@ class ArtifactPolicy:
     trash_days: int = 30
     #: How chunks are encoded: `auto`, `raw`, `compact` or `delta`.
     codec: str = "auto"
+    #: Where chunks end: `aligned`, `fixed` or `content`.
+    cuts: str = "aligned"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,3 +57,5 @@ class PullResult:
     file_count: int
     received_bytes: int
     trace_id: str = field(default="", compare=False)
+    #: How many bytes an earlier pull, which was interrupted, had left.
+    resumed_bytes: int = 0

@@ -154,6 +154,14 @@ class MemoryBlobStore:
             self._versions[key] = kept
             return len(kept) < len(versions)
 
+    def holds(self, key: str, version_id: str) -> bool:
+        """Return whether a version is there, and no delete marker."""
+        try:
+            self._find(key, version_id)
+        except BlobNotFoundError:
+            return False
+        return True
+
     def corrupt(self, key: str, version_id: str, data: bytes) -> None:
         """Change the bytes of a version in place, as bit rot would."""
         with self._lock:
@@ -207,10 +215,10 @@ class MemoryBlobRemover:
                 "S3 refused DeleteObject: the version is locked",
                 reason=Reason.STORE_ACCESS_DENIED,
             )
-        found = self._store.delete_version(key, version_id)
-        if found:
-            self.removed.append((key, version_id))
-        return found
+        if not self._store.holds(key, version_id):
+            return False
+        self.removed.append((key, version_id))
+        return self._store.delete_version(key, version_id)
 
     def lock(self, key: str) -> None:
         """Refuse to remove a key's versions from now on."""

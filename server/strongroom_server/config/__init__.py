@@ -5,6 +5,7 @@ Unknown sections, keys and variables are refused. Secrets are never settings: a
 setting names the file that holds one.
 """
 
+from strongroom_server.config.files import read_credentials, read_policy
 from strongroom_server.config.reading import (
     format_settings,
     load_settings,
@@ -17,5 +18,7 @@ __all__ = [
     "ServerSettings",
     "format_settings",
     "load_settings",
+    "read_credentials",
+    "read_policy",
     "read_settings",
 ]

@@ -85,6 +85,10 @@ class DomainKeys:
         """Return the key of all control objects of a kind."""
         return self._master_key(b"object/" + kind.encode())
 
+    def cut_key(self) -> bytes:
+        """Return the key that decides where files are cut by their content."""
+        return self._dedup_key(b"cdc")
+
     def name_id(self, kind: str, name: str) -> bytes:
         """Return the 18-byte keyed id of a name."""
         message = kind.encode() + b"\0" + name.encode()

@@ -85,6 +85,7 @@ _COMMITTED: Final = {
 _REF_MOVED: Final = {"ref": str, "version": int, "previous_version": int}
 _POLICY: Final = {
     "keep_last": int, "keep_days": int, "trash_days": int, "codec": str,
+    "cuts": str,
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Artifact policies: the limits of their fields."""
 
+from enum import StrEnum
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
@@ -9,6 +10,17 @@ from strongroom_server.core.records import ArtifactPolicy
 MAX_KEEP_LAST: Final = 1_000_000
 MAX_DAYS: Final = 36_500
 CODECS: Final = ("auto", "raw", "compact", "delta")
+
+
+class Cuts(StrEnum):
+    """Where the chunks of an artifact's files end."""
+
+    #: At tensors and archive members, else every 16 MiB.
+    ALIGNED = "aligned"
+    #: Every 16 MiB, so that lengths of chunks tell nothing of what is in a file.
+    FIXED = "fixed"
+    #: At tensors and archive members, else where the content says.
+    CONTENT = "content"
 
 
 def check_policy(policy: ArtifactPolicy) -> None:
@@ -29,9 +41,11 @@ def check_policy(policy: ArtifactPolicy) -> None:
                 reason=Reason.ARGUMENT_INVALID,
                 field=name,
             )
-    if policy.codec not in CODECS:
-        raise InvalidArgumentError(
-            f"codec is {policy.codec!r}; it may be one of {', '.join(CODECS)}",
-            reason=Reason.ARGUMENT_INVALID,
-            field="codec",
-        )
+    choices = {"codec": (policy.codec, CODECS), "cuts": (policy.cuts, tuple(Cuts))}
+    for name, (choice, known) in choices.items():
+        if choice not in known:
+            raise InvalidArgumentError(
+                f"{name} is {choice[:100]!r}; it may be one of {', '.join(known)}",
+                reason=Reason.ARGUMENT_INVALID,
+                field=name,
+            )

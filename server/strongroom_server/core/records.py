@@ -60,12 +60,14 @@ class ArtifactPolicy:
         keep_days: Younger ones are kept; 0 means no rule by age.
         trash_days: How long a deleted one can be undeleted.
         codec: `auto`, `raw`, `compact` or `delta`.
+        cuts: Where chunks end: `aligned`, `fixed` or `content`.
     """
 
     keep_last: int = 0
     keep_days: int = 0
     trash_days: int = 30
     codec: str = "auto"
+    cuts: str = "aligned"
 
 
 #: Of an artifact whose policy nobody set.

@@ -100,7 +100,7 @@ def _resolve_time(history: History, selector: str, time: datetime) -> Committed:
             case _:
                 pass
     if not older:
-        raise _no_version(history, selector)
+        raise _no_version_then(history, selector)
     return older[max(older)]
 
 
@@ -145,6 +145,20 @@ def _resolve_digest(history: History, prefix: str) -> Committed:
 
 def _day(time: datetime) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _no_version_then(history: History, selector: str) -> NotFoundError:
+    name, made = history.created.name.short, history.created.info.time
+    first = history.versions[0].info.time if history.versions else None
+    since = f"its first version came {_day(first)}" if first else "it has none yet"
+    return NotFoundError(
+        f"artifact {name}, made {_day(made)}, had no version to read at {selector}; "
+        f"{since}",
+        reason=Reason.VERSION_NOT_FOUND,
+        hint=f"See `strongroom log {name}`; times are in UTC.",
+        artifact=name,
+        version=selector,
+    )
 
 
 def _no_version(history: History, selector: str) -> NotFoundError:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import IntegrityError, Reason
-from strongroom_server.core import canonical, journal, layout, pack, slots
+from strongroom_server.core import (
+    canonical,
+    index_segment,
+    journal,
+    layout,
+    pack,
+    repair,
+    slots,
+    sweep,
+    upload_record,
+)
 from strongroom_server.core.manifest import MAX_MANIFEST_BYTES, manifest_error
 from strongroom_server.core.scope import Scope, parse_id, store_scope
 from strongroom_server.core.sealing import ObjectKind, object_error, parse_object_header
@@ -22,13 +32,17 @@ from strongroom_server.core.suites import find_suite
 PACKS: Final = "packs/"
 MANIFESTS: Final = "manifests/"
 #: For objects that have no limit of their own.
-MAX_OBJECT_BYTES: Final = 64 * 1024 * 1024
+MAX_OBJECT_BYTES: Final = 1024 * 1024
 _NAME_DIGITS: Final = 64
 _LIMITS: Final = {
     PACKS: pack.MAX_PACK_BYTES,
     MANIFESTS: MAX_MANIFEST_BYTES,
     layout.JOURNALS: journal.MAX_ENTRY_BYTES,
     layout.KEYS: slots.MAX_SLOT_BYTES,
+    layout.REPAIRS: repair.MAX_RECORD_BYTES,
+    layout.SWEEP: sweep.MAX_RECORD_BYTES,
+    "index/": index_segment.MAX_SEGMENT_BYTES,
+    "uploads/": upload_record.MAX_RECORD_BYTES,
 }
 
 
@@ -48,7 +62,9 @@ class ChainLink:
 
 
 def max_bytes(key: str) -> int:
-    """Return how long the object at a key may be."""
+    """Return how long the object at a key, or the copy of one there, may be."""
+    if key.startswith(layout.REPAIRED_OBJECTS):
+        key = layout.copied_key(key)
     return _LIMITS.get(key[: key.find("/") + 1], MAX_OBJECT_BYTES)
 
 

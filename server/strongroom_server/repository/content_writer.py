@@ -22,8 +22,10 @@ from strongroom_server.core.codec_choice import CodecChoice
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.policy import Cuts
 from strongroom_server.repository.chunk_writer import ChunkWriter
 from strongroom_server.repository.file_receiver import FileReceiver
+from strongroom_server.repository.guarded_cutter import cutters
 from strongroom_server.repository.open_file import OpenPosition, PendingFile
 from strongroom_server.repository.packs import PackWriter
 from strongroom_server.repository.parents import ParentFiles
@@ -64,6 +66,7 @@ class ContentWriter:
         *,
         view: SweepView = _NOTHING_SWEPT,
         choice: CodecChoice = CodecChoice.RAW,
+        cuts: Cuts = Cuts.ALIGNED,
         parent: ParentFiles | None = None,
         remembers_entries: bool = False,
     ) -> None:
@@ -75,6 +78,7 @@ class ContentWriter:
             artifact: The artifact's id.
             view: What is condemned, and so must not be shared.
             choice: How chunks may be encoded.
+            cuts: Where chunks end.
             parent: The version before, for deltas.
             remembers_entries: Whether `take_entries` will be called, often.
         """
@@ -86,6 +90,7 @@ class ContentWriter:
             keys.scope,
             view=view,
             damaged=repository.repairs.damaged(keys),
+            executor=repository.executor,
         )
         self._data_packs = self._pack_writer()
         self._page_packs = self._pack_writer()
@@ -99,7 +104,9 @@ class ContentWriter:
             chunks=self._chunks,
             packs=self._data_packs,
             sharing=self._sharing,
-            parent=parent if choice is CodecChoice.DELTA else None,
+            parent=parent,
+            has_deltas=choice is CodecChoice.DELTA,
+            make_cutter=cutters(repository.header_lock, keys, cuts),
             send_off=self._send_off_all,
         )
         self._files: deque[PendingFile | FileEntry] = deque()
@@ -145,6 +152,7 @@ class ContentWriter:
         After `finish` there is nothing left to stop.
         """
         self._receiver.abort()
+        self._sharing.stop()
         self._data_packs.abort()
         self._page_packs.abort()
         # What stays unknown is stored once more; why it ended matters more.

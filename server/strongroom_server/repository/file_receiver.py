@@ -12,14 +12,18 @@ from strongroom.format.chunking import MAX_WINDOW_BYTES, replay
 from strongroom.format.digest import format_digest, parse_digest
 from strongroom.format.names import check_path
 from strongroom.format.parts import Cut
-from strongroom_server.core import filetable
+from strongroom_server.core import codec_choice, filetable
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.chunk_writer import ChunkHint, ChunkWriter
-from strongroom_server.repository.guarded_cutter import GuardedCutter
+from strongroom_server.repository.guarded_cutter import MakeCutter
 from strongroom_server.repository.open_file import OpenFile, OpenPosition, PendingFile
 from strongroom_server.repository.packs import PackWriter
-from strongroom_server.repository.parents import NO_PARENT_FILE, ParentFiles
+from strongroom_server.repository.parents import (
+    NO_PARENT_FILE,
+    ParentFile,
+    ParentFiles,
+)
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.sharing import Sharing
 
@@ -38,15 +42,31 @@ class FileReceiver:
         packs: PackWriter,
         sharing: Sharing,
         parent: ParentFiles | None,
+        has_deltas: bool,
+        make_cutter: MakeCutter,
         send_off: Callable[[], None],
     ) -> None:
-        """Begin without a file; `send_off` sends off everything that is half-full."""
+        """Begin without a file.
+
+        Args:
+            repository: Where the files are stored.
+            scope: Their key domain.
+            chunks: Takes their chunks.
+            packs: Takes what is new of these.
+            sharing: Says what may be shared.
+            parent: The version before: much of it is expected to come again.
+            has_deltas: Whether chunks may be stored as differences to its chunks.
+            make_cutter: Makes the cutter of a file.
+            send_off: Sends off everything that is half-full.
+        """
         self._repository = repository
         self._scope = scope
         self._chunks = chunks
         self._packs = packs
         self._sharing = sharing
         self._parent = parent
+        self._has_deltas = has_deltas
+        self._make_cutter = make_cutter
         self._send_off = send_off
         self._file: OpenFile | None = None
 
@@ -119,7 +139,7 @@ class FileReceiver:
         chunks = tuple(itertools.takewhile(self._sharing.may_share, position.chunks))
         self._reserve(file)
         while chunks:
-            make = partial(self._cutter, position.path, position.size_bytes)
+            make = partial(self._make_cutter, position.path, position.size_bytes)
             sizes = [ref.plain_bytes for ref in chunks]
             cutter, cuts = replay(make, sizes, partial(self._read_back, chunks))
             hasher = hashlib.sha256()
@@ -155,15 +175,22 @@ class FileReceiver:
                 f"file {path!r} has {size_bytes} bytes; "
                 f"at most {filetable.MAX_FILE_BYTES} are possible"
             )
-        parent = NO_PARENT_FILE
-        if self._parent is not None:
-            parent = self._parent.find(path, size_bytes)
-        cutter = self._cutter(path, size_bytes)
+        cutter = self._make_cutter(path, size_bytes)
+        parent = self._parent_of(path, size_bytes)
         self._file = OpenFile(path, size_bytes, executable, cutter, parent)
         return self._file
 
-    def _cutter(self, path: str, size_bytes: int) -> GuardedCutter:
-        return GuardedCutter(self._repository.header_lock, path, size_bytes)
+    def _parent_of(self, path: str, size_bytes: int) -> ParentFile:
+        # Small files are not looked for: none of their chunks becomes a delta.
+        if self._parent is None or size_bytes < codec_choice.MIN_DELTA_BYTES:
+            return NO_PARENT_FILE
+        entry = self._parent.find(path)
+        if entry is None:
+            return NO_PARENT_FILE
+        self._sharing.expect(entry.chunks)
+        if not self._has_deltas:
+            return NO_PARENT_FILE
+        return self._parent.chunks_of(entry, self._make_cutter)
 
     def _reserve(self, file: OpenFile) -> None:
         """Wait until there is memory for the next chunk of the open file."""

@@ -109,10 +109,10 @@ class OpenFile:
                 return
             cut, self._next = self._next, None
             size = cut.end - self.cut_bytes
-            if size == len(self.buffer):
-                chunk, self.buffer = self.buffer, bytearray()
-            else:
-                chunk, self.buffer = self.buffer[:size], self.buffer[size:]
+            # Only what is left is copied: a part of a block.
+            rest = self.buffer[size:]
+            del self.buffer[size:]
+            chunk, self.buffer = self.buffer, rest
             self.cut_bytes = cut.end
             yield chunk, cut
 

@@ -13,11 +13,10 @@ from typing import Final
 from strongroom.errors import IntegrityError
 from strongroom.format.chunking import replay
 from strongroom_server.core.chunk import ChunkRef
-from strongroom_server.core.codec_choice import MIN_DELTA_BYTES
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.scope import Scope
-from strongroom_server.repository.guarded_cutter import GuardedCutter
+from strongroom_server.repository.guarded_cutter import MakeCutter
 from strongroom_server.repository.repository import Repository
 
 #: Chunks this large are data: no header is, and reading them for a label would cost
@@ -58,27 +57,30 @@ class ParentFiles:
         self._scope = scope
         self._manifest = manifest
 
-    def find(self, path: str, size_bytes: int) -> ParentFile:
-        """Return the chunks of the file with this path, none if there is none.
+    def find(self, path: str) -> FileEntry | None:
+        """Return the file with this path, None if there is none.
 
-        A damaged version is as good as none: it costs only bytes. Small files are
-        not looked for, since none of their chunks becomes a delta.
+        A damaged version is as good as none: it costs only bytes.
 
         Raises:
             UnavailableError: S3 or Vault failed.
         """
-        if size_bytes < MIN_DELTA_BYTES:
-            return NO_PARENT_FILE
         try:
             entries = self._repository.manifests.entries(
                 self._scope, self._manifest, path=path
             )
-            entry = next(entries, None)
+            return next(entries, None)
         except IntegrityError:
-            return NO_PARENT_FILE
-        return NO_PARENT_FILE if entry is None else self._chunks_of(entry)
+            return None
 
-    def _chunks_of(self, entry: FileEntry) -> ParentFile:
+    def chunks_of(self, entry: FileEntry, make_cutter: MakeCutter) -> ParentFile:
+        """Return the chunks of a file of the version, by label and by start.
+
+        Labels are those that the cutter gives that is made here.
+
+        Raises:
+            UnavailableError: S3 or Vault failed.
+        """
         labels: dict[str, ChunkRef] = {}
         starts: dict[int, ChunkRef] = {}
         start = 0
@@ -96,9 +98,9 @@ class ParentFiles:
                 return None
 
         sizes = [ref.plain_bytes for ref in entry.chunks]
-        lock = self._repository.header_lock
-        make = partial(GuardedCutter, lock, entry.path, entry.size_bytes)
+        make = partial(make_cutter, entry.path, entry.size_bytes)
         _, cuts = replay(make, sizes, read)
         for cut, ref in zip(cuts, entry.chunks, strict=False):
-            labels[cut.label] = ref
+            if cut.label:
+                labels[cut.label] = ref
         return ParentFile(labels, starts)

@@ -24,8 +24,8 @@ from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
 from strongroom_server.repository.repairs import Repairs
 from strongroom_server.repository.store import is_empty, open_store
-from strongroom_server.repository.upload_records import UploadRecords
 from strongroom_server.repository.sweeps import Sweeps
+from strongroom_server.repository.upload_records import UploadRecords
 
 #: Plaintext that all downloads together fetch ahead of their readers: five at full
 #: speed; further ones go on in small pieces.

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an upload may share with versions before it, and which packs it needs."""
 
+from collections import deque
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Executor, Future
 from typing import Final
 
 from strongroom_server.core.chunk import ChunkRef
@@ -12,6 +14,8 @@ from strongroom_server.repository.sweeps import SweepView
 
 #: Packs about which an answer is remembered.
 _MAX_ANSWERS: Final = 100_000
+#: Packs that are asked for before their turn, at the same time.
+_MAX_ASKED: Final = 8
 
 
 class Sharing:
@@ -24,12 +28,16 @@ class Sharing:
         *,
         view: SweepView,
         damaged: AbstractSet[str],
+        executor: Executor,
     ) -> None:
         self._chunks = chunks
+        self._executor = executor
         self._scope = scope
         self._view = view
         self._damaged = damaged
         self._answers: dict[str, bool] = {}
+        self._expected: deque[ChunkRef] = deque()
+        self._asked: dict[str, Future[bool]] = {}
         self._packs: set[str] = set()
         self._manifest_key = ""
 
@@ -48,6 +56,20 @@ class Sharing:
         """
         base = ref.base
         return self._answer(ref) and (base is None or self._answer(base))
+
+    def expect(self, refs: Iterable[ChunkRef]) -> None:
+        """Ask before their turn for packs that will probably be shared.
+
+        What was expected before and is not asked for yet is expected no more.
+        """
+        self._expected = deque(refs)
+        self._ask_ahead()
+
+    def stop(self) -> None:
+        """Expect nothing any more."""
+        self._expected.clear()
+        for future in self._asked.values():
+            future.cancel()
 
     def may_be_base(self, ref: ChunkRef) -> bool:
         """Return whether a delta may be made to a chunk, if it can be read."""
@@ -71,7 +93,31 @@ class Sharing:
     def _answer(self, ref: ChunkRef) -> bool:
         answer = self._answers.get(ref.pack)
         if answer is None:
-            answer = self.may_be_base(ref) and self._chunks.is_there(self._scope, ref)
+            answer = self.may_be_base(ref) and self._is_there(ref)
             if len(self._answers) < _MAX_ANSWERS:
                 self._answers[ref.pack] = answer
         return answer
+
+    def _is_there(self, ref: ChunkRef) -> bool:
+        asked = self._asked.pop(ref.pack, None)
+        self._ask_ahead()
+        if asked is not None:
+            return asked.result()
+        return self._chunks.is_there(self._scope, ref)
+
+    def _ask_ahead(self) -> None:
+        if not self._expected:
+            return
+        # What was expected in vain must not take the place of what is needed.
+        for pack, future in list(self._asked.items()):
+            if future.done():
+                del self._asked[pack]
+                if future.exception() is None:
+                    self._answers.setdefault(pack, future.result())
+        while self._expected and len(self._asked) < _MAX_ASKED:
+            ref = self._expected.popleft()
+            known = ref.pack in self._answers or ref.pack in self._asked
+            if not known and self.may_be_base(ref):
+                self._asked[ref.pack] = self._executor.submit(
+                    self._chunks.is_there, self._scope, ref
+                )

@@ -35,6 +35,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.journals import NumberTakenError
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.object_copies import first_whole
 
 _PUT_ATTEMPTS: Final = 3
 
@@ -106,14 +107,11 @@ class Sweeps:
         acts: dict[int, SweepAct] = {}
         start_after = layout.sweep_key(view.epoch - 1) if view.epoch else ""
         listed = self._blobs.first_versions(layout.SWEEP, start_after=start_after)
-        for number, item in zip(
-            range(view.epoch, known.log.count), listed, strict=False
-        ):
+        numbers = range(view.epoch, known.log.count)
+        for number, item in zip(numbers, listed, strict=False):
             if item.key != layout.sweep_key(number):
                 raise _gone(number)
-            body, _ = self._read(item)
-            # The chain was checked when the record was taken in.
-            acts[number] = parse_record(body, prev=_prev(body)).act
+            acts[number] = self._act(item)
         if len(acts) < known.log.count - view.epoch:
             raise _gone(view.epoch + len(acts))
         packs, keys = _names(doomed_of(acts))
@@ -177,22 +175,42 @@ class Sweeps:
         return known if log is known.log else _Known(log, _view_of(log))
 
     def _take_in(self, log: SweepLog, item: BlobVersion) -> SweepLog:
-        body, data = self._read(item)
-        record = parse_record(body, prev=log.head)
-        return log.add(record, record_digest(data), item.modified_s)
+        """Add a record as it is stored, or as a repair put it beside it."""
 
-    def _read(self, item: BlobVersion) -> tuple[dict[str, Any], bytes]:
+        def take_in(data: bytes) -> SweepLog:
+            record = parse_record(self._open(item.key, data), prev=log.head)
+            return log.add(record, record_digest(data), item.modified_s)
+
+        data = self._fetch(item)
+        return first_whole(
+            self._blobs, item.key, data, take_in, max_bytes=MAX_RECORD_BYTES
+        )
+
+    def _act(self, item: BlobVersion) -> SweepAct:
+        """Return what a record says whose place in the chain was checked before."""
+
+        def parse(data: bytes) -> SweepAct:
+            body = self._open(item.key, data)
+            return parse_record(body, prev=_prev(body)).act
+
+        data = self._fetch(item)
+        return first_whole(
+            self._blobs, item.key, data, parse, max_bytes=MAX_RECORD_BYTES
+        )
+
+    def _open(self, key: str, data: bytes) -> dict[str, Any]:
+        keys = self._keyring.open_store_domain()
+        return open_object(
+            keys, ObjectKind.SWEEP, key, data, max_bytes=MAX_RECORD_BYTES
+        )
+
+    def _fetch(self, item: BlobVersion) -> bytes:
         try:
-            data = self._blobs.get(
+            return self._blobs.get(
                 item.key, version_id=item.version_id, max_bytes=MAX_RECORD_BYTES
             )
         except BlobNotFoundError as error:
             raise _gone(int(item.key.removeprefix(layout.SWEEP))) from error
-        keys = self._keyring.open_store_domain()
-        body = open_object(
-            keys, ObjectKind.SWEEP, item.key, data, max_bytes=MAX_RECORD_BYTES
-        )
-        return body, data
 
     def _put(self, key: str, data: bytes) -> bool:
         """Create the record; return whether it is ours that stands there."""

@@ -61,6 +61,8 @@ _CHANGES: Final = {
     Change.MODIFIED: artifact_pb.CHANGE_MODIFIED,
     Change.UNCHANGED: artifact_pb.CHANGE_UNCHANGED,
 }
+#: What a step has at most beside its path and data: numbers, digest, tags, lengths.
+_STEP_BYTES: Final = 128
 
 
 def timestamp(time: datetime) -> Timestamp:
@@ -130,6 +132,7 @@ def policy_message(policy: ArtifactPolicy) -> artifact_pb.ArtifactPolicy:
         keep_days=policy.keep_days,
         trash_days=policy.trash_days,
         codec=policy.codec,
+        cuts=policy.cuts,
     )
 
 
@@ -140,6 +143,7 @@ def parse_policy(message: artifact_pb.ArtifactPolicy) -> ArtifactPolicy:
         keep_days=message.keep_days,
         trash_days=message.trash_days,
         codec=message.codec,
+        cuts=message.cuts,
     )
 
 
@@ -237,24 +241,33 @@ def _tensor_message(item: TensorChange) -> artifact_pb.TensorChange:
     )
 
 
-def transfer_message(item: TransferItem) -> transfer_pb.TransferItem:
-    """Return one step in a stream of files."""
+def set_transfer(message: transfer_pb.TransferItem, item: TransferItem) -> None:
+    """Make an empty message say one step in a stream of files."""
     match item:
         case FileStarted():
-            start = transfer_pb.FileStart(
-                path=item.path,
-                size_bytes=item.size_bytes,
-                executable=item.executable,
-                digest=item.digest,
-            )
-            return transfer_pb.TransferItem(start=start)
+            start = message.start
+            start.path = item.path
+            start.size_bytes = item.size_bytes
+            start.executable = item.executable
+            start.digest = item.digest
         case FileBlock():
-            block = transfer_pb.Block(
-                offset_bytes=item.offset_bytes, data=bytes(item.data)
-            )
-            return transfer_pb.TransferItem(block=block)
+            message.block.offset_bytes = item.offset_bytes
+            message.block.data = bytes(item.data)
         case FileEnded():
-            return transfer_pb.TransferItem(end=transfer_pb.FileEnd(digest=item.digest))
+            # An end without a digest is an end, too.
+            message.end.SetInParent()
+            message.end.digest = item.digest
+
+
+def max_transfer_bytes(item: TransferItem) -> int:
+    """Return how many bytes the message of one step has at most."""
+    match item:
+        case FileStarted():
+            return len(item.path.encode()) + _STEP_BYTES
+        case FileBlock():
+            return len(item.data) + _STEP_BYTES
+        case FileEnded():
+            return _STEP_BYTES
 
 
 def verify_message(

@@ -109,8 +109,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             version = convert.version_message(seen_version(download.version))
             yield pb.ReadVersionResponse(version=version)
             try:
-                for items in _batches(_counted(download.items, call)):
-                    yield pb.ReadVersionResponse(items=items)
+                yield from _responses(_counted(download.items, call))
             finally:
                 if download.hedged_count:
                     call.count("hedged", download.hedged_count)
@@ -202,20 +201,22 @@ def _counted(items: Iterator[TransferItem], call: CallView) -> Iterator[Transfer
         yield item
 
 
-def _batches(items: Iterator[TransferItem]) -> Iterator[pb.TransferItems]:
+def _responses(items: Iterator[TransferItem]) -> Iterator[pb.ReadVersionResponse]:
     """Put many small items into one message, without holding back a full block."""
-    batch: list[pb.TransferItem] = []
-    batch_bytes = 0
+    response = pb.ReadVersionResponse()
+    response_bytes = 0
     for item in items:
-        message = convert.transfer_message(item)
-        size_bytes = message.ByteSize()
-        if batch and batch_bytes + size_bytes > MAX_BATCH_BYTES:
-            yield pb.TransferItems(items=batch)
-            batch, batch_bytes = [], 0
-        batch.append(message)
-        batch_bytes += size_bytes
+        size_bytes = convert.max_transfer_bytes(item)
+        batch = response.items.items
+        if batch and response_bytes + size_bytes > MAX_BATCH_BYTES:
+            yield response
+            response, response_bytes = pb.ReadVersionResponse(), 0
+            batch = response.items.items
+        # In place: a message put into another is copied, with all of its bytes.
+        convert.set_transfer(batch.add(), item)
+        response_bytes += size_bytes
         if len(batch) == MAX_BATCH_ITEMS:
-            yield pb.TransferItems(items=batch)
-            batch, batch_bytes = [], 0
-    if batch:
-        yield pb.TransferItems(items=batch)
+            yield response
+            response, response_bytes = pb.ReadVersionResponse(), 0
+    if response_bytes:
+        yield response

@@ -44,8 +44,9 @@ MAX_PATHS: Final = 1000
 MAX_DAMAGED_PATHS: Final = 100
 #: Damaged chunks of one run; each takes about half a KiB. A second run mends more.
 MAX_CHUNKS: Final = 200_000
-#: While looking, a sign of life is given after so many bytes.
+#: While looking, a sign of life is given after so many bytes, or chunks.
 _SIGN_BYTES: Final = 64 * 1024 * 1024
+_SIGN_CHUNKS: Final = 1000
 
 
 class Repairing:
@@ -126,14 +127,15 @@ class Repair:
         Raises:
             UnavailableError: S3 or Vault cannot be reached.
         """
-        read_bytes, paths = 0, list[str]()
+        read_bytes, read_count, paths = 0, 0, list[str]()
         for entry in self._entries():
             for ref in entry.chunks:
                 self._judge(entry, ref)
                 read_bytes += ref.plain_bytes
-                if read_bytes >= _SIGN_BYTES:
+                read_count += 1
+                if read_bytes >= _SIGN_BYTES or read_count >= _SIGN_CHUNKS:
                     yield ()
-                    read_bytes = 0
+                    read_bytes = read_count = 0
             if entry.path in self._wanted:
                 paths.append(entry.path)
             if len(paths) == MAX_PATHS:
@@ -319,7 +321,8 @@ class Repair:
             refs, tuple(sorted(self._bad_packs)), tuple(sorted(mended))
         )
         self._repository.repairs.add(self._keys, record)
-        # So that new versions share what is whole.
+        # So that new versions share what is whole; what is known later wins.
+        self._repository.chunk_index.refresh(self._keys)
         self._repository.chunk_index.add(self._keys, refs)
 
     def _still_damaged(self) -> Iterator[str]:

@@ -30,6 +30,13 @@ from strongroom_server.repository.repository import Repository
 RECORD_BYTES: Final = 128 * 1024 * 1024
 RECORD_FILES: Final = MAX_FILES
 RECORD_S: Final = 30.0
+#: What a file takes in a record, and how many times that must be saved by it: files
+#: that are tiny, or the same in the base version, are sooner sent again.
+FILE_BYTES: Final = 200
+SAVING: Final = 8
+#: Files that wait for a record at most; an attempt with more of them, all tiny or
+#: the same, records no more.
+MAX_WAITING: Final = 100_000
 _ATTEMPT_BYTES: Final = 16
 
 
@@ -78,6 +85,9 @@ class UploadProgress:
         self._has_written = False
         self._entries: list[FileEntry] = []
         self._taken_count = 0
+        self._recorded_count = 0
+        self._recorded_bytes = 0
+        self._given_up = False
         self._open_path = ""
         self._open_chunks = 0
         self._noted_bytes = 0
@@ -113,6 +123,7 @@ class UploadProgress:
         entries = content.take_entries()
         self._taken_count = len(entries)
         self._entries = [] if whole else entries
+        self._recorded_count = self._taken_count
         opened = content.open_file_position()
         self.position = Position(
             count,
@@ -142,14 +153,37 @@ class UploadProgress:
             or self._repository.clock.monotonic() - self._noted_s >= RECORD_S
         ):
             self._note()
-            self._write(ended=False)
-            # What is under way now is for the next record.
-            content.send_off()
+            if self._is_worth_it():
+                self._write(ended=False)
+                # What is under way now is for the next record.
+                content.send_off()
+            else:
+                self._drop_too_many()
 
     def end(self) -> None:
         """Record what an attempt that was given up leaves; failures change nothing."""
+        if not self._is_worth_it():
+            self._given_up = True
         with contextlib.suppress(StrongroomError):
             self._write(ended=True, always=self._has_written)
+
+    def _is_worth_it(self) -> bool:
+        """Return whether a record saves much more than it takes."""
+        received_bytes = self._content.received_bytes - self._recorded_bytes
+        count = self._content.file_count - self._recorded_count
+        return not self._given_up and received_bytes >= SAVING * FILE_BYTES * count
+
+    def _drop_too_many(self) -> None:
+        """Keep memory bounded where files come by the million and none is worth it."""
+        self._take()
+        self._given_up = self._given_up or len(self._entries) > MAX_WAITING
+        if self._given_up:
+            self._entries = []
+
+    def _take(self) -> None:
+        fresh = self._content.take_entries()
+        self._taken_count += len(fresh)
+        self._entries += fresh
 
     def _reopen(self, part: OpenPart) -> Iterator[None]:
         chunks = tuple(takewhile(self._content.may_share, part.chunks))
@@ -172,16 +206,18 @@ class UploadProgress:
 
     def _write(self, *, ended: bool, always: bool = False) -> None:
         """Record what is new; if nothing is, only if it must be `always`."""
-        fresh = self._content.take_entries()
-        self._taken_count += len(fresh)
-        self._entries += fresh
+        self._take()
+        part = None if self._given_up else self._new_open_part()
+        if self._given_up:
+            self._entries = []
         while (count := _fitting(self._entries)) < len(self._entries):
             self._add(self._entries[:count], None, ended=False)
             del self._entries[:count]
-        part = self._new_open_part()
         if self._entries or part is not None or always:
             self._add(self._entries, part, ended=ended)
             self._entries = []
+            self._recorded_count = self._taken_count
+            self._recorded_bytes = self._content.received_bytes
             if part is not None:
                 self._open_path = part.path
                 self._open_chunks = part.first_chunk + len(part.chunks)

@@ -24,6 +24,7 @@ from strongroom_server.core.codec_choice import choice_of
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.history import Committed, History
 from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.policy import Cuts
 from strongroom_server.core.records import Caller, Kind
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.content_writer import ContentWriter
@@ -88,6 +89,7 @@ class Uploads:
             journal.artifact,
             view=view,
             choice=choice_of(past.policy.codec, kind),
+            cuts=Cuts(past.policy.cuts),
             parent=parent,
             remembers_entries=start.resumable,
         )

@@ -44,7 +44,7 @@ class Verification:
     def verify(
         self, name: ArtifactName | VersionName
     ) -> Iterator[VerifyFinding | VerifyProgress | VerifyReport]:
-        """Verify a version, or all versions of an artifact.
+        """Verify a version, or all versions of an artifact that are stored.
 
         Damage is reported, not raised; a journal that cannot be trusted is
         raised, since then there is no list of versions to verify.
@@ -59,7 +59,7 @@ class Verification:
             versions: Sequence[Committed] = [version]
         else:
             artifact = self._repository.artifact(name)
-            versions = artifact.history.versions
+            versions = artifact.history.stored_versions()
         totals = _Totals(sum(version.size_bytes for version in versions))
         for version in versions:
             yield from self._verify_version(artifact, version, totals)
@@ -79,7 +79,7 @@ class Verification:
         damaged_before = totals.damaged_count
         try:
             manifest = manifests.load_stored(scope, artifact.journal.artifact, version)
-            for page in manifest.pages:
+            for page in manifests.pages(scope, manifest, stored=True):
                 for entry in manifests.page_stored(scope, page):
                     digester.add(entry.path, entry.size_bytes, entry.digest)
                     yield from self._verify_file(artifact, version, entry, totals)
@@ -115,7 +115,7 @@ class Verification:
     ) -> Iterator[VerifyProgress]:
         hasher = hashlib.sha256()
         for ref in entry.chunks:
-            hasher.update(self._repository.chunks.read(scope, ref))
+            hasher.update(self._repository.chunks.read(scope, ref, deep=True))
             totals.verified_bytes += ref.plain_bytes
             yield from totals.progress()
         if format_digest(hasher.digest()) != entry.digest:

@@ -21,7 +21,7 @@ from strongroom_server.core.verify_records import (
     StoreProgress,
     StoreReport,
 )
-from strongroom_server.core.verify_token import VerifyToken, parse_token
+from strongroom_server.core.verify_token import VerifyToken, format_token, parse_token
 from strongroom_server.ports import BlobCopy
 from strongroom_server.repository.copies import Copies
 from strongroom_server.repository.repository import Repository
@@ -93,6 +93,7 @@ class StoreVerification:
             ),
         )
         pace = Pace(self._repository.clock, max_bytes_per_second=max_bytes_per_second)
+        pace.token = format_token(token)
         checks = ObjectChecks(
             self._repository,
             self._copies if repair else None,
@@ -128,7 +129,7 @@ class StoreVerification:
         finally:
             versions.close()
         yield from objects.run(others)
-        count, size_bytes = versions.unreferenced()
+        yield from versions.count_unreferenced()
         yield StoreReport(
             versions.artifact_count,
             versions.version_count,
@@ -136,8 +137,8 @@ class StoreVerification:
             objects.pace.verified_bytes,
             objects.damaged_count + versions.damaged_count,
             objects.repaired_count + versions.repaired_count,
-            count,
-            size_bytes,
+            versions.unreferenced_count,
+            versions.unreferenced_bytes,
         )
 
     def _stages(self, scope: Scope) -> tuple[Stage, Stage, Stage]:

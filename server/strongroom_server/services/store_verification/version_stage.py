@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from strongroom.errors import IntegrityError, PreconditionError
+from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.derivation import DomainKeys
@@ -51,6 +51,8 @@ class VersionStage:
         version_count: Versions that were looked at.
         damaged_count: Objects that are damaged and were not mended.
         repaired_count: Objects that were mended.
+        unreferenced_count: Packs that no version needs.
+        unreferenced_bytes: Their size.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class VersionStage:
         self.version_count = 0
         self.damaged_count = 0
         self.repaired_count = 0
+        self.unreferenced_count = 0
+        self.unreferenced_bytes = 0
 
     def run(self, number: int) -> Iterator[StoreFinding | StoreProgress]:
         """Read back every version in scope that an earlier run has not."""
@@ -86,6 +90,7 @@ class VersionStage:
         self._pace.stage = "versions"
         self._done = self._token.after if number == self._token.stage else ""
         begin = replace(self._token, stage=number)
+        self._pace.token = format_token(replace(begin, after=self._done))
         for project in self._projects():
             keys = self._keys(project)
             if keys is None:
@@ -108,10 +113,10 @@ class VersionStage:
         """Stop what was fetched ahead."""
         self._reads.close()
 
-    def unreferenced(self) -> tuple[int, int]:
-        """Return how many packs no version needs, and their bytes.
+    def count_unreferenced(self) -> Iterator[StoreProgress]:
+        """Count the packs that no version needs.
 
-        Zeros if not everything was read, since then nobody knows.
+        If not everything was read, nobody knows, and the counts stay 0.
         """
         complete = (
             self._scope is None
@@ -120,14 +125,13 @@ class VersionStage:
             and len(self._reads.seen) < MAX_SEEN
         )
         if not complete:
-            return 0, 0
-        sizes = [
-            item.size_bytes
-            for item in self._repository.blobs.first_versions(PACKS)
-            if (name := digest_name(item.key))
-            and bytes.fromhex(name) not in self._reads.seen
-        ]
-        return len(sizes), sum(sizes)
+            return
+        for item in self._repository.blobs.first_versions(PACKS):
+            name = digest_name(item.key)
+            if name and bytes.fromhex(name) not in self._reads.seen:
+                self.unreferenced_count += 1
+                self.unreferenced_bytes += item.size_bytes
+            yield from self._pace.tell()
 
     def _projects(self) -> Iterator[Project]:
         projects = self._repository.projects
@@ -211,8 +215,12 @@ class VersionStage:
         self._take_account_of_repairs(keys)
         found = self._bad_packs(keys)
         yield from self._find_risk(project, found)
+        for pack in [pack for pack in found if _is_swept(found[pack])]:
+            del found[pack]
         self._warn_writers(keys, found)
         for damage in self._walk.damages:
+            if any(self._is_purged(risk) for risk in damage.at_risk):
+                continue
             told = _Found(damage.error, damage.repaired, list(damage.at_risk))
             yield self._finding(damage.key, told)
         for pack, told in found.items():
@@ -252,6 +260,14 @@ class VersionStage:
             if pack in self._walk.unreadable or not (bad.mended or pack in by_chunks)
         }
 
+    def _is_purged(self, risk: VersionAtRisk) -> bool:
+        """Return whether a sweep has taken a version away while it was being read."""
+        try:
+            artifact = self._repository.artifact(risk.name.artifact)
+        except IntegrityError:
+            return False
+        return int(risk.name.selector) in artifact.history.purged
+
     def _warn_writers(self, keys: DomainKeys, found: Mapping[str, _Found]) -> None:
         """Let nobody share chunks of packs that are damaged, mended or not."""
         if not found:
@@ -271,6 +287,11 @@ class VersionStage:
             tuple(found.at_risk),
             found.repaired,
         )
+
+
+def _is_swept(found: _Found) -> bool:
+    """Return whether nobody misses a pack that is gone: a sweep took it meanwhile."""
+    return found.error.reason is Reason.CHUNK_MISSING and not found.at_risk
 
 
 def _place(artifact: Artifact, version: Committed) -> str:

@@ -7,6 +7,7 @@ that will ever be needed of it (docs/adr/0010).
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError
@@ -28,6 +29,8 @@ from strongroom_server.repository.repository import Repository
 from strongroom_server.services.sweeping.planning import SweepPlanner, refused_note
 
 _ATTEMPTS: Final = 20
+#: Versions that one fence purges, so that its journal entry stays below its limit.
+_MAX_PURGED: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -89,7 +92,7 @@ class SweepMarking:
                     self._fence_one(job, project, journal, epoch)
                     stage = f"fencing project {project.name.project}"
                     yield SweepProgress(stage, count, len(journals))
-            except IntegrityError as error:
+            except (IntegrityError, PreconditionError) as error:
                 job.refuse(domain, refused_note(project, error))
 
     def _fence_one(
@@ -126,12 +129,13 @@ class SweepMarking:
         self, job: SweepJob, journal: JournalId, past: History
     ) -> tuple[int, ...]:
         name, planned = past.created.name, job.purge
-        return tuple(
+        found = (
             version
             for version in sorted(past.deleted)
             if (name, version) in planned
             and self._planner.was_purgeable(journal, past, version, job.now_s)
         )
+        return tuple(islice(found, _MAX_PURGED))
 
     def mark(
         self, job: SweepJob, undecided: list[OpenSweep]

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from strongroom.errors import PreconditionError, Reason
+from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ProjectName
 from strongroom_server.core import history, retention, sweep
 from strongroom_server.core.history import Deleted
-from strongroom_server.core.records import Caller
+from strongroom_server.core.records import Action, Caller
 from strongroom_server.core.sweep import (
     Decided,
     DomainId,
@@ -35,9 +35,7 @@ from strongroom_server.core.sweep_plan import (
     plan_digest,
 )
 from strongroom_server.ports import BlobRemover
-from strongroom_server.repository.journals import (
-    NumberTakenError,
-)
+from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.marking import Marker
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.requests import check_request
@@ -155,7 +153,11 @@ class Sweeping:
         """Put into the trash what the policy, as it is now, does not keep."""
         trashed = 0
         for count, item in enumerate(job.plan.trash, 1):
-            trashed += self._delete_if_expired(job, item)
+            try:
+                trashed += self._delete_if_expired(job, item)
+            except (IntegrityError, PreconditionError) as error:
+                # Its journal was damaged since the plan: it stays as it is.
+                job.note(f"version {item.version} of {item.artifact.short}: {error}")
             yield SweepProgress("moving to the trash", count, len(job.plan.trash))
         kept = job.summary.kept_count + len(job.plan.trash) - trashed
         job.summary = replace(job.summary, trashed_count=trashed, kept_count=kept)
@@ -163,8 +165,8 @@ class Sweeping:
     def _delete_if_expired(self, job: SweepJob, item: PlannedVersion) -> bool:
         """Delete a version, unless something keeps it at this very moment."""
         now = datetime.fromtimestamp(job.now_s, UTC)
+        artifact = self._repository.artifact(item.artifact)
         for _ in range(_ATTEMPTS):
-            artifact = self._repository.artifact(item.artifact)
             past = artifact.history
             if not past.is_live(item.version):
                 return False
@@ -186,6 +188,7 @@ class Sweeping:
                     behind=past,
                 )
                 return True
+            artifact = self._repository.artifact(item.artifact)
         raise contended(artifact.journal)
 
     def _decide(self, job: SweepJob, item: OpenSweep) -> None:
