@@ -8,6 +8,7 @@ BENCH_ARGS ?=
 SIMULATE_ARGS ?=
 FUZZ_ARGS ?=
 COMPAT_ARGS ?=
+CHAOS_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
@@ -103,6 +104,9 @@ e2e: setup ## whole processes: server, client, OpenBao, SeaweedFS
 
 crash: setup ## stopped after every step, killed at any moment
 	$(PY) -m pytest tests/crash $(PYTEST_ARGS)
+
+chaos: setup ## ten minutes of kills and faults on real parts; CHAOS_ARGS="--minutes 1 --kills 20 --servers 3 --seed N"
+	$(PY) -m tests.chaos.chaos $(CHAOS_ARGS)
 
 fuzz: setup ## every parser against made-up bytes; FUZZ_ARGS="--seconds 30 [TARGET ...]"
 	$(PY) -m tests.fuzz.fuzz $(FUZZ_ARGS)

@@ -72,10 +72,9 @@ class Cluster:
         ensure_client_certificates(self._bao.client(), self.layout)
         self._weed.start()
         self._weed.ensure_bucket()
-        store_port = int(self._weed.endpoint.rpartition(":")[2])
         self.proxies = [
-            FaultProxy("s3", store_port, seed=self._seed, http=True),
-            FaultProxy("vault", self._book.port("vault"), seed=self._seed, http=False),
+            FaultProxy("s3", self._store_port(), seed=self._seed, http=True),
+            FaultProxy("vault", self._bao.port, seed=self._seed, http=False),
         ]
         names = [f"server-{i}-{kind}" for i in range(self.count)
                  for kind in ("data", "health", "admin")]  # fmt: skip
@@ -100,12 +99,7 @@ class Cluster:
 
     def left_over(self) -> list[int]:
         """Return the processes of this cluster that are there all the same."""
-        root = str(self.layout.root)
-        return [
-            int(folder.name)
-            for folder in Path("/proc").iterdir()
-            if folder.name.isdigit() and _belongs(folder, root)
-        ]
+        return processes_below(self.layout.root)
 
     def set_odds(self, *, s3: Odds, vault: Odds) -> None:
         """Change how the proxies behave."""
@@ -196,9 +190,12 @@ class Cluster:
             return
         if part == "store":
             self._weed.start()
+            # A port that somebody else took meanwhile is another one now.
+            self.proxies[0].target_port = self._store_port()
             self._weed.ensure_bucket()
         elif part == "vault":
             self._bao.start()
+            self.proxies[1].target_port = self._bao.port
             self._bao.unseal()
         else:
             self._start_server(_number(part))
@@ -243,6 +240,9 @@ class Cluster:
         deadline = time.monotonic() + 10
         while process.pid is not None and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def _store_port(self) -> int:
+        return int(self._weed.endpoint.rpartition(":")[2])
 
     def _folder(self, number: int) -> Path:
         return self.layout.root / f"server-{number}"
@@ -301,6 +301,15 @@ def _toml(tables: dict[str, dict[str, Any]]) -> str:
         + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
         for name, table in tables.items()
     )
+
+
+def processes_below(root: Path) -> list[int]:
+    """Return the processes that work in a folder, or name it in their command."""
+    return [
+        int(folder.name)
+        for folder in Path("/proc").iterdir()
+        if folder.name.isdigit() and _belongs(folder, str(root))
+    ]
 
 
 def _number(part: str) -> int:

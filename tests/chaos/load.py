@@ -54,7 +54,7 @@ class Worker(Pusher):
             return
         target = self._folder / f"pulled-{uuid.uuid4()}"
         try:
-            result = self.client().pull(_name(picked), target)
+            result = self.tried(lambda: self.client().pull(_name(picked), target))
             self.model.check_files(result.version, files_below(target), whole=True)
             self.model.count("pull")
         except StrongroomError as error:
@@ -69,7 +69,7 @@ class Worker(Pusher):
             return
         name = _name(picked)
         try:
-            version = self.client().show(name)
+            version = self.tried(lambda: self.client().show(name))
             file = self.dice.choice(list(self.client().list_files(name)))
             with self.client().open_file(version, file) as opened:
                 whole = opened.read()
@@ -134,7 +134,7 @@ class Worker(Pusher):
             return
         self.model.tries_undelete(*picked)
         try:
-            self.client().undelete(_name(picked), reason="chaos")
+            self.tried(lambda: self.client().undelete(_name(picked), reason="chaos"))
         except StrongroomError as error:
             self.model.refusal("undelete", error, picked)
         else:

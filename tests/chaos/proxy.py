@@ -49,7 +49,8 @@ class FaultProxy:
     def __init__(self, name: str, target_port: int, *, seed: int, http: bool) -> None:
         self.name = name
         self.faults: Counter[str] = Counter()
-        self._target_port = target_port
+        #: Changes when what is behind it comes back at another port.
+        self.target_port = target_port
         self._http = http
         self._dice = random.Random(f"{seed}/{name}")
         self._lock = threading.Lock()
@@ -95,7 +96,7 @@ class FaultProxy:
         try:
             with client, contextlib.suppress(OSError):
                 server = socket.create_connection(
-                    ("127.0.0.1", self._target_port), timeout=5
+                    ("127.0.0.1", self.target_port), timeout=5
                 )
                 with server:
                     self._pipe_both(client, server)

@@ -18,7 +18,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName
 from strongroom.values import Progress, PushResult
-from strongroom_server.services import upload_progress
+from strongroom_server.services.uploads import progress as upload_progress
 from tests.client.engine import Engine
 from tests.client.test_resuming import proxied
 from tests.client.trees import MIB, read_tree, write_tree

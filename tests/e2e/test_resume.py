@@ -16,7 +16,7 @@ import pytest
 
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.s3 import S3Settings, open_s3
-from strongroom_server.services import hedging
+from strongroom_server.services.downloads import hedging
 from tests.support.cli import LiveStack
 from tests.support.cutting_proxy import Plan, cutting_proxy
 from tests.support.samples import filled

@@ -14,6 +14,7 @@ from strongroom.v1 import (
 )
 from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc.methods import METHODS, Phases, TimeClass
+from strongroom_server.rpc.wire import FLAT
 
 FILES: list[Any] = [artifact_service_pb2, maintenance_service_pb2, transfer_service_pb2]
 RPCS: dict[str, Any] = {
@@ -144,6 +145,19 @@ def test_what_is_changed_for_good_is_named_by_its_number(
 
     with pytest.raises(InvalidArgumentError):
         METHODS[name].targets(request)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_flat_request_nests_has_no_repeated_field(name: str) -> None:
+    # Only its own fields are counted before it is decoded; see rpc/wire.py.
+    rpc = RPCS[name]
+    if rpc.client_streaming and METHODS[name].depth != FLAT:
+        return
+    for field in rpc.input_type.fields:
+        if field.message_type is not None:
+            inner = field.message_type.fields
+            assert [item.name for item in inner if item.is_repeated] == []
+            assert [item.name for item in inner if item.message_type] == []
 
 
 def test_a_version_is_verified_by_its_own_name() -> None:

@@ -178,17 +178,31 @@ def test_a_plan_is_applied_in_parts_and_audited_without_names(
         assert name not in lines
 
 
+@pytest.mark.parametrize("text", [b"\0", b'"', b'["a1b2",1,"c3d4"],'])
+def test_a_part_of_a_plan_may_look_like_many_fields(stubs: Stubs, text: bytes) -> None:
+    part = (text * MIB)[:MIB]
+
+    failed = refused(stubs.maintenance.ApplySweep(apply_requests(part), timeout=30))
+
+    assert "no sweep plan" in failed.message
+
+
 def test_a_plan_without_end_is_refused_before_it_fills_the_memory(
     stubs: Stubs,
 ) -> None:
+    sent: list[int] = []
+    whole = 4 * MAX_PLAN_BYTES // MIB
+
     def endless() -> Iterator[maintenance_pb.ApplySweepRequest]:
         yield from apply_requests()
-        for _ in range(2 * MAX_PLAN_BYTES // MIB):
+        for number in range(whole):
+            sent.append(number)
             yield maintenance_pb.ApplySweepRequest(plan=bytes(MIB))
 
     failed = refused(stubs.maintenance.ApplySweep(endless(), timeout=60))
 
     assert (failed.code, failed.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+    assert len(sent) < whole, "nobody takes all of it"
 
 
 @pytest.mark.parametrize("second", ["start", "nothing"])

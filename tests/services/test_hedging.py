@@ -9,8 +9,8 @@ import pytest
 
 from strongroom.errors import IntegrityError, Reason, UnavailableError
 from strongroom_server.adapters.memory import MemoryBlobStore
-from strongroom_server.services import hedging
-from strongroom_server.services.hedging import Fetch, Pace
+from strongroom_server.services.downloads import hedging
+from strongroom_server.services.downloads.hedging import Fetch, Pace
 from tests.support.clock import ManualClock
 from tests.support.samples import filled
 from tests.support.world import World

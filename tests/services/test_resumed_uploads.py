@@ -1,11 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resumed uploads: another attempt, on any server, goes on from what is durable."""
 
-import hashlib
-import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import pytest
 
 from strongroom.errors import (
@@ -14,110 +9,27 @@ from strongroom.errors import (
     InvalidArgumentError,
     Reason,
 )
-from strongroom.format.digest import VersionDigester
 from strongroom_server.core.records import Action
-from strongroom_server.services import upload_progress
-from strongroom_server.services.uploads import (
-    CommitResult,
-    Position,
-    Upload,
-    UploadStart,
+from strongroom_server.services.uploads import Position
+from tests.support.resumed import (
+    FILES,
+    MIB,
+    REQUEST,
+    SMALL,
+    begin,
+    commit,
+    finish,
+    record_eagerly,
+    send,
+    send_rest,
 )
 from tests.support.samples import filled
-from tests.support.world import ARTIFACT, CALLER, World
-
-MIB = 2**20
-#: Of the executor of a memory world.
-THREADS = 4
-SMALL = {f"a{number}": filled(f"small {number}", 5000) for number in range(20)}
-BIG = {"b": filled("big", 40 * MIB), "c": filled("c", 100)}
-FILES = {**SMALL, **BIG}
-REQUEST = "8a1f7c56-5f56-4d51-9a5a-6f1d4f0ad001"
+from tests.support.world import ARTIFACT, World
 
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Record after every 4 MiB, and once everything under way is stored."""
-    monkeypatch.setattr(upload_progress, "RECORD_BYTES", 4 * MIB)
-    record = upload_progress.UploadProgress.record_if_due
-
-    def record_settled(progress: upload_progress.UploadProgress) -> None:
-        barrier = threading.Barrier(THREADS)
-        submit = progress._repository.executor.submit
-        for waiting in [submit(barrier.wait, 60.0) for _ in range(THREADS)]:
-            waiting.result(60.0)
-        record(progress)
-
-    monkeypatch.setattr(upload_progress.UploadProgress, "record_if_due", record_settled)
-
-
-def sha256(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def begin(world: World, *, request_id: str = REQUEST, base_version: int = 0) -> Upload:
-    start = UploadStart(
-        ARTIFACT,
-        None,
-        "m",
-        {},
-        request_id,
-        may_create_project=True,
-        resumable=True,
-        base_version=base_version,
-    )
-    upload = world.uploads.begin(start, caller=CALLER)
-    for _ in upload.resume():
-        pass
-    return upload
-
-
-def blocks(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    for start in range(offset, len(data), MIB):
-        yield start, data[start : start + MIB]
-
-
-def send(
-    upload: Upload, files: Mapping[str, bytes], *, until: tuple[str, int] = ("~", 0)
-) -> None:
-    """Send what the upload does not have; stop in a file at an offset."""
-    position = upload.position
-    for path in sorted(files)[position.file_count :]:
-        data = files[path]
-        offset = position.offset_bytes if path == position.open_path else 0
-        upload.start_file(path, size_bytes=len(data), executable=False)
-        for start, block in blocks(data, offset):
-            if (path, start) >= until:
-                return
-            upload.write(block, offset_bytes=start)
-        upload.end_file(sha256(data))
-
-
-def send_rest(upload: Upload, offset: int) -> None:
-    """Send the rest of the big file, which is open."""
-    for start, block in blocks(FILES["b"], offset):
-        upload.write(block, offset_bytes=start)
-
-
-def digest_of(files: Mapping[str, bytes]) -> str:
-    digester = VersionDigester()
-    for path in sorted(files):
-        digester.add(path, len(files[path]), sha256(files[path]))
-    return digester.digest()
-
-
-def commit(upload: Upload, files: Mapping[str, bytes]) -> CommitResult:
-    return upload.commit(file_count=len(files), digest=digest_of(files))
-
-
-def finish(world: World, files: Mapping[str, bytes] = FILES) -> tuple[Position, int]:
-    """Go on with the upload to its end; return where it was, and what it stored."""
-    with begin(world) as upload:
-        position = upload.position
-        send(upload, files)
-        result = commit(upload, files)
-    assert world.reopened().pull(str(result.version.number)) == files
-    return position, result.version.stored_bytes
+    record_eagerly(monkeypatch)
 
 
 def test_an_upload_that_was_left_goes_on_elsewhere_in_the_middle_of_a_file(
@@ -329,150 +241,6 @@ def test_a_source_that_changed_meanwhile_commits_nothing(world: World) -> None:
 
     assert caught.value.reason is Reason.DIGEST_MISMATCH
     assert world.keys("journals/") == []
-
-
-def test_an_unchanged_file_is_taken_from_the_base_version(world: World) -> None:
-    world.push(FILES)
-    changed = {**FILES, "a3": b"changed"}
-
-    with begin(world, base_version=1) as upload:
-        for path in sorted(changed):
-            if path == "a3":
-                send_one(upload, path, changed[path])
-            else:
-                upload.same_file(
-                    path,
-                    size_bytes=len(changed[path]),
-                    executable=False,
-                    digest=sha256(changed[path]),
-                )
-        result = commit(upload, changed)
-
-    assert result.version.number == 2
-    assert result.version.stored_bytes < 10_000
-    assert world.reopened().pull("2") == changed
-
-
-def send_one(upload: Upload, path: str, data: bytes) -> None:
-    upload.start_file(path, size_bytes=len(data), executable=False)
-    upload.write(data, offset_bytes=0)
-    upload.end_file(sha256(data))
-
-
-ONE: Mapping[str, Any] = {
-    "path": "a", "size_bytes": 1, "executable": False, "digest": sha256(b"1")
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("base_version", "changes"),
-    [
-        (0, {}),
-        (2, {}),
-        (-1, {}),
-        (1, {"size_bytes": 2}),
-        (1, {"executable": True}),
-        (1, {"digest": sha256(b"2")}),
-        (1, {"path": "aa"}),
-        (1, {"path": "z"}),
-        (1, {"path": "", "digest": ""}),
-    ],
-)
-def test_what_the_base_does_not_have_is_refused(
-    world: World, base_version: int, changes: Mapping[str, Any]
-) -> None:
-    world.push({"a": b"1", "b": b"2"})
-
-    with (
-        begin(world, base_version=base_version) as upload,
-        pytest.raises(ConflictError) as caught,
-    ):
-        upload.same_file(**{**ONE, **changes})
-
-    assert caught.value.reason is Reason.BASE_MISMATCH
-
-
-def test_a_file_of_the_base_whose_pack_is_gone_is_refused(world: World) -> None:
-    world.push({"a": filled("a", 5 * MIB)})
-    bucket = world.bucket
-    for blob, data in bucket.objects():
-        if len(data) > 4 * MIB:
-            bucket.corrupt(blob.key, blob.version_id, b"")
-
-    with (
-        begin(world.reopened(), base_version=1) as upload,
-        pytest.raises(ConflictError) as caught,
-    ):
-        upload.same_file(
-            "a",
-            size_bytes=5 * MIB,
-            executable=False,
-            digest=sha256(filled("a", 5 * MIB)),
-        )
-
-    assert caught.value.reason is Reason.BASE_MISMATCH
-
-
-def test_files_that_are_sooner_sent_again_are_not_recorded(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload_progress, "RECORD_FILES", 10)
-    tiny = {f"{number:03}": b"%d" % number for number in range(200)}
-    world.push(tiny)
-    with begin(world, base_version=1) as upload:
-        for path in sorted(tiny):
-            upload.same_file(
-                path, size_bytes=len(tiny[path]), executable=False,
-                digest=sha256(tiny[path]),
-            )  # fmt: skip
-    with begin(world, request_id="first") as upload:
-        send(upload, {f"new{path}": data for path, data in tiny.items()})
-
-    assert world.keys("uploads/") == []
-    position, _ = finish(world.reopened())
-    assert position == Position()
-
-
-def test_a_large_file_behind_same_ones_is_recorded_with_them(world: World) -> None:
-    world.push(SMALL)
-    with begin(world, base_version=1) as upload:
-        for path in sorted(SMALL):
-            upload.same_file(
-                path, size_bytes=len(SMALL[path]), executable=False,
-                digest=sha256(SMALL[path]),
-            )  # fmt: skip
-        upload.start_file("b", size_bytes=len(BIG["b"]), executable=False)
-        for start, block in blocks(BIG["b"][: 36 * MIB]):
-            upload.write(block, offset_bytes=start)
-
-    position, _ = finish(world.reopened())
-
-    assert position.file_count == len(SMALL)
-    assert position.offset_bytes == 32 * MIB
-
-
-def test_an_attempt_with_too_many_files_to_remember_records_no_more(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload_progress, "RECORD_FILES", 10)
-    monkeypatch.setattr(upload_progress, "MAX_WAITING", 50)
-    tiny = {f"a{number:03}": b"%d" % number for number in range(100)}
-    world.push(tiny)
-    with begin(world, base_version=1) as upload:
-        for path in sorted(tiny):
-            upload.same_file(
-                path,
-                size_bytes=len(tiny[path]),
-                executable=False,
-                digest=sha256(tiny[path]),
-            )
-        upload.start_file("b", size_bytes=len(BIG["b"]), executable=False)
-        for start, block in blocks(BIG["b"][: 36 * MIB]):
-            upload.write(block, offset_bytes=start)
-
-    assert world.keys("uploads/") == []
-    position, _ = finish(world.reopened(), {**tiny, **BIG})
-    assert position == Position()
 
 
 def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:

@@ -4,30 +4,26 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from strongroom.errors import (
     InvalidArgumentError,
     NotFoundError,
-    PreconditionError,
     Reason,
 )
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
-from strongroom_server.adapters.folder_copy import FolderCopy
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core.records import ArtifactPolicy
 from strongroom_server.core.verify_records import StoreFinding, StoreProgress
-from strongroom_server.ports import BlobStore, BlobVersion
-from strongroom_server.repository.copies import BucketCopy
+from strongroom_server.ports import BlobStore
 from strongroom_server.services.store_verification import (
     StoreVerification,
     pace,
     pack_reads,
 )
 from tests.support.clock import ManualClock
-from tests.support.copies import copy_to, flip, stored, verify_store
+from tests.support.copies import entries_of, flip, hits, stored, verify_store
 from tests.support.samples import filled
 from tests.support.sweeps import Sweeper, delete, set_policy
 from tests.support.tampering import TamperingBlobStore
@@ -47,11 +43,6 @@ def pushed(world: World) -> World:
     world.push({"x": b"small"}, ELSEWHERE)
     world.move("prod", "1")
     return world
-
-
-def hits(finding: StoreFinding) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """What a finding hits: by version the paths and the refs."""
-    return {risk.name.short: (risk.paths, risk.refs) for risk in finding.at_risk}
 
 
 @pytest.mark.parametrize("without_keys", [True, False])
@@ -116,15 +107,6 @@ def test_a_damaged_page_puts_all_of_its_files_at_risk(world: World) -> None:
 
     (risk,) = findings[0].at_risk
     assert (findings[0].object, risk.paths, risk.path_count) == (table.key, (), 2)
-
-
-def entries_of(
-    world: World, artifact: ArtifactName = ARTIFACT
-) -> list[tuple[BlobVersion, bytes]]:
-    """The entries of an artifact's journal, in order."""
-    folder = world.repository.artifact(artifact).record.artifact_id
-    found = [item for item in stored(world, "journals/") if folder in item[0].key]
-    return sorted(found, key=lambda item: item[0].key)
 
 
 def test_one_damaged_journal_does_not_stop_the_others(pushed: World) -> None:
@@ -359,134 +341,6 @@ def test_the_rate_is_kept_and_the_caller_hears_of_it(without_keys: bool) -> None
     # Nobody waits longer than five seconds for a word.
     assert max(clock.sleeps) <= 5.0
     assert len(items) >= seconds // 5
-
-
-def test_damage_is_mended_from_a_copy_and_reads_as_before(
-    pushed: World, tmp_path: Path
-) -> None:
-    copy = copy_to(pushed, tmp_path)
-    pack, data = next(stored(pushed, "packs/"))
-    flip(pushed, pack, data, 8 * MIB)
-    gone, _ = list(stored(pushed, "packs/"))[1]
-    pushed.bucket.delete_version(gone.key, gone.version_id)
-    before = set(pushed.keys())
-
-    findings, report = verify_store(pushed, copies=[copy], repair=True)
-
-    assert {(item.object, item.repaired) for item in findings} == {
-        (pack.key, True), (gone.key, True),
-    }  # fmt: skip
-    assert (report.damaged_count, report.repaired_count) == (0, 2)
-    # Additive: two copies, and a record that the packs are damaged.
-    assert {key.split("/")[0] for key in set(pushed.keys()) - before} == {"repairs"}
-    fresh = pushed.reopened()
-    assert fresh.pull("2") == {"a": b"1", "b": OLD, "c": NEW}
-    part = fresh.pull("2", paths=("c",), offset_bytes=3 * MIB + 7, length_bytes=9)
-    assert part == {"c": NEW[3 * MIB + 7 : 3 * MIB + 16]}
-    assert verify_store(fresh)[0] == []
-    assert verify_store(fresh, without_keys=True)[0] == []
-    # Mending again finds nothing to do.
-    assert verify_store(fresh, copies=[copy], repair=True)[1].repaired_count == 0
-
-
-def test_packs_are_mended_without_keys_too(pushed: World, tmp_path: Path) -> None:
-    copy = copy_to(pushed, tmp_path)
-    pack, data = next(stored(pushed, "packs/"))
-    flip(pushed, pack, data, 8 * MIB)
-
-    findings, _ = verify_store(pushed, copies=[copy], without_keys=True, repair=True)
-
-    assert [(item.object, item.repaired) for item in findings] == [(pack.key, True)]
-    assert pushed.reopened().pull("2")["c"] == NEW
-
-
-def test_a_gap_in_a_journal_is_filled_from_a_copy(
-    pushed: World, tmp_path: Path
-) -> None:
-    copy = copy_to(pushed, tmp_path)
-    gone, _ = entries_of(pushed)[1]
-    pushed.bucket.delete_version(gone.key, gone.version_id)
-
-    findings, _ = verify_store(pushed.reopened(), copies=[copy], repair=True)
-
-    assert [(item.object, item.repaired) for item in findings] == [(gone.key, True)]
-    assert pushed.reopened().versions() == [2, 1]
-
-
-def test_a_copy_that_is_damaged_too_mends_nothing(
-    pushed: World, tmp_path: Path
-) -> None:
-    pack, data = next(stored(pushed, "packs/"))
-    flip(pushed, pack, data, 8 * MIB)
-    copy = copy_to(pushed, tmp_path)
-
-    findings, report = verify_store(pushed, copies=[copy], repair=True)
-
-    assert [item.repaired for item in findings] == [False]
-    assert report.damaged_count == 1
-
-
-def test_the_second_copy_is_asked_when_the_first_has_not(
-    pushed: World, tmp_path: Path
-) -> None:
-    whole = copy_to(pushed, tmp_path)
-    pack, data = next(stored(pushed, "packs/"))
-    flip(pushed, pack, data, 8 * MIB)
-    damaged = BucketCopy("the bucket itself", pushed.blobs)
-
-    findings, _ = verify_store(pushed, copies=[damaged, whole], repair=True)
-
-    assert [item.repaired for item in findings] == [True]
-
-
-def test_mending_needs_a_copy_of_this_store(pushed: World, tmp_path: Path) -> None:
-    with memory_world() as other:
-        other.push({"a": b"1"})
-        strange = copy_to(other, tmp_path / "other")
-    for copies in ([], [strange], [FolderCopy("nothing", tmp_path / "none")]):
-        with pytest.raises(PreconditionError) as caught:
-            verify_store(pushed, copies=copies, repair=True)
-        assert caught.value.reason is Reason.COPY_UNSUITABLE
-
-
-def test_a_new_version_shares_nothing_with_a_pack_that_was_found_damaged(
-    pushed: World,
-) -> None:
-    pack, data = list(stored(pushed, "packs/"))[1]
-    flip(pushed, pack, data, 8 * 3 * MIB)
-    # A push looks whether the pack is there, and it is.
-    other = ArtifactName("demo", "before")
-    pushed.push({"b": OLD}, other)
-    assert verify_store(pushed)[1].damaged_count == 1
-
-    fresh = pushed.reopened()
-    fresh.push({"b": OLD}, ArtifactName("demo", "after"))
-
-    assert fresh.pull(artifact=ArtifactName("demo", "after")) == {"b": OLD}
-    (finding,) = verify_store(fresh)[0]
-    assert "demo/before@1" in hits(finding)
-    assert "demo/after@1" not in hits(finding)
-
-
-def test_two_servers_that_mend_at_once_do_no_harm(
-    pushed: World, tmp_path: Path
-) -> None:
-    copy = copy_to(pushed, tmp_path)
-    pack, data = next(stored(pushed, "packs/"))
-    flip(pushed, pack, data, 8 * MIB)
-    first, second = pushed.reopened(), pushed.reopened()
-    runs = [
-        StoreVerification(world.repository, [copy]).verify(None, repair=True)
-        for world in (first, second)
-    ]
-
-    while runs:
-        for run in list(runs):
-            if next(run, None) is None:
-                runs.remove(run)
-
-    assert verify_store(pushed.reopened())[0] == []
-    assert pushed.reopened().pull("2")["c"] == NEW
 
 
 @pytest.mark.parametrize("at", ["manifests/", "packs/"])

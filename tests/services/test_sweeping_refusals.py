@@ -103,11 +103,15 @@ def test_a_project_with_damage_keeps_everything(world: World, prefix: str) -> No
 
 
 def test_damage_that_comes_after_condemning_keeps_everything(world: World) -> None:
-    dropped(world)
+    world.push({"a.bin": content("old")})
+    world.push({"b.bin": content("new")})
+    set_policy(world, GONE_AT_ONCE)
+    delete(world, 2)
     sweeper = Sweeper(world)
     sweeper.sweep()
     before = world.keys("packs/")
-    damage(world, "manifests/")
+    # Marking ends here, before it comes to the version that was condemned.
+    damage(world, "manifests/", version=1)
 
     summary = Sweeper(world.reopened()).sweep()
 

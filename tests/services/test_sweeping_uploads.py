@@ -2,10 +2,14 @@
 """Sweeps and uploads that can be resumed: what they stored stays for a while."""
 
 import uuid
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import pytest
 
 from strongroom.errors import ConflictError, Reason
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.services.sweeping import SweepSettings
 from strongroom_server.services.uploads import Upload, UploadStart
 from tests.support.samples import filled
@@ -15,6 +19,25 @@ from tests.support.world import ARTIFACT, CALLER, World
 SIZE = 6 * 2**20
 DATA = filled("upload", SIZE)
 WEEK = SweepSettings(min_age_s=0.0, grace_s=0.0, upload_age_s=7 * DAY_S)
+
+
+class AtOnce(Executor):
+    """Does what is submitted before it returns, so that nothing is under way."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 -- as any executor does
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def world() -> World:
+    """An empty store with an engine that does one thing after the other."""
+    clock = SystemClock()
+    return World(blobs=MemoryBlobStore(clock), clock=clock, executor=AtOnce())
 
 
 def interrupted(world: World, request_id: str) -> None:

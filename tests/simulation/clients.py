@@ -119,7 +119,9 @@ class Client:
             except StrongroomError as error:
                 if error.reason in allowed:
                     return Lost(error)
-                if error.reason not in repeated:
+                if error.reason in repeated:
+                    self.machines.calls[f"refused: {error.reason}"] += 1
+                else:
                     check_error(error, call, scheduler.now_s)
             finally:
                 _hang_up(task)

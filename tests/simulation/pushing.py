@@ -24,6 +24,7 @@ from tests.simulation.ports import request_id
 
 PATHS: Final = ("a", "b", "c/d")
 _BASE: Final = hashlib.shake_256(b"base").digest(200)
+_OTHER: Final = hashlib.shake_256(b"other").digest(190)
 #: Few contents, so that most of what is pushed is stored already; some of several
 #: chunks, and some that differ little, so that deltas are worth it.
 CONTENTS: Final = (
@@ -31,7 +32,7 @@ CONTENTS: Final = (
     b"a",
     b"c" * 40,
     b"d" * 50,
-    b"f" * 30,
+    _OTHER,
     _BASE,
     _BASE[:90] + b"x" + _BASE[91:],
     _BASE + b"e" * 60,
@@ -89,7 +90,7 @@ def fill(client: Client) -> None:
         (one, {"a": CONTENTS[3], "b": CONTENTS[6]}),
         (one, {"a": CONTENTS[1], "c/d": CONTENTS[2]}),
         (ARTIFACTS[1], {"b": _BASE}),
-        (one, {"a": CONTENTS[4], "b": CONTENTS[7], "c/d": b""}),
+        (one, {"a": _OTHER, "b": CONTENTS[7], "c/d": b""}),
     )):
         asked = _ask_for(client, files, artifact)
         asked.breaks_off = number == 4
@@ -132,7 +133,7 @@ def _send(client: Client, engine: Engine, asked: Push) -> CommitResult:
             offset = at.offset_bytes if path == at.open_path else 0
             _send_file(client, upload, path, data, offset)
             _break_off(client, asked)
-        client.linger(0.3)
+        client.linger(0.5)
         return upload.commit(file_count=len(asked.files), digest=asked.digest)
 
 

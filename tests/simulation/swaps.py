@@ -28,7 +28,7 @@ from strongroom_server.core import (
 )
 from strongroom_server.core.signatures import PublicKey, Signature
 from strongroom_server.repository import packs
-from strongroom_server.services import upload_progress
+from strongroom_server.services.uploads import progress as upload_progress
 from tests.simulation.ports import hmac_of
 
 _SIZES: Final[tuple[tuple[Any, str, int], ...]] = (

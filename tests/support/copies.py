@@ -10,7 +10,7 @@ from strongroom_server.core.verify_records import StoreFinding, StoreReport
 from strongroom_server.ports import BlobCopy, BlobVersion
 from strongroom_server.services.store_verification import StoreVerification
 from tests.support.damage import one_bit_flipped
-from tests.support.world import World
+from tests.support.world import ARTIFACT, World
 
 
 def copy_to(world: World, folder: Path) -> FolderCopy:
@@ -53,3 +53,17 @@ def stored(world: World, prefix: str) -> Iterator[tuple[BlobVersion, bytes]]:
 def flip(world: World, item: BlobVersion, data: bytes, bit: int) -> None:
     """Flip one bit of a stored object, in place."""
     world.bucket.corrupt(item.key, item.version_id, one_bit_flipped(data, bit))
+
+
+def hits(finding: StoreFinding) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What a finding hits: by version the paths and the refs."""
+    return {risk.name.short: (risk.paths, risk.refs) for risk in finding.at_risk}
+
+
+def entries_of(
+    world: World, artifact: ArtifactName = ARTIFACT
+) -> list[tuple[BlobVersion, bytes]]:
+    """The entries of an artifact's journal, in order."""
+    folder = world.repository.artifact(artifact).record.artifact_id
+    found = [item for item in stored(world, "journals/") if folder in item[0].key]
+    return sorted(found, key=lambda item: item[0].key)

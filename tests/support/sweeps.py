@@ -143,10 +143,10 @@ def dropped(world: World) -> bytes:
     return old
 
 
-def damage(world: World, prefix: str) -> None:
-    """Damage something that project demo needs."""
+def damage(world: World, prefix: str, *, version: int = 0) -> None:
+    """Damage something that a version of demo needs; 0 means the newest."""
     history = world.repository.artifact(ARTIFACT).history
-    newest = history.versions[-1]
+    newest = history.versions[version - 1]
     manifest = world.repository.manifests.load(
         world.repository.artifact(ARTIFACT).scope,
         world.repository.artifact(ARTIFACT).journal.artifact,

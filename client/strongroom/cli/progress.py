@@ -111,18 +111,24 @@ def _stage_bar() -> Iterator[StageCallback]:
     from rich.progress import Progress as Bars
 
     columns = (
-        TextColumn("{task.description}"),
+        # The stage's name is the server's text.
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[done]}"),
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None, done="")
+        name, task = "", bars.add_task("", total=None, done="")
 
         def show(stage: Stage) -> None:
+            nonlocal name, task
+            if stage.name != name:
+                # A bar of its own: how much there is may be unknown again.
+                bars.remove_task(task)
+                name = stage.name
+                task = bars.add_task(printable(name), total=None, done="")
             bars.update(
                 task,
-                description=printable(stage.name),
                 completed=stage.done,
                 total=stage.total or None,
                 done=_told(stage),

@@ -27,31 +27,41 @@ _COPY_BYTES: Final = 1 << 20
 _LONG_BYTES: Final = 1 << 28
 
 
+KindOption = Annotated[
+    str | None,
+    typer.Option("--kind", help="dataset, checkpoint or weights; for a new artifact."),
+]
+MessageOption = Annotated[
+    str, typer.Option("--message", "-m", help="What to say about the version.")
+]
+MetaOption = Annotated[
+    list[str] | None,
+    typer.Option("--meta", help="KEY=VALUE to attach; may be repeated."),
+]
+RequestIdOption = Annotated[
+    str | None,
+    typer.Option("--request-id", help="A UUID4 that makes the push repeatable."),
+]
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="ID",
+        help="Go on with a push that was interrupted; it named its id.",
+    ),
+]
+
+
 def push(
     context: typer.Context,
     source: Annotated[Path, typer.Argument(help="A file or directory.")],
     artifact: Annotated[str, typer.Argument(help="project/artifact; made if missing.")],
     *,
-    kind: Annotated[
-        str | None,
-        typer.Option(help="dataset, checkpoint or weights; for a new artifact."),
-    ] = None,
-    message: Annotated[
-        str, typer.Option("--message", "-m", help="What to say about the version.")
-    ] = "",
-    meta: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE to attach; may be repeated.")
-    ] = None,
-    request_id: Annotated[
-        str | None, typer.Option(help="A UUID4 that makes the push repeatable.")
-    ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Go on with a push that was interrupted; it named its id.",
-        ),
-    ] = None,
+    kind: KindOption = None,
+    message: MessageOption = "",
+    meta: MetaOption = None,
+    request_id: RequestIdOption = None,
+    resume: ResumeOption = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
     no_progress: NoProgressFlag = False,

@@ -36,6 +36,7 @@ from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeC
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.status import call_metadata, to_status
 from strongroom_server.rpc.watchdog import Watch, Watchdog
+from strongroom_server.rpc.wire import BATCHES
 
 #: A method's name is the caller's text; entries of the audit log are bounded.
 MAX_METHOD_CHARS: Final = 200
@@ -244,7 +245,13 @@ class Guard(grpc.ServerInterceptor):
         # Generated handlers decode with `SomeMessage.FromString`.
         decode = cast("Decode", handler.request_deserializer)
         if handler.request_streaming:
-            reader = RequestReader(run.requests, decode, stall_s=self._watchdog.stall_s)
+            method = run.guarded.method
+            reader = RequestReader(
+                run.requests,
+                decode,
+                stall_s=self._watchdog.stall_s,
+                depth=method.depth if method else BATCHES,
+            )
             stack.callback(reader.close)
             first = next(reader, None)
             if first is None:

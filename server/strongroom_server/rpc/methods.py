@@ -20,6 +20,7 @@ from strongroom.format.names import (
 )
 from strongroom.v1 import maintenance_service_pb2, transfer_service_pb2
 from strongroom_server.core.access import PROJECTS, SERVER, AccessAction
+from strongroom_server.rpc.wire import BATCHES, FLAT
 
 
 class Phases(Enum):
@@ -64,6 +65,8 @@ class Method:
             InvalidArgumentError for a malformed name. Every one must be allowed.
         phases: When it is written to the audit log.
         time_class: How long it may take.
+        depth: How many levels of messages a streamed request of it has; see
+            `check_field_count`.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Method:
     targets: Callable[[object], tuple[Target, ...]]
     phases: Phases = Phases.CALL
     time_class: TimeClass = TimeClass.SHORT
+    depth: int = BATCHES
 
 
 def _text(request: object, field: str) -> str:
@@ -302,6 +306,8 @@ _ROWS: Final = (
         _apply_start,
         Phases.INTENT_OUTCOME,
         TimeClass.STREAM,
+        # A plan's bytes look like many fields, and are none.
+        depth=FLAT,
     ),
     Method(
         f"{_MAINTENANCE}/RebuildIndex",

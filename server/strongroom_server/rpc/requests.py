@@ -50,11 +50,17 @@ class RequestReader:
     """An iterator over requests, to be closed when the call ends."""
 
     def __init__(
-        self, source: Iterator[bytes], decode: Decode, *, stall_s: float
+        self,
+        source: Iterator[bytes],
+        decode: Decode,
+        *,
+        stall_s: float,
+        depth: int = BATCHES,
     ) -> None:
         self._source = source
         self._decode = decode
         self._stall_s = stall_s
+        self._depth = depth
         self._queue: queue.Queue[Message | Exception | None] = queue.Queue(MAX_WAITING)
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="requests", daemon=True).start()
@@ -96,7 +102,7 @@ class RequestReader:
         last: Exception | None = None
         try:
             for data in self._source:
-                request = decode_request(self._decode, data, depth=BATCHES)
+                request = decode_request(self._decode, data, depth=self._depth)
                 if not self._put(request):
                     return
         except grpc.RpcError:

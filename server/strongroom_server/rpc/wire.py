@@ -12,7 +12,8 @@ from strongroom.errors import InvalidArgumentError
 #: More than any request may have: 1000 paths, or 1000 items with one field each,
 #: or the longest message of a version, whose text is counted as if it were fields.
 MAX_FIELDS: Final = 8192
-#: Of unary requests: none of them nests messages.
+#: Of requests whose texts and bytes are long, and whose nested messages are small:
+#: no field of those is repeated.
 FLAT: Final = 1
 #: Of streamed requests: a request, its items, and what each item holds.
 BATCHES: Final = 3

@@ -8,7 +8,7 @@ run that is cut off goes on from its token.
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
@@ -84,14 +84,8 @@ class StoreVerification:
         )
         if repair:
             self._copies.require()
-        token = parse_token(
-            resume_token,
-            VerifyToken(
-                self._repository.keyring.store.hex(),
-                _name_of(scope),
-                without_keys,
-            ),
-        )
+        store, name = self._repository.keyring.store.hex(), _name_of(scope)
+        token = parse_token(resume_token, VerifyToken(store, name, without_keys))
         pace = Pace(self._repository.clock, max_bytes_per_second=max_bytes_per_second)
         pace.token = format_token(token)
         checks = ObjectChecks(
@@ -102,18 +96,20 @@ class StoreVerification:
         objects = ObjectStages(self._repository, checks, pace, token)
         if without_keys:
             return _keyless(objects)
-        days = committed_within_days
-        since = self._repository.clock.now() - timedelta(days=days) if days else None
         versions = VersionStage(
             self._repository,
             checks,
             pace,
             token,
             scope=scope,
-            since=since,
+            since=self._days_ago(committed_within_days),
             told=objects.damaged_journals,
         )
         return self._keyed(self._stages(scope), objects, versions)
+
+    def _days_ago(self, days: int) -> datetime | None:
+        now = self._repository.clock.now()
+        return now - timedelta(days=days) if days else None
 
     def _keyed(
         self,

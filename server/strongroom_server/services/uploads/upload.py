@@ -32,24 +32,14 @@ from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
-from strongroom_server.services.commits import (
-    MAX_DESCRIPTION_BYTES,
+from strongroom_server.services.uploads.commits import (
     Commit,
     CommitResult,
     UploadStart,
     check_kind,
     check_start,
 )
-from strongroom_server.services.upload_progress import Position, UploadProgress
-
-__all__ = [
-    "MAX_DESCRIPTION_BYTES",
-    "CommitResult",
-    "Position",
-    "Upload",
-    "UploadStart",
-    "Uploads",
-]
+from strongroom_server.services.uploads.progress import Position, UploadProgress
 
 
 class Uploads:

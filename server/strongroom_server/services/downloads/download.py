@@ -35,7 +35,7 @@ from strongroom_server.core.scope import Scope
 from strongroom_server.repository.contents import files_of, load_manifest
 from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Artifact, Repository
-from strongroom_server.services.hedging import Fetch, Pace
+from strongroom_server.services.downloads.hedging import Fetch, Pace
 
 BLOCK_BYTES: Final = 1024 * 1024
 MAX_PATHS: Final = 1000
