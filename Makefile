@@ -24,7 +24,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash simulate fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
+	test contract e2e crash chaos simulate fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

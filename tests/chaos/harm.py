@@ -20,8 +20,8 @@ S3_ODDS: Final = (
 )
 VAULT_ODDS: Final = (CALM, Odds(delay=0.05, reset=0.02), Odds(reset=0.1, stall=0.002))
 #: How often the store and Vault are hit; of the rest, each server as often.
-STORE_SHARE: Final = 0.2
-VAULT_SHARE: Final = 0.15
+STORE_SHARE: Final = 0.15
+VAULT_SHARE: Final = 0.3
 #: How often a server that is killed, or another one that runs, loses its index.
 DEAD_INDEX_CHANCE: Final = 0.4
 LIVE_INDEX_CHANCE: Final = 0.1

@@ -19,6 +19,8 @@ from tests.chaos.pushing import ARTIFACTS, TRIES, Pusher
 
 #: Of one operation with all its tries; what takes longer is stuck.
 OPERATION_S: Final = TRIES * TRANSFER_S
+#: After an error: who comes back at once only keeps others from work.
+PAUSE_S: Final = 0.3
 
 
 class Worker(Pusher):
@@ -41,6 +43,7 @@ class Worker(Pusher):
                 call()
             except StrongroomError as error:
                 self.model.refusal(call.__name__, error)
+                ends.wait(PAUSE_S)
             except Exception as error:  # noqa: BLE001 - every other kind is a finding
                 self.model.problem(f"{call.__name__}: {type(error).__name__}: {error}")
             took_s = time.monotonic() - started

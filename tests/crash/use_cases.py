@@ -6,13 +6,25 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from strongroom.errors import UnavailableError
-from strongroom.format.names import ArtifactName
+from strongroom.format.digest import VersionDigester
+from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.memory import MemoryBlobStore, MemoryIndex
+from strongroom_server.adapters.memory import (
+    MemoryBlobRemover,
+    MemoryBlobStore,
+    MemoryIndex,
+)
 from strongroom_server.adapters.memory_keys import MemoryKeyService, MemorySigner
+from strongroom_server.core.records import ArtifactPolicy, Kind
+from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.ports import Index
+from strongroom_server.services.sweeping import Sweeping
+from strongroom_server.services.uploads import Upload, UploadStart
+from tests.support import sweeps
 from tests.support.faulty import CrashError, FaultyBlobStore
 from tests.support.samples import filled
+from tests.support.sweeps import digest_of
 from tests.support.world import ARTIFACT, CALLER, World
 
 #: Small files that share a pack, and a big one with a pack of its own.
@@ -21,21 +33,41 @@ FIRST = {"a": b"1" * 100, "big": filled("big", 4 * 1024 * 1024), "z/empty": b""}
 OLDER = {"a": b"1" * 100, "kept": b"kept" * 100, "z/empty": b""}
 SECOND = {"a": b"2" * 50, "kept": OLDER["kept"], "y": b"new"}
 REQUEST = "the-request"
+BLOCK_BYTES = 1024 * 1024
 
-#: What anybody can see: for each artifact its versions' digests, and its refs.
-State = dict[str, tuple[list[str], dict[str, int]]]
+#: Two checkpoints that differ in one byte: the second is stored as a difference.
+WEIGHTS = filled("weights", 300_000)
+STEPPED = {"w": WEIGHTS[:-1] + b"!"}
+
+
+@dataclass(frozen=True)
+class ArtifactState:
+    """What anybody can see of an artifact."""
+
+    digests: list[str]
+    refs: dict[str, int]
+    trash: list[int]
+    purged: list[int]
+    held: list[int]
+    policy: ArtifactPolicy
+    damaged_count: int
+
+
+State = dict[str, ArtifactState]
 
 
 @dataclass(frozen=True)
 class UseCase:
     """A call that changes a store: what is there before it, and the call.
 
-    Without anything before it, not even the store is there.
+    Without anything before it, not even the store is there. `settle` does what
+    remains to be done, by sweeps, and tells what is stored then.
     """
 
     name: str
     prepare: Callable[[World], object] | None
     act: Callable[[World], object]
+    settle: Callable[[World], object] = lambda _: None
 
 
 def _create_project(world: World) -> object:
@@ -56,15 +88,133 @@ def _prepare_move(world: World) -> None:
     world.move("prod", "1")
 
 
+def _prepare_delta(world: World) -> None:
+    world.push({"w": WEIGHTS}, kind=Kind.CHECKPOINT)
+
+
+def _push_delta(world: World) -> object:
+    return world.push(STEPPED, kind=Kind.CHECKPOINT, request_id=REQUEST).version
+
+
+def _break_off(world: World) -> None:
+    with _resumable(world) as upload:
+        for _ in upload.resume():
+            pass
+        for path in ("a", "big"):
+            send_file(upload, path, FIRST[path])
+
+
+def _resume(world: World) -> object:
+    digester = VersionDigester()
+    with _resumable(world) as upload:
+        for _ in upload.resume():
+            pass
+        for path, data in FIRST.items():
+            if path > upload.position.last_path:
+                send_file(upload, path, data)
+            digester.add(path, len(data), digest_of(data))
+        return upload.commit(file_count=len(FIRST), digest=digester.digest()).version
+
+
+def _resumable(world: World) -> Upload:
+    start = UploadStart(
+        ARTIFACT, None, "", {}, REQUEST, may_create_project=True, resumable=True
+    )
+    return world.uploads.begin(start, caller=CALLER)
+
+
+def send_file(upload: Upload, path: str, data: bytes) -> None:
+    """Send a whole file."""
+    upload.start_file(path, size_bytes=len(data), executable=False)
+    for offset in range(0, len(data), BLOCK_BYTES):
+        upload.write(data[offset : offset + BLOCK_BYTES], offset_bytes=offset)
+    upload.end_file(digest_of(data))
+
+
+def _prepare_two(world: World) -> None:
+    world.push({"a": b"1"})
+    world.push({"a": b"2"})
+
+
+def _prepare_trash(world: World) -> None:
+    _prepare_two(world)
+    sweeps.delete(world, 1)
+
+
+def _prepare_due(world: World) -> None:
+    sweeps.dropped(world)
+    _sweep(world)
+
+
+def _sweep(world: World) -> None:
+    *_, plan = world.sweeping.plan()
+    assert isinstance(plan, SweepPlan)
+    for _ in world.sweeping.apply(
+        world.sweeping.encode(plan), reason="", request_id=REQUEST, caller=CALLER
+    ):
+        pass
+
+
+def _stored_after_sweeps(world: World) -> object:
+    for _ in range(4):
+        _sweep(world)
+    fresh = world.reopened()
+    return len(fresh.keys("packs/")), len(fresh.keys("manifests/"))
+
+
+def _prepare_damage(world: World) -> None:
+    world.push({"w": WEIGHTS})
+    item, data = max(world.bucket.objects(), key=lambda found: found[0].size_bytes)
+    middle = len(data) // 2
+    flipped = bytes([data[middle] ^ 1])
+    data = data[:middle] + flipped + data[middle + 1 :]
+    world.bucket.corrupt(item.key, item.version_id, data)
+
+
+def _repair(world: World) -> None:
+    with world.repairing.begin(VersionName(ARTIFACT, "1")) as repair:
+        wanted = [path for paths in repair.look() for path in paths]
+        for path in wanted:
+            repair.start_file(path, size_bytes=len(WEIGHTS), executable=False)
+            repair.write(WEIGHTS, offset_bytes=0)
+            repair.end_file(digest_of(WEIGHTS))
+        repair.finish()
+
+
 USE_CASES = [
     UseCase("create_project", None, _create_project),
     UseCase("first_push", None, _push_first),
     UseCase("second_push", lambda world: world.push(OLDER), _push_second),
+    UseCase("delta_push", _prepare_delta, _push_delta),
+    UseCase("resumed_push", _break_off, _resume, _stored_after_sweeps),
     UseCase(
         "move_ref",
         _prepare_move,
         lambda world: world.move("prod", "2", request_id=REQUEST),
     ),
+    UseCase(
+        "delete",
+        _prepare_two,
+        lambda world: sweeps.delete(world, 1, request_id=REQUEST).number,
+    ),
+    UseCase(
+        "undelete",
+        _prepare_trash,
+        lambda world: sweeps.undelete(world, 1, request_id=REQUEST).number,
+    ),
+    UseCase(
+        "hold", _prepare_two, lambda world: sweeps.hold(world, 1, request_id=REQUEST)
+    ),
+    UseCase(
+        "policy",
+        _prepare_two,
+        lambda world: sweeps.set_policy(
+            world, ArtifactPolicy(keep_last=1), request_id=REQUEST
+        ),
+    ),
+    UseCase("sweep_condemn", sweeps.dropped, _sweep, _stored_after_sweeps),
+    UseCase("sweep_remove", _prepare_due, _sweep, _stored_after_sweeps),
+    UseCase("repair", _prepare_damage, _repair),
 ]
 
 
@@ -81,20 +231,24 @@ class Store:
         self, blobs: FaultyBlobStore | None = None, index: Index | None = None
     ) -> World:
         """Start an engine, with an empty index unless one is given."""
-        return World(
+        world = World(
             blobs=blobs or self.blobs,
             key_service=self.key_service,
             signer=self.signer,
             index=index or MemoryIndex(),
             executor=self.executor,
         )
+        if blobs is not None:
+            remover = blobs.remover(MemoryBlobRemover(self.blobs))
+            world.sweeping = Sweeping(world.repository, remover, sweeps.AT_ONCE)
+        return world
 
 
 def fresh_store(use_case: UseCase, executor: Executor) -> Store:
     """Make a store on which the use case can begin."""
     entropy = SystemEntropy()
     store = Store(
-        MemoryBlobStore(),
+        MemoryBlobStore(SystemClock()),
         MemoryKeyService(entropy=entropy),
         MemorySigner(entropy=entropy),
         executor,
@@ -104,12 +258,13 @@ def fresh_store(use_case: UseCase, executor: Executor) -> Store:
     return store
 
 
-def attempt(store: Store, use_case: UseCase, blobs: FaultyBlobStore) -> object | None:
-    """Start an engine and make the call; None if either was interrupted."""
+def attempt(store: Store, use_case: UseCase, blobs: FaultyBlobStore) -> bool:
+    """Start an engine and make the call; tell whether neither was interrupted."""
     try:
-        return use_case.act(store.engine(blobs))
+        use_case.act(store.engine(blobs))
     except (CrashError, UnavailableError):
-        return None
+        return False
+    return True
 
 
 def calls_of(use_case: UseCase, executor: Executor) -> list[str]:
@@ -131,9 +286,7 @@ def state_of(world: World) -> State:
     return state
 
 
-def artifact_state(
-    world: World, name: ArtifactName
-) -> tuple[list[str], dict[str, int]]:
+def artifact_state(world: World, name: ArtifactName) -> ArtifactState:
     """Read back an artifact; its numbers must be dense and its bytes whole.
 
     Verification reads every byte and computes every digest again, so digests
@@ -145,22 +298,28 @@ def artifact_state(
     journal = world.artifacts.list_journal(name, page_size=0, page_token="")
     places = [item.number for item in journal.items]
     assert places == list(range(len(places) - 1, -1, -1))
-    findings, report = world.verify(name)
-    assert report.damaged_count == 0, findings
-    assert report.version_count == len(versions)
+    _, report = world.verify(name)
+    history = world.repository.artifact(name).history
+    assert report.version_count == len(history.stored_versions())
     refs = world.artifacts.get_artifact(name).refs
-    return [item.digest for item in versions], {
-        ref.name.ref: ref.version for ref in refs
-    }
+    return ArtifactState(
+        [item.digest for item in versions],
+        {ref.name.ref: ref.version for ref in refs},
+        sorted(history.deleted),
+        sorted(history.purged),
+        sorted(history.held),
+        history.policy,
+        report.damaged_count,
+    )
 
 
 def without_empty(state: State) -> State:
     """Leave out artifacts that have no version yet."""
-    return {name: item for name, item in state.items() if item[0]}
+    return {name: item for name, item in state.items() if item.digests}
 
 
 def check_goes_on(store: Store, state: State) -> None:
     """Check that the store takes another version, from an engine that knows none."""
-    versions, _ = state.get(ARTIFACT.short, ([], {}))
+    known = state.get(ARTIFACT.short)
     pushed = store.engine().push({"later": b"on"}).version
-    assert pushed.number == len(versions) + 1
+    assert pushed.number == len(known.digests if known else []) + 1

@@ -86,7 +86,7 @@ def test_pushing_a_damaged_version_again_makes_one_that_can_be_read(
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_store_that_cannot_be_asked_is_not_called_unsuitable(count: int) -> None:
-    faulty = FaultyBlobStore(MemoryBlobStore())
+    faulty = FaultyBlobStore(MemoryBlobStore(SystemClock()))
     faulty.queue("put_new", *[Fault.NONE] * (count - 1), Fault.UNAVAILABLE)
 
     with ThreadPoolExecutor(8) as executor:

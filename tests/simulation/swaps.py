@@ -39,6 +39,7 @@ _SIZES: Final[tuple[tuple[Any, str, int], ...]] = (
     (filetable, "MAX_PAGE_FILES", 2),
     (page_list, "MAX_FLAT_PAGES", 1),
     (upload_progress, "RECORD_BYTES", 100),
+    (upload_progress, "FILE_BYTES", 0),
 )
 
 

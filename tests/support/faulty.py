@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from strongroom.errors import Reason, UnavailableError
-from strongroom_server.ports import BlobStore, BlobVersion, ReadBuffer
+from strongroom_server.ports import BlobRemover, BlobStore, BlobVersion, ReadBuffer
 
 
 class CrashError(BaseException):
@@ -84,6 +84,10 @@ class FaultyBlobStore:
         yield from found
         _lose(fault)
 
+    def remover(self, remover: BlobRemover) -> "FaultyRemover":
+        """Let what removes objects fail and stop with the store."""
+        return FaultyRemover(self, remover)
+
     def time_s(self) -> float:
         _lose(self._begin("time_s"))
         return self._store.time_s()
@@ -105,6 +109,20 @@ class FaultyBlobStore:
         return fault
 
 
+class FaultyRemover:
+    """What removes objects of a faulty store; its method is called "remove"."""
+
+    def __init__(self, store: FaultyBlobStore, remover: BlobRemover) -> None:
+        self._store = store
+        self._remover = remover
+
+    def remove(self, key: str, *, version_id: str) -> bool:
+        fault = self._store._begin("remove")
+        was_there = self._remover.remove(key, version_id=version_id)
+        _lose(fault)
+        return was_there
+
+
 def _lose(fault: Fault) -> None:
     if fault is not Fault.NONE:
         message = f"the store, as the test asked, {fault.value}"
@@ -112,3 +130,4 @@ def _lose(fault: Fault) -> None:
 
 
 _blob_store: type[BlobStore] = FaultyBlobStore
+_remover: type[BlobRemover] = FaultyRemover

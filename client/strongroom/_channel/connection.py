@@ -36,6 +36,9 @@ _LOOKAHEAD_BYTES: Final = 4 * 1024 * 1024
 #: servers that allow pings at all is 10 s.
 _KEEPALIVE_MS: Final = 60_000
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
+#: Between attempts to reach a server that is down; the pauses grow up to the second.
+_FIRST_RECONNECT_MS: Final = 250
+_MAX_RECONNECT_MS: Final = 3_000
 
 
 @dataclass(eq=False)
@@ -187,6 +190,9 @@ def _open_channel(settings: ClientSettings) -> grpc.Channel:
             ("grpc.service_config", service_config()),
             # Renewed certificates must not travel on an old connection.
             ("grpc.use_local_subchannel_pool", 1),
+            # A server that restarts is found again in seconds, not in two minutes.
+            ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+            ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
             # The endpoint is named on purpose; a proxy could only break mTLS.
             ("grpc.enable_http_proxy", 0),
             ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),
