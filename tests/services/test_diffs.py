@@ -214,3 +214,24 @@ def test_a_version_that_is_not_there_cannot_be_compared(world: World) -> None:
 
     with pytest.raises(NotFoundError):
         diff(world, "1", "2")
+
+
+def test_pages_that_both_versions_have_are_counted_and_not_read(world: World) -> None:
+    files = {f"{number:05}": b"%d" % number for number in range(5000)}
+    world.push(files)
+    changed = {**files, "02500": b"other", "02501x": b"added"}
+    del changed["00007"]
+    world.push(changed)
+    blobs = FaultyBlobStore(world.blobs)
+    fresh = world.reopened(blobs=blobs)
+    opened = len(blobs.calls)
+
+    changes, summary = diff(fresh, "1", "2")
+    reads = blobs.calls[opened:].count("read_into")
+    _, told = diff(world, "1", "2", everything=True)
+
+    assert [item.path for item in changes] == ["00007", "02500", "02501x"]
+    assert summary == told
+    assert summary.unchanged_count == 4998
+    # The pages of what changed, in both versions; there are about forty in all.
+    assert 2 <= reads <= 10

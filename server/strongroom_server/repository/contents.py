@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from strongroom.errors import IntegrityError
-from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.repository.repository import Artifact, Repository
@@ -36,6 +36,7 @@ def files_of(
     *,
     path: str = "",
     after: str = "",
+    without: frozenset[PageRef] = frozenset(),
 ) -> Iterator[FileEntry]:
     """Yield the files of a version in byte order of path.
 
@@ -45,6 +46,7 @@ def files_of(
         version: The version.
         path: Only this file, or, with a trailing slash, those below it.
         after: Only paths greater than this one.
+        without: Pages that are not read, their files left out.
 
     Raises:
         IntegrityError: As `load_manifest`; or a page of the file table is gone or
@@ -53,8 +55,17 @@ def files_of(
     manifest = load_manifest(repository, artifact, version)
     with _naming(artifact, version):
         yield from repository.manifests.entries(
-            artifact.scope, manifest, path=path, after=after
+            artifact.scope, manifest, path=path, after=after, without=without
         )
+
+
+def pages_of(
+    repository: Repository, artifact: Artifact, version: Committed
+) -> Iterator[PageRef]:
+    """Yield the pages of a version's file table, in order; errors as `files_of`."""
+    manifest = load_manifest(repository, artifact, version)
+    with _naming(artifact, version):
+        yield from repository.manifests.pages(artifact.scope, manifest)
 
 
 @contextmanager

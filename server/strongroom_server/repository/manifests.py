@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Manifests and file tables: written page by page, read page by page.
 
-Write order (docs/design.md, section 4): packs, index segment, manifest, audit
+Write order (docs/design.md, section 5.1): packs, index segment, manifest, audit
 intent, journal entry, audit outcome; each durable before the next.
 """
 
@@ -168,7 +168,13 @@ class Manifests:
         return self._pages.put(page.chunks, entries, weight=weight)
 
     def entries(
-        self, scope: Scope, manifest: Manifest, *, path: str = "", after: str = ""
+        self,
+        scope: Scope,
+        manifest: Manifest,
+        *,
+        path: str = "",
+        after: str = "",
+        without: frozenset[PageRef] = frozenset(),
     ) -> Iterator[FileEntry]:
         """Yield the files of a version in byte order of path.
 
@@ -177,10 +183,12 @@ class Manifests:
             manifest: The version's manifest.
             path: Only this file, or, with a trailing slash, those below it.
             after: Only paths greater than this one.
+            without: Pages that are not read, their files left out.
         """
         # A version may have thousands of pages, and a caller ask for as many paths.
         wanted, last = path_order(path), path_order(after)
-        pages = self._pages_from(scope, manifest, path=path, after=after)
+        found = self._pages_from(scope, manifest, path=path, after=after)
+        pages = (page for page in found if page not in without)
         for files in self._ahead(scope, pages):
             first_file = max(
                 bisect_left(files, wanted, key=_path),

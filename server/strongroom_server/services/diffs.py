@@ -16,7 +16,7 @@ from strongroom.format.digest import path_order
 from strongroom.format.names import VersionName
 from strongroom.format.safetensors import TensorInfo
 from strongroom_server.core.chunk import ChunkRef
-from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.records import (
     Change,
@@ -27,7 +27,7 @@ from strongroom_server.core.records import (
 )
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.chunks import ChunkReader
-from strongroom_server.repository.contents import files_of
+from strongroom_server.repository.contents import files_of, pages_of
 from strongroom_server.repository.repository import Artifact, Repository
 
 _SUFFIX: Final = ".safetensors"
@@ -84,7 +84,10 @@ class Diffs:
         artifact, newer = self._repository.version(target)
         _, older = self._repository.version(base)
         counts = _Counts()
-        for left, right in self._paired(artifact, older, newer):
+        shared: frozenset[PageRef] = frozenset()
+        if not include_unchanged:
+            shared = self._shared_pages(artifact, older, newer, counts)
+        for left, right in self._paired(artifact, older, newer, shared):
             check()
             change = self._compare(artifact.scope, left, right, counts, check)
             if include_unchanged:
@@ -107,11 +110,29 @@ class Diffs:
             counts.shared_bytes,
         )
 
+    def _shared_pages(
+        self, artifact: Artifact, older: Committed, newer: Committed, counts: _Counts
+    ) -> frozenset[PageRef]:
+        """Count the files of pages that both versions have, and return these pages.
+
+        Nothing in them differs, so they need not be read: comparing two versions
+        of a million files costs what changed between them.
+        """
+        known = frozenset(pages_of(self._repository, artifact, older))
+        shared = known.intersection(pages_of(self._repository, artifact, newer))
+        counts.unchanged += sum(page.file_count for page in shared)
+        counts.shared_bytes += sum(page.size_bytes for page in shared)
+        return shared
+
     def _paired(
-        self, artifact: Artifact, older: Committed, newer: Committed
+        self,
+        artifact: Artifact,
+        older: Committed,
+        newer: Committed,
+        without: frozenset[PageRef],
     ) -> Iterator[tuple[FileEntry | None, FileEntry | None]]:
-        left_files = self._entries(artifact, older)
-        right_files = self._entries(artifact, newer)
+        left_files = files_of(self._repository, artifact, older, without=without)
+        right_files = files_of(self._repository, artifact, newer, without=without)
         left, right = next(left_files, None), next(right_files, None)
         while left or right:
             if right is None or (
@@ -125,9 +146,6 @@ class Diffs:
             else:
                 yield left, right
                 left, right = next(left_files, None), next(right_files, None)
-
-    def _entries(self, artifact: Artifact, version: Committed) -> Iterator[FileEntry]:
-        return files_of(self._repository, artifact, version)
 
     def _compare(
         self,
