@@ -25,13 +25,13 @@ from typing import Final
 
 import strongroom
 from strongroom.errors import StrongroomError
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import SWEEP, Cluster
 from tests.chaos.harm import Harm
 from tests.chaos.load import OPERATION_S, Sweeper, Worker
 from tests.chaos.model import Model
 
 #: Of the sweeps that end a run: condemn, wait for their grace, remove.
-LAST_SWEEPS: Final = 3
+LAST_SWEEPS: Final = 2
 
 
 @dataclass
@@ -91,6 +91,7 @@ def chaos(
         cluster.stop()
     for pid in cluster.left_over():
         model.problem(f"process {pid} is left over")
+    model.close()
     return _summarise(outcome, cluster, model, harm, time.monotonic() - started)
 
 
@@ -124,7 +125,7 @@ def _check(cluster: Cluster, model: Model, root: Path, *, seed: int) -> None:
     try:
         for _ in range(LAST_SWEEPS):
             sweeper.sweep()
-            time.sleep(3)
+            time.sleep(SWEEP["grace_s"])
     except StrongroomError as error:
         model.problem(f"a sweep in calm: {error}")
     finally:
@@ -216,6 +217,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--json", type=Path, help="write the outcome there, too")
+    parser.add_argument("--keep", action="store_true", help="keep the folder anyway")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -235,11 +237,11 @@ def main() -> int:
     show(outcome)
     if options.json:
         options.json.write_text(json.dumps(asdict(outcome), indent=1))
-    if not outcome.is_good:
+    if options.keep or not outcome.is_good:
         print(f"chaos: everything is kept in {root}")
-        return 1
-    shutil.rmtree(root, ignore_errors=True)
-    return 0
+    else:
+        shutil.rmtree(root, ignore_errors=True)
+    return 0 if outcome.is_good else 1
 
 
 if __name__ == "__main__":

@@ -16,15 +16,17 @@ from tests.chaos.proxy import CALM, Odds
 S3_ODDS: Final = (
     CALM,
     Odds(error=0.02, delay=0.01, reset=0.002, cut=0.002),
-    Odds(error=0.10, delay=0.05, reset=0.01, cut=0.01, stall=0.0005),
+    Odds(error=0.08, delay=0.05, reset=0.01, cut=0.01, stall=0.0005),
 )
-VAULT_ODDS: Final = (CALM, Odds(delay=0.05, reset=0.02), Odds(reset=0.1, stall=0.002))
+VAULT_ODDS: Final = (CALM, Odds(delay=0.05, reset=0.02), Odds(reset=0.05, stall=0.002))
 #: How often the store and Vault are hit; of the rest, each server as often.
 STORE_SHARE: Final = 0.15
-VAULT_SHARE: Final = 0.3
+VAULT_SHARE: Final = 0.2
 #: How often a server that is killed, or another one that runs, loses its index.
 DEAD_INDEX_CHANCE: Final = 0.4
 LIVE_INDEX_CHANCE: Final = 0.1
+#: How long a part that is to be killed may take to be up.
+PATIENCE_S: Final = 5.0
 #: Kills that found nothing alive may come so much later than the run's end.
 GRACE_S: Final = 120.0
 
@@ -56,7 +58,6 @@ class Harm:
                 if time.monotonic() > started + seconds + GRACE_S:
                     self._model.problem(f"only {count} of {kills} kills hit anything")
                     return
-                time.sleep(0.1)
             if self._dice.random() < LIVE_INDEX_CHANCE:
                 self._drop_index(self._dice.randrange(self._cluster.count))
         time.sleep(max(0.0, started + seconds - time.monotonic()))
@@ -67,17 +68,29 @@ class Harm:
         self._menders.shutdown(wait=False, cancel_futures=True)
 
     def _kill_one(self) -> bool:
-        """Kill what is up of a random part, and have it mended beside."""
+        """Kill a process of a random part, and have it mended beside.
+
+        A part that is not up has some time: else what comes back sooner than others
+        would be hit more often.
+        """
         part = self._choose()
         which, drops = self._dice.randrange(4), self._dice.random() < DEAD_INDEX_CHANCE
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._kill(part, which=which, drops_index=drops):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        self._menders.submit(self._mend, part)
+        return True
+
+    def _kill(self, part: str, *, which: int, drops_index: bool) -> bool:
         with self._cluster.alone_with(part) as is_alone:
             if not is_alone or not self._cluster.is_up(part):
                 return False
             killed = self._cluster.kill(part, which=which)
             self._model.note("killed", process=killed, part=part)
-            if drops and part.startswith("server-"):
+            if drops_index and part.startswith("server-"):
                 self._drop_index(int(part.removeprefix("server-")))
-        self._menders.submit(self._mend, part)
         return True
 
     def _choose(self) -> str:

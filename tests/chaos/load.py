@@ -15,12 +15,10 @@ import strongroom
 from strongroom.errors import NotFoundError, StrongroomError
 from tests.chaos.cluster import TRANSFER_S, Cluster
 from tests.chaos.model import Model, files_below
-from tests.chaos.pushing import ARTIFACTS, TRIES, Pusher
+from tests.chaos.pushing import ARTIFACTS, PAUSE_S, TRIES, Pusher, tried
 
 #: Of one operation with all its tries; what takes longer is stuck.
 OPERATION_S: Final = TRIES * TRANSFER_S
-#: After an error: who comes back at once only keeps others from work.
-PAUSE_S: Final = 0.3
 
 
 class Worker(Pusher):
@@ -57,7 +55,7 @@ class Worker(Pusher):
             return
         target = self._folder / f"pulled-{uuid.uuid4()}"
         try:
-            result = self.tried(lambda: self.client().pull(_name(picked), target))
+            result = tried(lambda: self.client().pull(_name(picked), target))
             self.model.check_files(result.version, files_below(target), whole=True)
             self.model.count("pull")
         except StrongroomError as error:
@@ -72,7 +70,7 @@ class Worker(Pusher):
             return
         name = _name(picked)
         try:
-            version = self.tried(lambda: self.client().show(name))
+            version = tried(lambda: self.client().show(name))
             file = self.dice.choice(list(self.client().list_files(name)))
             with self.client().open_file(version, file) as opened:
                 whole = opened.read()
@@ -98,7 +96,7 @@ class Worker(Pusher):
         # Until it is acknowledged, it may be made at any later time, too.
         self.model.moves(artifact, ref, number)
         try:
-            moved = self.tried(
+            moved = tried(
                 lambda: self.client().move_ref(
                     artifact, ref, str(number), request_id=request_id
                 )
@@ -119,7 +117,7 @@ class Worker(Pusher):
         self.model.tries_delete(*picked)
         request_id = str(uuid.uuid4())
         try:
-            self.tried(
+            tried(
                 lambda: self.client().delete(
                     _name(picked), reason="chaos", request_id=request_id
                 )
@@ -137,7 +135,7 @@ class Worker(Pusher):
             return
         self.model.tries_undelete(*picked)
         try:
-            self.tried(lambda: self.client().undelete(_name(picked), reason="chaos"))
+            tried(lambda: self.client().undelete(_name(picked), reason="chaos"))
         except StrongroomError as error:
             self.model.refusal("undelete", error, picked)
         else:
@@ -202,9 +200,14 @@ class Sweeper:
                 self._model.problem(f"sweep: {type(error).__name__}: {error}")
 
     def sweep(self) -> None:
-        """Plan through one server, and apply it through another."""
-        plan = self._dice.choice(self._clients).plan_sweep()
-        summary = self._dice.choice(self._clients).apply_sweep(plan, reason="chaos")
+        """Plan through one server, and apply it through another, or two."""
+        plan = tried(lambda: self._client().plan_sweep())
+        request_id = str(uuid.uuid4())
+        summary = tried(
+            lambda: self._client().apply_sweep(
+                plan, reason="chaos", request_id=request_id
+            )
+        )
         self._model.count("sweep")
         for what, count in (
             ("versions sent to the trash by policy", summary.trashed_count),
@@ -214,6 +217,9 @@ class Sweeper:
             ("objects kept after all", summary.kept_count),
         ):
             self._model.count_things(what, count)
+
+    def _client(self) -> strongroom.Client:
+        return self._dice.choice(self._clients)
 
     def close(self) -> None:
         """End the connections."""

@@ -94,8 +94,14 @@ class Model:
         at_s = round(time.monotonic() - self._started, 3)
         line = json.dumps({"at_s": at_s, "what": what, **details}, default=str)
         with self._lock:
-            self._journal.write(line + "\n")
-            self._journal.flush()
+            if not self._journal.closed:
+                self._journal.write(line + "\n")
+                self._journal.flush()
+
+    def close(self) -> None:
+        """End the journal; nothing may happen any more."""
+        with self._lock:
+            self._journal.close()
 
     def attempts(self, content: Content) -> str:
         """Note that this content may become a version; return its digest."""

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,8 @@ POLICIES: Final = {
 FLEETING: Final = "chaos/fleeting"
 ARTIFACTS: Final = (*POLICIES, FLEETING)
 TRIES: Final = 3
+#: After an error: who comes back at once only keeps others from work.
+PAUSE_S: Final = 0.3
 POOL: Final = 60
 MIB: Final = 1024 * 1024
 #: More than a push sends before it notes how far it has come.
@@ -104,16 +107,6 @@ class Pusher:
         content = {"long": self.dice.randbytes(LONG_BYTES)}
         self._push_interrupted(content, after_s=4 + 8 * self.dice.random())
 
-    def tried(self, call: Callable[[], T], *more: type[StrongroomError]) -> T:
-        """Call again, a few times, after errors that say so, and after `more`."""
-        for _ in range(TRIES - 1):
-            try:
-                return call()
-            except StrongroomError as error:
-                if not error.retriable and not isinstance(error, more):
-                    raise
-        return call()
-
     def _pooled(self) -> bytes:
         """One of the blobs that all workers share, so that chunks are shared, too."""
         number = self.dice.randrange(POOL)
@@ -123,7 +116,7 @@ class Pusher:
         expected = self.model.attempts(content)
         source, request_id = self._written(content), str(uuid.uuid4())
         try:
-            result = self.tried(
+            result = tried(
                 lambda: self.client().push(
                     source, artifact, kind=kind, request_id=request_id
                 ),
@@ -140,7 +133,7 @@ class Pusher:
         artifact = self.dice.choice(ARTIFACTS)
         try:
             self._push_and_kill(source, artifact, handle, after_s=after_s)
-            result = self.tried(
+            result = tried(
                 lambda: self.client().push(source, artifact, upload_id=handle),
                 ConflictError,
             )
@@ -163,7 +156,7 @@ class Pusher:
         if artifact == FLEETING:
             policy = ArtifactPolicy(trash_days=0, keep_last=4)
         try:
-            self.tried(
+            tried(
                 lambda: self.client().set_policy(artifact, policy, reason="chaos"),
                 PreconditionError,
             )
@@ -200,3 +193,15 @@ class Pusher:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
         return folder
+
+
+def tried(call: Callable[[], T], *more: type[StrongroomError]) -> T:
+    """Call again, a few times, after errors that say so, and after `more`."""
+    for _ in range(TRIES - 1):
+        try:
+            return call()
+        except StrongroomError as error:
+            if not error.retriable and not isinstance(error, more):
+                raise
+        time.sleep(PAUSE_S)
+    return call()

@@ -105,6 +105,22 @@ def test_a_push_that_went_on_can_be_repeated(
     assert len(list(client.list_versions("demo/repeated-on"))) == 1
 
 
+@pytest.mark.parametrize("path", ["a/005", "b"])
+def test_a_mode_that_changed_meanwhile_is_a_source_that_changed(
+    client: Client, tmp_path: Path, interrupted: Callable[[str], str], path: str
+) -> None:
+    artifact = f"demo/chmod-{uuid.uuid4()}"
+    upload_id = interrupted(artifact)
+    (tmp_path / "in" / path).chmod(0o755)
+
+    with pytest.raises(ConflictError) as caught:
+        client.push(tmp_path / "in", artifact, upload_id=upload_id)
+
+    assert caught.value.reason is Reason.SOURCE_CHANGED
+    (tmp_path / "in" / path).chmod(0o644)
+    assert client.push(tmp_path / "in", artifact, upload_id=upload_id).resumed_bytes
+
+
 @pytest.mark.parametrize(
     "changed",
     [

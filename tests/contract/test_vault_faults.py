@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the Vault adapter does when Vault goes away or is set up wrongly."""
 
+import contextlib
 import logging
 import os
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +163,26 @@ def test_a_ca_that_did_not_sign_the_listener_is_refused(
     assert "not trusted" in caught.value.message
 
 
+def test_a_handshake_that_breaks_off_is_no_certificate_without_trust(
+    settings: VaultSettings,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = threading.Thread(target=_hang_up, args=(listener,), daemon=True)
+        accepting.start()
+        away = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        opened = open_vault(
+            replace(settings, address=away),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        )
+
+        with opened as vault, pytest.raises(UnavailableError) as caught:
+            vault.keys.check_ready()
+
+    assert caught.value.reason is Reason.KEY_SERVICE_UNAVAILABLE
+    assert caught.value.message == "Vault cannot be reached"
+
+
 def test_a_transit_mount_that_is_not_there_is_denied(settings: VaultSettings) -> None:
     opened = open_vault(
         replace(settings, transit_mount="elsewhere"),
@@ -219,3 +242,14 @@ def test_a_closed_session_serves_nothing(settings: VaultSettings) -> None:
 
     with pytest.raises(InternalError, match="closed"):
         vault.keys.check_ready()
+
+
+def _hang_up(listener: socket.socket) -> None:
+    """End each connection in the middle of its handshake."""
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(16)
+                # Reading on until the client gives up would be a timeout, not an end.
+                connection.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,8 @@
 
 import contextlib
 import json
+import re
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +27,7 @@ from strongroom_server.core.sweep import (
     DomainId,
     Removed,
     SweepAct,
+    SweepFold,
     SweepInfo,
     SweepLog,
     SweepRecord,
@@ -105,6 +108,7 @@ def test_a_record_with_another_field_parses_or_is_refused(
         {"objects": [["journals/a/b/0", "v1", 1]]},
         {"objects": [["strongroom.json", "v1", 1]]},
         {"objects": [["keys/a/0.0", "v1", 1]]},
+        {"objects": [["repairs/objects/packs/aa/aa/1", "v1", 1]]},
         {"objects": [["packs/aa/aa", "v1", -1]]},
         {"objects": [["packs/aa/aa", "v1", True]]},
         {"objects": [["packs/aa/aa", 1, 1]]},
@@ -225,3 +229,83 @@ def test_a_plan_of_another_store_or_release_is_refused() -> None:
 
     assert stale.value.reason is Reason.PLAN_STALE
     assert unknown.value.reason is Reason.FORMAT_UNSUPPORTED
+
+
+def test_a_plan_is_not_parsed_before_its_mac_is_checked() -> None:
+    """Nothing that a stranger wrote may take many times its size of memory."""
+    genuine = format_plan(PLAN, KEYS)
+    stuffing = b"[]" + b",[]" * 200_000
+    forged = genuine.replace(b'"notes":[', b'"notes":[' + stuffing + b",")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgumentError):
+            parse_plan(forged, KEYS)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 3 * len(forged)
+
+
+def test_a_plan_whose_mac_stands_elsewhere_is_refused() -> None:
+    genuine = format_plan(PLAN, KEYS)
+    mac = re.findall(rb'"mac":"[0-9a-f]{64}",', genuine)[0]
+    rest = genuine.replace(mac, b"")
+
+    for at in [match.start() for match in re.finditer(rb'["\[]', rest)]:
+        moved = rest[:at] + mac + rest[at:]
+        if moved != genuine:
+            with pytest.raises(InvalidArgumentError):
+                parse_plan(moved, KEYS)
+    for twice in (mac + mac, mac[:-1] + b", "):
+        with pytest.raises(InvalidArgumentError):
+            parse_plan(genuine.replace(mac, twice), KEYS)
+
+
+def test_what_a_plan_says_may_look_like_its_mac() -> None:
+    odd = replace(PLAN, notes=(f'"format":1,"mac":"{"0" * 64}","store":"x"',))
+
+    assert parse_plan(format_plan(odd, KEYS), KEYS) == odd
+
+
+def test_many_records_are_taken_in_without_copying_what_is_known() -> None:
+    fold = SweepFold(SweepLog())
+    known = fold.log().requests
+    for number in range(3_000):
+        acts: list[SweepAct] = [
+            CONDEMNED,
+            Decided(number - 1, ()),
+            Removed(number - 2),
+        ]
+        info = replace(INFO, request_id=f"plan/{number}")
+        fold.add(
+            SweepRecord(info, acts[number % 3]), filled(f"record {number}", 32), 5.0
+        )
+
+    log = fold.log()
+
+    assert (log.count, len(log.requests), log.open) == (3_000, 3_000, {})
+    assert log.last_closed == 2_997
+    assert known == frozenset()
+
+
+def test_a_record_that_is_refused_changes_nothing() -> None:
+    fold = SweepFold(log_of(CONDEMNED))
+    before = fold.log()
+
+    for act in (Removed(0), Decided(0, (4,)), Decided(1, ()), Removed(7)):
+        with pytest.raises(IntegrityError):
+            fold.add(SweepRecord(INFO, act), filled("odd", 32), 5.0)
+
+    assert fold.log() == before
+
+
+def test_a_record_of_a_newer_release_is_no_damage() -> None:
+    for body in BODIES:
+        with pytest.raises(PreconditionError) as caught:
+            parse_record({**body, "format": 2, "more": 1}, prev=bytes(32))
+        assert caught.value.reason is Reason.FORMAT_UNSUPPORTED
+        for odd in (0, True, "2", None):
+            with pytest.raises(IntegrityError):
+                parse_record({**body, "format": odd}, prev=bytes(32))

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.simulation.swaps import quick
+
 _TRIED: Counter[str] = Counter()
 
 
@@ -15,6 +17,13 @@ def executor() -> Iterator[ThreadPoolExecutor]:
     """One thread, so that port calls come in the same order every time."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
+
+
+@pytest.fixture(autouse=True)
+def _quick() -> Iterator[None]:
+    """Thousands of cases: an HMAC stands for the signature algorithms."""
+    with quick():
+        yield
 
 
 @pytest.fixture
@@ -28,4 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, count in sorted(_TRIED.items()):
         terminalreporter.write_line(f"crash: {name}: {count} interruptions")
     if _TRIED:
-        terminalreporter.write_line(f"crash: {_TRIED.total()} interruptions in all")
+        failed = len(terminalreporter.stats.get("failed", []))
+        terminalreporter.write_line(
+            f"crash: {_TRIED.total()} interruptions in all, {failed} failures"
+        )

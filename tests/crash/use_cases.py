@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from strongroom.errors import UnavailableError
 from strongroom.format.digest import VersionDigester
 from strongroom.format.names import ArtifactName, VersionName
-from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import (
     MemoryBlobRemover,
@@ -21,7 +20,9 @@ from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.ports import Index
 from strongroom_server.services.sweeping import Sweeping
 from strongroom_server.services.uploads import Upload, UploadStart
+from tests.simulation.signing import HmacSigner
 from tests.support import sweeps
+from tests.support.clock import ManualClock
 from tests.support.faulty import CrashError, FaultyBlobStore
 from tests.support.samples import filled
 from tests.support.sweeps import digest_of
@@ -61,13 +62,15 @@ class UseCase:
     """A call that changes a store: what is there before it, and the call.
 
     Without anything before it, not even the store is there. `settle` does what
-    remains to be done, by sweeps, and tells what is stored then.
+    remains to be done, by sweeps, and tells what is stored then. A call that goes on
+    when it is repeated, as a sweep does, is not repeatable.
     """
 
     name: str
     prepare: Callable[[World], object] | None
     act: Callable[[World], object]
     settle: Callable[[World], object] = lambda _: None
+    is_repeatable: bool = True
 
 
 def _create_project(world: World) -> object:
@@ -212,8 +215,16 @@ USE_CASES = [
             world, ArtifactPolicy(keep_last=1), request_id=REQUEST
         ),
     ),
-    UseCase("sweep_condemn", sweeps.dropped, _sweep, _stored_after_sweeps),
-    UseCase("sweep_remove", _prepare_due, _sweep, _stored_after_sweeps),
+    UseCase(
+        "sweep_condemn",
+        sweeps.dropped,
+        _sweep,
+        _stored_after_sweeps,
+        is_repeatable=False,
+    ),
+    UseCase(
+        "sweep_remove", _prepare_due, _sweep, _stored_after_sweeps, is_repeatable=False
+    ),
     UseCase("repair", _prepare_damage, _repair),
 ]
 
@@ -226,6 +237,7 @@ class Store:
     key_service: MemoryKeyService
     signer: MemorySigner
     executor: Executor
+    clock: ManualClock
 
     def engine(
         self, blobs: FaultyBlobStore | None = None, index: Index | None = None
@@ -237,6 +249,7 @@ class Store:
             signer=self.signer,
             index=index or MemoryIndex(),
             executor=self.executor,
+            clock=self.clock,
         )
         if blobs is not None:
             remover = blobs.remover(MemoryBlobRemover(self.blobs))
@@ -246,12 +259,14 @@ class Store:
 
 def fresh_store(use_case: UseCase, executor: Executor) -> Store:
     """Make a store on which the use case can begin."""
-    entropy = SystemEntropy()
+    # A real clock would let a slow machine take other steps than a quick one.
+    entropy, clock = SystemEntropy(), ManualClock()
     store = Store(
-        MemoryBlobStore(SystemClock()),
+        MemoryBlobStore(clock),
         MemoryKeyService(entropy=entropy),
-        MemorySigner(entropy=entropy),
+        HmacSigner(),
         executor,
+        clock,
     )
     if use_case.prepare is not None:
         use_case.prepare(store.engine())

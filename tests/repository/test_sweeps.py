@@ -4,6 +4,8 @@
 import pytest
 
 from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.core import layout
 from strongroom_server.core.sweep import (
     Condemned,
     Decided,
@@ -15,8 +17,9 @@ from strongroom_server.core.sweep import (
     SweepRecord,
     SweptObject,
 )
+from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.journals import NumberTakenError
-from strongroom_server.repository.sweeps import Sweeps
+from strongroom_server.repository.sweeps import Sweeps, SweepView
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.samples import filled
 from tests.support.world import World
@@ -177,3 +180,35 @@ def test_records_of_one_place_do_not_fit_another(world: World) -> None:
 
     with pytest.raises(IntegrityError):
         world.reopened().repository.sweeps.view()
+
+
+def second(bucket: MemoryBlobStore) -> tuple[BlobVersion, bytes]:
+    key = layout.sweep_key(1)
+    return next(found for found in bucket.objects() if found[0].key == key)
+
+
+def test_a_reader_takes_the_copy_that_the_next_record_names(world: World) -> None:
+    sweeps = world.repository.sweeps
+    add(sweeps, condemned(1, 2))
+    condemning, other = sweeps.view(), MemoryBlobStore(world.clock)
+    for item, data in world.bucket.objects():
+        other.put_new(item.key, data)
+    # Somebody ran a server on a copy of the bucket: it decided otherwise there.
+    add(world.reopened(blobs=other).repository.sweeps, Decided(0, (0, 1, 2)))
+    add(sweeps, Decided(0, ()))
+    (item, right), (_, alien) = second(world.bucket), second(other)
+    damaged = right[:-1] + bytes([right[-1] ^ 1])
+    world.bucket.corrupt(item.key, item.version_id, damaged)
+
+    # Nothing follows yet, so one copy is believed; of two that differ, none is.
+    world.bucket.put_new(layout.copy_key(item.key, bytes(8)), alien)
+    assert world.reopened().repository.sweeps.view().packs == frozenset()
+    world.bucket.put_new(layout.copy_key(item.key, b"\1" * 8), right)
+    with pytest.raises(IntegrityError):
+        world.reopened().repository.sweeps.view()
+    add(sweeps, Removed(0))
+
+    fresh = world.reopened().repository.sweeps
+    assert fresh.log() == sweeps.log()
+    for reader in (fresh, sweeps):
+        assert reader.renew(SweepView(), at_least=3).packs == condemning.packs

@@ -2,9 +2,11 @@
 """The local index is a cache: rebuilt from the store, whatever became of it."""
 
 from strongroom.format.names import ArtifactName
+from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.services.index_rebuild import IndexRebuild
+from tests.support.clock import ManualClock
 from tests.support.samples import filled
-from tests.support.world import World
+from tests.support.world import ARTIFACT, World, memory_world
 
 
 def test_a_rebuilt_index_knows_every_chunk_again(world: World) -> None:
@@ -49,3 +51,36 @@ def test_a_damaged_segment_is_counted_and_left_out(world: World) -> None:
     assert (last.chunk_count, last.damaged_count) == (0, 1)
     assert last.done_count == last.total_count == 2
     assert fresh.push({"b": b"2"}).version.number == 2
+
+
+def test_a_rebuild_beside_a_push_leaves_nothing_out() -> None:
+    clock = ManualClock()
+    with memory_world(clock=clock) as world:
+        for number in range(3):
+            world.push({f"a{number}": filled(f"{number}", 1000)})
+            clock.advance(3 * 3600)
+        keys = world.repository.keyring.open(world.repository.artifact(ARTIFACT).scope)
+        known = _known_count(world, keys)
+        world.repository.chunk_index.clear()
+        push = world.repository.chunk_index.catch_up(keys)
+        next(push)
+        rebuild = IndexRebuild(world.repository).run()
+        next(rebuild)  # has cleared it
+
+        list(push)  # notes how far it has come, and knows what it passed no more
+
+        last = list(rebuild)[-1]
+        assert last.done_count == last.total_count
+        assert _known_count(world, keys) == known
+        # Nor does the next push go by that note, if the rebuild stops half-way.
+        world.repository.chunk_index.clear()
+        push = world.repository.chunk_index.catch_up(keys)
+        next(push)
+        world.repository.chunk_index.clear()
+        list(push)
+        world.repository.chunk_index.refresh(keys)
+        assert _known_count(world, keys) == known
+
+
+def _known_count(world: World, keys: DomainKeys) -> int:
+    return sum(1 for _ in world.repository.index.scan(b"c" + keys.scope.domain))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import (
+    ConflictError,
     IntegrityError,
     InvalidArgumentError,
     NotFoundError,
@@ -320,3 +321,23 @@ def check_that_sweeps_keep(world: World) -> None:
         sweeper.sweep()
     assert world.reopened().pull("1") == FILES
     assert verify_store(world.reopened())[0] == []
+
+
+@pytest.mark.parametrize("sweep_count", [1, 2])
+def test_a_repair_that_a_sweep_overtook_is_not_acknowledged(
+    damaged: World, sweep_count: int
+) -> None:
+    with damaged.repairing.begin(FIRST) as repair:
+        for path in [path for batch in repair.look() for path in batch]:
+            send(repair, path, FILES[path])
+        for writer in repair._writers.values():
+            writer.finish()  # is in S3, and a day or two go by
+        for _ in range(sweep_count):
+            Sweeper(damaged.reopened()).sweep()
+        with pytest.raises(ConflictError) as caught:
+            repair.finish()
+
+    assert caught.value.reason is Reason.SWEEP_OVERTOOK
+    fresh = damaged.reopened()
+    assert mend(fresh, FILES)[1].damaged_paths == ()
+    assert fresh.pull("1") == FILES

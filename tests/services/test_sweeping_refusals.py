@@ -13,6 +13,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
+from strongroom_server.core.sweep_plan import SweepProgress
 from tests.support.sweeps import (
     GONE_AT_ONCE,
     Sweeper,
@@ -188,3 +189,67 @@ def test_a_project_whose_record_is_lost_between_two_sweeps_keeps_its_objects(
 
     assert (summary.removed_count, summary.kept_count) == (0, 4)
     assert set(world.keys("packs/")) == packs
+
+
+@pytest.mark.parametrize("prefix", ["", "journals/", "manifests/", "packs/"])
+def test_planning_for_one_project_tells_nothing_of_another(
+    world: World, prefix: str
+) -> None:
+    hidden = ArtifactName("demo", "demo-model")
+    world.push({"h.bin": content("h")}, hidden)
+    dropped(world)
+    world.push({"x.bin": content("x")}, ArtifactName("whole", "x"))
+    if prefix:
+        damage(world, prefix)
+    sweeper = Sweeper(world.reopened())
+
+    *progress, plan = sweeper.sweeping.plan(ProjectName("whole"))
+
+    stages = {item.stage for item in progress if isinstance(item, SweepProgress)}
+    assert "reading project whole" in stages
+    assert "demo" not in repr(progress)
+    assert "demo" not in repr(plan)
+
+
+@pytest.mark.parametrize("lost", [(0, 1, 2), (1, 2), (2,)])
+def test_sweep_records_that_only_journals_know_of_stop_every_sweep(
+    world: World, lost: tuple[int, ...]
+) -> None:
+    dropped(world)
+    world.push({"x.bin": content("x")}, ArtifactName("whole", "x"))
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    sweeper.sweep()
+    # Now there are a fence, and a commit that knows all three records.
+    world.push({"c.bin": content("c")})
+    keys = {layout.sweep_key(number) for number in lost}
+    for item, _ in world.bucket.objects():
+        if item.key in keys:
+            world.bucket.delete_version(item.key, item.version_id)
+    before = world.keys()
+
+    for only in (None, ProjectName("whole")):
+        with pytest.raises(IntegrityError) as caught:
+            Sweeper(world.reopened()).plan(only)
+        assert caught.value.reason is Reason.RECORD_CORRUPT
+
+    assert world.keys() == before
+
+
+def test_a_sweep_that_lost_its_records_after_planning_removes_nothing(
+    world: World,
+) -> None:
+    dropped(world)
+    Sweeper(world).sweep()
+    fresh = Sweeper(world.reopened())
+    plan = fresh.sweeping.encode(fresh.plan())
+    for item, _ in world.bucket.objects():
+        if item.key.startswith("sweep/"):
+            world.bucket.delete_version(item.key, item.version_id)
+    before = world.keys("packs/")
+
+    with pytest.raises(PreconditionError) as caught:
+        Sweeper(world.reopened()).apply_bytes(plan)
+
+    assert caught.value.reason is Reason.PLAN_STALE
+    assert world.keys("packs/") == before

@@ -299,6 +299,25 @@ def test_a_repeated_request_makes_one_version(world: World) -> None:
     assert world.versions() == [2, 1]
 
 
+def test_a_request_id_that_comes_again_with_other_modes_is_refused(
+    world: World,
+) -> None:
+    def push(*, executable: bool) -> int:
+        with world.begin(request_id="r") as upload:
+            upload.start_file("a", size_bytes=1, executable=executable)
+            upload.write(b"1", offset_bytes=0)
+            upload.end_file("sha256:" + hashlib.sha256(b"1").hexdigest())
+            result = upload.commit(file_count=1, digest=digest_of(a=b"1"))
+        return result.version.number
+
+    assert push(executable=False) == 1
+
+    with pytest.raises(InvalidArgumentError, match="other content"):
+        push(executable=True)
+
+    assert push(executable=False) == 1
+
+
 def test_a_request_id_that_moved_a_ref_can_still_push(world: World) -> None:
     world.push({"a": b"1"})
     world.move("prod", "1", request_id="r")

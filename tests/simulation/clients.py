@@ -119,14 +119,19 @@ class Client:
             except StrongroomError as error:
                 if error.reason in allowed:
                     return Lost(error)
-                if error.reason in repeated:
-                    self.machines.calls[f"refused: {error.reason}"] += 1
-                else:
-                    check_error(error, call, scheduler.now_s)
+                self._look_at(error, call, repeated)
             finally:
                 _hang_up(task)
             scheduler.sleep(self.random.random())
         return Lost(None)
+
+    def _look_at(
+        self, error: StrongroomError, call: Call, repeated: tuple[Reason, ...]
+    ) -> None:
+        if error.reason in repeated:
+            self.machines.calls[f"refused: {error.reason}"] += 1
+        else:
+            check_error(error, call, self.machines.scheduler.now_s)
 
 
 def _hang_up(task: Task) -> None:

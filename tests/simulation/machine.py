@@ -172,7 +172,7 @@ class Machines:
         self.scheduler.note(fault.name)
 
     def _cover(self, data: bytes | None) -> None:
-        """Put something over any object, more often over the one written last."""
+        """Put something over any object, more often over the entry written last."""
         keys = self.bucket.keys()
         if not keys:
             return

@@ -8,7 +8,6 @@ ML-DSA-65. Everything that is done with them is the real code.
 """
 
 import base64
-import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Final, Protocol
 
 from strongroom.errors import UnavailableError
 from strongroom_server.adapters.memory_keys import MemoryKeyService
-from strongroom_server.core.signatures import PublicKey, Signature, SignatureAlgorithm
+from strongroom_server.core.signatures import PublicKey, Signature
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -43,11 +42,11 @@ from tests.simulation.faults import (
     vault_down,
 )
 from tests.simulation.schedule import CrashError, Scheduler
+from tests.simulation.signing import HmacSigner
 
 START: Final = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 #: How long a request may hang before the adapter gives up.
 TIMEOUT_S: Final = 45.0
-_SIGNING_KEY: Final = bytes(range(32))
 
 
 class Process(Protocol):
@@ -226,6 +225,7 @@ class SimVault:
     def __init__(self, ports: Ports, keys: MemoryKeyService) -> None:
         self._ports = ports
         self._keys = keys
+        self._signer = HmacSigner()
         self._down_until_s = 0.0
 
     def create_kek(self, name: str) -> None:
@@ -245,13 +245,10 @@ class SimVault:
 
     def sign(self, message: bytes) -> Sequence[Signature]:
         self._step("vault sign")
-        return tuple(
-            Signature(key.key_id, key.algorithm, hmac_of(key, message))
-            for key in PUBLIC_KEYS.values()
-        )
+        return self._signer.sign(message)
 
     def public_keys(self) -> Mapping[str, PublicKey]:
-        return PUBLIC_KEYS
+        return self._signer.public_keys()
 
     def _step(self, text: str) -> None:
         ports = self._ports
@@ -275,20 +272,6 @@ class SimVault:
     def heal(self) -> None:
         """Be up again."""
         self._down_until_s = 0.0
-
-
-PUBLIC_KEYS: Final = {
-    key_id: PublicKey(key_id, algorithm, b"")
-    for key_id, algorithm in (
-        ("sr.sign.version:1", SignatureAlgorithm.ECDSA_P384_SHA384),
-        ("sr.sign.version.pq:1", SignatureAlgorithm.ML_DSA_65),
-    )
-}
-
-
-def hmac_of(key: PublicKey, message: bytes) -> bytes:
-    """Return what stands for a signature in a simulation."""
-    return hmac.digest(_SIGNING_KEY + key.key_id.encode(), message, "sha256")
 
 
 class SimIndex:

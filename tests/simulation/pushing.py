@@ -36,6 +36,8 @@ CONTENTS: Final = (
     _BASE,
     _BASE[:90] + b"x" + _BASE[91:],
     _BASE + b"e" * 60,
+    # Again, since at the start only what was broken off has it, and sweeps take it.
+    _OTHER,
 )
 DIGESTS: Final = {
     data: "sha256:" + hashlib.sha256(data).hexdigest() for data in CONTENTS
@@ -85,13 +87,15 @@ def _ask_for(
 def fill(client: Client) -> None:
     """Make a version, one that may go, and what a push leaves that was broken off."""
     one = ARTIFACTS[0]
-    for number, (artifact, files) in enumerate((
-        (one, {"a": CONTENTS[2], "b": _BASE}),
-        (one, {"a": CONTENTS[3], "b": CONTENTS[6]}),
-        (one, {"a": CONTENTS[1], "c/d": CONTENTS[2]}),
-        (ARTIFACTS[1], {"b": _BASE}),
-        (one, {"a": _OTHER, "b": CONTENTS[7], "c/d": b""}),
-    )):
+    for number, (artifact, files) in enumerate(
+        (
+            (one, {"a": CONTENTS[2], "b": _BASE}),
+            (one, {"a": CONTENTS[3], "b": CONTENTS[6]}),
+            (one, {"a": CONTENTS[1], "c/d": CONTENTS[2]}),
+            (ARTIFACTS[1], {"b": _BASE}),
+            (one, {"a": _OTHER, "b": CONTENTS[7], "c/d": b""}),
+        )
+    ):
         asked = _ask_for(client, files, artifact)
         asked.breaks_off = number == 4
         send_until_done(client, asked)

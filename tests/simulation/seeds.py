@@ -113,11 +113,11 @@ def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
         # The trash of the start is old by now.
         scheduler.now_s = 3 * 24 * HOUR_S
     machines.start(1 + int(random.random() * 3))
-    for number in range(2 + int(random.random() * 3)):
+    for number in range(2 + int(random.random() * 2)):
         client = Client(f"c{number}", machines, model, is_slow=with_sweeps)
-        actions = 1 + int(random.random() * 3)
+        actions = 1 + int(random.random() * 2)
         scheduler.spawn(client.name, partial(_act, client, actions))
-    for number in range(1 + int(random.random() * 2) if with_sweeps else 0):
+    for number in range(1 + (random.random() < 0.3) if with_sweeps else 0):
         client = Client(f"s{number}", machines, model, is_slow=True)
         scheduler.spawn(client.name, partial(sweep, client))
     if machines.faults.rate:
@@ -131,7 +131,11 @@ def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
 
 def _act(client: Client, count: int) -> None:
     acts, weights = _SLOW_ACTS if client.is_slow else _QUICK_ACTS
-    for act in client.random.choices(acts, weights, k=count):
+    chosen = client.random.choices(acts, weights, k=count)
+    if client.is_slow and client.chance(0.5):
+        # Before the first sweep, so that the upload can be overtaken by it.
+        chosen[0] = push
+    for act in chosen:
         client.machines.calls[act.__name__] += 1
         act(client)
         client.linger(0.7)

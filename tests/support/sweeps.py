@@ -15,6 +15,7 @@ from strongroom_server.ports import BlobRemover
 from strongroom_server.services.retention import Retention
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import Upload
+from tests.support.samples import filled
 from tests.support.world import ARTIFACT, CALLER, World
 
 #: Nothing waits: the protocol alone keeps what is needed.
@@ -167,6 +168,18 @@ def damage(world: World, prefix: str, *, version: int = 0) -> None:
         if item.key == wanted:
             flipped = data[:200] + bytes([data[200] ^ 1]) + data[201:]
             world.bucket.corrupt(item.key, item.version_id, flipped)
+
+
+def abort(world: World) -> None:
+    """Send so much that a pack is stored, and end before a commit."""
+    block_bytes = 1_000_000
+    data = filled("garbage", 5 * block_bytes)
+    with world.begin() as upload:
+        upload.start_file("g.bin", size_bytes=len(data), executable=False)
+        for start in range(0, len(data), block_bytes):
+            block = data[start : start + block_bytes]
+            upload.write(block, offset_bytes=start)
+        upload.end_file(digest_of(data))
 
 
 def begun(world: World, data: bytes, artifact: ArtifactName = ARTIFACT) -> Upload:

@@ -210,6 +210,7 @@ class Sender:
     ) -> Iterator[pb.WriteVersionRequest]:
         """Hash what the server has, and send signs of life meanwhile."""
         skipped_bytes = 0
+        modes = hashlib.sha256()
         for name in self._push.source.paths[: position.file_count]:
             with reader.open(name) as file:
                 sha256 = hashlib.sha256()
@@ -220,8 +221,13 @@ class Sender:
                     file.path, file.size_bytes, format_digest(sha256.digest())
                 )
                 skipped_bytes += file.size_bytes
+                if file.executable:
+                    modes.update(name + b"\n")
             self.file_count += 1
-        if skipped_bytes + position.offset_bytes != position.received_bytes:
+        # No digest of a version covers modes, so they are compared by themselves.
+        same_modes = not self.file_count or modes.digest() == position.modes_digest
+        size_bytes = skipped_bytes + position.offset_bytes
+        if size_bytes != position.received_bytes or not same_modes:
             raise source_changed(self._push)
 
     def _file_items(

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from strongroom.v1 import artifact_service_pb2 as strongroom_dot_v1_dot_artifact__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$strongroom/v1/transfer_service.proto\x12\rstrongroom.v1\x1a$strongroom/v1/artifact_service.proto\"Q\n\tFileStart\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"+\n\x05\x42lock\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x19\n\x07\x46ileEnd\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"P\n\x08\x46ileSame\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"\xb8\x01\n\x0cTransferItem\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.strongroom.v1.FileStartH\x00\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x14.strongroom.v1.BlockH\x00\x12%\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x16.strongroom.v1.FileEndH\x00\x12\'\n\x04same\x18\x04 \x01(\x0b\x32\x17.strongroom.v1.FileSameH\x00\x42\x06\n\x04item\";\n\rTransferItems\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.strongroom.v1.TransferItem\"\x81\x02\n\nWriteStart\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.strongroom.v1.ArtifactKind\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.strongroom.v1.WriteStart.MetadataEntry\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tresumable\x18\x06 \x01(\x08\x12\x14\n\x0c\x62\x61se_version\x18\x07 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"w\n\rWritePosition\x12\x12\n\nfile_count\x18\x01 \x01(\x03\x12\x11\n\tlast_path\x18\x02 \x01(\t\x12\x11\n\topen_path\x18\x03 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x05 \x01(\x03\"1\n\x0bWriteCommit\x12\x12\n\nfile_count\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xa6\x01\n\x13WriteVersionRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.WriteStartH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x12,\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1a.strongroom.v1.WriteCommitH\x00\x42\x06\n\x04part\"=\n\rWriteProgress\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x02 \x01(\x03\"I\n\x0bWriteResult\x12\'\n\x07version\x18\x01 \x01(\x0b\x32\x16.strongroom.v1.Version\x12\x11\n\tunchanged\x18\x02 \x01(\x08\"\xb0\x01\n\x14WriteVersionResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.WriteProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.strongroom.v1.WriteResultH\x00\x12\x30\n\x08position\x18\x03 \x01(\x0b\x32\x1c.strongroom.v1.WritePositionH\x00\x42\x06\n\x04part\"]\n\x12ReadVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x04 \x01(\x03\"w\n\x13ReadVersionResponse\x12)\n\x07version\x18\x01 \x01(\x0b\x32\x16.strongroom.v1.VersionH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x42\x06\n\x04part2\xc6\x01\n\x0fTransferService\x12[\n\x0cWriteVersion\x12\".strongroom.v1.WriteVersionRequest\x1a#.strongroom.v1.WriteVersionResponse(\x01\x30\x01\x12V\n\x0bReadVersion\x12!.strongroom.v1.ReadVersionRequest\x1a\".strongroom.v1.ReadVersionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$strongroom/v1/transfer_service.proto\x12\rstrongroom.v1\x1a$strongroom/v1/artifact_service.proto\"Q\n\tFileStart\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"+\n\x05\x42lock\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x19\n\x07\x46ileEnd\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"P\n\x08\x46ileSame\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x12\n\nexecutable\x18\x03 \x01(\x08\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"\xb8\x01\n\x0cTransferItem\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.strongroom.v1.FileStartH\x00\x12%\n\x05\x62lock\x18\x02 \x01(\x0b\x32\x14.strongroom.v1.BlockH\x00\x12%\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x16.strongroom.v1.FileEndH\x00\x12\'\n\x04same\x18\x04 \x01(\x0b\x32\x17.strongroom.v1.FileSameH\x00\x42\x06\n\x04item\";\n\rTransferItems\x12*\n\x05items\x18\x01 \x03(\x0b\x32\x1b.strongroom.v1.TransferItem\"\x81\x02\n\nWriteStart\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.strongroom.v1.ArtifactKind\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x39\n\x08metadata\x18\x04 \x03(\x0b\x32\'.strongroom.v1.WriteStart.MetadataEntry\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x11\n\tresumable\x18\x06 \x01(\x08\x12\x14\n\x0c\x62\x61se_version\x18\x07 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\rWritePosition\x12\x12\n\nfile_count\x18\x01 \x01(\x03\x12\x11\n\tlast_path\x18\x02 \x01(\t\x12\x11\n\topen_path\x18\x03 \x01(\t\x12\x14\n\x0coffset_bytes\x18\x04 \x01(\x03\x12\x16\n\x0ereceived_bytes\x18\x05 \x01(\x03\x12\x14\n\x0cmodes_digest\x18\x06 \x01(\x0c\"1\n\x0bWriteCommit\x12\x12\n\nfile_count\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\xa6\x01\n\x13WriteVersionRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.WriteStartH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x12,\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x1a.strongroom.v1.WriteCommitH\x00\x42\x06\n\x04part\"=\n\rWriteProgress\x12\x16\n\x0ereceived_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x02 \x01(\x03\"I\n\x0bWriteResult\x12\'\n\x07version\x18\x01 \x01(\x0b\x32\x16.strongroom.v1.Version\x12\x11\n\tunchanged\x18\x02 \x01(\x08\"\xb0\x01\n\x14WriteVersionResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.strongroom.v1.WriteProgressH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.strongroom.v1.WriteResultH\x00\x12\x30\n\x08position\x18\x03 \x01(\x0b\x32\x1c.strongroom.v1.WritePositionH\x00\x42\x06\n\x04part\"]\n\x12ReadVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\x12\x14\n\x0coffset_bytes\x18\x03 \x01(\x03\x12\x14\n\x0clength_bytes\x18\x04 \x01(\x03\"w\n\x13ReadVersionResponse\x12)\n\x07version\x18\x01 \x01(\x0b\x32\x16.strongroom.v1.VersionH\x00\x12-\n\x05items\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.TransferItemsH\x00\x42\x06\n\x04part2\xc6\x01\n\x0fTransferService\x12[\n\x0cWriteVersion\x12\".strongroom.v1.WriteVersionRequest\x1a#.strongroom.v1.WriteVersionResponse(\x01\x30\x01\x12V\n\x0bReadVersion\x12!.strongroom.v1.ReadVersionRequest\x1a\".strongroom.v1.ReadVersionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,22 +50,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WRITESTART']._serialized_end=836
   _globals['_WRITESTART_METADATAENTRY']._serialized_start=789
   _globals['_WRITESTART_METADATAENTRY']._serialized_end=836
-  _globals['_WRITEPOSITION']._serialized_start=838
-  _globals['_WRITEPOSITION']._serialized_end=957
-  _globals['_WRITECOMMIT']._serialized_start=959
-  _globals['_WRITECOMMIT']._serialized_end=1008
-  _globals['_WRITEVERSIONREQUEST']._serialized_start=1011
-  _globals['_WRITEVERSIONREQUEST']._serialized_end=1177
-  _globals['_WRITEPROGRESS']._serialized_start=1179
-  _globals['_WRITEPROGRESS']._serialized_end=1240
-  _globals['_WRITERESULT']._serialized_start=1242
-  _globals['_WRITERESULT']._serialized_end=1315
-  _globals['_WRITEVERSIONRESPONSE']._serialized_start=1318
-  _globals['_WRITEVERSIONRESPONSE']._serialized_end=1494
-  _globals['_READVERSIONREQUEST']._serialized_start=1496
-  _globals['_READVERSIONREQUEST']._serialized_end=1589
-  _globals['_READVERSIONRESPONSE']._serialized_start=1591
-  _globals['_READVERSIONRESPONSE']._serialized_end=1710
-  _globals['_TRANSFERSERVICE']._serialized_start=1713
-  _globals['_TRANSFERSERVICE']._serialized_end=1911
+  _globals['_WRITEPOSITION']._serialized_start=839
+  _globals['_WRITEPOSITION']._serialized_end=980
+  _globals['_WRITECOMMIT']._serialized_start=982
+  _globals['_WRITECOMMIT']._serialized_end=1031
+  _globals['_WRITEVERSIONREQUEST']._serialized_start=1034
+  _globals['_WRITEVERSIONREQUEST']._serialized_end=1200
+  _globals['_WRITEPROGRESS']._serialized_start=1202
+  _globals['_WRITEPROGRESS']._serialized_end=1263
+  _globals['_WRITERESULT']._serialized_start=1265
+  _globals['_WRITERESULT']._serialized_end=1338
+  _globals['_WRITEVERSIONRESPONSE']._serialized_start=1341
+  _globals['_WRITEVERSIONRESPONSE']._serialized_end=1517
+  _globals['_READVERSIONREQUEST']._serialized_start=1519
+  _globals['_READVERSIONREQUEST']._serialized_end=1612
+  _globals['_READVERSIONRESPONSE']._serialized_start=1614
+  _globals['_READVERSIONRESPONSE']._serialized_end=1733
+  _globals['_TRANSFERSERVICE']._serialized_start=1736
+  _globals['_TRANSFERSERVICE']._serialized_end=1934
 # @@protoc_insertion_point(module_scope)

@@ -89,18 +89,20 @@ class WriteStart(_message.Message):
     def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., resumable: bool = ..., base_version: _Optional[int] = ...) -> None: ...
 
 class WritePosition(_message.Message):
-    __slots__ = ("file_count", "last_path", "open_path", "offset_bytes", "received_bytes")
+    __slots__ = ("file_count", "last_path", "open_path", "offset_bytes", "received_bytes", "modes_digest")
     FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
     LAST_PATH_FIELD_NUMBER: _ClassVar[int]
     OPEN_PATH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MODES_DIGEST_FIELD_NUMBER: _ClassVar[int]
     file_count: int
     last_path: str
     open_path: str
     offset_bytes: int
     received_bytes: int
-    def __init__(self, file_count: _Optional[int] = ..., last_path: _Optional[str] = ..., open_path: _Optional[str] = ..., offset_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ...) -> None: ...
+    modes_digest: bytes
+    def __init__(self, file_count: _Optional[int] = ..., last_path: _Optional[str] = ..., open_path: _Optional[str] = ..., offset_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., modes_digest: _Optional[bytes] = ...) -> None: ...
 
 class WriteCommit(_message.Message):
     __slots__ = ("file_count", "digest")

@@ -190,6 +190,12 @@ class History:
         return len(self.versions) + 1
 
     @property
+    def known_epoch(self) -> int:
+        """How many sweep records there must be: its writers have known so many."""
+        known = (version.info.sweep_epoch for version in self.versions)
+        return max(self.fence, *known, 0)
+
+    @property
     def newest(self) -> Committed | None:
         """The newest version that can be read."""
         return self.versions[self.latest - 1] if self.latest else None

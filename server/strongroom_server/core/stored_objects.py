@@ -9,7 +9,7 @@ import hashlib
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import (
@@ -31,6 +31,8 @@ from strongroom_server.core.suites import find_suite
 
 PACKS: Final = "packs/"
 MANIFESTS: Final = "manifests/"
+#: Below these, each object names the one before it.
+CHAINED: Final = (layout.JOURNALS, layout.SWEEP)
 #: For objects that have no limit of their own.
 MAX_OBJECT_BYTES: Final = 1024 * 1024
 _NAME_DIGITS: Final = 64
@@ -48,7 +50,7 @@ _LIMITS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ChainLink:
-    """How a journal entry hangs together with its neighbours.
+    """How a journal entry, or a sweep record, hangs together with its neighbours.
 
     Attributes:
         number: Its number.
@@ -181,6 +183,27 @@ def entry_place(key: str, store: bytes) -> journal.EntryPlace:
     if layout.journal_key(place.project, place.artifact, place.number) != key:
         raise _stray(key)
     return place
+
+
+def record_link(data: bytes, key: str, body: Mapping[str, Any]) -> ChainLink:
+    """Return the link of a sweep record whose body was decrypted.
+
+    Raises:
+        IntegrityError: The body is malformed (RECORD_CORRUPT).
+    """
+    try:
+        prev = bytes.fromhex(body["prev"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise sweep.sweep_error() from error
+    sweep.parse_record(body, prev=prev)
+    return ChainLink(link_number(key), prev, sweep.record_digest(data))
+
+
+def link_number(key: str) -> int:
+    """Return the number of a journal entry or sweep record; -1 if it is none."""
+    digits = key.rpartition("/")[2]
+    is_number = digits.isdecimal() and digits.isascii()
+    return int(digits) if is_number and len(digits) == layout.NUMBER_DIGITS else -1
 
 
 def _stray(key: str) -> IntegrityError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError
+from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core.records import Caller
 from strongroom_server.core.scope import ID_BYTES, format_id, parse_id
 from strongroom_server.core.sealing import ObjectKind, object_error
@@ -28,7 +28,7 @@ MAX_LISTED_BYTES: Final = 12 * 1024 * 1024
 #: What the first record names as the record before it.
 GENESIS: Final = bytes(32)
 _PACK: Final = re.compile(r"packs/[0-9a-f]{2}/([0-9a-f]{64})\Z")
-_SWEPT: Final = ("packs/", "manifests/", "index/", "uploads/", "repairs/")
+_SWEPT: Final = ("packs/", "manifests/", "index/", "uploads/")
 
 
 class SweepKind(StrEnum):
@@ -152,18 +152,38 @@ class SweepLog:
     last_closed: int = -1
 
     def add(self, record: SweepRecord, digest: bytes, modified_s: float) -> "SweepLog":
-        """Return the log with one more record.
+        """Return the log with one more record; errors as `SweepFold.add`."""
+        fold = SweepFold(self)
+        fold.add(record, digest, modified_s)
+        return fold.log()
+
+
+class SweepFold:
+    """A log in the making: a record costs the same, however many there are.
+
+    Used by one thread.
+    """
+
+    def __init__(self, log: SweepLog) -> None:
+        self._count = log.count
+        #: SHA-256 of the last record as stored.
+        self.head = log.head
+        self._open = dict(log.open)
+        self._requests = set(log.requests)
+        self._last_closed = log.last_closed
+
+    def add(self, record: SweepRecord, digest: bytes, modified_s: float) -> None:
+        """Take in the next record, if it may come next; else nothing changes.
 
         Raises:
             IntegrityError: It may not follow (RECORD_CORRUPT).
         """
-        changed, closed = dict(self.open), self.last_closed
         match record.act:
             case Condemned():
-                number = self.count
-                changed[number] = OpenSweep(number, record.act, None, modified_s)
+                number = self._count
+                self._open[number] = OpenSweep(number, record.act, None, modified_s)
             case Decided(of=of, rescued=rescued):
-                item = changed.get(of)
+                item = self._open.get(of)
                 known = 0 if item is None else len(item.condemned.all())
                 ordered = list(rescued) == sorted(set(rescued))
                 in_range = all(0 <= place < known for place in rescued)
@@ -171,14 +191,25 @@ class SweepLog:
                     raise sweep_error()
                 if not ordered or not in_range:
                     raise sweep_error()
-                changed[of] = replace(item, rescued=frozenset(rescued))
+                self._open[of] = replace(item, rescued=frozenset(rescued))
             case Removed(of=of):
-                item = changed.pop(of, None)
+                item = self._open.get(of)
                 if item is None or item.rescued is None:
                     raise sweep_error()
-                closed = max(closed, of)
-        requests = self.requests | {record.info.request_id}
-        return SweepLog(self.count + 1, digest, changed, requests, closed)
+                del self._open[of]
+                self._last_closed = max(self._last_closed, of)
+        self._requests.add(record.info.request_id)
+        self._count, self.head = self._count + 1, digest
+
+    def log(self) -> SweepLog:
+        """Return what the records so far add up to."""
+        return SweepLog(
+            self._count,
+            self.head,
+            dict(self._open),
+            frozenset(self._requests),
+            self._last_closed,
+        )
 
 
 def doomed_of(acts: Mapping[int, SweepAct]) -> list[SweptObject]:
@@ -266,7 +297,9 @@ def parse_record(body: Mapping[str, Any], *, prev: bytes) -> SweepRecord:
 
     Raises:
         IntegrityError: It is malformed, or follows another one (RECORD_CORRUPT).
+        PreconditionError: It is newer than this release (FORMAT_UNSUPPORTED).
     """
+    _check_format(body.get("format"))
     try:
         kind = SweepKind(body["kind"])
         _check_fields(body, {**_INFO, **_OWN[kind]})
@@ -347,6 +380,15 @@ def _count(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(value)
     return value
+
+
+def _check_format(number: object) -> None:
+    if type(number) is int and number > FORMAT:
+        raise PreconditionError(
+            f"a sweep record has format {number}; this release reads {FORMAT}",
+            reason=Reason.FORMAT_UNSUPPORTED,
+            hint="Upgrade the server.",
+        )
 
 
 def _check_fields(body: Mapping[str, Any], expected: Mapping[str, type]) -> None:

@@ -7,6 +7,7 @@ epoch that it was made at, and ends in a MAC under the store's own key.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -28,6 +29,9 @@ MAX_PLAN_BYTES: Final = 32 * 1024 * 1024
 #: Versions that one plan may name; the rest waits for the next sweep.
 MAX_VERSIONS: Final = 50_000
 _KEY_KIND: Final = "plan"
+#: In canonical JSON the two stand side by side; inside a string they cannot.
+_SEAL: Final = re.compile(rb'"format":([0-9]{1,9}),("mac":"([0-9a-f]{64})",)')
+_STORE: Final = re.compile(rb'"store":"([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -149,35 +153,44 @@ def format_plan(plan: SweepPlan, keys: DomainKeys) -> bytes:
         "due": [[item.number, item.count, item.size_bytes] for item in plan.due],
         "notes": list(plan.notes),
     }
-    return canonical.encode({**body, "mac": _mac(body, keys)})
+    return canonical.encode({**body, "mac": _mac(canonical.encode(body), keys)})
 
 
 def parse_plan(data: bytes, keys: DomainKeys) -> SweepPlan:
     """Return the plan that `format_plan` wrote with the same keys.
+
+    Nothing is parsed before the MAC is checked: what a stranger wrote could take
+    many times its size of memory.
 
     Raises:
         InvalidArgumentError: It is no plan, or was altered (ARGUMENT_INVALID).
         PreconditionError: It is of another store (PLAN_STALE), or newer than this
             release (FORMAT_UNSUPPORTED).
     """
+    found = _SEAL.search(data) if len(data) <= MAX_PLAN_BYTES else None
+    if found is None:
+        raise _altered()
+    if int(found[1]) != FORMAT:
+        raise PreconditionError(
+            "the plan has a format that this release does not read",
+            reason=Reason.FORMAT_UNSUPPORTED,
+            hint="Upgrade the server, or plan again.",
+        )
+    store = _STORE.search(data, found.end())
+    if store is not None and store[1].decode() != keys.scope.store.hex():
+        raise PreconditionError(
+            "the plan is of another store",
+            reason=Reason.PLAN_STALE,
+            hint="Plan the sweep of this store with `strongroom sweep --plan`.",
+        )
+    mac = found[3].decode()
+    signed = data[: found.start(2)] + data[found.end(2) :]
+    if not hmac.compare_digest(mac, _mac(signed, keys)):
+        raise _altered()
     try:
-        body = canonical.decode_object(data, MAX_PLAN_BYTES)
-        mac = body.pop("mac", None)
-        if body.get("type") != TYPE or not isinstance(mac, str):
-            raise _altered()
-        if body.get("format") != FORMAT:
-            raise PreconditionError(
-                "the plan has a format that this release does not read",
-                reason=Reason.FORMAT_UNSUPPORTED,
-                hint="Upgrade the server, or plan again.",
-            )
-        if body.get("store") != keys.scope.store.hex():
-            raise PreconditionError(
-                "the plan is of another store",
-                reason=Reason.PLAN_STALE,
-                hint="Plan the sweep of this store with `strongroom sweep --plan`.",
-            )
-        if not hmac.compare_digest(mac, _mac(body, keys)):
+        body = canonical.decode_object(signed, MAX_PLAN_BYTES)
+        # The MAC may stand in one place only: a plan has one encoding.
+        if canonical.encode({**body, "mac": mac}) != data or body["type"] != TYPE:
             raise _altered()
         return _parse(body)
     except (ValueError, TypeError, KeyError) as error:
@@ -208,9 +221,8 @@ def _parse_version(item: list[Any]) -> PlannedVersion:
     return PlannedVersion(ArtifactName(project, artifact), version, reason)
 
 
-def _mac(body: Mapping[str, Any], keys: DomainKeys) -> str:
-    key = keys.object_key(_KEY_KIND)
-    return hmac.digest(key, canonical.encode(dict(body)), "sha256").hex()
+def _mac(body: bytes, keys: DomainKeys) -> str:
+    return hmac.digest(keys.object_key(_KEY_KIND), body, "sha256").hex()
 
 
 def _altered() -> InvalidArgumentError:

@@ -38,6 +38,8 @@ _LOCATION: Final = struct.Struct(">IIIHIB32s")
 #: length of the first location.
 _DELTA: Final = struct.Struct(">32sH")
 _NONCE_BYTES: Final = 8
+_GENERATION_KEY: Final = b"g"
+_GENERATION_BYTES: Final = 8
 #: How far behind the newest segment others may be found: clocks differ, and a
 #: server may be slow. What is missed costs a chunk stored twice.
 _OVERLAP_MS: Final = 3_600_000
@@ -81,12 +83,21 @@ class ChunkIndex:
         """
         return sum(1 for _ in self.catch_up(keys))
 
-    def catch_up(self, keys: DomainKeys) -> Iterator[int]:
-        """Refresh step by step: yield how many chunks each new segment has."""
+    def catch_up(
+        self, keys: DomainKeys, *, from_start: bool = False
+    ) -> Iterator[int]:
+        """Refresh step by step: yield how many chunks each new segment has.
+
+        Args:
+            keys: Of the domain.
+            from_start: Whether to list all segments, whatever is known.
+        """
         newest = ""
         domain = keys.scope.domain
+        generation = self._generation()
+        start_after = "" if from_start else self._start_after(domain)
         for item in self._blobs.first_versions(
-            layout.index_prefix(domain), start_after=self._start_after(domain)
+            layout.index_prefix(domain), start_after=start_after
         ):
             newest = item.key
             marker = b"i" + item.key.encode()
@@ -101,7 +112,18 @@ class ChunkIndex:
             self._remember(keys, refs, marker)
             yield len(refs)
         if newest:
-            self._index.put_many({b"s" + domain: newest.encode()})
+            seen = generation + newest.encode()
+            self._index.put_many({b"s" + domain: seen})
+
+    def clear(self) -> None:
+        """Forget everything that the local index knows, journals too.
+
+        Who catches up at the same time may have passed segments that were known
+        until now; what it notes at its end counts for nothing behind this.
+        """
+        self._index.clear()
+        generation = self._entropy.token_bytes(_GENERATION_BYTES)
+        self._index.put_many({_GENERATION_KEY: generation})
 
     def add(self, keys: DomainKeys, refs: Sequence[ChunkRef]) -> None:
         """Record chunks whose packs are durable: first in S3, then locally."""
@@ -121,13 +143,18 @@ class ChunkIndex:
 
     def _start_after(self, domain: bytes) -> str:
         """Return the key behind which there may be segments that are not known."""
-        seen = self._index.get(b"s" + domain)
-        if seen is None:
+        seen = self._index.get(b"s" + domain) or b""
+        generation = self._generation()
+        if len(seen) <= _GENERATION_BYTES or not seen.startswith(generation):
             return ""
-        newest = layout.index_key_time(seen.decode())
+        newest = layout.index_key_time(seen[_GENERATION_BYTES:].decode())
         # A server whose clock is ahead must not hide what others write until then.
         until = min(newest, self._milliseconds()) - _OVERLAP_MS
         return layout.index_key(domain, max(until, 0), bytes(_NONCE_BYTES))
+
+    def _generation(self) -> bytes:
+        """Return what tells what was noted before the index was cleared."""
+        return self._index.get(_GENERATION_KEY) or bytes(_GENERATION_BYTES)
 
     def _milliseconds(self) -> int:
         return int(self._clock.now().timestamp() * 1000)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copies of the store that damage is mended from: asked in order, never believed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
@@ -38,16 +38,24 @@ class Copies:
         for copy in self._copies:
             self._check(copy)
 
-    def find(self, key: str, *, max_bytes: int, check: Check) -> bytes | None:
-        """Return an object's bytes from the first copy that has them right.
+    def each(self, key: str, *, max_bytes: int) -> Iterator[bytes]:
+        """Yield what the copies have at a key, unchecked.
 
         Raises:
             UnavailableError: A copy cannot be read now.
         """
         for copy in self._copies:
             data = copy.read(key, max_bytes=max_bytes)
-            if data is None:
-                continue
+            if data is not None:
+                yield data
+
+    def find(self, key: str, *, max_bytes: int, check: Check) -> bytes | None:
+        """Return an object's bytes from the first copy that has them right.
+
+        Raises:
+            UnavailableError: A copy cannot be read now.
+        """
+        for data in self.each(key, max_bytes=max_bytes):
             try:
                 check(data)
             except IntegrityError:

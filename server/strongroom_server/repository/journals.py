@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from strongroom.errors import ConflictError, IntegrityError, Reason, UnavailableError
+from strongroom.errors import (
+    ConflictError,
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.core import entry_body, layout
 from strongroom_server.core import journal as journal_format
 from strongroom_server.core.fold import Fold
@@ -29,6 +35,7 @@ from strongroom_server.core.sealing import (
     seal_object,
 )
 from strongroom_server.core.signatures import PublicKey
+from strongroom_server.core.stored_objects import ChainLink, check_entry
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -39,7 +46,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.keyring import Keyring
-from strongroom_server.repository.object_copies import first_whole
+from strongroom_server.repository.object_copies import copy_in_chain
 
 #: Entries that are kept in memory, of all histories together; most have 1 to 2 KiB.
 _CACHED_ENTRIES: Final = 100_000
@@ -113,6 +120,17 @@ class Journals:
         # Not what is kept: that may have others' entries behind the caller's own.
         return fresh
 
+    def remembered(self, journal: JournalId, number: int) -> bytes | None:
+        """Return an entry as this server read or wrote it before; unchecked."""
+        return self._index.get(_index_key(journal, number))
+
+    def remembered_digest(self, journal: JournalId, number: int) -> bytes | None:
+        """Return the digest of an entry that this server verified since it started."""
+        loaded = self._loaded.get(journal)
+        if loaded is None or number >= len(loaded.entries):
+            return None
+        return loaded.entries[number].digest
+
     def public_keys(self) -> Mapping[str, PublicKey]:
         """Return the keys that entries are signed with, by key id."""
         return self._signer.public_keys()
@@ -167,19 +185,31 @@ class Journals:
         self, journal: JournalId, fold: Fold, item: BlobVersion, place: EntryPlace
     ) -> None:
         """Take in an entry as it is stored, or as a repair put it beside it."""
-
-        def take_in(data: bytes) -> bytes:
+        data = self._fetch(journal, place.number, item)
+        try:
             self._take_in(journal, fold, data)
-            return data
+        except (IntegrityError, PreconditionError):
+            copy = self._copy_of(place, item.key)
+            if copy is None:
+                raise
+            data = copy
+            self._take_in(journal, fold, data)
+        self._remember(place, data)
 
-        data = first_whole(
+    def _copy_of(self, place: EntryPlace, key: str) -> bytes | None:
+        """Return the copy of a damaged entry that belongs into its chain."""
+        next_number = place.number + 1
+        return copy_in_chain(
             self._blobs,
-            item.key,
-            self._fetch(journal, place.number, item),
-            take_in,
+            key,
+            self._link,
+            prev=place.prev,
+            next_key=layout.journal_key(place.project, place.artifact, next_number),
             max_bytes=journal_format.MAX_ENTRY_BYTES,
         )
-        self._remember(place, data)
+
+    def _link(self, key: str, data: bytes) -> ChainLink:
+        return check_entry(data, key, self._keyring.store, self.public_keys())
 
     def _fetch(self, journal: JournalId, number: int, item: BlobVersion) -> bytes:
         try:

@@ -61,6 +61,7 @@ class Marker:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self.marks = Marks()
+        self._known_epoch = 0
 
     def histories(self, project: Project) -> Iterator[JournalState]:
         """Yield the journals of a project as they are now.
@@ -71,8 +72,20 @@ class Marker:
         journals = self._repository.journals
         for journal in journals.artifacts(project.scope.project):
             history = journals.load(journal)
+            self._known_epoch = max(self._known_epoch, history.known_epoch)
             if history.entries:
                 yield JournalState(journal, history)
+
+    def check_epoch(self) -> None:
+        """Check that all sweep records that the journals so far know of are there.
+
+        Where some are lost, as in a store that was restored in part, new ones get
+        numbers again that the fences have passed already, and fence nobody.
+
+        Raises:
+            IntegrityError: One is gone (RECORD_CORRUPT).
+        """
+        self._repository.sweeps.view(at_least=self._known_epoch)
 
     def mark_version(
         self, project: Project, state: JournalState, version: Committed
@@ -120,7 +133,7 @@ class Marker:
         For their sake only, not for safety: a commit looks at what is condemned.
 
         Returns:
-            The records of uploads that are over: committed, too old, or damaged.
+            The records of uploads that are over: committed, or too old.
         """
         keys = self._repository.keyring.open(project.scope)
         records, over = self._repository.upload_records, list[BlobVersion]()

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from strongroom.errors import IntegrityError, PreconditionError, UnavailableError
 from strongroom_server.core import layout
+from strongroom_server.core.stored_objects import ChainLink
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -59,6 +60,65 @@ def first_whole(
             except IntegrityError:
                 continue
         raise
+
+
+def copy_in_chain(
+    blobs: BlobStore,
+    key: str,
+    link: Callable[[str, bytes], ChainLink],
+    *,
+    prev: bytes,
+    next_key: str,
+    max_bytes: int,
+) -> bytes | None:
+    """Return the copy of a damaged link of a chain that belongs there, if one does.
+
+    A copy may come from a store that went its own way, with the same keys: what
+    follows must name it, or, if nothing readable does, no other copy may fit.
+
+    Args:
+        blobs: The store.
+        key: The damaged object's key.
+        link: What says how bytes at a key are linked; raises IntegrityError.
+        prev: The digest of the link before.
+        next_key: The key of the link behind.
+        max_bytes: How long either may be.
+
+    Raises:
+        UnavailableError: S3 cannot be reached.
+    """
+    found: dict[bytes, bytes] = {}
+    for copy in copies_of(blobs, key, max_bytes=max_bytes):
+        try:
+            linked = link(key, copy)
+        except (IntegrityError, PreconditionError):
+            continue
+        if linked.prev == prev:
+            found[linked.digest] = copy
+    if not found:
+        return None
+    behind = _link_at(blobs, next_key, link, max_bytes=max_bytes)
+    if behind is not None:
+        return found.get(behind.prev)
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _link_at(
+    blobs: BlobStore,
+    key: str,
+    link: Callable[[str, bytes], ChainLink],
+    *,
+    max_bytes: int,
+) -> ChainLink | None:
+    for item in blobs.first_versions(key):
+        if item.key != key:
+            break
+        try:
+            data = blobs.get(key, version_id=item.version_id, max_bytes=max_bytes)
+            return link(key, data)
+        except (BlobNotFoundError, IntegrityError, PreconditionError):
+            return None
+    return None
 
 
 def add_copy(blobs: BlobStore, entropy: Entropy, key: str, data: bytes) -> None:

@@ -11,12 +11,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.core import layout
 from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
 from strongroom_server.core.sweep import (
     MAX_RECORD_BYTES,
     SweepAct,
+    SweepFold,
     SweepLog,
     SweepRecord,
     SweptObject,
@@ -27,6 +33,7 @@ from strongroom_server.core.sweep import (
     record_digest,
     sweep_error,
 )
+from strongroom_server.core.stored_objects import ChainLink
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -35,7 +42,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.journals import NumberTakenError
 from strongroom_server.repository.keyring import Keyring
-from strongroom_server.repository.object_copies import first_whole
+from strongroom_server.repository.object_copies import copy_in_chain, first_whole
 
 _PUT_ATTEMPTS: Final = 3
 
@@ -78,6 +85,8 @@ class Sweeps:
         self._keyring = keyring
         self._lock = threading.Lock()
         self._known = _Known(SweepLog(), SweepView())
+        #: Of the records that were taken in, by number.
+        self._digests: dict[int, bytes] = {}
 
     def view(self, *, at_least: int = 0) -> SweepView:
         """Return what is condemned now; one listing, if nothing is new.
@@ -111,7 +120,7 @@ class Sweeps:
         for number, item in zip(numbers, listed, strict=False):
             if item.key != layout.sweep_key(number):
                 raise _gone(number)
-            acts[number] = self._act(item)
+            acts[number] = self._act(item, number=number)
         if len(acts) < known.log.count - view.epoch:
             raise _gone(view.epoch + len(acts))
         packs, keys = _names(doomed_of(acts))
@@ -159,37 +168,62 @@ class Sweeps:
         return fresh
 
     def _read_new(self, known: _Known) -> _Known:
-        log = known.log
+        fold: SweepFold | None = None
         # The last known record is listed again: if it is gone, somebody rewound.
-        expected = max(log.count - 1, 0)
+        expected = max(known.log.count - 1, 0)
         start_after = layout.sweep_key(expected - 1) if expected else ""
         found = self._blobs.first_versions(layout.SWEEP, start_after=start_after)
         for item in found:
             if item.key != layout.sweep_key(expected):
                 raise _gone(expected)
             if expected >= known.log.count:
-                log = self._take_in(log, item)
+                fold = fold or SweepFold(known.log)
+                self._take_in(fold, item, number=expected)
             expected += 1
         if expected < known.log.count:
             raise _gone(expected)
-        return known if log is known.log else _Known(log, _view_of(log))
+        if fold is None:
+            return known
+        log = fold.log()
+        return _Known(log, _view_of(log))
 
-    def _take_in(self, log: SweepLog, item: BlobVersion) -> SweepLog:
+    def _take_in(self, fold: SweepFold, item: BlobVersion, *, number: int) -> None:
         """Add a record as it is stored, or as a repair put it beside it."""
 
-        def take_in(data: bytes) -> SweepLog:
-            record = parse_record(self._open(item.key, data), prev=log.head)
-            return log.add(record, record_digest(data), item.modified_s)
+        def take_in(data: bytes) -> None:
+            record = parse_record(self._open(item.key, data), prev=fold.head)
+            fold.add(record, record_digest(data), item.modified_s)
 
-        data = self._fetch(item)
-        return first_whole(
-            self._blobs, item.key, data, take_in, max_bytes=MAX_RECORD_BYTES
-        )
+        try:
+            take_in(self._fetch(item))
+        except (IntegrityError, PreconditionError):
+            copy = copy_in_chain(
+                self._blobs,
+                item.key,
+                self._link,
+                prev=fold.head,
+                next_key=layout.sweep_key(number + 1),
+                max_bytes=MAX_RECORD_BYTES,
+            )
+            if copy is None:
+                raise
+            take_in(copy)
+        # So that what is read again is what was taken in.
+        self._digests[number] = fold.head
 
-    def _act(self, item: BlobVersion) -> SweepAct:
-        """Return what a record says whose place in the chain was checked before."""
+    def _link(self, key: str, data: bytes) -> ChainLink:
+        body = self._open(key, data)
+        prev = _prev(body)
+        parse_record(body, prev=prev)
+        number = int(key.removeprefix(layout.SWEEP))
+        return ChainLink(number, prev, record_digest(data))
+
+    def _act(self, item: BlobVersion, *, number: int) -> SweepAct:
+        """Return what a record says that was taken in before."""
 
         def parse(data: bytes) -> SweepAct:
+            if record_digest(data) != self._digests[number]:
+                raise sweep_error()
             body = self._open(item.key, data)
             return parse_record(body, prev=_prev(body)).act
 

@@ -91,6 +91,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
                 open_path=position.open_path,
                 offset_bytes=position.offset_bytes,
                 received_bytes=position.received_bytes,
+                modes_digest=position.modes_digest,
             )
         )
 

@@ -50,12 +50,12 @@ class IndexRebuild:
         projects = list(repository.projects.all())
         journals = [item for project in projects for item in self._journals(project)]
         total = len(journals) + sum(map(self._count_segments, projects))
-        repository.index.clear()
+        repository.chunk_index.clear()
         done, chunk_count = 0, 0
         yield self._progress(done, total, chunk_count)
         for project in projects:
             keys = repository.keyring.open(project.scope)
-            for count in repository.chunk_index.catch_up(keys):
+            for count in repository.chunk_index.catch_up(keys, from_start=True):
                 chunk_count += count
                 done = min(done + 1, total)
                 yield self._progress(done, total, chunk_count)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from strongroom.errors import (
+    ConflictError,
     IntegrityError,
     InvalidArgumentError,
     PreconditionError,
@@ -94,6 +95,8 @@ class Repair:
     ) -> None:
         self._repository = repository
         self._scope = artifact.scope
+        # What is stored from now on is safe from sweeps only behind its record.
+        self._view = repository.sweeps.view(at_least=artifact.history.fence)
         self._manifest = load_manifest(repository, artifact, version)
         self._keys: DomainKeys = repository.keyring.open(artifact.scope)
         #: Damaged chunks by id; those that a file brought are taken out.
@@ -219,6 +222,8 @@ class Repair:
             InvalidArgumentError: A file is open.
             PreconditionError: Files came, and nothing in them is what was stored
                 (COPY_UNSUITABLE); nothing was changed.
+            ConflictError: A sweep condemned what was stored anew before that was
+                recorded (SWEEP_OVERTOOK).
             UnavailableError: S3 failed.
         """
         if self._file is not None:
@@ -320,10 +325,23 @@ class Repair:
         record = RepairRecord(
             refs, tuple(sorted(self._bad_packs)), tuple(sorted(mended))
         )
+        self._check_not_swept(refs)
         self._repository.repairs.add(self._keys, record)
+        # A sweep that condemns from here on finds the record before it removes.
+        self._check_not_swept(refs)
         # So that new versions share what is whole; what is known later wins.
         self._repository.chunk_index.refresh(self._keys)
         self._repository.chunk_index.add(self._keys, refs)
+
+    def _check_not_swept(self, refs: tuple[ChunkRef, ...]) -> None:
+        sweeps = self._repository.sweeps
+        view = sweeps.renew(self._view, at_least=self._view.epoch)
+        if any(view.is_condemned(pack) for ref in refs for pack in ref.packs):
+            raise ConflictError(
+                "a sweep condemned what was stored anew, before it was recorded",
+                reason=Reason.SWEEP_OVERTOOK,
+                hint="Repair again.",
+            )
 
     def _still_damaged(self) -> Iterator[str]:
         for path, entry in self._wanted.items():

@@ -8,6 +8,8 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from strongroom_server.adapters.s3.answers import take_whole_answers_only
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Settings:
@@ -57,7 +59,7 @@ def make_client(settings: S3Settings) -> Any:  # noqa: ANN401 - botocore has no 
             "ca_bundle": (None, None, None, None),
         }
     )
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=settings.region,
         endpoint_url=settings.endpoint,
@@ -81,3 +83,5 @@ def make_client(settings: S3Settings) -> Any:  # noqa: ANN401 - botocore has no 
             parameter_validation=False,
         ),
     )
+    take_whole_answers_only(client)
+    return client

@@ -37,6 +37,8 @@ _POLICY_HINT = (
 )
 #: How Vault and OpenBao word a 400 or 404 for a key that is not there.
 _MISSING = ("not found", "no handler for route", "unsupported path")
+#: How OpenSSL words it, whatever is wrapped around its error.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 #: How OpenBao words a 400 for a key that an operator has paused or aged out.
 _WITHHELD = ("soft-deleted", "disallowed by policy")
 
@@ -57,7 +59,13 @@ def vault_errors(key: str, refused: Refusal) -> Iterator[None]:
     except requests.exceptions.Timeout as error:
         raise unavailable("Vault did not answer in time") from error
     except requests.exceptions.SSLError as error:
-        raise unavailable("Vault's certificate is not trusted") from error
+        # A handshake that broke off comes as such an error, too.
+        is_untrusted = _UNTRUSTED in str(error)
+        raise unavailable(
+            "Vault's certificate is not trusted"
+            if is_untrusted
+            else "Vault cannot be reached"
+        ) from error
     except requests.exceptions.JSONDecodeError as error:
         raise unavailable("Vault's answer cannot be understood") from error
     except (

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checking stored objects one by one, and mending those that a copy has whole."""
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core import layout, stored_objects
@@ -18,7 +17,7 @@ from strongroom_server.core.sealing import (
     parse_object_header,
 )
 from strongroom_server.core.stored_objects import MANIFESTS, PACKS, ChainLink
-from strongroom_server.ports import BlobExistsError, BlobNotFoundError, BlobVersion
+from strongroom_server.ports import BlobNotFoundError, BlobVersion
 from strongroom_server.repository.copies import Copies
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.store import parse_store
@@ -47,7 +46,8 @@ class Checked:
         size_bytes: How many bytes were read for it.
         error: What is wrong with it; None if it is whole, or was mended before.
         repaired: Whether it was mended now.
-        link: Its place in its chain, if it is a journal entry that can be read.
+        link: Its place in its chain, if it is a journal entry, or a sweep record,
+            that can be read.
     """
 
     key: str
@@ -68,6 +68,10 @@ class ObjectChecks:
         self._copies = copies
         self._with_keys = with_keys
         self._store = repository.keyring.store
+
+    def is_opaque(self, key: str) -> bool:
+        """Return whether a link of a chain cannot be read: sweep records, keyless."""
+        return key.startswith(layout.SWEEP) and not self._with_keys
 
     def check_all(self, items: Iterator[BlobVersion]) -> Iterator[Checked]:
         """Check objects, a few at a time; yield what became of each, in order.
@@ -115,48 +119,50 @@ class ObjectChecks:
                 return Checked(item.key, 0)
             return self.recover(item.key, if_gone)
         except IntegrityError as error:
+            if item.key.startswith(stored_objects.CHAINED):
+                # What belongs there is told by its neighbours only: see `Chains`.
+                return Checked(item.key, size_bytes, error)
             return self.recover(item.key, error, size_bytes=size_bytes)
 
     def recover(self, key: str, error: IntegrityError, size_bytes: int = 0) -> Checked:
         """Return what becomes of an object that is damaged or gone.
 
-        Whole, if it was mended before; else mended now, if that can be done.
+        Whole, if it was mended before; else mended now, if that can be done. Not
+        for links of chains: see `Chains`, which mends what copies of them are of.
         """
         original = _original(key)
         judge = partial(self.judge, original)
         limit = stored_objects.max_bytes(original)
-        for data in self._twins(key):
+        for data in self.twins(key):
             size_bytes += len(data)
             try:
                 return Checked(key, size_bytes, link=judge(data))
             except IntegrityError:
                 continue
-        if self._copies is not None:
+        is_link = original.startswith(stored_objects.CHAINED)
+        if self._copies is not None and not is_link:
             found = self._copies.find(original, max_bytes=limit, check=judge)
             if found is not None:
                 self._repository.repairs.add_copy(original, found)
                 return Checked(key, size_bytes, error, repaired=True, link=judge(found))
         return Checked(key, size_bytes, error)
 
-    def restore(self, key: str, gone: IntegrityError) -> Checked:
-        """Put an object back that is gone from a key that is not read by version id.
-
-        Only from a copy that has it right, and only where nothing lies now.
-        """
-        if self._copies is None:
-            return Checked(key, 0, gone)
-        limit = stored_objects.max_bytes(key)
-        found = self._copies.find(key, max_bytes=limit, check=partial(self.judge, key))
-        if found is None:
-            return Checked(key, 0, gone)
-        # If another server was first, its bytes passed the same checks.
-        with contextlib.suppress(BlobExistsError):
-            self._repository.blobs.put_new(key, found)
-        link = self.judge(key, found)
-        return Checked(key, len(found), gone, repaired=True, link=link)
+    def twins(self, key: str) -> Iterator[bytes]:
+        """Yield what else holds the bytes of an object: copies of it, or its origin."""
+        original = _original(key)
+        limit = stored_objects.max_bytes(original)
+        if original != key:
+            for item in self._repository.blobs.first_versions(original):
+                if item.key == original and item.size_bytes <= limit:
+                    yield self._repository.blobs.get(
+                        original, version_id=item.version_id, max_bytes=limit
+                    )
+        yield from self._repository.repairs.copies(original, max_bytes=limit)
 
     def judge(self, key: str, data: bytes) -> ChainLink | None:
-        """Check bytes against their key; return a journal entry's link.
+        """Check bytes against their key; return their link, if they are one's.
+
+        A sweep record's is known with keys only.
 
         Raises:
             IntegrityError: They are not what was stored there.
@@ -169,18 +175,6 @@ class ObjectChecks:
             raise IntegrityError(
                 error.message, reason=error.reason, hint=error.hint
             ) from error
-
-    def _twins(self, key: str) -> Iterator[bytes]:
-        """Yield what else holds the bytes of an object: copies of it, or its origin."""
-        original = _original(key)
-        limit = stored_objects.max_bytes(original)
-        if original != key:
-            for item in self._repository.blobs.first_versions(original):
-                if item.key == original and item.size_bytes <= limit:
-                    yield self._repository.blobs.get(
-                        original, version_id=item.version_id, max_bytes=limit
-                    )
-        yield from self._repository.repairs.copies(original, max_bytes=limit)
 
     def _judge(self, key: str, data: bytes) -> ChainLink | None:
         folder = key[: key.find("/") + 1]
@@ -200,6 +194,9 @@ class ObjectChecks:
         }
         if folder in judges:
             judges[folder](key, data)
+        if folder == layout.SWEEP and self._with_keys:
+            body = self._open(ObjectKind.SWEEP, key, data)
+            return stored_objects.record_link(data, key, body)
         return None
 
     def _judge_store(self, key: str, data: bytes) -> None:
@@ -228,10 +225,10 @@ class ObjectChecks:
     def _judge_sealed(self, key: str, data: bytes) -> None:
         kind = _SEALED[key[: key.find("/") + 1]]
         parse_object_header(data, self._store, kind)
-        if self._with_keys:
+        if self._with_keys and kind is not ObjectKind.SWEEP:
             self._open(kind, key, data)
 
-    def _open(self, kind: ObjectKind, key: str, data: bytes) -> None:
+    def _open(self, kind: ObjectKind, key: str, data: bytes) -> dict[str, Any]:
         header = parse_object_header(data, self._store, kind)
         limit = stored_objects.max_bytes(key)
         try:
@@ -239,7 +236,17 @@ class ObjectChecks:
         except IntegrityError as error:
             # The header is not authentic yet, so it is not the slot that is blamed.
             raise object_error(kind) from error
-        open_object(keys, kind, key, data, max_bytes=limit)
+        return open_object(keys, kind, key, data, max_bytes=limit)
+
+
+def retold(error: IntegrityError) -> IntegrityError:
+    """Return an error that says the same and may be kept.
+
+    One that was raised holds on to whatever its frames held: a whole pack each.
+    """
+    return IntegrityError(
+        error.message, reason=error.reason, hint=error.hint, **error.metadata
+    )
 
 
 def _next(

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import layout, stored_objects
@@ -13,14 +12,12 @@ from strongroom_server.core.verify_records import StoreFinding, StoreProgress
 from strongroom_server.core.verify_token import VerifyToken, format_token
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.repository import Repository
+from strongroom_server.services.store_verification.chains import MAX_RUN, Chains
 from strongroom_server.services.store_verification.object_checks import (
     Checked,
     ObjectChecks,
 )
 from strongroom_server.services.store_verification.pace import Pace
-
-#: Entries of one journal that may be missing before the rest is left alone.
-_MAX_GAP: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Stage:
 
 @dataclass(slots=True)
 class _Chain:
-    """Where the check of the journals stands: behind which entry of which one."""
+    """Where the check of chains stands: behind which link of which one."""
 
     prefix: str = ""
     link: ChainLink | None = None
@@ -57,11 +54,13 @@ class ObjectStages:
         self,
         repository: Repository,
         checks: ObjectChecks,
+        chains: Chains,
         pace: Pace,
         token: VerifyToken,
     ) -> None:
         self._repository = repository
         self._checks = checks
+        self._chains = chains
         self._token = token
         self._chain = _Chain()
         self.pace = pace
@@ -111,58 +110,75 @@ class ObjectStages:
         return format_token(replace(self._token, stage=stage.number, after=after))
 
     def _judge(self, checked: Checked) -> Iterator[StoreFinding]:
-        if checked.key.startswith(layout.JOURNALS):
-            yield from self._judge_entry(checked)
+        if checked.key.startswith(stored_objects.CHAINED):
+            yield from self._judge_link(checked)
             return
         self.manifest_count += checked.key.startswith(MANIFESTS)
         yield from self._findings(checked)
 
-    def _judge_entry(self, checked: Checked) -> Iterator[StoreFinding]:
-        """Judge an entry, and what lies between the one before and it."""
-        prefix = checked.key[: checked.key.rfind("/") + 1]
-        try:
-            place = stored_objects.entry_place(
-                checked.key, self._repository.keyring.store
-            )
-        except IntegrityError:
+    def _judge_link(self, checked: Checked) -> Iterator[StoreFinding]:
+        """Judge a link of a chain, and what lies between the one before and it."""
+        key = checked.key
+        prefix = key[: key.rfind("/") + 1]
+        number = stored_objects.link_number(key)
+        if self._is_stray(key, number):
             yield from self._findings(checked)
             return
         if prefix != self._chain.prefix:
             # Behind a token, it is not known what came before.
             resumed = not self._chain.prefix and self._token.after.startswith(prefix)
-            first = _number(self._token.after) + 1 if resumed else 0
-            self._chain = _Chain(prefix, None, first)
-            self.journal_count += 1
-        yield from self._fill_gap(place.project, place.artifact, place.number)
+            after = stored_objects.link_number(self._token.after)
+            self._chain = _Chain(prefix, None, after + 1 if resumed else 0)
+            self.journal_count += key.startswith(layout.JOURNALS)
+        yield from self._fill_gap(number)
+        if checked.error is not None:
+            checked = self._chains.mend(checked, prev=self._prev(number))
         yield from self._findings(self._chained(checked))
         self._chain.link = checked.link
-        self._chain.next_number = place.number + 1
+        self._chain.next_number = number + 1
 
-    def _fill_gap(
-        self, project: bytes, artifact: bytes, until: int
-    ) -> Iterator[StoreFinding]:
-        first = self._chain.next_number
-        for number in range(first, min(until, first + _MAX_GAP)):
-            key = layout.journal_key(project, artifact, number)
+    def _is_stray(self, key: str, number: int) -> bool:
+        if key.startswith(layout.SWEEP):
+            return number < 0 or key != layout.sweep_key(number)
+        try:
+            stored_objects.entry_place(key, self._repository.keyring.store)
+        except IntegrityError:
+            return True
+        return False
+
+    def _fill_gap(self, until: int) -> Iterator[StoreFinding]:
+        prefix, first = self._chain.prefix, self._chain.next_number
+        is_journal = prefix.startswith(layout.JOURNALS)
+        for number in range(first, min(until, first + MAX_RUN)):
             gone = IntegrityError(
-                f"journal entry {number} is gone, and later ones are not",
-                reason=Reason.JOURNAL_CORRUPT,
+                f"{'journal entry' if is_journal else 'sweep record'} {number} is "
+                "gone, and later ones are not",
+                reason=Reason.JOURNAL_CORRUPT if is_journal else Reason.RECORD_CORRUPT,
             )
-            found = self._checks.restore(key, gone)
+            key = f"{prefix}{number:0{layout.NUMBER_DIGITS}d}"
+            found = self._chains.restore(key, gone, prev=self._prev(number))
             yield from self._findings(found)
             self._chain.link = found.link
 
+    def _prev(self, number: int) -> bytes | None:
+        """Return what a link must name as the one before it; None if nothing tells."""
+        if number == 0:
+            return GENESIS
+        before = self._chain.link
+        return before.digest if before is not None else None
+
     def _chained(self, checked: Checked) -> Checked:
-        """Return what an entry is, once its chain to the one before is judged too."""
-        before, link = self._chain.link, checked.link
+        """Return what a link is, once its chain to the one before is judged too."""
+        link = checked.link
         if link is None or checked.error is not None:
             return checked
-        wanted = GENESIS if link.number == 0 else before.digest if before else link.prev
-        if link.prev == wanted:
+        if self._prev(link.number) in {None, link.prev}:
             return checked
+        is_journal = checked.key.startswith(layout.JOURNALS)
         error = IntegrityError(
-            f"journal entry {link.number} does not follow from the one before",
-            reason=Reason.JOURNAL_CORRUPT,
+            f"{'journal entry' if is_journal else 'sweep record'} {link.number} does "
+            "not follow from the one before",
+            reason=Reason.JOURNAL_CORRUPT if is_journal else Reason.RECORD_CORRUPT,
         )
         return replace(checked, error=error)
 
@@ -180,9 +196,3 @@ class ObjectStages:
             (),
             checked.repaired,
         )
-
-
-def _number(key: str) -> int:
-    """Return the number in a journal entry's key; -1 if there is none."""
-    digits = key.rpartition("/")[2]
-    return int(digits) if digits.isdecimal() and digits.isascii() else -1

@@ -22,10 +22,14 @@ from strongroom_server.ports import (
     ReadBuffer,
 )
 from strongroom_server.repository.repository import Repository
-from strongroom_server.services.store_verification.object_checks import ObjectChecks
+from strongroom_server.services.store_verification.object_checks import (
+    ObjectChecks,
+    retold,
+)
 
 #: Packs that were read, and are kept in case that they are needed again.
 _KEPT_BYTES: Final = 48 * 1024 * 1024
+_KEPT_COUNT: Final = 10_000
 _AHEAD: Final = 2
 #: Names of packs that are remembered, to tell which are not referenced.
 MAX_SEEN: Final = 500_000
@@ -97,7 +101,8 @@ class PackReads:
 
     def note_bad(self, pack: str, error: IntegrityError) -> None:
         """Take note that a pack's chunk does not authenticate, whatever its digest."""
-        self.bad.setdefault(pack, BadPack(error, repaired=False, mended=False))
+        if pack not in self.bad:
+            self.bad[pack] = BadPack(retold(error), repaired=False, mended=False)
 
     def read_into(
         self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
@@ -195,7 +200,9 @@ class PackReads:
             self.bad.setdefault(name, whole.bad)
         self._kept[place] = whole.data
         self._kept_bytes += len(whole.data or b"")
-        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+        while len(self._kept) > 1 and (
+            self._kept_bytes > _KEPT_BYTES or len(self._kept) > _KEPT_COUNT
+        ):
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= len(dropped or b"")
         return whole.data
@@ -215,7 +222,7 @@ class PackReads:
                 f"pack {name[:16]} is gone", reason=Reason.CHUNK_MISSING, pack=name
             )
         except IntegrityError as damage:
-            error = damage
+            error = retold(damage)
         else:
             return _Whole(data, len(data), None)
         size_bytes = len(data or b"")

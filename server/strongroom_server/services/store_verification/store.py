@@ -14,6 +14,7 @@ from typing import Final
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
+from strongroom_server.core.policy import MAX_DAYS
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.stored_objects import MANIFESTS, PACKS
 from strongroom_server.core.verify_records import (
@@ -25,6 +26,7 @@ from strongroom_server.core.verify_token import VerifyToken, format_token, parse
 from strongroom_server.ports import BlobCopy
 from strongroom_server.repository.copies import Copies
 from strongroom_server.repository.repository import Repository
+from strongroom_server.services.store_verification.chains import Chains
 from strongroom_server.services.store_verification.object_checks import ObjectChecks
 from strongroom_server.services.store_verification.object_stages import (
     ObjectStages,
@@ -88,12 +90,10 @@ class StoreVerification:
         token = parse_token(resume_token, VerifyToken(store, name, without_keys))
         pace = Pace(self._repository.clock, max_bytes_per_second=max_bytes_per_second)
         pace.token = format_token(token)
-        checks = ObjectChecks(
-            self._repository,
-            self._copies if repair else None,
-            with_keys=not without_keys,
-        )
-        objects = ObjectStages(self._repository, checks, pace, token)
+        copies = self._copies if repair else None
+        checks = ObjectChecks(self._repository, copies, with_keys=not without_keys)
+        chains = Chains(self._repository, checks, copies)
+        objects = ObjectStages(self._repository, checks, chains, pace, token)
         if without_keys:
             return _keyless(objects)
         versions = VersionStage(
@@ -209,7 +209,9 @@ def _check(scope: Scope, *, without_keys: bool, rate: int, days: int) -> None:
         )
     elif without_keys and days:
         problem = "without keys nobody can tell when a version was committed"
-    elif rate < 0 or days < 0:
-        problem = "max_bytes_per_second and committed_within_days are not negative"
+    elif rate < 0:
+        problem = "max_bytes_per_second is not negative"
+    elif not 0 <= days <= MAX_DAYS:
+        problem = f"committed_within_days is between 0 and {MAX_DAYS}"
     if problem:
         raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)

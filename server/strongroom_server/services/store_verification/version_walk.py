@@ -24,7 +24,10 @@ from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.repository import Artifact, Repository
-from strongroom_server.services.store_verification.object_checks import ObjectChecks
+from strongroom_server.services.store_verification.object_checks import (
+    ObjectChecks,
+    retold,
+)
 from strongroom_server.services.store_verification.pace import Pace
 from strongroom_server.services.store_verification.pack_reads import PackReads
 from strongroom_server.services.store_verification.risk import readable_pages
@@ -107,7 +110,9 @@ class VersionWalk:
         except IntegrityError as error:
             item = BlobVersion(key, version.manifest_version, 0, 0.0)
             checked = self._checks.check(item, if_gone=error)
-            found = Damage(key, error, checked.repaired, (_all_of(artifact, version),))
+            found = Damage(
+                key, retold(error), checked.repaired, (_all_of(artifact, version),)
+            )
             self.damages.append(found)
             if not checked.repaired:
                 return None

@@ -26,7 +26,11 @@ from strongroom_server.repository.journals import (
 from strongroom_server.repository.marking import JournalState, Marker
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
-from strongroom_server.services.sweeping.planning import SweepPlanner, refused_note
+from strongroom_server.services.sweeping.planning import (
+    SweepPlanner,
+    SweepTime,
+    refused_note,
+)
 
 _ATTEMPTS: Final = 20
 #: Versions that one fence purges, so that its journal entry stays below its limit.
@@ -41,7 +45,7 @@ class SweepJob:
     plan_id: str
     caller: Caller
     reason: str
-    now_s: float
+    time: SweepTime
     log: SweepLog
     marker: Marker
     projects: dict[DomainId, Project] = field(default_factory=dict)
@@ -133,7 +137,7 @@ class SweepMarking:
             version
             for version in sorted(past.deleted)
             if (name, version) in planned
-            and self._planner.was_purgeable(journal, past, version, job.now_s)
+            and self._planner.was_purgeable(journal, past, version, job.time)
         )
         return tuple(islice(found, _MAX_PURGED))
 
@@ -183,7 +187,7 @@ class SweepMarking:
                     yield SweepProgress(stage, done, 0)
                 done += 1
         marker.mark_replacements(project)
-        after_s = job.now_s - self._planner.settings.upload_age_s
+        after_s = job.time.store_s - self._planner.settings.upload_age_s
         marker.mark_uploads(project, histories, modified_after_s=after_s)
 
     def _choose(self, job: SweepJob) -> None:

@@ -63,11 +63,36 @@ class SweepSettings:
     upload_age_s: float = 7 * _DAY_S
 
 
+@dataclass(frozen=True, slots=True)
+class SweepTime:
+    """What time it is by two clocks, in Unix seconds.
+
+    Attributes:
+        store_s: By the store's: how old objects are, for liveness only.
+        sure_s: By the store's and by this server's, whichever is behind: versions
+            go by it, so that one clock that is ahead lets none go.
+    """
+
+    store_s: float
+    sure_s: float
+
+    @classmethod
+    def read(cls, repository: Repository) -> "SweepTime":
+        """Return what time it is now."""
+        store_s = repository.blobs.time_s()
+        return cls(store_s, min(store_s, repository.clock.now().timestamp()))
+
+    @property
+    def sure(self) -> datetime:
+        """`sure_s` as a time in UTC."""
+        return datetime.fromtimestamp(self.sure_s, UTC)
+
+
 @dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
-    now_s: float
+    time: SweepTime
     marker: Marker
     domains: dict[DomainId, Scope] = field(default_factory=dict)
     trash: list[PlannedVersion] = field(default_factory=list)
@@ -98,10 +123,11 @@ class SweepPlanner:
         if only is not None:
             repository.projects.get(only)
         log = repository.sweeps.log()
-        draft = _Draft(repository.blobs.time_s(), Marker(repository))
+        draft = _Draft(SweepTime.read(repository), Marker(repository))
         for project in list(repository.projects.all()):
             wanted = only is None or project.name == only
             yield from self._mark(draft, project, wanted=wanted)
+        draft.marker.check_epoch()
         condemned = {item for sweep in log.open.values() for item in sweep.doomed()}
         for prefix in (layout.PACKS, layout.MANIFESTS):
             yield from self._list_named(draft, prefix, condemned)
@@ -111,29 +137,31 @@ class SweepPlanner:
             self._offer(draft, domain, item, condemned)
         yield self._finished(draft, log)
 
-    def is_due(self, sweep: OpenSweep, now_s: float) -> bool:
+    def is_due(self, sweep: OpenSweep, time: SweepTime) -> bool:
         """Return whether what a sweep condemned may be decided on and removed."""
         decided = sweep.rescued is not None
-        return decided or sweep.modified_s + self.settings.grace_s <= now_s
+        return decided or sweep.modified_s + self.settings.grace_s <= time.store_s
 
     def was_purgeable(
-        self, journal: JournalId, history: History, version: int, now_s: float
+        self, journal: JournalId, history: History, version: int, time: SweepTime
     ) -> bool:
         """Return whether a version was in the trash for long enough, twice over.
 
         By the time in its journal entry, which a server's clock told, and by when
-        the store says that the entry was written: one wrong clock purges nothing.
+        the store says that the entry was written; and now by both of their clocks.
+        So one wrong clock, then or now, purges nothing.
         """
         entry = history.deleted.get(version)
         if entry is None or history.is_held(version):
             return False
-        now = datetime.fromtimestamp(now_s, UTC)
-        if retention.purge_time(history, version) > now:
+        if retention.purge_time(history, version) > time.sure:
             return False
         key = layout.journal_key(journal.project, journal.artifact, entry.number)
         stored = self._repository.blobs.first_versions(key)
-        stored_s = next((item.modified_s for item in stored if item.key == key), now_s)
-        return stored_s + history.policy.trash_days * _DAY_S <= now_s
+        stored_s = next(
+            (item.modified_s for item in stored if item.key == key), time.store_s
+        )
+        return stored_s + history.policy.trash_days * _DAY_S <= time.sure_s
 
     def _mark(
         self, draft: _Draft, project: Project, *, wanted: bool
@@ -141,16 +169,21 @@ class SweepPlanner:
         """Mark what a project needs; what goes on its own account, note."""
         trash, purge, done = list[PlannedVersion](), list[PlannedVersion](), 0
         histories: dict[bytes, History] = {}
-        marker, now_s = draft.marker, draft.now_s
-        stage = f"reading project {project.name.project}"
+        marker, time = draft.marker, draft.time
+        # Who may plan for one project need not know that there are others.
+        stage = (
+            f"reading project {project.name.project}"
+            if wanted
+            else "reading other projects"
+        )
         try:
             for state in marker.histories(project):
                 histories[state.journal.artifact] = state.history
-                trash.extend(_expired(state, now_s))
+                trash.extend(_expired(state, time))
                 for version in state.history.stored_versions():
                     number = version.version
                     if wanted and self.was_purgeable(
-                        state.journal, state.history, number, now_s
+                        state.journal, state.history, number, time
                     ):
                         reason = "its time in the trash is over"
                         name = state.history.created.name
@@ -160,11 +193,11 @@ class SweepPlanner:
                             yield SweepProgress(stage, done, 0)
                     done += 1
             marker.mark_replacements(project)
-            ended = marker.mark_uploads(
-                project, histories, modified_after_s=now_s - self.settings.upload_age_s
-            )
+            after_s = time.store_s - self.settings.upload_age_s
+            ended = marker.mark_uploads(project, histories, modified_after_s=after_s)
         except (IntegrityError, PreconditionError) as error:
-            draft.notes.append(refused_note(project, error))
+            if wanted:
+                draft.notes.append(refused_note(project, error))
             return
         if not wanted:
             return
@@ -258,7 +291,7 @@ class SweepPlanner:
         return DomainId(scope.project, scope.domain)
 
     def _is_old(self, draft: _Draft, item: BlobVersion) -> bool:
-        return item.modified_s + self.settings.min_age_s <= draft.now_s
+        return item.modified_s + self.settings.min_age_s <= draft.time.store_s
 
     def _offer(
         self,
@@ -281,7 +314,7 @@ class SweepPlanner:
             notes.append(f"{late} further versions or more wait for the next sweep")
         due = []
         for sweep in log.open.values():
-            if self.is_due(sweep, draft.now_s):
+            if self.is_due(sweep, draft.time):
                 due.append(due_sweep(sweep))
                 continue
             ready = sweep.modified_s + self.settings.grace_s
@@ -293,7 +326,7 @@ class SweepPlanner:
         return SweepPlan(
             self._repository.keyring.store,
             log.count,
-            int(draft.now_s),
+            int(draft.time.store_s),
             tuple(sorted(draft.trash)[:MAX_VERSIONS]),
             tuple(sorted(draft.purge)[:MAX_VERSIONS]),
             fitting,
@@ -311,8 +344,7 @@ def refused_note(project: Project, error: IntegrityError | PreconditionError) ->
     )
 
 
-def _expired(state: JournalState, now_s: float) -> Iterator[PlannedVersion]:
-    now = datetime.fromtimestamp(now_s, UTC)
+def _expired(state: JournalState, time: SweepTime) -> Iterator[PlannedVersion]:
     name = state.history.created.name
-    for item in retention.expired(state.history, now):
+    for item in retention.expired(state.history, time.sure):
         yield PlannedVersion(name, item.version, item.reason)

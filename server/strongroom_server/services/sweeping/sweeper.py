@@ -8,7 +8,6 @@ sweepers see, and repeating any of them after a crash is harmless.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
@@ -44,7 +43,11 @@ from strongroom_server.services.sweeping.marking import (
     SweepMarking,
     rescued_places,
 )
-from strongroom_server.services.sweeping.planning import SweepPlanner, SweepSettings
+from strongroom_server.services.sweeping.planning import (
+    SweepPlanner,
+    SweepSettings,
+    SweepTime,
+)
 
 _ATTEMPTS: Final = 20
 #: Objects that are removed at once.
@@ -116,7 +119,7 @@ class Sweeping:
             plan_digest(data),
             caller,
             reason,
-            repository.blobs.time_s(),
+            SweepTime.read(repository),
             log,
             Marker(repository),
         )
@@ -134,6 +137,7 @@ class Sweeping:
         undecided = [item for item in due if item.rescued is None]
         yield from self._marking.fence(job, undecided)
         yield from self._marking.mark(job, undecided)
+        job.marker.check_epoch()
         for item in undecided:
             self._decide(job, item)
         for item in due:
@@ -146,7 +150,7 @@ class Sweeping:
         return [
             item
             for number, item in job.log.open.items()
-            if number in planned and self._planner.is_due(item, job.now_s)
+            if number in planned and self._planner.is_due(item, job.time)
         ]
 
     def _trash(self, job: SweepJob) -> Iterator[SweepProgress]:
@@ -164,14 +168,13 @@ class Sweeping:
 
     def _delete_if_expired(self, job: SweepJob, item: PlannedVersion) -> bool:
         """Delete a version, unless something keeps it at this very moment."""
-        now = datetime.fromtimestamp(job.now_s, UTC)
         artifact = self._repository.artifact(item.artifact)
         for _ in range(_ATTEMPTS):
             past = artifact.history
             if not past.is_live(item.version):
                 return False
             version = past.versions[item.version - 1]
-            if not retention.is_expired(past, version, now):
+            if not retention.is_expired(past, version, job.time.sure):
                 return False
             info = history.make_info(
                 Action.DELETE,

@@ -19,6 +19,7 @@ from strongroom.errors import (
 from strongroom.format.names import ArtifactName
 from strongroom_server.core import canonical, history
 from strongroom_server.core.history import Committed, Created, History
+from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.records import Action, Caller, Kind, VersionRecord
 from strongroom_server.repository.content_writer import (
     ContentWriter,
@@ -153,7 +154,9 @@ class Commit:
         """Return the result if this request, or this content, is there already."""
         done = past.requests.get((Action.COMMIT, "", self._start.request_id))
         if done is not None and isinstance(done.entry, Committed):
-            if done.entry.digest != digest:
+            if done.entry.digest != digest or not self._has_modes(
+                past, done.entry, content
+            ):
                 # An OK would promise that this content is stored, and it is not.
                 raise InvalidArgumentError(
                     "this request_id has made a version of other content",
@@ -221,16 +224,29 @@ class Commit:
         # whose packs are gone: "unchanged" would promise what nobody can read.
         scope, manifests = self._project.scope, self._repository.manifests
         manifest = manifests.load(scope, self._journal.artifact, version)
-        executable = (
-            entry.path
-            for entry in manifests.entries(scope, manifest)
-            if entry.executable
-        )
-        return modes_digest_of(executable) == content.modes_digest and all(
+        return self._modes_digest(manifest) == content.modes_digest and all(
             content.may_share(ref)
             for entry in manifests.entries(scope, manifest)
             for ref in entry.chunks
         )
+
+    def _has_modes(
+        self, past: History, version: Committed, content: ContentWriter
+    ) -> bool:
+        """Return whether a version has the modes of what came; if that can be told."""
+        if version.version in past.purged:
+            return True
+        try:
+            manifest = self._repository.manifests.load(
+                self._project.scope, self._journal.artifact, version
+            )
+            return self._modes_digest(manifest) == content.modes_digest
+        except IntegrityError:
+            return True  # It was made, and is damaged now: a pull says so.
+
+    def _modes_digest(self, manifest: Manifest) -> bytes:
+        entries = self._repository.manifests.entries(self._project.scope, manifest)
+        return modes_digest_of(entry.path for entry in entries if entry.executable)
 
     def _result(
         self, past: History, version: Committed, *, unchanged: bool

@@ -49,6 +49,7 @@ class Position:
     open_path: str = ""
     offset_bytes: int = 0
     received_bytes: int = 0
+    modes_digest: bytes = b""
 
 
 class UploadProgress:
@@ -131,6 +132,7 @@ class UploadProgress:
             opened.path if opened is not None else "",
             content.open_offset if opened is not None else 0,
             size_bytes + (content.open_offset if opened is not None else 0),
+            content.modes_digest if count else b"",
         )
         state.files.clear()
         if self._log.contested or not whole:
