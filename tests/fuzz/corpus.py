@@ -58,27 +58,33 @@ def _lines(case: dict[str, Any]) -> Iterator[bytes]:
 
 
 #: For each target: which vectors, and what of a case is an input.
-SOURCES: Final[dict[str, tuple[str, Extract]]] = {
-    "name_texts": ("names", _field("text")),
-    "canonical_json": ("canonical_json", _base64("data")),
-    "safetensors_header": ("tensor_cuts", _base64("header", behind=bytes(3))),
-    "tensor_cuts": ("tensor_cuts", _base64("header", before=b"\0", behind=bytes(64))),
-    "chunk": ("chunks", _base64("stored")),
-    "pack": ("packs", _base64("pack")),
-    "control_object": ("control_objects", _base64("data")),
-    "key_slot": ("key_slots", _field("slot")),
-    "index_segment": ("index_segments", _json),
-    "file_page": ("file_pages", _field("page")),
-    "manifest": ("manifests", _json),
-    "journal_entry": ("journal_entries", _field("entry")),
-    "journal_body": ("histories", _bodies),
-    "audit_lines": ("audit_lines", _lines),
-}
+SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
+    ("name_texts", "names", _field("text")),
+    ("canonical_json", "canonical_json", _base64("data")),
+    ("safetensors_header", "tensor_cuts", _base64("header", behind=bytes(3))),
+    ("tensor_cuts", "tensor_cuts", _base64("header", before=b"\0", behind=bytes(64))),
+    ("chunk", "chunks", _base64("stored")),
+    ("pack", "packs", _base64("pack")),
+    ("control_object", "control_objects", _base64("data")),
+    ("key_slot", "key_slots", _field("slot")),
+    ("index_segment", "index_segments", _json),
+    ("file_page", "file_pages", _field("page")),
+    ("manifest", "manifests", _json),
+    ("journal_entry", "journal_entries", _field("entry")),
+    ("journal_body", "histories", _bodies),
+    ("audit_lines", "audit_lines", _lines),
+    ("index_segment", "delta_segments", _json),
+    ("file_page", "delta_pages", _field("page")),
+    ("manifest", "manifests_of_lists", _json),
+    ("list_of_pages", "page_lists", _field("list")),
+    ("chunk", "delta_chunks", _base64("stored")),
+    ("pack", "packs_with_bases", _base64("pack")),
+)
 
 
 def main() -> None:
     """Write the seeds that are not there yet."""
-    for target, (vectors, extract) in SOURCES.items():
+    for target, vectors, extract in SOURCES:
         inputs = [data for case in _cases(vectors) for data in extract(case)]
         fitting = [data for data in inputs if len(data) <= MAX_SEED_BYTES]
         folder = CORPUS / target

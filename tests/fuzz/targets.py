@@ -23,21 +23,19 @@ from strongroom_server.core import canonical, codecs
 from strongroom_server.core.access import parse_policy
 from strongroom_server.core.audit import verify_lines
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, ChunkRef, decrypt_chunk
-from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.entry_body import format_body, parse_body
 from strongroom_server.core.filetable import MAX_PAGE_BYTES, format_page, parse_page
 from strongroom_server.core.index_segment import format_segment, parse_segment
 from strongroom_server.core.journal import EntryPlace, verify_entry
 from strongroom_server.core.manifest import format_manifest, parse_manifest
 from strongroom_server.core.pack import parse_directory
-from strongroom_server.core.scope import Scope, parse_id
+from strongroom_server.core.scope import parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.slots import parse_slot
 from strongroom_server.rpc.requests import decode_request
+from tests.fuzz import upkeep_targets
+from tests.fuzz.fixed_keys import KEYS, SCOPE, STORE
 
-STORE: Final = bytes(16)
-SCOPE: Final = Scope(STORE, b"p" * 18, b"d" * 18, 0)
-KEYS: Final = DomainKeys(SCOPE, b"m" * 32, b"k" * 32)
 #: What every parser may raise; `ValueError` only where its docstring says so.
 REFUSALS: Final = (StrongroomError,)
 _MAX_BYTES: Final = 1 << 20
@@ -263,6 +261,7 @@ TARGETS: Final[dict[str, Target]] = {
         write_request,
         sweep_request,
         base64_text,
+        *upkeep_targets.TARGETS,
     )
 }
 
