@@ -51,7 +51,7 @@ def test_a_plan_changes_nothing_and_says_what_would_go(
     assert planned.code == 0
     assert engine.world.keys() == before
     assert "demo/swept@1" in planned.out
-    assert "gone for good" in planned.out
+    assert "may go for good" in planned.out
     assert f"strongroom sweep --apply {path}" in planned.err
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert strongroom("sweep", "--plan", str(path)).code == 11
@@ -72,6 +72,7 @@ def test_plans_free_space_and_what_is_needed_stays(
         summaries.append(applied.lines[-1])
 
     assert sum(summary["removed_count"] for summary in summaries) > 0
+    assert strongroom("undelete", "demo/swept@1").code == 16
     assert sum(summary["removed_bytes"] for summary in summaries) >= 50_000
     assert summaries[-1]["removed_count"] == summaries[-1]["condemned_count"] == 0
     assert packs - set(engine.world.keys("packs/"))
@@ -147,6 +148,21 @@ def test_what_is_no_plan_is_refused(
     result = strongroom("sweep", "--apply", str(path), "--json")
 
     assert (result.code, result.error["code"]) == (2, "INVALID_ARGUMENT")
+
+
+def test_a_version_is_told_as_gone_only_when_it_is(
+    strongroom: Command, tmp_path: Path
+) -> None:
+    deleted(strongroom, tmp_path)
+    path = str(tmp_path / "plan.json")
+    strongroom("sweep", "--plan", path)
+
+    applied = strongroom("sweep", "--apply", path)
+
+    assert "0 versions gone" in applied.out
+    assert "1 version can still be undeleted" in applied.out
+    assert "gone for good" not in applied.out
+    assert strongroom("undelete", "demo/swept@1").code == 0
 
 
 def test_a_plan_that_is_not_there_is_not_found(

@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -27,13 +27,14 @@ from strongroom_server.core.history import (
     PolicySet,
     Undeleted,
 )
-from strongroom_server.core.policy import check_policy
+from strongroom_server.core.policy import MAX_DAYS, check_policy
 from strongroom_server.core.records import Action, ArtifactPolicy, VersionState
 from strongroom_server.core.retention import (
     check_deletable,
     expired,
     explain,
     is_expired,
+    purge_time,
     purgeable,
     state_of,
 )
@@ -237,14 +238,44 @@ def test_a_policy_that_keeps_all_lets_nothing_go() -> None:
 
 
 def test_a_version_in_the_trash_is_purgeable_when_its_time_is_over() -> None:
-    history = fold(*BASE, deleted(1), deleted(2), held(2), policy(trash_days=3))
+    history = fold(*BASE, policy(trash_days=3), deleted(1), deleted(2), held(2))
 
     assert purgeable(history, TIME + 2 * DAY) == []
     assert purgeable(history, TIME + 3 * DAY) == [1]
 
 
+def test_a_policy_does_not_shorten_what_was_promised_at_a_deletion() -> None:
+    longer: list[Entry] = [policy(trash_days=3), deleted(1), policy(trash_days=9)]
+    shorter: list[Entry] = [policy(trash_days=9), deleted(1), policy(trash_days=0)]
+    again = [*shorter, undeleted(1), deleted(1)]
+
+    for entries, days in ((longer, 9), (shorter, 9), (again, 0)):
+        history = fold(*BASE, *entries)
+        assert purge_time(history, 1) == TIME + days * DAY
+        assert purgeable(history, TIME + (days - 0.1) * DAY) == []
+        assert purgeable(history, TIME + days * DAY) == [1]
+
+
+@pytest.mark.parametrize("year", [9900, 9999])
+def test_a_clock_at_the_end_of_time_leaves_a_history_that_can_be_told(
+    year: int,
+) -> None:
+    late = TIME.replace(year=year)
+    rules = policy(keep_last=1, keep_days=MAX_DAYS, trash_days=MAX_DAYS)
+    later: list[Entry] = [
+        replace(entry, info=replace(entry.info, time=late))
+        for entry in (committed(1), committed(2), rules, deleted(1))
+    ]
+    history = fold(created(), *later)
+
+    assert purge_time(history, 1) == datetime.max.replace(tzinfo=UTC)
+    assert not purgeable(history, late)
+    assert not expired(history, late)
+    assert all(explain(history, item, late).kept for item in history.versions)
+
+
 def test_explaining_says_why_and_until_when() -> None:
-    history = fold(*BASE, ref_moved(2), deleted(1), policy(keep_last=1, trash_days=3))
+    history = fold(*BASE, ref_moved(2), policy(keep_last=1, trash_days=3), deleted(1))
     now = TIME + DAY
 
     keepings = [explain(history, version, now) for version in history.versions]

@@ -12,9 +12,10 @@ from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.repair import RepairRecord
 from strongroom_server.repository import repairs as repairs_module
 from strongroom_server.repository.repairs import Repairs
+from tests.support.clock import ManualClock
 from tests.support.copies import flip, stored
 from tests.support.samples import raw_ref
-from tests.support.world import ARTIFACT, World
+from tests.support.world import ARTIFACT, World, memory_world
 
 
 @pytest.fixture
@@ -53,18 +54,21 @@ def test_every_server_finds_what_one_has_recorded(
         assert (place.version_id, place.ref.chunk_id) == ("v7", ref.chunk_id)
 
 
-def test_all_places_of_a_chunk_are_tried_the_newest_first(
-    world: World, keys: DomainKeys
-) -> None:
-    ref, repairs = raw_ref(), world.repository.repairs
-    for number in (1, 2):
-        repairs.add(keys, RepairRecord((moved(ref, number),)))
-    assert places(repairs, keys, ref) == [f"{2:064x}", f"{1:064x}"]
+def test_all_places_of_a_chunk_are_tried_the_newest_first() -> None:
+    clock = ManualClock()
+    with memory_world(clock=clock) as world:
+        world.push({"a": b"1"})
+        keys = world.repository.keyring.open(world.repository.artifact(ARTIFACT).scope)
+        ref, repairs = raw_ref(), world.repository.repairs
+        for number in (1, 2):
+            repairs.add(keys, RepairRecord((moved(ref, number),)))
+            clock.advance(1.0)
+        assert places(repairs, keys, ref) == [f"{2:064x}", f"{1:064x}"]
 
-    repairs.add(keys, RepairRecord((moved(ref, 3),)))
+        repairs.add(keys, RepairRecord((moved(ref, 3),)))
 
-    # What is known comes first, and what is new behind it.
-    assert places(repairs, keys, ref) == [f"{n:064x}" for n in (2, 1, 3)]
+        # What is known comes first, and what is new behind it.
+        assert places(repairs, keys, ref) == [f"{n:064x}" for n in (2, 1, 3)]
 
 
 def test_a_chunk_of_another_length_is_no_replacement(

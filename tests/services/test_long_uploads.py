@@ -6,15 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.errors import (
+    DeadlineExceededError,
+    IntegrityError,
+    Reason,
+    UnavailableError,
+)
 from strongroom.format.digest import VersionDigester
 from strongroom.format.names import ArtifactName
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.repository import content_writer
+from strongroom_server.repository.file_receiver import MAX_HELD_S
+from strongroom_server.services.uploads import Upload
+from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.samples import filled
 from tests.support.weights import safetensors_file
-from tests.support.world import World
+from tests.support.world import World, memory_world
 
 
 def tensors(count: int, seed: str = "") -> bytes:
@@ -81,3 +89,34 @@ def test_an_upload_that_fails_gives_everything_back() -> None:
             world.push({"a": filled("a", 40 * 2**20)})
 
         assert world.repository.write_budget.free_bytes == whole
+
+
+def test_slow_senders_make_room_for_those_who_wait() -> None:
+    clock = ManualClock()
+    with memory_world(clock=clock) as world:
+        budget = world.repository.open_budget
+        slow = [started(world) for _ in range(budget.free_bytes // (17 * 2**20))]
+        clock.advance(MAX_HELD_S + 1.0)
+        for upload in slow:
+            upload.check_pace()  # nobody waits, so they may take their time
+        with ThreadPoolExecutor(1) as pool:
+            push = pool.submit(world.push, {"a": filled("a", 20 * 2**20)})
+            while not budget.is_contended:
+                assert not push.done()
+
+            with pytest.raises(DeadlineExceededError) as caught:
+                slow[0].check_pace()
+            slow[0].__exit__(None, None, None)
+
+            assert push.result(30.0).version.number == 1
+        assert caught.value.reason is Reason.STALLED
+        late = started(world)
+        late.check_pace()  # has not had its time yet
+
+
+def started(world: World) -> Upload:
+    """Begin an upload that has sent one byte of a large file."""
+    upload = world.begin()
+    upload.start_file("slow", size_bytes=2**30, executable=False)
+    upload.write(b"x", offset_bytes=0)
+    return upload

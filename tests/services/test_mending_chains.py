@@ -17,7 +17,7 @@ from strongroom_server.ports import BlobCopy, BlobVersion
 from strongroom_server.repository.copies import BucketCopy
 from tests.support.copies import entries_of, flip, stored, verify_store
 from tests.support.sweeps import Sweeper, dropped
-from tests.support.world import World
+from tests.support.world import ARTIFACT, World
 
 Harm = Callable[[World, tuple[BlobVersion, bytes]], None]
 
@@ -51,7 +51,7 @@ def backup(world: World) -> BlobCopy:
 
 
 def mend(world: World, copies: Sequence[BlobCopy]) -> list[tuple[str, bool]]:
-    findings = verify_store(world, copies=copies, repair=True)[0]
+    findings = verify_store(world, copies=copies, repair=bool(copies))[0]
     return [(item.object, item.repaired) for item in findings]
 
 
@@ -189,3 +189,61 @@ def test_without_keys_no_sweep_record_is_mended(world: World) -> None:
     assert (finding.object, finding.repaired) == (item.key, False)
     assert mend(world, [whole]) == [(item.key, True)]
     assert verify_store(world, without_keys=True)[0] == []
+
+
+@pytest.mark.parametrize("count", [1, 0])
+def test_sweep_records_that_the_fences_tell_of_are_missed_at_the_end(
+    world: World, count: int
+) -> None:
+    dropped(world)
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    sweeper.sweep()
+    whole = backup(world)
+    fence = world.repository.artifact(ARTIFACT).history.fence
+    gone = sweeps_of(world)[fence - count : fence] if count else sweeps_of(world)
+    for found in (*gone, *sweeps_of(world)[fence:]):
+        lose(world, found)
+    keys = [item.key for item, _ in gone][:fence]
+    with pytest.raises(IntegrityError):
+        world.reopened().push({"b": b"2"})
+
+    assert mend(world.reopened(), []) == [(key, False) for key in keys]
+    assert mend(world.reopened(), [whole]) == [(key, True) for key in keys]
+
+    assert world.reopened().push({"b": b"2"}).version.number == 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_commits_tell_of_sweep_records_at_the_end_too(world: World, count: int) -> None:
+    dropped(world)
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    sweeper.sweep()
+    world.push({"b": b"2"})
+    whole = backup(world)
+    gone = sweeps_of(world)[-count:]
+    for found in gone:
+        lose(world, found)
+
+    found_anew = mend(world.reopened(), [whole])
+
+    assert found_anew == [(item.key, True) for item, _ in gone]
+    assert [item.key for item, _ in sweeps_of(world)[-count:]] == [
+        item.key for item, _ in gone
+    ]
+    Sweeper(world.reopened()).sweep()
+
+
+def test_without_keys_a_sweep_record_that_is_gone_is_told(world: World) -> None:
+    dropped(world)
+    sweeper = Sweeper(world)
+    sweeper.sweep()
+    sweeper.sweep()
+    whole = backup(world)
+    gone = sweeps_of(world)[0]
+    lose(world, gone)
+
+    found = verify_store(world, copies=[whole], without_keys=True, repair=True)[0]
+
+    assert [(item.object, item.repaired) for item in found] == [(gone[0].key, False)]

@@ -12,8 +12,9 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.history import Fenced
-from strongroom_server.core.records import ArtifactPolicy
+from strongroom_server.core.records import ArtifactPolicy, Kind
 from strongroom_server.services.sweeping import SweepSettings
+from tests.support.numbers import weights, weights_file
 from tests.support.sweeps import (
     DAY_S,
     GONE_AT_ONCE,
@@ -48,6 +49,23 @@ def test_what_was_deleted_is_gone_after_two_sweeps(world: World) -> None:
         world.reopened().pull("1")
     assert caught.value.reason is Reason.VERSION_PURGED
     assert not sweeper.plan().condemned.objects
+
+
+def test_the_bases_of_deltas_are_kept(world: World) -> None:
+    # So large that a base does not lie in the pack of anything else that is kept.
+    size = 8 * 1024 * 1024
+    first = {"m.safetensors": weights_file({"a": weights(size)})}
+    second = {"m.safetensors": weights_file({"a": weights(size, steps=1)})}
+    world.push(first, kind=Kind.CHECKPOINT)
+    world.push(second)
+    set_policy(world, GONE_AT_ONCE)
+    delete(world, 1)
+    sweeper = Sweeper(world)
+
+    summaries = [sweeper.sweep() for _ in range(3)]
+
+    assert sum(summary.purged_count for summary in summaries) == 1
+    assert world.reopened().pull("2") == second
 
 
 def test_a_sweep_of_a_store_without_garbage_changes_nothing(world: World) -> None:

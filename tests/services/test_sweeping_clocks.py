@@ -127,3 +127,19 @@ def test_a_clock_that_was_ahead_at_the_plan_trashes_nothing_later(
     assert [item.version for item in plan.trash] == [1]
     assert (summary.trashed_count, summary.kept_count) == (0, 1)
     assert clocks.world.pull("1") == {"a.bin": OLD}
+
+
+def test_a_policy_set_after_a_deletion_purges_nothing_before_its_time(
+    clocks: Clocks,
+) -> None:
+    abort(clocks.world)
+    sweeper = Sweeper(clocks.world)
+    delete(clocks.world, 1)
+    set_policy(clocks.world, ArtifactPolicy(trash_days=0))
+
+    clocks.advance(29 * DAY_S)
+    early = [sweeper.sweep().purged_count for _ in range(3)]
+    clocks.advance(2 * DAY_S)
+    late = [sweeper.sweep().purged_count for _ in range(2)]
+
+    assert (early, late) == ([0, 0, 0], [0, 1])

@@ -12,6 +12,7 @@ from strongroom_server.repository.projects import Project
 from strongroom_server.services.store_verification.version_stage import VersionStage
 from tests.support.copies import flip, stored, verify_store
 from tests.support.samples import filled
+from tests.support.sweeps import abort
 from tests.support.world import World, memory_world
 
 MIB = 1024 * 1024
@@ -47,3 +48,19 @@ def test_a_number_of_days_that_no_calendar_has_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgumentError):
         list(world.store_verification.verify(None, committed_within_days=days))
+
+
+@pytest.mark.parametrize("prefix", ["manifests/", "journals/", "packs/", "projects/"])
+def test_nothing_is_called_unneeded_where_not_everything_could_be_read(
+    world: World, prefix: str
+) -> None:
+    world.push({"a": filled("a", 5 * MIB)})
+    abort(world)
+    assert verify_store(world.reopened())[1].unreferenced_count > 0
+    item, data = list(stored(world, prefix))[-1]
+    flip(world, item, data, 8 * (len(data) - 60))
+
+    report = verify_store(world.reopened())[1]
+
+    assert report.damaged_count > 0
+    assert (report.unreferenced_count, report.unreferenced_bytes) == (0, 0)

@@ -84,27 +84,8 @@ def no_read_back() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def no_look_below_markers() -> Iterator[None]:
-    """Believe that a write that went through made the entry, markers or not."""
-    with patch.object(Journals, "_first_version", _Anything()):
-        yield
-
-
-class _Anything:
-    def __call__(self, *args: object) -> "_Anything":
-        return self
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __hash__(self) -> int:
-        return 0
-
-
 PLANTED: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "no sweep fence": no_fence,
     "journal entry before manifest": commit_before_manifest,
     "no read-back after a timeout": no_read_back,
-    "no look below a delete marker": no_look_below_markers,
 }

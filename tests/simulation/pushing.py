@@ -98,6 +98,8 @@ def fill(client: Client) -> None:
     ):
         asked = _ask_for(client, files, artifact)
         asked.breaks_off = number == 4
+        # A record of the upload would keep for a week what it has left.
+        asked.is_resumable = False
         send_until_done(client, asked)
 
 

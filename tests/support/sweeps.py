@@ -171,15 +171,13 @@ def damage(world: World, prefix: str, *, version: int = 0) -> None:
 
 
 def abort(world: World) -> None:
-    """Send so much that a pack is stored, and end before a commit."""
-    block_bytes = 1_000_000
-    data = filled("garbage", 5 * block_bytes)
+    """Store a whole version, and end right before its commit."""
+    data = filled("garbage", 1_000_000)
     with world.begin() as upload:
         upload.start_file("g.bin", size_bytes=len(data), executable=False)
-        for start in range(0, len(data), block_bytes):
-            block = data[start : start + block_bytes]
-            upload.write(block, offset_bytes=start)
+        upload.write(data, offset_bytes=0)
         upload.end_file(digest_of(data))
+        upload._content.finish()
 
 
 def begun(world: World, data: bytes, artifact: ArtifactName = ARTIFACT) -> Upload:

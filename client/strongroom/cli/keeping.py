@@ -235,7 +235,7 @@ def explain(
     output.table(
         [_explained(item) for item in found.versions],
         right=(1, 4),
-        heading=("", "VERSION", "STATE", "UNTIL", "OWN BYTES", "WHY"),
+        heading=("", "VERSION", "STATE", "UNTIL", "OWN IN ARTIFACT", "WHY"),
     )
     output.say(_describe(found.policy))
 

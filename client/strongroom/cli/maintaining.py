@@ -32,7 +32,7 @@ index_app = typer.Typer(no_args_is_help=True, help="The server's local index.")
 _DID: Final = ("to the trash", "gone", "condemned", "removed", "kept")
 _WOULD: Final = (
     "would go to the trash",
-    "would be gone",
+    "may be gone",
     "would be condemned",
     "due to be removed",
     "would be kept",
@@ -82,12 +82,18 @@ def sweep(
             _plan(client, output, plan, project=project, watched=not no_progress)
         elif apply is not None:
             content = _read(apply)
-            _print_plan(output, content)
+            purgeable = _print_plan(output, content)
             with stages_shown(output, wanted=not no_progress) as progress:
                 summary = client.apply_sweep(
                     content, reason=reason, request_id=request_id, progress=progress
                 )
             _print_summary(output, summary, done=True)
+            waiting = purgeable - summary.purged_count
+            if waiting > 0:
+                output.line(
+                    f"{counted(waiting, 'version')} can still be undeleted: gone with "
+                    f"the first sweep that removes what is condemned of the project"
+                )
 
 
 def _plan(
@@ -134,24 +140,29 @@ def _read(path: Path) -> bytes:
         raise InvalidArgumentError(message, path=path) from error
 
 
-def _print_plan(output: Output, content: bytes) -> None:
-    """Print the versions that go, and why; the server checks the file, not we."""
+def _print_plan(output: Output, content: bytes) -> int:
+    """Print the versions that go, and why; the server checks the file, not we.
+
+    Returns how many may go for good; whether they do, a sweep says when it is done.
+    """
     try:
         body: dict[str, Any] = json.loads(content)
         rows = [
             (sign, f"{project}/{artifact}@{version}", where, str(reason))
             for sign, key, where in (
                 ("*", "trash", "to the trash"),
-                ("-", "purge", "gone for good"),
+                ("-", "purge", "may go for good"),
             )
             for project, artifact, version, reason in body[key]
         ]
+        purgeable = len(body["purge"])
     except (ValueError, TypeError, KeyError) as error:
         message = "the file is no sweep plan"
         raise InvalidArgumentError(message, hint="strongroom sweep --help") from error
     output.table(rows[:_SHOWN])
     if len(rows) > _SHOWN:
         output.line(f"… and {counted(len(rows) - _SHOWN, 'more version')}")
+    return purgeable
 
 
 def _print_summary(output: Output, summary: SweepSummary, *, done: bool) -> None:

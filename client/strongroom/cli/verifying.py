@@ -190,8 +190,8 @@ def _store_damaged(
         f"{counted(report.damaged_count, 'object')} of {asked.shown} {be} damaged",
         reason=_reason(reason),
         hint=(
-            "See docs/operations.md, 3.4; with copies: strongroom verify --repair, "
-            "with the files: strongroom repair VERSION --from DIRECTORY"
+            "See docs/operations.md, 3.4; with copies: strongroom verify --store "
+            "--repair, with the files: strongroom repair VERSION --from DIRECTORY"
         ),
         damaged_count=report.damaged_count,
     )

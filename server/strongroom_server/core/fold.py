@@ -37,6 +37,7 @@ class Fold:
         self._held = set(history.held)
         self._policy = history.policy
         self._fence = history.fence
+        self._promised_days = dict(history.promised_days)
 
     @property
     def next_number(self) -> int:
@@ -88,6 +89,7 @@ class Fold:
             self._policy,
             self._fence,
             latest,
+            dict(self._promised_days),
         )
 
     def _may_follow(self, entry: Entry) -> bool:
@@ -145,13 +147,16 @@ class Fold:
     def _move_to_trash(self, item: NumberedEntry, entry: Deleted | Undeleted) -> None:
         if isinstance(entry, Deleted):
             self._deleted[entry.version] = item
+            self._promised_days[entry.version] = self._policy.trash_days
         else:
             del self._deleted[entry.version]
+            del self._promised_days[entry.version]
 
     def _purge(self, versions: tuple[int, ...]) -> None:
         self._purged.update(versions)
         for version in versions:
             del self._deleted[version]
+            del self._promised_days[version]
 
     def _is_live(self, version: int) -> bool:
         known = 1 <= version <= len(self._versions)

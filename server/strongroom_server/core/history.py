@@ -153,6 +153,8 @@ class History:
         policy: How versions are stored and kept.
         fence: The sweep epoch that a commit behind the last entry needs.
         latest: The newest version's number that can be read; 0 if there is none.
+        promised_days: For each version in the trash, its policy's `trash_days` when
+            it was put there: what its deleter was told.
     """
 
     entries: tuple[NumberedEntry, ...] = ()
@@ -165,6 +167,7 @@ class History:
     policy: ArtifactPolicy = DEFAULT_POLICY
     fence: int = 0
     latest: int = 0
+    promised_days: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def created(self) -> Created:

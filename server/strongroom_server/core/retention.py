@@ -8,7 +8,7 @@ purged by a sweep.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from strongroom.errors import PreconditionError, Reason
@@ -54,10 +54,31 @@ def state_of(history: History, version: int) -> VersionState:
     return VersionState.DELETED if version in history.deleted else VersionState.LIVE
 
 
+def trash_time(history: History, version: int) -> timedelta:
+    """Return how long a version stays in the trash at least.
+
+    What its policy said when it was deleted: that was promised, so a later policy
+    can only make it longer.
+    """
+    promised = history.promised_days[version]
+    return timedelta(days=max(promised, history.policy.trash_days))
+
+
 def purge_time(history: History, version: int) -> datetime:
     """Return until when a version in the trash can be undeleted at least."""
     deleted = history.deleted[version].entry.info.time
-    return deleted + timedelta(days=history.policy.trash_days)
+    return later(deleted, trash_time(history, version))
+
+
+def later(start: datetime, span: timedelta) -> datetime:
+    """Return a time after another; the last that there is, if it is beyond it.
+
+    A clock that is wrong by ages must not make a history that cannot be told.
+    """
+    try:
+        return start + span
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def explain(history: History, version: Committed, now: datetime) -> Keeping:
@@ -76,7 +97,7 @@ def explain(history: History, version: Committed, now: datetime) -> Keeping:
     firm = (*holds, *_refs(history, number), *_newest(history, number))
     age = _age(history, version, now)
     if firm or age:
-        until = None if firm else version.info.time + _keep_time(history)
+        until = None if firm else later(version.info.time, _keep_time(history))
         return Keeping(number, state, kept=True, causes=(*firm, *age), until=until)
     return Keeping(number, state, kept=False, causes=(_rule(history),), until=now)
 
@@ -161,7 +182,7 @@ def _newest(history: History, version: int) -> Iterator[str]:
 
 def _age(history: History, version: Committed, now: datetime) -> tuple[str, ...]:
     days = history.policy.keep_days
-    young = days and version.info.time + _keep_time(history) > now
+    young = days and later(version.info.time, _keep_time(history)) > now
     return (f"versions younger than {days} days are kept",) if young else ()
 
 

@@ -7,17 +7,23 @@ that nobody goes on from. What is durable is what the newest record and those th
 it goes on from add up to.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format.digest import PREFIX, parse_digest, path_order
 from strongroom.format.names import check_path
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import MAX_PAGE_BYTES, FileEntry
-from strongroom_server.core.index_segment import format_refs, parse_refs
+from strongroom_server.core.index_segment import check_format, format_refs, parse_refs
 from strongroom_server.core.scope import format_id, parse_id
 from strongroom_server.core.sealing import ObjectKind, object_error
 
@@ -29,6 +35,7 @@ MAX_CHUNKS: Final = 65_536
 MAX_RECORD_BYTES: Final = MAX_PAGE_BYTES + 32 * 1024 * 1024
 #: The number that a first record goes on from.
 NO_RECORD: Final = -1
+_ATTEMPT: Final = re.compile(r"[0-9a-f]{32}\Z")
 _FILE_FIELDS: Final = 5
 _OPEN_FIELDS: Final = 5
 _FIELDS: Final = {
@@ -193,11 +200,26 @@ def parse_record(body: Mapping[str, Any], number: int) -> UploadRecord:
 
     Raises:
         IntegrityError: It is malformed (RECORD_CORRUPT).
+        PreconditionError: Its format is newer than this release
+            (FORMAT_UNSUPPORTED).
     """
     try:
+        _check_format(body.get("format"))
         return _parse(body, number)
     except (ValueError, TypeError, KeyError, InvalidArgumentError) as error:
         raise _malformed() from error
+
+
+def _check_format(number: object) -> None:
+    if type(number) is not int or number < FORMAT:
+        raise ValueError(number)
+    if number > FORMAT:
+        raise PreconditionError(
+            f"an upload record has format {number}; this release reads {FORMAT}",
+            reason=Reason.FORMAT_UNSUPPORTED,
+            hint="Upgrade the server.",
+            format=number,
+        )
 
 
 def _parse(body: Mapping[str, Any], number: int) -> UploadRecord:
@@ -206,16 +228,20 @@ def _parse(body: Mapping[str, Any], number: int) -> UploadRecord:
     ):
         raise ValueError(sorted(body))
     after, digest = body["after"], bytes.fromhex(body["after_digest"])
+    if digest.hex() != body["after_digest"] or not _ATTEMPT.match(body["attempt"]):
+        raise ValueError(body["after_digest"])
     ended = body["ended"]
     if (
-        body["format"] != FORMAT
-        or not NO_RECORD <= after < number
+        not NO_RECORD <= after < number
         or len(digest) != (0 if after == NO_RECORD else 32)
         or ended not in {0, 1}
         or body["sweep_epoch"] < 0
         or len(body["files"]) > MAX_FILES
     ):
         raise ValueError(after)
+    if set(body["refs"]) != {"format", "packs", "chunks"}:
+        raise ValueError(sorted(body["refs"]))
+    check_format(body["refs"]["format"], "an upload record's list of chunks")
     refs = iter(parse_refs(body["refs"]))
     files = tuple(_parse_file(item, refs) for item in body["files"])
     part = _parse_open(body["open"], refs) if body["open"] else None

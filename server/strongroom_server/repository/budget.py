@@ -22,11 +22,17 @@ class ByteBudget:
         self._size_bytes = size_bytes
         self._free_bytes = size_bytes
         self._changed = threading.Condition()
+        self._waiting_count = 0
 
     @property
     def free_bytes(self) -> int:
         """How much could be taken now."""
         return self._free_bytes
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether somebody waits for bytes now."""
+        return self._waiting_count > 0
 
     def try_take(self, size_bytes: int) -> bool:
         """Take bytes if they are there; return whether they were taken."""
@@ -43,9 +49,17 @@ class ByteBudget:
             UnavailableError: Nobody gave back enough in time (STORE_UNAVAILABLE).
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._take(size_bytes), timeout_s):
+            self._waiting_count += 1
+            try:
+                taken = self._changed.wait_for(
+                    lambda: self._take(size_bytes), timeout_s
+                )
+            finally:
+                self._waiting_count -= 1
+            if not taken:
                 raise UnavailableError(
-                    f"other calls' bytes did not reach S3 within {timeout_s:g} seconds",
+                    f"other calls gave no memory back within {timeout_s:g} seconds: "
+                    "their bytes did not come, or did not reach S3",
                     reason=Reason.STORE_UNAVAILABLE,
                     hint="Look at the store's health; the same call may succeed later.",
                     seconds=f"{timeout_s:g}",

@@ -224,6 +224,14 @@ class ContentWriter:
         """
         yield from self._receiver.resume(position)
 
+    def check_pace(self) -> None:
+        """Check that a slow sender does not hold memory that others wait for.
+
+        Raises:
+            DeadlineExceededError: It has for too long (STALLED).
+        """
+        self._receiver.check_pace()
+
     def open_file_position(self) -> OpenPosition | None:
         """Return how far the open file has come, None if none is open."""
         self._data_packs.poll()

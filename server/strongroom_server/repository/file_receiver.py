@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.errors import (
+    DeadlineExceededError,
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+)
 from strongroom.format.chunking import MAX_WINDOW_BYTES, replay
 from strongroom.format.digest import format_digest, parse_digest
 from strongroom.format.names import check_path
@@ -15,6 +20,7 @@ from strongroom.format.parts import Cut
 from strongroom_server.core import codec_choice, filetable
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.scope import Scope
+from strongroom_server.repository.budget import TAKE_TIMEOUT_S
 from strongroom_server.repository.chunk_writer import ChunkHint, ChunkWriter
 from strongroom_server.repository.guarded_cutter import MakeCutter
 from strongroom_server.repository.open_file import OpenFile, OpenPosition, PendingFile
@@ -28,6 +34,9 @@ from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.sharing import Sharing
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
+#: How long the bytes of one chunk may take to come while others wait for its memory:
+#: half of what these wait.
+MAX_HELD_S: Final = TAKE_TIMEOUT_S / 2
 
 
 class FileReceiver:
@@ -69,6 +78,7 @@ class FileReceiver:
         self._make_cutter = make_cutter
         self._send_off = send_off
         self._file: OpenFile | None = None
+        self._reserved_s = 0.0
 
     @property
     def open_offset(self) -> int:
@@ -83,6 +93,25 @@ class FileReceiver:
         """
         if self._file is not None:
             raise _protocol(f"file {self._file.path!r} has not ended")
+
+    def check_pace(self) -> None:
+        """Check that a slow sender does not hold memory that others wait for.
+
+        Raises:
+            DeadlineExceededError: It has for too long (STALLED).
+        """
+        if self._file is None or not self._file.reserved_bytes:
+            return
+        held_s = self._repository.clock.monotonic() - self._reserved_s
+        if held_s > MAX_HELD_S and self._repository.open_budget.is_contended:
+            raise DeadlineExceededError(
+                f"the next chunk of {self._file.path!r} did not come whole within "
+                f"{MAX_HELD_S:g} seconds, and others wait for its memory",
+                reason=Reason.STALLED,
+                hint="Push again; it goes on where it was.",
+                path=self._file.path,
+                seconds=f"{MAX_HELD_S:g}",
+            )
 
     def start(self, path: str, *, size_bytes: int, executable: bool) -> None:
         """Begin the next file; errors as `ContentWriter.start_file`."""
@@ -202,6 +231,7 @@ class FileReceiver:
             self._send_off()
             budget.take(size_bytes)
         file.reserved_bytes = size_bytes
+        self._reserved_s = self._repository.clock.monotonic()
 
     def _release(self, file: OpenFile) -> None:
         if file.reserved_bytes:

@@ -19,6 +19,7 @@ from strongroom.errors import (
 )
 from strongroom_server.core import layout
 from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
+from strongroom_server.core.stored_objects import ChainLink
 from strongroom_server.core.sweep import (
     MAX_RECORD_BYTES,
     SweepAct,
@@ -33,7 +34,6 @@ from strongroom_server.core.sweep import (
     record_digest,
     sweep_error,
 )
-from strongroom_server.core.stored_objects import ChainLink
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,

@@ -62,6 +62,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
                 if request.WhichOneof("part") == "commit":
                     yield _commit(upload, request.commit, call)
                     return
+                upload.check_pace()
                 _take(upload, _items(request), call)
                 now_s = self._clock.monotonic()
                 if now_s - told_s >= PROGRESS_S:

@@ -79,18 +79,27 @@ class Chains:
         self._repository.repairs.add_copy(key, found[0])
         return Checked(key, size_bytes, checked.error, repaired=True, link=found[1])
 
-    def restore(self, key: str, gone: IntegrityError, *, prev: bytes | None) -> Checked:
+    def restore(
+        self, key: str, gone: IntegrityError, *, prev: bytes | None, may_agree: bool
+    ) -> Checked:
         """Put a link back that is gone: it is read by key, and nothing lies there.
 
         That cannot be undone, so only if it is known which bytes lay there.
+
+        Args:
+            key: Where.
+            gone: What that means.
+            prev: The digest of the link before, if that is known.
+            may_agree: Whether it is enough, if nothing follows, that all copies
+                agree: a sweep record condemns, and never removes by itself.
         """
         digest = self._digest_at(key)
         found = None
-        if digest is not None:
+        if digest is not None or may_agree:
             found = self._only(_Fit(key, prev, digest), self._sources(key))
         if found is None:
             return Checked(key, 0, gone)
-        # If another server was first, its bytes have the same digest.
+        # If another server was first, it judged by the same rules.
         with contextlib.suppress(BlobExistsError):
             self._repository.blobs.put_new(key, found[0])
         return Checked(key, len(found[0]), gone, repaired=True, link=found[1])

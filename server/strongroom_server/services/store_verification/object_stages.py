@@ -42,6 +42,7 @@ class ObjectStages:
     """Runs stages. Used by one thread.
 
     Attributes:
+        fence: How many sweep records there must be, as journals tell; 0 if unknown.
         pace: How much was read.
         damaged_count: Objects that are damaged and were not mended.
         repaired_count: Objects that were mended.
@@ -63,6 +64,7 @@ class ObjectStages:
         self._chains = chains
         self._token = token
         self._chain = _Chain()
+        self.fence = 0
         self.pace = pace
         self.damaged_count = 0
         self.repaired_count = 0
@@ -88,6 +90,9 @@ class ObjectStages:
             yield from self.pace.spend(checked.size_bytes, 1)
             yield from self._judge(checked)
             self.pace.token = self._token_at(stage, checked.key)
+        if layout.SWEEP in stage.prefixes:
+            self._begin_chain(layout.SWEEP)
+            yield from self._fill_gap(self.fence)
         self.pace.token = self._token_at(replace(stage, number=stage.number + 1), "")
         yield self.pace.progress()
 
@@ -124,18 +129,22 @@ class ObjectStages:
         if self._is_stray(key, number):
             yield from self._findings(checked)
             return
-        if prefix != self._chain.prefix:
-            # Behind a token, it is not known what came before.
-            resumed = not self._chain.prefix and self._token.after.startswith(prefix)
-            after = stored_objects.link_number(self._token.after)
-            self._chain = _Chain(prefix, None, after + 1 if resumed else 0)
-            self.journal_count += key.startswith(layout.JOURNALS)
+        self._begin_chain(prefix)
         yield from self._fill_gap(number)
         if checked.error is not None:
             checked = self._chains.mend(checked, prev=self._prev(number))
         yield from self._findings(self._chained(checked))
         self._chain.link = checked.link
         self._chain.next_number = number + 1
+
+    def _begin_chain(self, prefix: str) -> None:
+        if prefix == self._chain.prefix:
+            return
+        # Behind a token, it is not known what came before.
+        resumed = not self._chain.prefix and self._token.after.startswith(prefix)
+        after = stored_objects.link_number(self._token.after)
+        self._chain = _Chain(prefix, None, after + 1 if resumed else 0)
+        self.journal_count += prefix.startswith(layout.JOURNALS)
 
     def _is_stray(self, key: str, number: int) -> bool:
         if key.startswith(layout.SWEEP):
@@ -152,11 +161,13 @@ class ObjectStages:
         for number in range(first, min(until, first + MAX_RUN)):
             gone = IntegrityError(
                 f"{'journal entry' if is_journal else 'sweep record'} {number} is "
-                "gone, and later ones are not",
+                "gone, and later ones, or fences, are not",
                 reason=Reason.JOURNAL_CORRUPT if is_journal else Reason.RECORD_CORRUPT,
             )
             key = f"{prefix}{number:0{layout.NUMBER_DIGITS}d}"
-            found = self._chains.restore(key, gone, prev=self._prev(number))
+            found = self._chains.restore(
+                key, gone, prev=self._prev(number), may_agree=not is_journal
+            )
             yield from self._findings(found)
             self._chain.link = found.link
 

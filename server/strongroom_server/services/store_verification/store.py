@@ -124,6 +124,7 @@ class StoreVerification:
             yield from versions.run(2)
         finally:
             versions.close()
+        objects.fence = versions.fence
         yield from objects.run(others)
         yield from versions.count_unreferenced()
         yield StoreReport(

@@ -47,6 +47,7 @@ class VersionStage:
     """Reads versions back and tells what is damaged. Used by one thread.
 
     Attributes:
+        fence: How many sweep records there must be, as fences and commits tell.
         artifact_count: Artifacts that were looked at.
         version_count: Versions that were looked at.
         damaged_count: Objects that are damaged and were not mended.
@@ -76,6 +77,8 @@ class VersionStage:
         self._reads = PackReads(repository, checks)
         self._walk = VersionWalk(repository, checks, self._reads, pace)
         self._done = ""
+        self._left_out = False
+        self.fence = 0
         self.artifact_count = 0
         self.version_count = 0
         self.damaged_count = 0
@@ -94,6 +97,7 @@ class VersionStage:
         for project in self._projects():
             keys = self._keys(project)
             if keys is None:
+                self._left_out = True
                 continue
             # What is damaged is told once a project is done, so until then a later
             # run must not begin behind it.
@@ -116,13 +120,14 @@ class VersionStage:
     def count_unreferenced(self) -> Iterator[StoreProgress]:
         """Count the packs that no version needs.
 
-        If not everything was read, nobody knows, and the counts stay 0.
+        If not everything was read, or could be, nobody knows, and the counts stay 0.
         """
         complete = (
             self._scope is None
             and self._since is None
             and (self._token.stage, self._token.after) == (0, "")
             and len(self._reads.seen) < MAX_SEEN
+            and not (self.damaged_count or self._told or self._left_out)
         )
         if not complete:
             return
@@ -142,6 +147,7 @@ class VersionStage:
             try:
                 project = projects.load(item)
             except (IntegrityError, PreconditionError):
+                self._left_out = True
                 continue  # The stage before this one has told.
             yield project
 
@@ -195,6 +201,7 @@ class VersionStage:
         history = self._repository.journals.load(journal)
         if not history.entries:
             return None
+        self.fence = max(self.fence, history.known_epoch)
         created = history.created
         scope = Scope(project.scope.store, journal.project, created.domain, 0)
         return Artifact(created.name, journal, history, scope)

@@ -7,7 +7,7 @@ let go. What is damaged hides what it needs, so its domain keeps everything.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError
@@ -161,7 +161,8 @@ class SweepPlanner:
         stored_s = next(
             (item.modified_s for item in stored if item.key == key), time.store_s
         )
-        return stored_s + history.policy.trash_days * _DAY_S <= time.sure_s
+        trash_s = retention.trash_time(history, version).total_seconds()
+        return stored_s + trash_s <= time.sure_s
 
     def _mark(
         self, draft: _Draft, project: Project, *, wanted: bool
@@ -317,11 +318,12 @@ class SweepPlanner:
             if self.is_due(sweep, draft.time):
                 due.append(due_sweep(sweep))
                 continue
-            ready = sweep.modified_s + self.settings.grace_s
+            condemned = datetime.fromtimestamp(sweep.modified_s, UTC)
+            grace = timedelta(seconds=self.settings.grace_s)
+            ready = retention.later(condemned, grace)
             notes.append(
                 f"sweep {sweep.number}: {len(sweep.doomed())} objects are condemned "
-                f"and can be removed from "
-                f"{datetime.fromtimestamp(ready, UTC):%Y-%m-%d %H:%M} UTC on"
+                f"and can be removed from {ready:%Y-%m-%d %H:%M} UTC on"
             )
         return SweepPlan(
             self._repository.keyring.store,

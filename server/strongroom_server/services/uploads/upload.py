@@ -198,6 +198,14 @@ class Upload:
         self.position = self._progress.position
         self._reopened = self.position.open_path
 
+    def check_pace(self) -> None:
+        """Check, at every sign of life, that a slow sender keeps nobody waiting.
+
+        Raises:
+            DeadlineExceededError: It does (STALLED).
+        """
+        self._content.check_pace()
+
     def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
         """Begin the next file, or go on with the one that was open.
 
