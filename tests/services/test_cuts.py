@@ -153,8 +153,11 @@ def test_a_file_goes_on_under_another_rule(
     whole = _writer(world, after)
     whole.start_file("a.bin", size_bytes=len(data), executable=False)
     _send(whole, data, 0)
-    fixed = {before, after} == {Cuts.ALIGNED, Cuts.FIXED}
-    assert start == (32 * MIB if fixed else 0)
+    # These two cut such a file alike. A cut by content falls where the key says,
+    # now and then at the end of a chunk of full size, as the others do.
+    if {before, after} == {Cuts.ALIGNED, Cuts.FIXED}:
+        assert start == 32 * MIB
+    assert start % (16 * MIB) == 0
     assert _chunk_ids(world, whole) == resumed
 
 

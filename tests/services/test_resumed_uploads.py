@@ -9,6 +9,7 @@ from strongroom.errors import (
     InvalidArgumentError,
     Reason,
 )
+from strongroom.format.names import ArtifactName
 from strongroom_server.core.records import Action
 from strongroom_server.services.uploads import Position
 from tests.support.resumed import (
@@ -270,3 +271,14 @@ def test_the_request_of_a_resumed_upload_stands_in_the_journal(world: World) -> 
 
     history = world.repository.artifact(ARTIFACT).history
     assert (Action.COMMIT, "", REQUEST) in history.requests
+
+
+def test_what_a_killed_attempt_stored_is_shared_by_others(world: World) -> None:
+    upload = begin(world)
+    send(upload, FILES, until=("b", 39 * MIB))  # and its server is killed
+    finish(world.reopened())
+
+    other = world.reopened().push(FILES, ArtifactName("demo", "other"))
+
+    assert other.version.stored_bytes < MIB
+    upload.__exit__(None, None, None)

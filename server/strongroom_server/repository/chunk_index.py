@@ -83,9 +83,7 @@ class ChunkIndex:
         """
         return sum(1 for _ in self.catch_up(keys))
 
-    def catch_up(
-        self, keys: DomainKeys, *, from_start: bool = False
-    ) -> Iterator[int]:
+    def catch_up(self, keys: DomainKeys, *, from_start: bool = False) -> Iterator[int]:
         """Refresh step by step: yield how many chunks each new segment has.
 
         Args:

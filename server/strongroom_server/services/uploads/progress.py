@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Final
 
 from strongroom.errors import StrongroomError
+from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.upload_record import (
@@ -38,6 +39,8 @@ SAVING: Final = 8
 #: the same, records no more.
 MAX_WAITING: Final = 100_000
 _ATTEMPT_BYTES: Final = 16
+#: Chunks of earlier attempts that are put into one index segment.
+_INDEX_CHUNKS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class UploadProgress:
         self._attempt = repository.entropy.token_bytes(_ATTEMPT_BYTES).hex()
         self._has_written = False
         self._entries: list[FileEntry] = []
+        self._unknown: list[ChunkRef] = []
         self._taken_count = 0
         self._recorded_count = 0
         self._recorded_bytes = 0
@@ -112,9 +116,11 @@ class UploadProgress:
             if not content.may_adopt(entry):
                 break
             content.adopt(entry)
+            self._index(entry.chunks)
             size_bytes += entry.size_bytes
             last_path, count = entry.path, count + 1
             yield
+        self._index((), is_end=True)
         whole = count == len(state.files)
         if whole and state.open is not None:
             yield from self._reopen(state.open)
@@ -194,12 +200,23 @@ class UploadProgress:
             yield
         opened = self._content.open_file_position()
         whole_count = len(opened.chunks) if opened is not None else 0
+        self._index(part.chunks[:whole_count], is_end=True)
         if whole_count == len(part.chunks):
             self._open_path, self._open_chunks = part.path, whole_count
         else:
             # It could not be read: it must be stored again when it comes again.
             left_out = part.chunks[whole_count].chunk_id
             self._repository.chunk_index.forget(self._keys, [left_out])
+
+    def _index(self, refs: tuple[ChunkRef, ...], *, is_end: bool = False) -> None:
+        """Let uploads find what an attempt that was killed stored and never indexed."""
+        index = self._repository.chunk_index
+        self._unknown += (
+            ref for ref in refs if index.find(self._keys, ref.chunk_id) is None
+        )
+        if self._unknown and (is_end or len(self._unknown) >= _INDEX_CHUNKS):
+            index.add(self._keys, self._unknown)
+            self._unknown = []
 
     def _note(self) -> None:
         self._noted_bytes = self._content.received_bytes
