@@ -134,9 +134,12 @@ def _find_planted(start: int) -> dict[str, int | None]:
 def _run(options: argparse.Namespace) -> Totals:
     starts()
     gc.freeze()
+    # Seeds leave little garbage; not looking often is 8 % faster.
+    gc.set_threshold(50_000, 20, 100)
     deadline = time.monotonic() + options.minutes * 60
     context = multiprocessing.get_context("fork")
     pipes: list[Connection] = []
+    processes = []
     for job in range(options.jobs):
         receiving, sending = context.Pipe(duplex=False)
         seeds = range(options.start + job, options.start + options.seeds, options.jobs)
@@ -146,6 +149,7 @@ def _run(options: argparse.Namespace) -> Totals:
         process.start()
         sending.close()
         pipes.append(receiving)
+        processes.append(process)
     totals = Totals()
     for batch in _batches(pipes):
         for seed, violation in batch.violations:
@@ -154,6 +158,11 @@ def _run(options: argparse.Namespace) -> Totals:
                 print(f"    replay: {replay_command(seed)}")
         totals.join(batch)
         sys.stdout.flush()
+    for process in processes:
+        process.join(_SEED_LIMIT_S)
+        if process.exitcode != 0:
+            # Its seeds are lost, and nothing may be said of them.
+            sys.exit(f"simulate: a process ended with {process.exitcode}")
     return totals
 
 

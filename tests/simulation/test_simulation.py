@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The short form of `make simulate`: some seeds, the old failures, the planted bugs."""
 
+import gc
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from strongroom.errors import IntegrityError, Reason, UnavailableError
+from tests.simulation import __main__ as campaign
 from tests.simulation.clients import ARTIFACTS
 from tests.simulation.model import Model, Push, check_error
 from tests.simulation.planted import PLANTED
@@ -125,3 +128,19 @@ def model(push: Push) -> Model:
     made = Model()
     made.pushing(push)
     return made
+
+
+def test_a_process_that_dies_is_no_clean_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(campaign, "_job", lambda *_: os._exit(3))
+    options = Namespace(start=0, seeds=4, minutes=1.0, jobs=2)
+
+    threshold = gc.get_threshold()
+
+    try:
+        with pytest.raises(SystemExit, match="ended with 3"):
+            campaign._run(options)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
