@@ -77,6 +77,8 @@ def test_what_is_in_use_or_held_is_not_deleted(
 
     assert (in_use.code, in_use.error["reason"]) == (16, "VERSION_IN_USE")
     assert (held.code, held.error["reason"]) == (16, "LEGAL_HOLD")
+    assert f"`strongroom hold lift {pushed}@2`" in held.error["hint"]
+    assert held.error["metadata"]["held"] == f"{pushed}@2"
     assert lifted.out == f"{pushed}@2 is under no legal hold\n"
     assert free.code == 0
 
@@ -93,6 +95,40 @@ def test_a_hold_on_the_artifact_outlasts_one_on_a_version(
     assert lifted.out == f"the hold on {pushed}@2 is lifted; {pushed} is held still\n"
     assert "live, held" in shown
     assert "held" in strongroom("ls", "keep").out
+    refused = strongroom("delete", f"{pushed}@2", "--json").error
+    assert refused["hint"].endswith(f"`strongroom hold lift {pushed}`.")
+    assert refused["metadata"]["held"] == pushed
+
+
+def test_a_lifted_hold_tells_what_is_held_still(
+    strongroom: Command, pushed: str
+) -> None:
+    strongroom("hold", "set", f"{pushed}@2")
+    strongroom("hold", "set", pushed)
+    both = strongroom("delete", f"{pushed}@2", "--json").error["metadata"]["held"]
+
+    lifted = strongroom("hold", "lift", pushed)
+    nothing = strongroom("hold", "lift", f"{pushed}@1")
+    again = strongroom("hold", "lift", pushed)
+
+    assert both == f"{pushed},{pushed}@2"
+    assert lifted.out == f"{pushed} is under no legal hold\n"
+    assert lifted.err == f"versions held still by their own names: {pushed}@2\n"
+    assert nothing.out == f"{pushed}@1 was under no legal hold: nothing to lift\n"
+    assert again.out == f"{pushed} was under no legal hold: nothing to lift\n"
+    assert f"{pushed}@2" in again.err
+
+
+def test_an_artifact_without_versions_has_no_latest(
+    strongroom: Command, pushed: str
+) -> None:
+    for version in (1, 2, 3):
+        assert strongroom("delete", f"{pushed}@{version}").code == 0
+
+    listed = strongroom("ls", "keep").out
+
+    [line] = [line for line in listed.splitlines() if line.startswith(pushed)]
+    assert line.split()[1] == "-"
 
 
 def test_a_policy_changes_what_was_given_and_keeps_the_rest(

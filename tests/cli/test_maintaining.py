@@ -92,6 +92,28 @@ def test_plans_free_space_and_what_is_needed_stays(
     assert (back.code, back.error["reason"]) == (16, "VERSION_PURGED")
 
 
+def test_sweeps_that_took_no_version_do_not_fill_the_log(
+    strongroom: Command, tmp_path: Path
+) -> None:
+    push(strongroom, tmp_path, "demo/untouched", b"1")
+    deleted(strongroom, tmp_path)
+    for number in range(2):
+        path = str(tmp_path / f"plan-{number}.json")
+        strongroom("sweep", "--plan", path)
+        assert strongroom("sweep", "--apply", path).code == 0
+
+    short = strongroom("log", "demo/untouched")
+    whole = strongroom("log", "demo/untouched", "--all")
+    lines = strongroom("log", "demo/untouched", "--json").lines
+
+    swept = [line for line in lines if line["action"] == "FENCE"]
+    assert swept
+    assert "swept" not in short.out
+    assert f"{len(swept)} sweep" in short.err
+    assert "left out; --all shows all" in short.err
+    assert (len(whole.out.splitlines()), whole.err) == (len(lines), "")
+
+
 def test_an_altered_plan_is_refused(
     strongroom: Command, engine: Engine, tmp_path: Path
 ) -> None:

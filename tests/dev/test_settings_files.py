@@ -11,6 +11,7 @@ from strongroom_server.config import load_settings as load_server_settings
 from strongroom_server.core.access import AccessAction, Policy, decide, parse_policy
 from strongroom_server.dev.addresses import AddressBook
 from strongroom_server.dev.client_certificates import client_spiffe_id
+from strongroom_server.dev.components import sweep_settings
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.settings_files import (
     access_policy,
@@ -155,3 +156,9 @@ def test_admin_is_a_socket_unless_its_path_is_too_long(tmp_path: Path) -> None:
         addresses.choose(server_ports(layout))
         listen = tomllib.loads(server_settings(layout, addresses, "x"))["listen"]
         assert listen["admin"].startswith(prefix)
+
+
+def test_of_the_environment_a_server_is_told_how_patient_sweeps_are() -> None:
+    environ = {"STRONGROOM__SWEEP__GRACE_S": "0", "STRONGROOM__STORE__BUCKET": "b"}
+
+    assert sweep_settings(environ) == {"STRONGROOM__SWEEP__GRACE_S": "0"}

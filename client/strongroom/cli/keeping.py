@@ -9,7 +9,8 @@ import typer
 from strongroom.cli.output import Output, format_size, format_time
 from strongroom.cli.quantities import parse_days
 from strongroom.cli.session import DryRunFlag, JsonFlag, Reason, session_of
-from strongroom.errors import InvalidArgumentError
+from strongroom.client import Client
+from strongroom.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from strongroom.values import (
     Artifact,
     ArtifactPolicy,
@@ -127,15 +128,39 @@ def _hold(
     context: typer.Context, name: str, output: Output, *, hold: bool, reason: str
 ) -> None:
     with session_of(context).client() as client:
+        was_held = hold or _may_be_held(client, name)
         artifact = client.set_hold(name, hold=hold, reason=reason)
-        held = client.show(name).held if "@" in name else artifact.held
+        held = _is_held(client, name) if "@" in name else artifact.held
+        versions = [] if hold or "@" in name else _held_versions(client, name)
     output.record("hold", {"name": name, "hold": hold, "held": held})
     if hold:
         output.line(f"{name} is under legal hold")
+    elif not was_held:
+        output.line(f"{name} was under no legal hold: nothing to lift")
     elif held:
         output.line(f"the hold on {name} is lifted; {artifact.name} is held still")
     else:
         output.line(f"{name} is under no legal hold")
+    if versions:
+        output.say(f"versions held still by their own names: {' '.join(versions)}")
+
+
+def _is_held(client: Client, name: str) -> bool:
+    return client.show(name).held if "@" in name else client.artifact(name).held
+
+
+def _may_be_held(client: Client, name: str) -> bool:
+    try:
+        return _is_held(client, name)
+    except (NotFoundError, PermissionDeniedError):
+        return True  # it is the lifting that is to be refused, not the look before it
+
+
+def _held_versions(client: Client, artifact: str) -> list[str]:
+    try:
+        return [item.name for item in client.list_versions(artifact) if item.held]
+    except PermissionDeniedError:
+        return []
 
 
 @policy_app.command("show")

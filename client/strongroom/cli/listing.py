@@ -6,7 +6,13 @@ from typing import Annotated, Final
 import typer
 
 from strongroom.cli.keeping import STATES
-from strongroom.cli.output import Output, format_size, format_time, short_digest
+from strongroom.cli.output import (
+    Output,
+    counted,
+    format_size,
+    format_time,
+    short_digest,
+)
 from strongroom.cli.session import JsonFlag, QuietFlag, session_of
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.digest import EXPLAIN_DIGEST
@@ -93,7 +99,8 @@ def _row(item: Project | Artifact | Version | File, *, quiet: bool) -> tuple[str
             return (item.path,) if quiet else row
         case Artifact():
             refs = " ".join(f"{ref.name}={ref.version}" for ref in item.refs)
-            latest, kind = f"@{item.latest_version}", item.kind.value.lower()
+            latest = f"@{item.latest_version}" if item.latest_version else "-"
+            kind = item.kind.value.lower()
             row = (item.name, latest, kind, "held" if item.held else "", refs)
             return (item.name,) if quiet else row
         case Project():
@@ -170,9 +177,14 @@ def log(
     context: typer.Context,
     artifact: Annotated[str, typer.Argument(help="project/artifact")],
     *,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show sweeps, too, that took no version.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show an artifact's signed history, newest first.
+
+    Sweeps that took no version are only counted; --json has them all.
 
     For example:
 
@@ -182,12 +194,22 @@ def log(
     """
     output = Output(as_json=as_json)
     rows: list[tuple[str, ...]] = []
+    hidden_count = 0
     with session_of(context).client() as client:
         for entry in client.log(artifact):
             output.record("entry", entry)
-            if not as_json:
+            if not show_all and _only_swept(entry):
+                hidden_count += 1
+            elif not as_json:
                 rows.append(_log_row(entry))
     output.table(rows, right=(0,))
+    if hidden_count:
+        output.say(f"{counted(hidden_count, 'sweep')} left out; --all shows all")
+
+
+def _only_swept(entry: JournalEntry) -> bool:
+    """Tell whether an entry says no more than that a sweep has passed."""
+    return entry.action is Action.FENCE and not entry.purged_versions
 
 
 def _log_row(entry: JournalEntry) -> tuple[str, ...]:

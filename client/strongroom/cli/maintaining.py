@@ -10,6 +10,7 @@ import typer
 
 from strongroom.cli.output import Output, counted, format_size
 from strongroom.cli.progress import progress_shown, stages_shown
+from strongroom.cli.quantities import parse_request_id
 from strongroom.cli.session import (
     JsonFlag,
     NoProgressFlag,
@@ -76,6 +77,7 @@ def sweep(
     if (plan is None) == (apply is None) or (apply is not None and project):
         message = "say either --plan FILE, perhaps with --project, or --apply FILE"
         raise InvalidArgumentError(message, hint="strongroom sweep --help")
+    known = None if request_id is None else parse_request_id(request_id)
     output = Output(as_json=as_json)
     with session_of(context).client() as client:
         if plan is not None:
@@ -85,7 +87,7 @@ def sweep(
             purgeable = _print_plan(output, content)
             with stages_shown(output, wanted=not no_progress) as progress:
                 summary = client.apply_sweep(
-                    content, reason=reason, request_id=request_id, progress=progress
+                    content, reason=reason, request_id=known, progress=progress
                 )
             _print_summary(output, summary, done=True)
             waiting = purgeable - summary.purged_count

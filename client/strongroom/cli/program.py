@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Annotated, Final
 
 import typer
+from typer.main import get_command
 
 from strongroom.cli import (
     changing,
@@ -24,7 +25,12 @@ from strongroom.cli import (
 )
 from strongroom.cli.output import print_error
 from strongroom.cli.session import Session
-from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
+from strongroom.errors import (
+    InternalError,
+    InvalidArgumentError,
+    Reason,
+    StrongroomError,
+)
 
 #: Other distributions and extras add commands here.
 ENTRY_POINTS: Final = "strongroom.commands"
@@ -62,6 +68,8 @@ def run(args: Sequence[str]) -> int:
             code = _run(list(args) or ["--help"])
             sys.stdout.flush()
     except StrongroomError as error:
+        if error.reason is Reason.ARGUMENT_INVALID and not error.hint:
+            error.hint = f"{_command_path(args)} --help"
         print_error(error, as_json=as_json)
         return error.exit_code
     except BrokenPipeError:
@@ -80,6 +88,17 @@ def run(args: Sequence[str]) -> int:
 
 def _command(args: Sequence[str]) -> str:
     return next((item for item in args if item in _STOPPED_TEXT), "")
+
+
+def _command_path(args: Sequence[str]) -> str:
+    """Return the names of the command that was called, from the first on."""
+    names = ["strongroom"]
+    commands: Mapping[str, object] = getattr(get_command(make_app()), "commands", {})
+    for item in args:
+        if item in commands:
+            names.append(item)
+            commands = getattr(commands[item], "commands", {})
+    return " ".join(names)
 
 
 def make_app() -> typer.Typer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes and times as people write them in options: `100MiB`, `10mb`, `7d`."""
+"""Sizes, times and ids as people write them in options: `100MiB`, `10mb`, `7d`."""
 
 import re
 from typing import Final
@@ -17,6 +17,7 @@ _BYTES: Final = {
     )
 } | {"": 1, "b": 1}
 _DAYS: Final = {"": 1, "d": 1, "w": 7}
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 def parse_size(text: str) -> int:
@@ -35,6 +36,19 @@ def parse_days(text: str) -> int:
         InvalidArgumentError: It is no such time (ARGUMENT_INVALID).
     """
     return _parse(text, _DAYS, "a number of days, such as 7d or 2w")
+
+
+def parse_request_id(text: str) -> str:
+    """Return a UUID as the server knows it: in small letters.
+
+    Raises:
+        InvalidArgumentError: It is no UUID (ARGUMENT_INVALID).
+    """
+    found = text.strip().lower()
+    if not _UUID.match(found):
+        message = f"{text!r} is no UUID, such as 6f1c2f0e-9c5b-4a8e-b1de-0d1f5a0c7e11"
+        raise InvalidArgumentError(message, value=text)
+    return found
 
 
 def _parse(text: str, units: dict[str, int], wanted: str) -> int:

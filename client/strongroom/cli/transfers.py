@@ -14,6 +14,7 @@ import typer
 from strongroom import _system
 from strongroom.cli.output import Output, counted, format_size
 from strongroom.cli.progress import progress_shown
+from strongroom.cli.quantities import parse_request_id
 from strongroom.cli.session import JsonFlag, NoProgressFlag, QuietFlag, session_of
 from strongroom.errors import (
     DeadlineExceededError,
@@ -82,11 +83,15 @@ def push(
 
       strongroom push data.csv demo/reviews --meta source=crawl-7 --json
 
-      strongroom push data/ demo/crawl --resume 6f1c2f0e-9c5b-4a8e-b1de-0d1f5a0c7e11
+      strongroom push in demo/a --resume 6f1c2f0e-9c5b-4a8e-b1de-0d1f5a0c7e11
     """
     output = Output(as_json=as_json, quiet=quiet)
     metadata = dict(_parse_meta(item) for item in meta or ())
     started_s = _system.monotonic_s()
+    resume, request_id = (
+        None if given is None else parse_request_id(given)
+        for given in (resume, request_id)
+    )
     upload_id = resume or request_id or _system.new_request_id()
     described = {"--kind": kind, "--message": message}
     again = _again(source, artifact, upload_id, described, meta or [])
@@ -101,7 +106,7 @@ def push(
             kind=kind,
             message=message,
             metadata=metadata,
-            progress=_announcing(output, again, progress),
+            progress=_announcing(output, again, progress, resumed=resume or ""),
             request_id=request_id,
             upload_id=upload_id,
         )
@@ -213,15 +218,20 @@ def _saying_how_to_go_on(output: Output, again: str, **handle: str) -> Iterator[
 
 
 def _announcing(
-    output: Output, again: str, progress: ProgressCallback | None
+    output: Output, again: str, progress: ProgressCallback | None, *, resumed: str
 ) -> ProgressCallback:
-    """Say before a long push how to go on: nothing can be said after `kill -9`."""
+    """Say before a long push how to go on: nothing can be said after `kill -9`.
+
+    And of an upload that is to go on, if there is nothing to go on with.
+    """
     announced = False
 
     def show(seen: Progress) -> None:
         nonlocal announced
         if not announced and seen.total_bytes >= _LONG_BYTES:
             output.say(f"if it breaks off:  {again}")
+        if not announced and resumed and not seen.done_bytes:
+            output.say(f"nothing is kept of upload {resumed}: sending all")
         announced = True
         if progress is not None:
             progress(seen)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How `strongroom verify` reports damage: object, version, refs, files."""
 
+import shlex
 from dataclasses import dataclass
 
 import typer
@@ -12,6 +13,7 @@ from strongroom.client import Client
 from strongroom.errors import (
     IntegrityError,
     InternalError,
+    InvalidArgumentError,
     Reason,
     StrongroomError,
 )
@@ -39,6 +41,25 @@ class StoreVerify:
     def shown(self) -> str:
         """What people call it."""
         return self.name or "the store"
+
+    def again(self, token: str) -> str:
+        """Return the command that goes on at a token."""
+        words = ["strongroom", "verify"]
+        if not self.name:
+            words += ["--store"]
+        elif "/" in self.name:
+            words += [self.name]
+        else:
+            words += ["--project", self.name]
+        if self.without_keys:
+            words += ["--without-keys"]
+        if self.repair:
+            words += ["--repair"]
+        if self.max_bytes_per_second:
+            words += ["--rate", str(self.max_bytes_per_second)]
+        if self.committed_within_days:
+            words += ["--since", f"{self.committed_within_days}d"]
+        return shlex.join([*words, "--resume", token])
 
 
 def verify_versions(
@@ -92,7 +113,7 @@ def verify_store(
     Raises:
         IntegrityError: Something is damaged and was not mended.
     """
-    seen = _Seen(asked.resume_token)
+    seen = _Seen(asked)
     try:
         with stages_shown(output, wanted=watched) as progress:
             for part in client.iter_verify_store(
@@ -104,6 +125,8 @@ def verify_store(
                 committed_within_days=asked.committed_within_days,
             ):
                 seen.take(part, output, progress)
+    except InvalidArgumentError:
+        raise  # the token itself may be what was refused
     except (StrongroomError, KeyboardInterrupt):
         seen.tell_token(output)
         raise
@@ -118,8 +141,9 @@ def verify_store(
 class _Seen:
     """What a verification has told so far."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token
+    def __init__(self, asked: StoreVerify) -> None:
+        self._asked = asked
+        self._token = asked.resume_token
         #: Of the first damage that was not mended.
         self.reason = ""
         self.report: StoreVerifyReport | None = None
@@ -145,8 +169,9 @@ class _Seen:
     def tell_token(self, output: Output) -> None:
         """Say how to go on, if there is a way."""
         if self._token:
-            output.record("stopped", {"resume_token": self._token})
-            output.say(f"not finished; go on with: --resume {self._token}")
+            again = self._asked.again(self._token)
+            output.record("stopped", {"resume_token": self._token, "resume": again})
+            output.say(f"not finished; go on with: {again}")
 
 
 def _print_finding(output: Output, finding: StoreFinding) -> None:

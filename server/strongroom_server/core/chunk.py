@@ -261,7 +261,10 @@ def chunk_error(ref: ChunkRef) -> IntegrityError:
     return IntegrityError(
         f"a chunk in pack {ref.pack[:16]} is damaged",
         reason=Reason.CHUNK_CORRUPT,
-        hint="Run `strongroom verify`; restore the pack from a backup.",
+        hint=(
+            "With a copy of the store: strongroom verify --store --repair; with the "
+            "files: strongroom repair VERSION --from DIRECTORY"
+        ),
         pack=ref.pack,
         offset_bytes=ref.offset_bytes,
     )

@@ -156,7 +156,7 @@ def table_error() -> IntegrityError:
     return IntegrityError(
         "a version's file table is damaged",
         reason=Reason.MANIFEST_CORRUPT,
-        hint="Run `strongroom verify`; restore the version from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
     )
 
 

@@ -287,6 +287,6 @@ def broken_entry(number: int) -> IntegrityError:
     return IntegrityError(
         f"journal entry {number} does not follow from the entries before it",
         reason=Reason.JOURNAL_CORRUPT,
-        hint="Run `strongroom verify`; restore the journal from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
         number=number,
     )

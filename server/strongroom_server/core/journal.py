@@ -165,7 +165,7 @@ def _entry_refused(place: EntryPlace, why: str, reason: Reason) -> IntegrityErro
     return IntegrityError(
         f"journal entry {place.number} of artifact {artifact} is refused: {why}",
         reason=reason,
-        hint="Restore the journal from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
         artifact_id=artifact,
         number=place.number,
     )
@@ -200,6 +200,6 @@ def _unknown_key(place: EntryPlace) -> IntegrityError:
     return IntegrityError(
         f"journal entry {place.number} is signed by a key that Vault does not know",
         reason=Reason.SIGNATURE_INVALID,
-        hint="Run `strongroom verify`; restore the journal from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
         number=place.number,
     )

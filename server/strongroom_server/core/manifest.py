@@ -123,7 +123,7 @@ def manifest_error() -> IntegrityError:
     return IntegrityError(
         "a version's manifest is damaged",
         reason=Reason.MANIFEST_CORRUPT,
-        hint="Run `strongroom verify`; restore the manifest from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
     )
 
 

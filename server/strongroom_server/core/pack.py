@@ -179,5 +179,8 @@ def pack_error(problem: str) -> IntegrityError:
     return IntegrityError(
         f"a pack is damaged: {problem}",
         reason=Reason.CHUNK_CORRUPT,
-        hint="Run `strongroom verify`; restore the pack from a backup.",
+        hint=(
+            "With a copy of the store: strongroom verify --store --repair; with the "
+            "files: strongroom repair VERSION --from DIRECTORY"
+        ),
     )

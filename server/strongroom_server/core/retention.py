@@ -134,13 +134,20 @@ def check_deletable(history: History, version: int) -> None:
         PreconditionError: A hold or a ref does (LEGAL_HOLD, VERSION_IN_USE).
     """
     name = history.created.name.short
-    if history.is_held(version):
+    held = [
+        shown
+        for number, shown in ((0, name), (version, f"{name}@{version}"))
+        if number in history.held
+    ]
+    if held:
+        lift = " and ".join(f"`strongroom hold lift {shown}`" for shown in held)
         raise PreconditionError(
-            f"version {version} of {name} is under legal hold",
+            f"version {version} of {name} is under legal hold: {', '.join(held)}",
             reason=Reason.LEGAL_HOLD,
-            hint="Whoever set the hold can lift it with `strongroom hold lift`.",
+            hint=f"Whoever set the hold can lift it: {lift}.",
             artifact=name,
             version=version,
+            held=",".join(held),
         )
     refs = [ref for ref in history.refs_at(version) if ref != names.LATEST]
     if refs:

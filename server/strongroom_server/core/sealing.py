@@ -131,7 +131,7 @@ def object_error(kind: ObjectKind) -> IntegrityError:
     return IntegrityError(
         f"a stored {kind.name.lower()} object is damaged",
         reason=Reason.RECORD_CORRUPT,
-        hint="Run `strongroom verify`; restore the object from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
         kind=kind.name.lower(),
     )
 

@@ -88,5 +88,5 @@ def _refused() -> IntegrityError:
     return IntegrityError(
         "a signature does not verify",
         reason=Reason.SIGNATURE_INVALID,
-        hint="Run `strongroom verify`; restore the object from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
     )

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three parts of a stack: what each needs to be up, and how it is doing."""
 
+import os
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import grpc
@@ -31,6 +32,7 @@ from strongroom_server.dev.settings_files import (
 #: The health of a process that does what it is for.
 OK = "ok"
 _SERVER_START_TIMEOUT_S = 90.0
+_SWEEP = "STRONGROOM__SWEEP__"
 _HEALTH_TIMEOUT_S = 2.0
 
 Report = Callable[[str], None]
@@ -116,6 +118,14 @@ class StoreComponent:
         return OK if is_listening(port) else "does not listen"
 
 
+def sweep_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a server is told of an environment: how patient sweeps are.
+
+    Everything else is in `server.toml`; nobody tries out a sweep for a day.
+    """
+    return {key: text for key, text in environ.items() if key.startswith(_SWEEP)}
+
+
 class ServerComponent:
     """The Strongroom server, with its settings and those of its clients."""
 
@@ -138,6 +148,7 @@ class ServerComponent:
             ),
             cwd=self._layout.server,
             port=self._addresses.port("server-data"),
+            environ=sweep_settings(os.environ),
             stop_timeout_s=30.0,
         )
         return (ManagedProcess(spec, self._layout.root, Reason.TRANSPORT),)

@@ -159,7 +159,8 @@ class ChunkReader:
             raise IntegrityError(
                 f"pack {place.ref.pack[:16]} is gone or cut short",
                 reason=Reason.CHUNK_MISSING,
-                hint="Run `strongroom verify`; restore the pack from a backup.",
+                hint="With a copy of the store: strongroom verify --store --repair; "
+                "with the files: strongroom repair VERSION --from DIRECTORY",
                 pack=place.ref.pack,
             ) from error
 

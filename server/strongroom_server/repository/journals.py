@@ -342,7 +342,7 @@ def _entry_gone(journal: JournalId, number: int) -> IntegrityError:
     return IntegrityError(
         f"journal entry {number} of artifact {artifact} is gone",
         reason=Reason.JOURNAL_CORRUPT,
-        hint="Restore the journal from a backup.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store.",
         artifact_id=artifact,
         number=number,
     )
@@ -353,7 +353,8 @@ def _rewound(journal: JournalId, known: int) -> IntegrityError:
     return IntegrityError(
         f"the journal of artifact {artifact} had {known} entries and has fewer now",
         reason=Reason.JOURNAL_REWOUND,
-        hint="Restore the journal from a backup; find out who deleted from the bucket.",
+        hint="Run `strongroom verify --store --repair` with a copy of the store; "
+        "find out who deleted from the bucket.",
         artifact_id=artifact,
         known=known,
     )

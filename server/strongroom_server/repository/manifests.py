@@ -268,7 +268,7 @@ class Manifests:
             raise IntegrityError(
                 f"the manifest of version {version.version} is gone",
                 reason=Reason.MANIFEST_MISSING,
-                hint="Run `strongroom verify`; restore the manifest from a backup.",
+                hint="With a copy of the store: strongroom verify --store --repair",
                 version=version.version,
                 manifest=version.manifest,
             ) from error
