@@ -51,9 +51,7 @@ def served() -> Iterator[Served]:
         "1.2.3", "store", lambda: END, lambda who: roles_of(POLICY, who)
     )
     servicers = Servicers(
-        ArtifactServicer(
-            world.artifacts, world.refs, world.diffs, world.retention
-        ),
+        ArtifactServicer(world.artifacts, world.refs, world.diffs, world.retention),
         TransferServicer(world.uploads, world.downloads, clock=world.clock),
         MaintenanceServicer(
             world.verification,

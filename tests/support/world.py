@@ -43,8 +43,7 @@ from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
 from strongroom_server.services.retention import Retention
 from strongroom_server.services.store_verification import StoreVerification
-from strongroom_server.services.sweeping import SweepSettings
-from strongroom_server.services.sweeping import Sweeping
+from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import (
     CommitResult,
     Upload,
