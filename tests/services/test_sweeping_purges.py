@@ -146,3 +146,18 @@ def test_a_push_whose_manifest_a_sweep_took_is_refused() -> None:
         assert world.versions() == [2, 1]
         world.push({"a.bin": content("a")})
         assert world.reopened().pull("3") == {"a.bin": content("a")}
+
+
+def test_a_plan_applied_again_leaves_what_was_undeleted_since(world: World) -> None:
+    world.push({"a": b"1"})
+    world.push({"a": b"2"})
+    set_policy(world, ArtifactPolicy(keep_last=1))
+    sweeper = Sweeper(world)
+    data = sweeper.sweeping.encode(sweeper.plan())
+    assert sweeper.apply_bytes(data).trashed_count == 1
+    undelete(world, 1)
+
+    again = sweeper.apply_bytes(data)
+
+    assert again.trashed_count == 0
+    assert world.pull("1") == {"a": b"1"}

@@ -169,9 +169,12 @@ class Sweeping:
     def _delete_if_expired(self, job: SweepJob, item: PlannedVersion) -> bool:
         """Delete a version, unless something keeps it at this very moment."""
         artifact = self._repository.artifact(item.artifact)
+        request_id = f"{job.plan_id}/{item.version}"
         for _ in range(_ATTEMPTS):
             past = artifact.history
-            if not past.is_live(item.version):
+            # What this plan deleted once, and somebody took out of the trash, stays.
+            done = (Action.DELETE, "", request_id) in past.requests
+            if done or not past.is_live(item.version):
                 return False
             version = past.versions[item.version - 1]
             if not retention.is_expired(past, version, job.time.sure):
@@ -180,7 +183,7 @@ class Sweeping:
                 Action.DELETE,
                 job.caller,
                 time=self._repository.clock.now(),
-                request_id=f"{job.plan_id}/{item.version}",
+                request_id=request_id,
                 reason=item.reason,
             )
             with contextlib.suppress(NumberTakenError):
