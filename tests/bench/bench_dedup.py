@@ -263,6 +263,8 @@ class _Round:
 
     def _put(self, what: str, tool: Tool, folder: Path, version: str) -> None:
         before = tool.stored_bytes()
+        if what != "dataset":
+            _touch(folder)
         usage = tool.put(folder, version)
         added = tool.stored_bytes() - before
         self.report.add(what, version, tool.name, usage, added)
@@ -301,6 +303,12 @@ class _Round:
 def tell(text: str) -> None:
     """Say what goes on, beside the report."""
     print(text, file=sys.stderr, flush=True)
+
+
+def _touch(folder: Path) -> None:
+    """Make a version as new as it would be: written just before it is stored."""
+    for path in folder.iterdir():
+        path.touch()
 
 
 def _digest(path: Path) -> str:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from strongroom.errors import CancelledError, Reason, UnavailableError
+from strongroom.format.frames import BlockFrame
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom_server.rpc.requests import RequestReader
 
@@ -23,6 +24,15 @@ def test_requests_come_in_order_and_end() -> None:
 
     assert list(requests) == [START] * 5
     assert next(requests, None) is None
+
+
+def test_blocks_are_not_decoded_but_as_the_first_request() -> None:
+    block = BlockFrame(3, b"data").encode()
+
+    first, *rest = reader(iter([block, block, START.SerializeToString()]))
+
+    assert first == pb.WriteVersionRequest.FromString(block)
+    assert rest == [BlockFrame(3, b"data"), START]
 
 
 def test_a_caller_that_gives_up_is_told() -> None:

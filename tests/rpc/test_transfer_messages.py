@@ -3,6 +3,7 @@
 
 import pytest
 
+from strongroom.format.frames import FRAMED_BYTES, BlockFrame
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom_server.core.records import (
     FileBlock,
@@ -51,6 +52,7 @@ def test_a_file_comes_out_as_it_went_in() -> None:
 
     (response,) = _responses(iter(steps))
 
+    assert isinstance(response, pb.ReadVersionResponse)
     start, block, end = response.items.items
     assert start.start == pb.FileStart(
         path="a/b", size_bytes=3, executable=True, digest=DIGEST
@@ -64,11 +66,28 @@ def test_small_steps_share_messages_and_blocks_do_not_wait() -> None:
     block: list[TransferItem] = [FileBlock(0, memoryview(bytes(MAX_BATCH_BYTES)))]
 
     counts = [
-        len(response.items.items)
+        1 if isinstance(response, BlockFrame) else len(response.items.items)
         for response in _responses(iter([*small, *block, *small[:2]]))
     ]
 
     assert counts == [MAX_BATCH_ITEMS, MAX_BATCH_ITEMS, 1, 1, 2]
+
+
+def test_a_large_block_goes_by_itself_and_in_its_place() -> None:
+    data = bytes(FRAMED_BYTES)
+    steps: list[TransferItem] = [
+        FileStarted("a", len(data), executable=False, digest=DIGEST),
+        FileBlock(0, memoryview(data)),
+        FileEnded(DIGEST),
+    ]
+
+    start, block, end = _responses(iter(steps))
+
+    assert isinstance(start, pb.ReadVersionResponse)
+    assert isinstance(end, pb.ReadVersionResponse)
+    assert start.items.items[0].start.path == "a"
+    assert block == BlockFrame(0, data)
+    assert end.items.items[0].end.digest == DIGEST
 
 
 def test_no_steps_are_no_messages() -> None:

@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
 
@@ -20,8 +20,10 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
+from strongroom.format.frames import BlockFrame
 
 Headers = tuple[tuple[str, str], ...]
+_AnswerT = TypeVar("_AnswerT")
 _AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
 
 
@@ -73,7 +75,7 @@ class Caller:
             with self._connection.channel() as channel:
                 response, call = channel.unary_unary(
                     method.path,
-                    request_serializer=method.request.SerializeToString,
+                    request_serializer=method.encode,
                     response_deserializer=method.response.FromString,
                 ).with_call(
                     request,
@@ -97,20 +99,22 @@ class Caller:
         Raises:
             StrongroomError: The certificate files are unusable.
         """
+        return self._stream(method, request, method.response.FromString)
 
-        def start(
-            channel: grpc.Channel, headers: Headers, _: StallWatch
-        ) -> Answers[ResponseT]:
-            return channel.unary_stream(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
-            )(request, timeout=self.settings.transfer_timeout_s, metadata=headers)
+    def stream_blocks(
+        self, method: Method[RequestT, ResponseT], request: RequestT
+    ) -> "Stream[ResponseT | BlockFrame]":
+        """Start a call with many answers, of which most are large blocks.
 
-        return Stream(self, self._connection, method, start)
+        Raises:
+            StrongroomError: The certificate files are unusable.
+        """
+        return self._stream(method, request, method.decode)
 
     def exchange(
-        self, method: Method[RequestT, ResponseT], requests: Iterator[RequestT]
+        self,
+        method: Method[RequestT, ResponseT],
+        requests: Iterator[RequestT | BlockFrame],
     ) -> "Stream[ResponseT]":
         """Start a call with many requests and many answers.
 
@@ -126,13 +130,30 @@ class Caller:
         ) -> Answers[ResponseT]:
             return channel.stream_stream(
                 method.path,
-                request_serializer=method.request.SerializeToString,
+                request_serializer=method.encode,
                 response_deserializer=method.response.FromString,
             )(
                 _watched(requests, watch),
                 timeout=self.settings.transfer_timeout_s,
                 metadata=headers,
             )
+
+        return Stream(self, self._connection, method, start)
+
+    def _stream(
+        self,
+        method: Method[RequestT, Any],
+        request: RequestT,
+        decode: Callable[[bytes], _AnswerT],
+    ) -> "Stream[_AnswerT]":
+        def start(
+            channel: grpc.Channel, headers: Headers, _: StallWatch
+        ) -> Answers[_AnswerT]:
+            return channel.unary_stream(
+                method.path,
+                request_serializer=method.encode,
+                response_deserializer=decode,
+            )(request, timeout=self.settings.transfer_timeout_s, metadata=headers)
 
         return Stream(self, self._connection, method, start)
 
@@ -150,7 +171,7 @@ class Caller:
         return error
 
 
-class Stream(Generic[ResponseT]):
+class Stream(Generic[_AnswerT]):
     """The answers of one call, in order; a context manager that ends the call.
 
     Only one thread may iterate; any thread may `cancel`.
@@ -160,13 +181,13 @@ class Stream(Generic[ResponseT]):
         self,
         caller: Caller,
         connection: Connection,
-        method: Method[RequestT, ResponseT],
-        start: Callable[[grpc.Channel, Headers, StallWatch], Answers[ResponseT]],
+        method: Method[Any, Any],
+        start: Callable[[grpc.Channel, Headers, StallWatch], Answers[_AnswerT]],
     ) -> None:
         self._caller = caller
         self._span = _telemetry.start_call(method.service, method.name)
         self._ended = False
-        self._call: Answers[ResponseT] | None = None
+        self._call: Answers[_AnswerT] | None = None
         with ExitStack() as stack:
             stack.callback(self._end, "CANCELLED")
             channel = stack.enter_context(connection.channel())
@@ -192,10 +213,10 @@ class Stream(Generic[ResponseT]):
     ) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[ResponseT]:
+    def __iter__(self) -> Iterator[_AnswerT]:
         return self
 
-    def __next__(self) -> ResponseT:
+    def __next__(self) -> _AnswerT:
         """Return the next answer.
 
         Raises:
@@ -248,7 +269,9 @@ class Stream(Generic[ResponseT]):
             self._span.end(code, audit_id)
 
 
-def _watched(requests: Iterator[RequestT], watch: StallWatch) -> Iterator[RequestT]:
+def _watched(
+    requests: Iterator[RequestT | BlockFrame], watch: StallWatch
+) -> Iterator[RequestT | BlockFrame]:
     while True:
         with watch.working():
             request = next(requests, None)

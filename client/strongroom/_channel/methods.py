@@ -7,6 +7,7 @@ from typing import Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from strongroom.format.frames import BlockFrame
 from strongroom.v1 import artifact_service_pb2 as artifacts
 from strongroom.v1 import maintenance_service_pb2 as maintenance
 from strongroom.v1 import transfer_service_pb2 as transfers
@@ -23,6 +24,16 @@ class Method(Generic[RequestT, ResponseT]):
     name: str
     request: type[RequestT]
     response: type[ResponseT]
+
+    def encode(self, request: RequestT | BlockFrame) -> bytes:
+        """Encode a request; only those of a transfer may be frames."""
+        if isinstance(request, BlockFrame):
+            return request.encode()
+        return request.SerializeToString()
+
+    def decode(self, message: bytes) -> ResponseT | BlockFrame:
+        """Decode a response of a transfer, which may be a frame."""
+        return BlockFrame.parse(message) or self.response.FromString(message)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -141,6 +152,12 @@ APPLY_SWEEP: Final = Method(
     "ApplySweep",
     maintenance.ApplySweepRequest,
     maintenance.ApplySweepResponse,
+)
+EXPLAIN_OBJECT: Final = Method(
+    _MAINTENANCE,
+    "ExplainObject",
+    maintenance.ExplainObjectRequest,
+    maintenance.ExplainObjectResponse,
 )
 REBUILD_INDEX: Final = Method(
     _MAINTENANCE,

@@ -23,6 +23,7 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom.format.digest import path_order
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import Uri, VersionName
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -175,8 +176,13 @@ class _Reader:
 
     def _read_stream(self, request: pb.ReadVersionRequest) -> bool:
         """Read one stream; return whether to look first at what is there already."""
-        with self._caller.stream(READ_VERSION, request) as stream:
+        with self._caller.stream_blocks(READ_VERSION, request) as stream:
             for response in stream:
+                if isinstance(response, BlockFrame):
+                    self._open_receiver().take_block(response)
+                    self._check_size()
+                    self._report()
+                    continue
                 if response.HasField("version"):
                     if self._note_version(response.version):
                         return True

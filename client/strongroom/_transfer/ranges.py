@@ -9,6 +9,7 @@ from strongroom._channel.caller import Caller, Stream
 from strongroom._channel.methods import READ_VERSION
 from strongroom._transfer.resuming import Resumption, is_passing
 from strongroom.errors import IntegrityError, Reason, StrongroomError
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import VersionName
 from strongroom.v1 import transfer_service_pb2 as pb
 
@@ -45,7 +46,7 @@ class RangeReader:
         self._position_bytes = offset_bytes
         self._end_bytes = offset_bytes + length_bytes
         self._resumption = Resumption()
-        self._stream: Stream[pb.ReadVersionResponse] | None = None
+        self._stream: Stream[pb.ReadVersionResponse | BlockFrame] | None = None
         self._blocks: Iterator[bytes] = iter(())
 
     def __enter__(self) -> Self:
@@ -110,7 +111,7 @@ class RangeReader:
         self.close()
 
     def _open(self) -> None:
-        self._stream = self._caller.stream(
+        self._stream = self._caller.stream_blocks(
             READ_VERSION,
             pb.ReadVersionRequest(
                 name=self._version.resource,
@@ -121,22 +122,29 @@ class RangeReader:
         )
         self._blocks = self._read(self._stream)
 
-    def _read(self, stream: Stream[pb.ReadVersionResponse]) -> Iterator[bytes]:
+    def _read(
+        self, stream: Stream[pb.ReadVersionResponse | BlockFrame]
+    ) -> Iterator[bytes]:
         expected_bytes = self._position_bytes
         for response in stream:
-            for item in response.items.items:
-                if item.HasField("start") and item.start.path != self._path:
-                    raise self._mismatch(f"{item.start.path!r} came")
-                if not item.HasField("block"):
-                    continue
-                data = item.block.data
-                end_bytes = expected_bytes + len(data)
-                if item.block.offset_bytes != expected_bytes or end_bytes > (
-                    self._end_bytes
-                ):
-                    raise self._mismatch(f"byte {item.block.offset_bytes} came")
+            for block in self._blocks_of(response):
+                end_bytes = expected_bytes + len(block.data)
+                if block.offset_bytes != expected_bytes or end_bytes > self._end_bytes:
+                    raise self._mismatch(f"byte {block.offset_bytes} came")
                 expected_bytes = end_bytes
-                yield data
+                yield bytes(block.data)
+
+    def _blocks_of(
+        self, response: pb.ReadVersionResponse | BlockFrame
+    ) -> Iterator[BlockFrame]:
+        if isinstance(response, BlockFrame):
+            yield response
+            return
+        for item in response.items.items:
+            if item.HasField("start") and item.start.path != self._path:
+                raise self._mismatch(f"{item.start.path!r} came")
+            if item.HasField("block"):
+                yield BlockFrame(item.block.offset_bytes, item.block.data)
 
     def _mismatch(self, problem: str) -> IntegrityError:
         message = (

@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 from strongroom._files.placement import Placement, StagedFile
 from strongroom.errors import IntegrityError, Reason
 from strongroom.format.digest import VersionDigester, format_digest, path_order
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import check_path
 from strongroom.v1 import transfer_service_pb2 as pb
 
@@ -26,7 +27,7 @@ class FileDigester:
     received_bytes: int = 0
     _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
-    def take(self, offset_bytes: int, data: bytes) -> None:
+    def take(self, offset_bytes: int, data: bytes | memoryview) -> None:
         """Take the next block in.
 
         Raises:
@@ -112,15 +113,19 @@ class Receiver:
             case "start":
                 self._start(item.start)
             case "block":
-                data = item.block.data  # protobuf copies at each access
-                self._current().take(item.block.offset_bytes, data)
-                if self._staged is not None:
-                    self._staged.write(data)
-                self.received_bytes += len(data)
+                # Protobuf copies the data at each access.
+                self.take_block(BlockFrame(item.block.offset_bytes, item.block.data))
             case "end":
                 self.end_file()
             case _:
                 _out_of_turn("an item of an unknown kind")
+
+    def take_block(self, block: BlockFrame) -> None:
+        """Take the next block of the open file in; errors as `take`."""
+        self._current().take(block.offset_bytes, block.data)
+        if self._staged is not None:
+            self._staged.write(block.data)
+        self.received_bytes += len(block.data)
 
     def take_up(self, start: pb.FileStart, left: Iterator[bytes]) -> None:
         """Go on with a file of which an earlier pull left something.

@@ -14,6 +14,7 @@ from strongroom._convert import repair_report_of
 from strongroom._files.source import Source, SourceReader
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.format.digest import format_digest
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import VersionName
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -43,14 +44,14 @@ class _Sender:
         self._file_count = 0
         self.error: Exception | None = None
 
-    def requests(self) -> Iterator[maintenance_pb.RepairVersionRequest]:
+    def requests(self) -> Iterator[maintenance_pb.RepairVersionRequest | BlockFrame]:
         """Yield every request; never raise, for gRPC would only print it."""
         try:
             yield from self._requests()
         except Exception as error:  # noqa: BLE001 - raised again by `repair_version`
             self.error = error
 
-    def _requests(self) -> Iterator[maintenance_pb.RepairVersionRequest]:
+    def _requests(self) -> Iterator[maintenance_pb.RepairVersionRequest | BlockFrame]:
         name = self._repair.version.resource
         yield maintenance_pb.RepairVersionRequest(
             start=maintenance_pb.RepairStart(name=name)
@@ -62,11 +63,16 @@ class _Sender:
             for path in self._repair.source.paths:
                 if path in wanted:
                     for item in self._items(reader, path):
+                        if isinstance(item, BlockFrame):
+                            yield item
+                            continue
                         items = pb.TransferItems(items=[item])
                         yield maintenance_pb.RepairVersionRequest(items=items)
         yield maintenance_pb.RepairVersionRequest(commit=maintenance_pb.RepairCommit())
 
-    def _items(self, reader: SourceReader, path: bytes) -> Iterator[pb.TransferItem]:
+    def _items(
+        self, reader: SourceReader, path: bytes
+    ) -> Iterator[pb.TransferItem | BlockFrame]:
         with reader.open(path) as file:
             yield pb.TransferItem(
                 start=pb.FileStart(
@@ -79,9 +85,7 @@ class _Sender:
             offset_bytes = 0
             for data in file.blocks(BLOCK_BYTES):
                 sha256.update(data)
-                yield pb.TransferItem(
-                    block=pb.Block(offset_bytes=offset_bytes, data=data)
-                )
+                yield BlockFrame(offset_bytes, data)
                 offset_bytes += len(data)
                 self._sent_bytes += len(data)
                 self._report(file.path)

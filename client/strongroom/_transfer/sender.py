@@ -17,6 +17,7 @@ from strongroom._files.source import Source, SourceFile, SourceReader
 from strongroom._transfer.base_files import BaseFiles
 from strongroom.errors import ConflictError, DeadlineExceededError, Reason
 from strongroom.format.digest import VersionDigester, format_digest
+from strongroom.format.frames import FRAMED_BYTES, BlockFrame
 from strongroom.format.names import ArtifactName
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -29,6 +30,10 @@ MAX_ITEMS: Final = 1000
 _QUIET_BYTES: Final = 256 << 20
 #: A larger file is hashed in search of its equal only if it is older than that.
 _SMALL_BYTES: Final = 64 << 20
+
+
+#: What a push sends.
+Request = pb.WriteVersionRequest | BlockFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +50,35 @@ class Push:
 
 
 class Batch:
-    """Gathers items until a message is full: 1 MiB of data, or 1000 items."""
+    """Gathers items until a message is full: 1 MiB of data, or 1000 items.
+
+    Large blocks are not gathered: each is a message.
+    """
 
     def __init__(self) -> None:
         self._items: list[pb.TransferItem] = []
         self._data_bytes = 0
 
-    def add(self, item: pb.TransferItem) -> Iterator[pb.WriteVersionRequest]:
-        """Take an item, and yield the message that it does not fit into."""
-        data_bytes = len(item.block.data)
+    def add(self, item: pb.TransferItem | BlockFrame) -> Iterator[Request]:
+        """Take an item, and yield the messages that are full by now."""
+        data_bytes = 0
+        if isinstance(item, BlockFrame):
+            if len(item.data) >= FRAMED_BYTES:
+                yield from self.flush()
+                yield item
+                return
+            data_bytes = len(item.data)
+            data = bytes(item.data)
+            item = pb.TransferItem(
+                block=pb.Block(offset_bytes=item.offset_bytes, data=data)
+            )
         full = len(self._items) >= MAX_ITEMS
         if full or self._data_bytes + data_bytes > BLOCK_BYTES:
             yield from self.flush()
         self._items.append(item)
         self._data_bytes += data_bytes
 
-    def flush(self) -> Iterator[pb.WriteVersionRequest]:
+    def flush(self) -> Iterator[Request]:
         """Yield what is gathered, if anything."""
         if self._items:
             yield pb.WriteVersionRequest(items=pb.TransferItems(items=self._items))
@@ -119,7 +137,7 @@ class Sender:
         self._stopped = True
         self._heard.put(None)
 
-    def requests(self) -> Iterator[pb.WriteVersionRequest]:
+    def requests(self) -> Iterator[Request]:
         """Yield every request; never raise, for gRPC would only print it."""
         try:
             for request in self._requests():
@@ -131,7 +149,7 @@ class Sender:
             if self.position is None:
                 self.cancel()  # the server waits for nothing, and would not answer
 
-    def _requests(self) -> Iterator[pb.WriteVersionRequest]:
+    def _requests(self) -> Iterator[Request]:
         push = self._push
         yield pb.WriteVersionRequest(
             start=pb.WriteStart(
@@ -232,7 +250,7 @@ class Sender:
 
     def _file_items(
         self, file: SourceFile, offset_bytes: int
-    ) -> Iterator[pb.TransferItem | None]:
+    ) -> Iterator[pb.TransferItem | BlockFrame | None]:
         """Yield the items of a file; None where a sign of life is due.
 
         Args:
@@ -262,7 +280,7 @@ class Sender:
 
     def _sent(
         self, file: SourceFile, blocks: Iterator[bytes], offset_bytes: int
-    ) -> Iterator[pb.TransferItem | None]:
+    ) -> Iterator[pb.TransferItem | BlockFrame | None]:
         yield pb.TransferItem(
             start=pb.FileStart(
                 path=file.path, size_bytes=file.size_bytes, executable=file.executable
@@ -279,9 +297,7 @@ class Sender:
             if not rest:
                 continue
             sha256.update(rest)
-            yield pb.TransferItem(
-                block=pb.Block(offset_bytes=position_bytes, data=rest)
-            )
+            yield BlockFrame(position_bytes, rest)
             position_bytes += len(rest)
             self.sent_bytes += len(rest)
             self._done_bytes += len(rest)

@@ -11,6 +11,7 @@ INTERRUPTED: Final = 130
 def main() -> int:
     """Run the command line on `sys.argv`; return the exit code."""
     try:
+        from strongroom.cli.memory import reuse_memory
         from strongroom.cli.program import run
     except ModuleNotFoundError as error:
         print(
@@ -22,4 +23,5 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    reuse_memory()
     return run(sys.argv[1:])

@@ -167,7 +167,7 @@ class ContentWriter:
         """
         self._receiver.start(path, size_bytes=size_bytes, executable=executable)
 
-    def write(self, data: bytes, *, offset_bytes: int) -> None:
+    def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file.
 
         Raises:

@@ -117,7 +117,7 @@ class FileReceiver:
         """Begin the next file; errors as `ContentWriter.start_file`."""
         self._start(path, size_bytes=size_bytes, executable=executable)
 
-    def write(self, data: bytes, *, offset_bytes: int) -> None:
+    def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the file; errors as `ContentWriter.write`."""
         file = self._file
         if file is None:

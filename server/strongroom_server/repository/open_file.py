@@ -76,7 +76,7 @@ class OpenFile:
     reserved_bytes: int = 0
     _next: Cut | None = None
 
-    def take_in(self, data: bytes, *, offset_bytes: int) -> None:
+    def take_in(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes.
 
         Raises:

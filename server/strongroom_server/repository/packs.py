@@ -26,7 +26,7 @@ from strongroom_server.repository.named_blobs import put_by_digest
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
 #: Packs of one writer that may be encrypted and uploaded at the same time.
-MAX_UNDER_WAY: Final = 3
+MAX_UNDER_WAY: Final = 4
 #: Randomness in the salt of a chunk.
 _SEED_BYTES: Final = 32
 

@@ -20,6 +20,7 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
+from strongroom.format.frames import BlockFrame
 from strongroom_server.rpc.wire import BATCHES, FLAT, check_field_count
 
 #: At most this many decoded requests wait; each has at most 4 MiB.
@@ -47,7 +48,10 @@ def decode_request(decode: Decode, data: bytes, *, depth: int = FLAT) -> Message
 
 
 class RequestReader:
-    """An iterator over requests, to be closed when the call ends."""
+    """An iterator over requests, to be closed when the call ends.
+
+    All but the first may be block frames, which nobody copies.
+    """
 
     def __init__(
         self,
@@ -61,14 +65,16 @@ class RequestReader:
         self._decode = decode
         self._stall_s = stall_s
         self._depth = depth
-        self._queue: queue.Queue[Message | Exception | None] = queue.Queue(MAX_WAITING)
+        self._queue: queue.Queue[Message | BlockFrame | Exception | None] = queue.Queue(
+            MAX_WAITING
+        )
         self._closed = threading.Event()
         threading.Thread(target=self._read, name="requests", daemon=True).start()
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[Message | BlockFrame]:
         return self
 
-    def __next__(self) -> Message:
+    def __next__(self) -> Message | BlockFrame:
         """Return the next request.
 
         Raises:
@@ -101,17 +107,20 @@ class RequestReader:
     def _read(self) -> None:
         last: Exception | None = None
         try:
+            may_be_frame = False
             for data in self._source:
-                request = decode_request(self._decode, data, depth=self._depth)
+                frame = BlockFrame.parse(data) if may_be_frame else None
+                request = frame or decode_request(self._decode, data, depth=self._depth)
                 if not self._put(request):
                     return
+                may_be_frame = self._depth == BATCHES
         except grpc.RpcError:
             last = CancelledError("the caller gave up")
         except Exception as error:  # noqa: BLE001 (`__next__` raises it)
             last = error
         self._put(last)
 
-    def _put(self, item: Message | Exception | None) -> bool:
+    def _put(self, item: Message | BlockFrame | Exception | None) -> bool:
         while not self._closed.is_set():
             try:
                 self._queue.put(item, timeout=_POLL_S)

@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from strongroom.errors import InvalidArgumentError
+from strongroom.format.frames import FRAMED_BYTES, BlockFrame
 from strongroom.format.names import (
     ArtifactName,
     ProjectName,
@@ -44,7 +45,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
 
     def WriteVersion(
         self,
-        request_iterator: Iterator[pb.WriteVersionRequest],
+        request_iterator: Iterator[pb.WriteVersionRequest | BlockFrame],
         context: grpc.ServicerContext,
     ) -> Iterator[pb.WriteVersionResponse]:
         """Write a version: all of its files, then the commit.
@@ -53,17 +54,21 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             InvalidArgumentError: The requests are out of order, or as `Upload`.
         """
         call = current_call()
-        start = _upload_start(next(request_iterator).start, call)
+        start = _upload_start(_start_of(next(request_iterator)), call)
         with self._uploads.begin(start, caller=call.caller) as upload:
             if start.resumable:
                 yield from self._resume(upload, call)
             told_s = self._clock.monotonic()
             for request in request_iterator:
-                if request.WhichOneof("part") == "commit":
+                upload.check_pace()
+                if isinstance(request, BlockFrame):
+                    upload.write(request.data, offset_bytes=request.offset_bytes)
+                    call.count("bytes", len(request.data))
+                elif request.WhichOneof("part") == "commit":
                     yield _commit(upload, request.commit, call)
                     return
-                upload.check_pace()
-                _take(upload, _items(request), call)
+                else:
+                    _take(upload, _items(request), call)
                 now_s = self._clock.monotonic()
                 if now_s - told_s >= PROGRESS_S:
                     told_s = now_s
@@ -96,9 +101,9 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             )
         )
 
-    def ReadVersion(
+    def ReadVersion(  # type: ignore[override]  # the guard encodes frames, too
         self, request: pb.ReadVersionRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.ReadVersionResponse]:
+    ) -> Iterator[pb.ReadVersionResponse | BlockFrame]:
         """Read files of a version, in byte order of path."""
         call = current_call()
         with self._downloads.open(
@@ -115,6 +120,13 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
             finally:
                 if download.hedged_count:
                     call.count("hedged", download.hedged_count)
+
+
+def _start_of(request: pb.WriteVersionRequest | BlockFrame) -> pb.WriteStart:
+    if isinstance(request, BlockFrame):
+        message = "a block came where `start` belongs"
+        raise InvalidArgumentError(message)
+    return request.start
 
 
 def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
@@ -203,11 +215,19 @@ def _counted(items: Iterator[TransferItem], call: CallView) -> Iterator[Transfer
         yield item
 
 
-def _responses(items: Iterator[TransferItem]) -> Iterator[pb.ReadVersionResponse]:
-    """Put many small items into one message, without holding back a full block."""
+def _responses(
+    items: Iterator[TransferItem],
+) -> Iterator[pb.ReadVersionResponse | BlockFrame]:
+    """Put many small items into one message, and send large blocks by themselves."""
     response = pb.ReadVersionResponse()
     response_bytes = 0
     for item in items:
+        if isinstance(item, FileBlock) and len(item.data) >= FRAMED_BYTES:
+            if response_bytes:
+                yield response
+                response, response_bytes = pb.ReadVersionResponse(), 0
+            yield BlockFrame(item.offset_bytes, item.data)
+            continue
         size_bytes = convert.max_transfer_bytes(item)
         batch = response.items.items
         if batch and response_bytes + size_bytes > MAX_BATCH_BYTES:
