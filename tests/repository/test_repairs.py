@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from strongroom.errors import IntegrityError
+from strongroom.errors import IntegrityError, PreconditionError
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.derivation import DomainKeys
@@ -170,3 +170,32 @@ def test_a_large_repair_is_written_in_parts(
     fresh = world.reopened().repository.repairs
     assert fresh.damaged(keys) == {"c" * 64}
     assert all(places(fresh, keys, ref) == [ref.pack] for ref in refs)
+
+
+def test_a_record_that_rot_makes_look_newer_is_left_out(
+    world: World, keys: DomainKeys
+) -> None:
+    world.repository.repairs.add(keys, RepairRecord((moved(raw_ref(), 7),)))
+    ((record, data),) = stored(world, layout.repair_prefix(keys.scope.domain))
+    flip(world, record, data, 8 * 5 + 1)  # the number of the format
+
+    repairs = world.reopened().repository.repairs
+
+    assert places(repairs, keys, raw_ref()) == []
+    assert repairs.damaged(keys) == frozenset()
+    with pytest.raises(PreconditionError):
+        list(repairs.packs(keys))
+
+
+def test_a_copy_of_a_damaged_record_is_read_in_its_place(
+    world: World, keys: DomainKeys
+) -> None:
+    world.repository.repairs.add(keys, RepairRecord((moved(raw_ref(), 7),)))
+    ((record, data),) = stored(world, layout.repair_prefix(keys.scope.domain))
+    world.repository.repairs.add_copy(record.key, data)
+    flip(world, record, data, 8 * 100)
+
+    repairs = world.reopened().repository.repairs
+
+    assert places(repairs, keys, raw_ref()) == [f"{7:064x}"]
+    assert set(repairs.packs(keys)) == {f"{7:064x}"}

@@ -6,43 +6,13 @@ import pytest
 from strongroom.errors import IntegrityError, Reason, UnavailableError
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core import layout
-from strongroom_server.core.sweep import (
-    Condemned,
-    Decided,
-    DomainId,
-    Removed,
-    SweepAct,
-    SweepInfo,
-    SweepLog,
-    SweepRecord,
-    SweptObject,
-)
+from strongroom_server.core.sweep import Decided, Removed, SweepLog, SweepRecord
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.journals import NumberTakenError
-from strongroom_server.repository.sweeps import Sweeps, SweepView
+from strongroom_server.repository.sweeps import SweepView
 from tests.support.faulty import Fault, FaultyBlobStore
-from tests.support.samples import filled
+from tests.support.sweep_records import INFO, add, condemned, pack
 from tests.support.world import World
-
-INFO = SweepInfo("somebody", "plan/1", "0" * 32, "log-1")
-DOMAIN = DomainId(filled("project", 18), filled("domain", 18))
-
-
-def pack(number: int) -> str:
-    return filled(f"pack {number}", 32).hex()
-
-
-def condemned(*numbers: int) -> Condemned:
-    objects = [
-        SweptObject(f"packs/{pack(item)[:2]}/{pack(item)}", "v1", 5) for item in numbers
-    ]
-    other = SweptObject(f"manifests/{pack(9)[:2]}/{pack(9)}", "v2", 5)
-    return Condemned({DOMAIN: tuple(sorted([*objects, other]))})
-
-
-def add(sweeps: Sweeps, *acts: SweepAct) -> None:
-    for act in acts:
-        sweeps.append(SweepRecord(INFO, act), behind=sweeps.log())
 
 
 def test_a_view_shows_what_is_condemned(world: World) -> None:

@@ -11,14 +11,13 @@ from typing import Final
 from unittest.mock import patch
 
 from strongroom.errors import UnavailableError
-from strongroom_server.core import layout
 from strongroom_server.core.history import Committed, Entry, History
-from strongroom_server.core.journal import EntryPlace
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.sweep_plan import SweepProgress
 from strongroom_server.ports import BlobExistsError, BlobStore
-from strongroom_server.repository import manifests, named_blobs
+from strongroom_server.repository import journals, manifests, named_blobs
 from strongroom_server.repository.journals import JournalId, Journals
+from strongroom_server.repository.numbered_blobs import first_version
 from strongroom_server.services.sweeping.marking import SweepMarking
 from tests.simulation.bucket import version_id_of
 
@@ -70,17 +69,17 @@ def commit_before_manifest() -> Iterator[None]:
 def no_read_back() -> Iterator[None]:
     """After a timeout of a journal entry, believe that it was written."""
 
-    def put(self: Journals, place: EntryPlace, data: bytes) -> bool:
-        key = layout.journal_key(place.project, place.artifact, place.number)
+    def put(blobs: BlobStore, key: str, data: bytes) -> bool:
         try:
-            version = self._blobs.put_new(key, data)
+            version_id = blobs.put_new(key, data)
         except BlobExistsError:
-            return self._is_stored(key, data)
+            return False
         except UnavailableError:
             return True
-        return self._first_version(key) == version
+        first = first_version(blobs, key)
+        return first is not None and first.version_id == version_id
 
-    with patch.object(Journals, "_put", put):
+    with patch.object(journals, "put_numbered", put):
         yield
 
 

@@ -118,15 +118,6 @@ def is_expired(history: History, version: Committed, now: datetime) -> bool:
     return bool(history.policy.keep_last) and not explain(history, version, now).kept
 
 
-def purgeable(history: History, now: datetime) -> list[int]:
-    """Return the versions whose time in the trash is over, ascending."""
-    return [
-        version
-        for version in sorted(history.deleted)
-        if purge_time(history, version) <= now and not history.is_held(version)
-    ]
-
-
 def check_deletable(history: History, version: int) -> None:
     """Check that nothing forbids to delete a version, which can be read.
 

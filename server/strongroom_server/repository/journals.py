@@ -15,7 +15,6 @@ from strongroom.errors import (
     IntegrityError,
     PreconditionError,
     Reason,
-    UnavailableError,
 )
 from strongroom_server.core import entry_body, layout
 from strongroom_server.core import journal as journal_format
@@ -37,7 +36,6 @@ from strongroom_server.core.sealing import (
 from strongroom_server.core.signatures import PublicKey
 from strongroom_server.core.stored_objects import ChainLink, check_entry
 from strongroom_server.ports import (
-    BlobExistsError,
     BlobNotFoundError,
     BlobStore,
     BlobVersion,
@@ -46,11 +44,11 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.numbered_blobs import put_numbered
 from strongroom_server.repository.object_copies import copy_in_chain
 
 #: Entries that are kept in memory, of all histories together; most have 1 to 2 KiB.
 _CACHED_ENTRIES: Final = 100_000
-_PUT_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,8 @@ class Journals:
         # An entry that could not be read back must never be written: it could
         # not be taken away again.
         self._take_in(journal, fold, data)
-        if not self._put(place, data):
+        key = layout.journal_key(place.project, place.artifact, place.number)
+        if not put_numbered(self._blobs, key, data):
             raise NumberTakenError
         self._remember(place, data)
         fresh = fold.history()
@@ -267,39 +266,6 @@ class Journals:
         payload = journal_format.format_payload(place, sealed)
         signatures = self._signer.sign(journal_format.signing_input(payload))
         return journal_format.format_entry(payload, signatures)
-
-    def _put(self, place: EntryPlace, data: bytes) -> bool:
-        """Create the entry; return whether it is ours that stands there."""
-        key = layout.journal_key(place.project, place.artifact, place.number)
-        for attempt in range(_PUT_ATTEMPTS):
-            try:
-                version = self._blobs.put_new(key, data)
-            except BlobExistsError:
-                return self._is_stored(key, data)
-            except UnavailableError:
-                # Done or not? The answer was lost, so what stands there decides;
-                # if nothing stands there, trying again is safe.
-                if attempt == _PUT_ATTEMPTS - 1:
-                    raise
-            else:
-                # A write goes through over a delete marker, too, and then stands
-                # behind the entry that the marker hides: readers never see it.
-                return self._first_version(key) == version
-        return False
-
-    def _first_version(self, key: str) -> str:
-        found = (item for item in self._blobs.first_versions(key) if item.key == key)
-        return next((item.version_id for item in found), "")
-
-    def _is_stored(self, key: str, data: bytes) -> bool:
-        version = self._first_version(key)
-        if not version:
-            return False
-        limit = journal_format.MAX_ENTRY_BYTES
-        try:
-            return self._blobs.get(key, version_id=version, max_bytes=limit) == data
-        except BlobNotFoundError:
-            return False
 
     def _place(self, journal: JournalId, fold: Fold) -> EntryPlace:
         return EntryPlace(

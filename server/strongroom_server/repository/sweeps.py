@@ -3,20 +3,16 @@
 
 A writer takes a `SweepView` before it looks at what it may share, and renews it when
 a journal's fence tells that a sweep came by (docs/adr/0010). Records are never
-deleted, so an epoch names the same records for ever.
+deleted, so an epoch names the same records for ever, and what was read of them once
+is noted in the local index.
 """
 
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from strongroom.errors import (
-    IntegrityError,
-    PreconditionError,
-    Reason,
-    UnavailableError,
-)
+from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core import layout
 from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
 from strongroom_server.core.stored_objects import ChainLink
@@ -24,6 +20,7 @@ from strongroom_server.core.sweep import (
     MAX_RECORD_BYTES,
     SweepAct,
     SweepFold,
+    SweepKind,
     SweepLog,
     SweepRecord,
     SweptObject,
@@ -34,17 +31,18 @@ from strongroom_server.core.sweep import (
     record_digest,
     sweep_error,
 )
-from strongroom_server.ports import (
-    BlobExistsError,
-    BlobNotFoundError,
-    BlobStore,
-    BlobVersion,
+from strongroom_server.core.sweep_note import (
+    SweepNote,
+    make_note,
+    open_numbers,
+    recall,
 )
+from strongroom_server.ports import BlobNotFoundError, BlobStore, BlobVersion, Index
 from strongroom_server.repository.journals import NumberTakenError
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.numbered_blobs import first_version, put_numbered
 from strongroom_server.repository.object_copies import copy_in_chain, first_whole
-
-_PUT_ATTEMPTS: Final = 3
+from strongroom_server.repository.sweep_notes import SweepNotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +78,15 @@ class _Known:
 class Sweeps:
     """Reads and extends the sweep records. Safe to use from many threads."""
 
-    def __init__(self, *, blobs: BlobStore, keyring: Keyring) -> None:
+    def __init__(self, *, blobs: BlobStore, index: Index, keyring: Keyring) -> None:
         self._blobs = blobs
+        self._notes = SweepNotes(index)
         self._keyring = keyring
         self._lock = threading.Lock()
-        self._known = _Known(SweepLog(), SweepView())
+        #: None until records are looked at for the first time.
+        self._known: _Known | None = None
         #: Of the records that were taken in, by number.
-        self._digests: dict[int, bytes] = {}
+        self._by_number: dict[int, SweepNote] = {}
 
     def view(self, *, at_least: int = 0) -> SweepView:
         """Return what is condemned now; one listing, if nothing is new.
@@ -154,18 +154,56 @@ class Sweeps:
             raise sweep_error()
         # A record that may not follow must never be written.
         behind.add(record, record_digest(data), 0.0)
-        if not self._put(key, data):
+        if not put_numbered(self._blobs, key, data):
             raise NumberTakenError
         return self._load().log
+
+    def load_anew(self) -> None:
+        """Read all records from S3, and note them again; errors as `view`."""
+        self._keep(self._read_new(_Known(SweepLog(), SweepView())))
 
     def _load(self) -> _Known:
         with self._lock:
             known = self._known
-        fresh = self._read_new(known)
+        return self._keep(self._read_new(self._noted() if known is None else known))
+
+    def _keep(self, fresh: _Known) -> _Known:
         with self._lock:
-            if fresh.log.count > self._known.log.count:
+            if self._known is None or fresh.log.count > self._known.log.count:
                 self._known = fresh
         return fresh
+
+    def _noted(self) -> _Known:
+        """Return what this server knew before it was started; nothing if in doubt."""
+        nothing = _Known(SweepLog(), SweepView())
+        notes = self._notes.load()
+        if not notes or self._is_elsewhere(len(notes) - 1, notes[-1]):
+            return nothing
+        try:
+            acts = {
+                number: self._parse_act(
+                    layout.sweep_key(number),
+                    self._notes.record(number),
+                    digest=notes[number].digest,
+                )
+                for number in open_numbers(notes)
+            }
+        except (IntegrityError, PreconditionError):
+            # The index is a cache: what it got wrong, S3 is asked for.
+            return nothing
+        self._by_number.update(enumerate(notes))
+        log = recall(notes, acts)
+        return _Known(log, _view_of(log))
+
+    def _is_elsewhere(self, number: int, note: SweepNote) -> bool:
+        """Return whether a note is of another object than the one that is there.
+
+        As it is if the server was given another bucket, such as a copy that has
+        gone its own way since. If there is none any more, that is told later on.
+        """
+        item = first_version(self._blobs, layout.sweep_key(number))
+        there = (note.version_id, note.modified_s)
+        return item is not None and (item.version_id, item.modified_s) != there
 
     def _read_new(self, known: _Known) -> _Known:
         fold: SweepFold | None = None
@@ -190,12 +228,14 @@ class Sweeps:
     def _take_in(self, fold: SweepFold, item: BlobVersion, *, number: int) -> None:
         """Add a record as it is stored, or as a repair put it beside it."""
 
-        def take_in(data: bytes) -> None:
+        def take_in(data: bytes) -> SweepRecord:
             record = parse_record(self._open(item.key, data), prev=fold.head)
             fold.add(record, record_digest(data), item.modified_s)
+            return record
 
         try:
-            take_in(self._fetch(item))
+            data = self._fetch(item)
+            record = take_in(data)
         except (IntegrityError, PreconditionError):
             copy = copy_in_chain(
                 self._blobs,
@@ -207,9 +247,24 @@ class Sweeps:
             )
             if copy is None:
                 raise
-            take_in(copy)
+            data, record = copy, take_in(copy)
+        note = make_note(
+            number,
+            record,
+            digest=fold.head,
+            modified_s=item.modified_s,
+            version_id=item.version_id,
+        )
         # So that what is read again is what was taken in.
-        self._digests[number] = fold.head
+        self._by_number[number] = note
+        self._notes.add(number, note, data, ended=self._ended_by(number, note))
+
+    def _ended_by(self, number: int, note: SweepNote) -> list[int]:
+        """Return the records of the sweep that a record says is done with."""
+        if note.kind is not SweepKind.REMOVED:
+            return []
+        numbers = range(note.of, number)
+        return [item for item in numbers if self._by_number[item].of == note.of]
 
     def _link(self, key: str, data: bytes) -> ChainLink:
         body = self._open(key, data)
@@ -220,17 +275,21 @@ class Sweeps:
 
     def _act(self, item: BlobVersion, *, number: int) -> SweepAct:
         """Return what a record says that was taken in before."""
-
-        def parse(data: bytes) -> SweepAct:
-            if record_digest(data) != self._digests[number]:
-                raise sweep_error()
-            body = self._open(item.key, data)
-            return parse_record(body, prev=_prev(body)).act
-
-        data = self._fetch(item)
+        digest = self._by_number[number].digest
         return first_whole(
-            self._blobs, item.key, data, parse, max_bytes=MAX_RECORD_BYTES
+            self._blobs,
+            item.key,
+            self._fetch(item),
+            lambda data: self._parse_act(item.key, data, digest=digest),
+            max_bytes=MAX_RECORD_BYTES,
         )
+
+    def _parse_act(self, key: str, data: bytes, *, digest: bytes) -> SweepAct:
+        """Return what the bytes of a record say, if they are those with a digest."""
+        if record_digest(data) != digest:
+            raise sweep_error()
+        body = self._open(key, data)
+        return parse_record(body, prev=_prev(body)).act
 
     def _open(self, key: str, data: bytes) -> dict[str, Any]:
         keys = self._keyring.open_store_domain()
@@ -245,41 +304,6 @@ class Sweeps:
             )
         except BlobNotFoundError as error:
             raise _gone(int(item.key.removeprefix(layout.SWEEP))) from error
-
-    def _put(self, key: str, data: bytes) -> bool:
-        """Create the record; return whether it is ours that stands there."""
-        for attempt in range(_PUT_ATTEMPTS):
-            try:
-                version = self._blobs.put_new(key, data)
-            except BlobExistsError:
-                return self._is_stored(key, data)
-            except UnavailableError:
-                # Done or not? What stands there decides; if nothing stands there,
-                # trying again is safe.
-                if attempt == _PUT_ATTEMPTS - 1:
-                    raise
-            else:
-                # A write goes through over a delete marker, too, and then stands
-                # behind the record that the marker hides: readers never see it.
-                first = self._first_version(key)
-                return first is not None and first.version_id == version
-        return False
-
-    def _is_stored(self, key: str, data: bytes) -> bool:
-        first = self._first_version(key)
-        if first is None:
-            return False
-        try:
-            stored = self._blobs.get(
-                key, version_id=first.version_id, max_bytes=MAX_RECORD_BYTES
-            )
-        except BlobNotFoundError:
-            return False
-        return stored == data
-
-    def _first_version(self, key: str) -> BlobVersion | None:
-        found = (item for item in self._blobs.first_versions(key) if item.key == key)
-        return next(found, None)
 
 
 def _view_of(log: SweepLog) -> SweepView:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from strongroom.errors import ConflictError, IntegrityError, Reason, UnavailableError
+from strongroom.errors import ConflictError, IntegrityError, Reason
 from strongroom_server.core import layout, upload_record
 from strongroom_server.core.cobblestone import SALT_BYTES
 from strongroom_server.core.derivation import DomainKeys
@@ -27,14 +27,13 @@ from strongroom_server.core.upload_record import (
     UploadState,
 )
 from strongroom_server.ports import (
-    BlobExistsError,
     BlobNotFoundError,
     BlobStore,
     BlobVersion,
     Entropy,
 )
+from strongroom_server.repository.numbered_blobs import first_version, put_numbered
 
-_PUT_ATTEMPTS: Final = 3
 #: Records of attempts that ended, found where a new one was to be written.
 _MAX_PASSED: Final = 100
 
@@ -134,7 +133,7 @@ class UploadRecords:
                 upload_record.format_record(record),
                 salt=self._entropy.token_bytes(SALT_BYTES),
             )
-            if self._put(key, data):
+            if put_numbered(self._blobs, key, data):
                 log.after = log.next_number
                 log.after_digest = hashlib.sha256(data).digest()
                 log.next_number += 1
@@ -176,25 +175,6 @@ class UploadRecords:
             for ref in record.open.chunks if record.open is not None else ():
                 yield from ref.packs
 
-    def live_packs(self, keys: DomainKeys, *, modified_after_s: float) -> Iterator[str]:
-        """Yield the packs of all uploads that were written to since then.
-
-        Uploads whose records cannot be read are left out: what they stored is
-        sent again, or their commit is refused.
-
-        Args:
-            keys: The domain's keys.
-            modified_after_s: By the store's clock, in Unix seconds.
-        """
-        for upload in self.live(keys):
-            newest_s = max(item.modified_s for item in upload.objects)
-            if newest_s <= modified_after_s:
-                continue
-            try:
-                yield from self.packs(keys, upload)
-            except IntegrityError:
-                continue
-
     def _objects(self, prefix: str) -> list[BlobVersion]:
         """Return the records below a prefix, by number; nothing else."""
         found = self._blobs.first_versions(prefix)
@@ -230,31 +210,14 @@ class UploadRecords:
         record = upload_record.parse_record(body, number)
         return record, hashlib.sha256(data).digest()
 
-    def _put(self, key: str, data: bytes) -> bool:
-        """Create a record; return whether it is ours that stands there."""
-        for attempt in range(_PUT_ATTEMPTS):
-            try:
-                version = self._blobs.put_new(key, data)
-            except BlobExistsError:
-                return self._stored(key) == data
-            except UnavailableError:
-                # Done or not? What stands there tells; if nothing does, trying
-                # again is safe.
-                if attempt == _PUT_ATTEMPTS - 1:
-                    raise
-            else:
-                # Over a delete marker a write goes through, and nobody sees it.
-                return self._first_version(key) == version
-        return False
-
-    def _first_version(self, key: str) -> str:
-        found = (item for item in self._blobs.first_versions(key) if item.key == key)
-        return next((item.version_id for item in found), "")
-
     def _stored(self, key: str) -> bytes:
-        version = self._first_version(key)
+        first = first_version(self._blobs, key)
+        if first is None:
+            return b""
         try:
-            return self._blobs.get(key, version_id=version, max_bytes=MAX_RECORD_BYTES)
+            return self._blobs.get(
+                key, version_id=first.version_id, max_bytes=MAX_RECORD_BYTES
+            )
         except BlobNotFoundError:
             return b""
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects with dense numbers: created if absent, and read back when in doubt.
+
+Of all who write to one number, exactly one may believe that it is theirs. Readers
+take the oldest version of a key, so that is what a writer has to look at.
+"""
+
+from typing import Final
+
+from strongroom.errors import IntegrityError, UnavailableError
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+)
+
+PUT_ATTEMPTS: Final = 3
+
+
+def put_numbered(blobs: BlobStore, key: str, data: bytes) -> bool:
+    """Create an object if there is none; return whether ours is what readers find.
+
+    Args:
+        blobs: The store.
+        key: Of the next number.
+        data: Bytes that nobody else would write, since they were encrypted with a
+            salt of their own.
+
+    Raises:
+        UnavailableError: It is not known whether the object was written.
+    """
+    for attempt in range(PUT_ATTEMPTS):
+        try:
+            version_id = blobs.put_new(key, data)
+        except BlobExistsError:
+            return _is_ours(blobs, first_version(blobs, key), data)
+        except UnavailableError:
+            # Done or not? The answer was lost, so what stands there decides; if
+            # nothing stands there, trying again is safe.
+            if attempt == PUT_ATTEMPTS - 1:
+                raise
+        else:
+            # A write goes through over a delete marker, too, and then stands
+            # behind what the marker hides: that is what readers find.
+            first = first_version(blobs, key)
+            if first is not None and first.version_id == version_id:
+                return True
+            return _is_ours(blobs, first, data)
+    raise AssertionError
+
+
+def first_version(blobs: BlobStore, key: str) -> BlobVersion | None:
+    """Return the version of a key that readers take; None if it has none.
+
+    Raises:
+        UnavailableError: S3 cannot be reached.
+    """
+    found = (item for item in blobs.first_versions(key) if item.key == key)
+    return next(found, None)
+
+
+def _is_ours(blobs: BlobStore, first: BlobVersion | None, data: bytes) -> bool:
+    if first is None:
+        return False
+    try:
+        stored = blobs.get(first.key, version_id=first.version_id, max_bytes=len(data))
+    except (BlobNotFoundError, IntegrityError):
+        return False  # It is gone, or longer than ours.
+    return stored == data
