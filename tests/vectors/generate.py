@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the vector files next to it: `python -m tests.vectors.generate`.
 
-Inputs are fixed, so that a second run changes nothing, but for the signatures of
-journal entries, which are random: they are written only if their file is gone.
+Inputs are fixed, so that a second run changes nothing, but for signatures, which
+are random: files with signatures are written only if they are gone.
 A file that changes is a format that changed; old vectors must go on reading.
 """
 
@@ -13,15 +13,22 @@ from typing import Any, Final
 
 from tests.vectors import (
     content_cases,
+    cut_cases,
     key_cases,
+    mend_cases,
     name_cases,
     record_cases,
+    sweep_cases,
     table_cases,
+    upload_cases,
 )
 from tests.vectors.key_cases import Case
 
 FOLDER: Final = Path(__file__).parent
-RANDOM: Final = "journal_entries"
+ENTRIES: Final = "journal_entries"
+STATEMENTS: Final = "mend_statements"
+#: Formats with signatures, which differ from run to run.
+SIGNED: Final = frozenset({ENTRIES, STATEMENTS})
 BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "names": name_cases.names,
     "version_digests": name_cases.digests,
@@ -36,7 +43,7 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "file_pages": record_cases.file_pages,
     "manifests": record_cases.manifests,
     "histories": record_cases.histories,
-    RANDOM: record_cases.journal_entries,
+    ENTRIES: record_cases.journal_entries,
     "audit_lines": record_cases.audit_lines,
     "delta_chunks": table_cases.delta_chunks,
     "delta_segments": table_cases.delta_segments,
@@ -44,12 +51,20 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "page_lists": table_cases.page_lists,
     "manifests_of_lists": table_cases.manifests_of_lists,
     "packs_with_bases": table_cases.packs_with_bases,
+    "file_cuts": cut_cases.file_cuts,
+    "upload_records": upload_cases.upload_records,
+    "upload_states": upload_cases.upload_states,
+    "sweep_records": sweep_cases.sweep_records,
+    "sweep_logs": sweep_cases.sweep_logs,
+    "sweep_plans": sweep_cases.sweep_plans,
+    "repair_records": mend_cases.repair_records,
+    STATEMENTS: mend_cases.mend_statements,
 }
 
 
 def document(name: str) -> dict[str, Any]:
     """Return what the file of a format holds."""
-    keys = {"keys": record_cases.public_keys()} if name == RANDOM else {}
+    keys = {"keys": record_cases.public_keys()} if name in SIGNED else {}
     return {"format": name, **keys, "cases": BUILDERS[name]()}
 
 
@@ -62,7 +77,7 @@ def main() -> None:
     """Write all files."""
     for name in BUILDERS:
         path = FOLDER / f"{name}.json"
-        if name != RANDOM or not path.exists():
+        if name not in SIGNED or not path.exists():
             path.write_text(text(name))
 
 

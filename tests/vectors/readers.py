@@ -5,16 +5,17 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC
-from typing import Any
 
 from strongroom.format import names
 from strongroom.format.chunking import tensor_ends
 from strongroom.format.digest import VersionDigester
 from strongroom.format.safetensors import parse_header_size, parse_tensors
-from strongroom_server.core import canonical, derivation
+from strongroom_server.core import (
+    canonical,
+    derivation,
+)
 from strongroom_server.core.audit import verify_lines
 from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
-from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.entry_body import parse_body
 from strongroom_server.core.filetable import PageRef, parse_page
 from strongroom_server.core.fold import Fold
@@ -28,26 +29,25 @@ from strongroom_server.core.journal import EntryPlace, verify_entry
 from strongroom_server.core.manifest import parse_manifest
 from strongroom_server.core.pack import padding_size, parse_directory
 from strongroom_server.core.page_list import parse_list
-from strongroom_server.core.scope import Scope, parse_id
+from strongroom_server.core.scope import parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.selectors import resolve
-from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
 from strongroom_server.core.slots import open_slot, parse_slot
 from strongroom_server.core.suites import DigestAlgorithm
 from tests.vectors.table_cases import shown
-
-Fields = dict[str, Any]
-
-
-def keys_of(fields: Fields) -> DomainKeys:
-    """Return the keys that a case names."""
-    ids = (bytes.fromhex(fields[name]) for name in ("store", "project", "domain"))
-    store, project, domain = ids
-    return DomainKeys(
-        Scope(store, project, domain, fields["epoch"]),
-        bytes.fromhex(fields["master"]),
-        bytes.fromhex(fields["dedup"]),
-    )
+from tests.vectors.upkeep_readers import (
+    Fields,
+    keys_of,
+    public_keys,
+    read_file_cuts,
+    read_plan,
+    read_repair,
+    read_statement,
+    read_sweep_log,
+    read_sweep_record,
+    read_upload_record,
+    read_upload_state,
+)
 
 
 def read_name(_: Fields, case: Fields) -> object:
@@ -239,12 +239,7 @@ def read_history(_: Fields, case: Fields) -> object:
 
 def read_entry(document: Fields, case: Fields) -> object:
     """Verify a signed entry at its place."""
-    keys = {
-        key_id: PublicKey(
-            key_id, SignatureAlgorithm(key["algorithm"]), base64.b64decode(key["data"])
-        )
-        for key_id, key in document["keys"].items()
-    }
+    keys = public_keys(document)
     place = case["place"]
     ids = (bytes.fromhex(place[name]) for name in ("store", "project", "artifact"))
     store, project, artifact = ids
@@ -342,4 +337,12 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "page_lists": read_list,
     "manifests_of_lists": read_manifest_of_lists,
     "packs_with_bases": read_pack_with_bases,
+    "file_cuts": read_file_cuts,
+    "upload_records": read_upload_record,
+    "upload_states": read_upload_state,
+    "sweep_records": read_sweep_record,
+    "sweep_logs": read_sweep_log,
+    "sweep_plans": read_plan,
+    "repair_records": read_repair,
+    "mend_statements": read_statement,
 }

@@ -19,7 +19,8 @@ from strongroom_server.core.chunk import chunk_context
 from strongroom_server.core.journal import HEADER
 from strongroom_server.core.suites import SUITES
 from tests.vectors import generate
-from tests.vectors.readers import READERS, keys_of
+from tests.vectors.readers import READERS
+from tests.vectors.upkeep_readers import keys_of
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
     path.stem: json.loads(path.read_text())
@@ -61,7 +62,7 @@ def test_every_format_has_valid_and_invalid_vectors_with_reasons() -> None:
         assert len({case["name"] for case in cases}) == len(cases)
 
 
-@pytest.mark.parametrize("name", sorted(set(DOCUMENTS) - {generate.RANDOM}))
+@pytest.mark.parametrize("name", sorted(set(DOCUMENTS) - generate.SIGNED))
 def test_what_is_written_today_is_what_was_written_then(name: str) -> None:
     path = generate.FOLDER / f"{name}.json"
 
@@ -69,14 +70,23 @@ def test_what_is_written_today_is_what_was_written_then(name: str) -> None:
 
 
 def test_payloads_of_entries_are_what_was_written_then() -> None:
-    then = DOCUMENTS[generate.RANDOM]["cases"]
-    now = generate.document(generate.RANDOM)["cases"]
+    then = DOCUMENTS[generate.ENTRIES]["cases"]
+    now = generate.document(generate.ENTRIES)["cases"]
 
     assert [case["name"] for case in now] == [case["name"] for case in then]
     for old, new in zip(then[:1], now[:1], strict=True):
         payloads = [json.loads(case["entry"])["payload"] for case in (old, new)]
         assert payloads[0] == payloads[1]
         assert len(payloads[0]) > HEADER.size
+
+
+def test_payloads_of_statements_are_what_was_written_then() -> None:
+    then = DOCUMENTS[generate.STATEMENTS]["cases"]
+    now = generate.document(generate.STATEMENTS)["cases"]
+
+    assert [case["name"] for case in now] == [case["name"] for case in then]
+    payloads = [json.loads(case["statement"])["payload"] for case in (then[0], now[0])]
+    assert payloads[0] == payloads[1]
 
 
 #: What is compressed is in the file, its compressor is not.

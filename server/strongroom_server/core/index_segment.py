@@ -69,9 +69,12 @@ def parse_packs(value: object) -> list[tuple[str, str]]:
     """Return the packs of a table, as name and version id.
 
     Raises:
-        ValueError: They are malformed.
+        ValueError: They are malformed, or one is named twice.
     """
-    return [_parse_pack(item) for item in _items(value)]
+    packs = [_parse_pack(item) for item in _items(value)]
+    if len(set(packs)) != len(packs):
+        raise ValueError(value)
+    return packs
 
 
 def codecs_of(number: object) -> frozenset[Codec]:

@@ -6,7 +6,6 @@ artifact, number, SHA-256 of the entry before) and the encrypted body, so chain
 and signatures can be checked without any key.
 """
 
-import base64
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
-from strongroom_server.core import canonical
+from strongroom_server.core import dsse
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.signatures import (
     PublicKey,
@@ -86,27 +85,13 @@ def format_payload(place: EntryPlace, sealed_body: bytes) -> bytes:
 
 
 def signing_input(payload: bytes) -> bytes:
-    """Return DSSE's pre-authentication encoding of a payload.
-
-    Source:
-        https://github.com/secure-systems-lab/dsse, protocol.md, v1.0.2.
-    """
-    kind = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    """Return what is signed of a payload."""
+    return dsse.signing_input(PAYLOAD_TYPE, payload)
 
 
 def format_entry(payload: bytes, signatures: Sequence[Signature]) -> bytes:
     """Return the stored bytes of an entry."""
-    return canonical.encode(
-        {
-            "payload": base64.b64encode(payload).decode(),
-            "payloadType": PAYLOAD_TYPE,
-            "signatures": [
-                {"keyid": item.key_id, "sig": base64.b64encode(item.value).decode()}
-                for item in signatures
-            ],
-        }
-    )
+    return dsse.format_envelope(PAYLOAD_TYPE, payload, signatures)
 
 
 def entry_digest(data: bytes) -> bytes:
@@ -175,24 +160,17 @@ def _parse_envelope(
     data: bytes, place: EntryPlace, keys: Mapping[str, PublicKey]
 ) -> tuple[bytes, list[Signature]]:
     try:
-        body = canonical.decode_object(data, MAX_ENTRY_BYTES)
-        if (
-            set(body) != {"payload", "payloadType", "signatures"}
-            or body["payloadType"] != PAYLOAD_TYPE
-        ):
-            raise entry_error(place)
-        payload = canonical.decode_base64(body["payload"])
-        signatures = []
-        for item in body["signatures"]:
-            if set(item) != {"keyid", "sig"}:
-                raise entry_error(place)
-            key = keys.get(item["keyid"])
-            if key is None:
-                raise _unknown_key(place)
-            value = canonical.decode_base64(item["sig"])
-            signatures.append(Signature(key.key_id, key.algorithm, value))
-    except (ValueError, TypeError) as error:
+        payload, signed = dsse.parse_envelope(
+            data, PAYLOAD_TYPE, max_bytes=MAX_ENTRY_BYTES
+        )
+    except ValueError as error:
         raise entry_error(place) from error
+    signatures = []
+    for key_id, value in signed:
+        key = keys.get(key_id)
+        if key is None:
+            raise _unknown_key(place)
+        signatures.append(Signature(key.key_id, key.algorithm, value))
     return payload, signatures
 
 

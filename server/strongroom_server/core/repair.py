@@ -13,7 +13,12 @@ from typing import Any, Final
 
 from strongroom.errors import IntegrityError
 from strongroom_server.core.chunk import ChunkRef
-from strongroom_server.core.index_segment import check_format, format_refs, parse_refs
+from strongroom_server.core.index_segment import (
+    check_format,
+    format_of,
+    format_refs,
+    parse_refs,
+)
 from strongroom_server.core.sealing import ObjectKind, object_error
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
@@ -43,8 +48,8 @@ def format_record(record: RepairRecord) -> dict[str, Any]:
     """Return the body of a repair record."""
     return {
         **format_refs(record.chunks),
-        "damaged": sorted(record.damaged),
-        "mended": sorted(record.mended),
+        "damaged": sorted(set(record.damaged)),
+        "mended": sorted(set(record.mended)),
     }
 
 
@@ -60,10 +65,11 @@ def parse_record(body: dict[str, Any]) -> RepairRecord:
         check_format(body.get("format"), "a repair record")
         if set(body) != _FIELDS:
             raise _malformed()
+        refs = parse_refs(body)
+        if len(refs) > MAX_CHUNKS or format_of(refs) != body["format"]:
+            raise _malformed()
         return RepairRecord(
-            parse_refs(body),
-            _parse_packs(body["damaged"]),
-            _parse_packs(body["mended"]),
+            refs, _parse_packs(body["damaged"]), _parse_packs(body["mended"])
         )
     except ValueError as error:
         raise _malformed() from error
@@ -86,6 +92,8 @@ def _parse_packs(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(
         isinstance(item, str) and _PACK.match(item) for item in value
     ):
+        raise ValueError(value)
+    if len(value) > MAX_PACKS or value != sorted(set(value)):
         raise ValueError(value)
     return tuple(value)
 

@@ -17,6 +17,7 @@ from strongroom_server.core import (
     index_segment,
     journal,
     layout,
+    mend_statement,
     pack,
     repair,
     slots,
@@ -67,6 +68,8 @@ def max_bytes(key: str) -> int:
     """Return how long the object at a key, or the copy of one there, may be."""
     if key.startswith(layout.REPAIRED_OBJECTS):
         key = layout.copied_key(key)
+    if key.startswith(layout.MENDED):
+        return mend_statement.MAX_STATEMENT_BYTES
     return _LIMITS.get(key[: key.find("/") + 1], MAX_OBJECT_BYTES)
 
 

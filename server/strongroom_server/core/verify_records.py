@@ -33,7 +33,9 @@ class StoreFinding:
         message: What is wrong, in words.
         at_risk: What is hit; empty if nobody needs the damaged bytes, or if no
             key was opened.
-        repaired: Whether it was mended.
+        repaired: Whether it was mended now.
+        mended: Whether it was mended before, chunk by chunk: its bytes are wrong
+            still, and nobody needs them.
     """
 
     object: str
@@ -41,6 +43,7 @@ class StoreFinding:
     message: str
     at_risk: tuple[VersionAtRisk, ...]
     repaired: bool
+    mended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +73,11 @@ class StoreReport:
         object_count: Stored objects read.
         verified_bytes: Bytes read.
         damaged_count: Objects that are damaged and were not mended.
-        repaired_count: Objects that were mended.
+        repaired_count: Objects that were mended now.
         unreferenced_count: Packs that no version needs; no damage.
         unreferenced_bytes: Their size.
+        mended_count: Objects that are damaged, and were mended before, chunk by
+            chunk, as is stated of them: told only without keys.
     """
 
     artifact_count: int
@@ -83,6 +88,7 @@ class StoreReport:
     repaired_count: int
     unreferenced_count: int = 0
     unreferenced_bytes: int = 0
+    mended_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,12 @@ class RepairReport:
         repaired_count: How many of them were stored anew.
         stored_bytes: Bytes newly stored.
         damaged_paths: Files that still cannot be read, in byte order; the first 100.
+        lost_table_count: Pieces of the file table that are damaged, with the files
+            that they tell of; only a copy of the store mends them.
     """
 
     damaged_count: int
     repaired_count: int
     stored_bytes: int
     damaged_paths: tuple[str, ...]
+    lost_table_count: int = 0

@@ -1,23 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repairs: where what is damaged can be read all the same.
 
-Two kinds, both additive, neither ever believed unchecked:
+Three kinds, all additive, none ever believed unchecked:
 
 - Verbatim copies, `repairs/objects/<key>/<nonce>`: the bytes that a damaged object
   had, under another key. Whoever reads one checks it exactly as the original.
 - Repair records, `repairs/<domain>/<time>-<nonce>`: chunks that were stored anew
   from plaintext, in new packs, and packs that are known to be damaged.
+- Mend statements, `repairs/mended/<pack>/<nonce>`: signed, so that somebody without
+  keys can tell that a damaged pack was mended chunk by chunk.
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
-from strongroom.errors import IntegrityError
-from strongroom_server.core import layout
+from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom_server.core import layout, mend_statement
 from strongroom_server.core import repair as repair_format
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.mend_statement import MendStatement
 from strongroom_server.core.repair import RepairRecord
 from strongroom_server.core.sealing import (
     ObjectKind,
@@ -32,13 +37,16 @@ from strongroom_server.ports import (
     BlobVersion,
     Clock,
     Entropy,
+    Signer,
 )
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.object_copies import (
     NONCE_BYTES,
+    Found,
     add_copy,
     copies_of,
+    first_whole,
 )
 
 #: Chunks, packs and records that are remembered, of all domains and of one; each
@@ -57,6 +65,15 @@ class Place:
     key: str
     version_id: str
     ref: ChunkRef
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A repair record with its key, and SHA-256 of its bytes in hex."""
+
+    key: str
+    digest: str
+    record: RepairRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +105,17 @@ class Repairs:
     """Finds and records repairs. Safe to use from many threads."""
 
     def __init__(
-        self, *, blobs: BlobStore, keyring: Keyring, clock: Clock, entropy: Entropy
+        self,
+        *,
+        blobs: BlobStore,
+        keyring: Keyring,
+        signer: Signer,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         self._blobs = blobs
         self._keyring = keyring
+        self._signer = signer
         self._clock = clock
         self._entropy = entropy
         self._known: Cache[bytes, _Known] = Cache(_MAX_KNOWN)
@@ -153,6 +177,53 @@ class Repairs:
         for item in self._blobs.first_versions(layout.repair_prefix(keys.scope.domain)):
             for ref in self._load(keys, item).chunks:
                 yield from ref.packs
+
+    def records(self, keys: DomainKeys) -> Iterator[StoredRecord]:
+        """Yield the records of a domain that can be read, oldest first.
+
+        Raises:
+            UnavailableError: S3 cannot be reached.
+        """
+        for item in self._blobs.first_versions(layout.repair_prefix(keys.scope.domain)):
+            parse = partial(self._stored, keys, item.key)
+            try:
+                yield self._whole(item, parse)
+            except (IntegrityError, PreconditionError):
+                continue  # Nobody finds a chunk by it, so it stands for nothing.
+
+    def state(self, statement: MendStatement) -> None:
+        """Sign and store what is known of a damaged pack, once it is mended.
+
+        Raises:
+            UnavailableError: S3 or Vault failed.
+        """
+        payload = mend_statement.format_payload(statement)
+        signatures = self._signer.sign(mend_statement.signing_input(payload))
+        data = mend_statement.format_statement(payload, signatures)
+        nonce = self._entropy.token_bytes(NONCE_BYTES)
+        self._blobs.put_new(layout.mended_key(statement.pack, nonce), data)
+
+    def statements(self, pack: str) -> Iterator[MendStatement]:
+        """Yield what was stated of a damaged pack: signed, and to be checked still.
+
+        Raises:
+            UnavailableError: S3 or Vault cannot be reached.
+        """
+        limit = mend_statement.MAX_STATEMENT_BYTES
+        for item in self._blobs.first_versions(layout.mended_prefix(pack)):
+            try:
+                data = self._blobs.get(
+                    item.key, version_id=item.version_id, max_bytes=limit
+                )
+                yield self.statement(item.key, data)
+            except (BlobNotFoundError, IntegrityError, PreconditionError):
+                continue
+
+    def statement(self, key: str, data: bytes) -> MendStatement:
+        """Return the statement that lies at a key; errors as `verify_statement`."""
+        return mend_statement.verify_statement(
+            data, key, self._keyring.store, self._signer.public_keys()
+        )
 
     def add(self, keys: DomainKeys, record: RepairRecord) -> None:
         """Record a repair; the packs of its chunks are durable already."""
@@ -219,24 +290,44 @@ class Repairs:
             return self._load(keys, item)
         except IntegrityError:
             return RepairRecord()
+        except PreconditionError as error:
+            if error.reason is not Reason.FORMAT_UNSUPPORTED:
+                raise
+            return RepairRecord()  # Rot may make it look newer.
 
     def _load(self, keys: DomainKeys, item: BlobVersion) -> RepairRecord:
+        return self._whole(item, partial(self._parse, keys, item.key))
+
+    def _whole(self, item: BlobVersion, parse: Callable[[bytes], Found]) -> Found:
+        """Return what a record, or a copy that lies beside it, says."""
+        limit = repair_format.MAX_RECORD_BYTES
+        return first_whole(
+            self._blobs, item.key, self._fetch(item), parse, max_bytes=limit
+        )
+
+    def _stored(self, keys: DomainKeys, key: str, data: bytes) -> StoredRecord:
+        digest = hashlib.sha256(data).hexdigest()
+        return StoredRecord(key, digest, self._parse(keys, key, data))
+
+    def _fetch(self, item: BlobVersion) -> bytes:
         limit = repair_format.MAX_RECORD_BYTES
         try:
-            data = self._blobs.get(
+            return self._blobs.get(
                 item.key, version_id=item.version_id, max_bytes=limit
             )
         except BlobNotFoundError as error:
             raise object_error(ObjectKind.REPAIR) from error
+
+    def _parse(self, keys: DomainKeys, key: str, data: bytes) -> RepairRecord:
         header = parse_object_header(data, keys.scope.store, ObjectKind.REPAIR)
         if header.scope.at_epoch(0) != keys.scope.at_epoch(0):
             raise object_error(ObjectKind.REPAIR)
         body = open_object(
             self._keyring.open(header.scope),
             ObjectKind.REPAIR,
-            item.key,
+            key,
             data,
-            max_bytes=limit,
+            max_bytes=repair_format.MAX_RECORD_BYTES,
         )
         return repair_format.parse_record(body)
 

@@ -6,6 +6,7 @@ file's bytes are the ones that were stored. Nothing is overwritten: what fits is
 stored in new packs, and a repair record says where.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,14 +19,15 @@ from strongroom.errors import (
     InvalidArgumentError,
     PreconditionError,
     Reason,
+    UnavailableError,
 )
 from strongroom.format.digest import format_digest, parse_digest
-from strongroom.format.names import VersionName
+from strongroom.format.names import ProjectName, VersionName
 from strongroom_server.core import chunk as chunk_format
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.derivation import DomainKeys
-from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.repair import RepairRecord
 from strongroom_server.core.selectors import (
@@ -36,8 +38,14 @@ from strongroom_server.core.suites import find_suite
 from strongroom_server.core.verify_records import RepairReport
 from strongroom_server.ports import BlobNotFoundError
 from strongroom_server.repository.contents import load_manifest
+from strongroom_server.repository.mend_survey import MendSurvey
 from strongroom_server.repository.packs import PackWriter
+from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.salvage import (
+    readable_pages,
+    stored_parts,
+)
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
 #: Paths that are asked for at once, and named in the report.
@@ -48,6 +56,7 @@ MAX_CHUNKS: Final = 200_000
 #: While looking, a sign of life is given after so many bytes, or chunks.
 _SIGN_BYTES: Final = 64 * 1024 * 1024
 _SIGN_CHUNKS: Final = 1000
+_SIGN_STEPS: Final = 50
 
 
 class Repairing:
@@ -68,8 +77,8 @@ class Repairing:
         version = resolve_stored(artifact.history, name.selector)
         if version.version in artifact.history.purged:
             raise version_purged(artifact.history, version.version)
-        load_manifest(self._repository, artifact, version)
-        return Repair(self._repository, artifact, version)
+        project = self._repository.projects.get(ProjectName(name.artifact.project))
+        return Repair(self._repository, project, artifact, version)
 
 
 @dataclass(slots=True)
@@ -91,9 +100,14 @@ class Repair:
     """
 
     def __init__(
-        self, repository: Repository, artifact: Artifact, version: Committed
+        self,
+        repository: Repository,
+        project: Project,
+        artifact: Artifact,
+        version: Committed,
     ) -> None:
         self._repository = repository
+        self._survey = MendSurvey(repository, project)
         self._scope = artifact.scope
         # What is stored from now on is safe from sweeps only behind its record.
         self._view = repository.sweeps.view(at_least=artifact.history.fence)
@@ -103,6 +117,7 @@ class Repair:
         self._damaged: dict[bytes, ChunkRef] = {}
         self._wanted: dict[str, FileEntry] = {}
         self._lost_paths: list[str] = []
+        self._lost_table_count = 0
         self._damaged_count = 0
         self._bad_packs: dict[str, set[bytes]] = {}
         self._writers: dict[int, PackWriter] = {}
@@ -144,6 +159,9 @@ class Repair:
             if len(paths) == MAX_PATHS:
                 yield tuple(paths)
                 paths.clear()
+        for count, _ in enumerate(self._survey.look(self._bad_packs), start=1):
+            if count % _SIGN_STEPS == 0:
+                yield ()
         yield tuple(paths)
 
     def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
@@ -166,7 +184,7 @@ class Repair:
         chunks = iter(entry.chunks)
         self._file = _File(entry, chunks, next(chunks, None))
 
-    def write(self, data: bytes, *, offset_bytes: int) -> None:
+    def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file.
 
         Raises:
@@ -236,25 +254,36 @@ class Repair:
             refs += writer.take_durable()
         if refs:
             self._record(tuple(refs))
+            # The repair is done; verification with keys states it, too.
+            with contextlib.suppress(UnavailableError):
+                self._survey.state()
         still = [*self._lost_paths, *self._still_damaged()]
         return RepairReport(
             self._damaged_count,
             len(self._stored),
             sum(writer.stored_bytes for writer in self._writers.values()),
             tuple(still[:MAX_DAMAGED_PATHS]),
+            self._lost_table_count,
         )
 
     def _entries(self) -> Iterator[FileEntry]:
         """Yield the files whose table can be read; the others are lost to a repair."""
         manifests = self._repository.manifests
-        for page in manifests.pages(self._scope, self._manifest, stored=True):
+        for page in readable_pages(
+            manifests, self._scope, self._manifest, self._lose_table
+        ):
             try:
                 entries = manifests.page_stored(self._scope, page)
-            except IntegrityError:
-                self._damaged_count += 1
-                self._lost_paths += sorted({page.first_path, page.last_path})
+            except IntegrityError as error:
+                self._lose_table(page, error)
                 continue
             yield from entries
+
+    def _lose_table(self, table: PageRef, _error: IntegrityError) -> None:
+        """Take note that a page, or a list of pages, cannot be read."""
+        self._damaged_count += 1
+        self._lost_table_count += 1
+        self._lost_paths += sorted({table.first_path, table.last_path})
 
     def _judge(self, entry: FileEntry, ref: ChunkRef) -> None:
         """Read a chunk; if it is damaged, its file is wanted."""
@@ -269,9 +298,15 @@ class Repair:
             self._damaged[ref.chunk_id] = ref
             self._damaged_count += 1
             self._wanted[entry.path] = entry
-            for part in _parts(ref):
+            for part in (*stored_parts(ref), *self._spares(ref)):
                 if not self._is_whole(part):
                     self._bad_packs.setdefault(part.pack, set()).add(ref.chunk_id)
+
+    def _spares(self, ref: ChunkRef) -> Iterator[ChunkRef]:
+        """Yield where earlier repairs stored a chunk anew."""
+        for place in self._repository.repairs.places(self._keys, ref):
+            if place.key == layout.pack_key(place.ref.pack):
+                yield place.ref
 
     def _is_whole(self, ref: ChunkRef) -> bool:
         stored = memoryview(bytearray(ref.stored_bytes))
@@ -348,13 +383,6 @@ class Repair:
             ids = {ref.chunk_id for ref in entry.chunks}
             if any(item in self._damaged and item not in self._stored for item in ids):
                 yield path
-
-
-def _parts(ref: ChunkRef) -> Iterator[ChunkRef]:
-    """Yield the stored chunks that a chunk is read from."""
-    yield ref
-    if ref.base is not None:
-        yield ref.base
 
 
 def _protocol(problem: str) -> InvalidArgumentError:

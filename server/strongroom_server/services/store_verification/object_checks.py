@@ -4,7 +4,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -16,9 +16,15 @@ from strongroom_server.core.sealing import (
     open_object,
     parse_object_header,
 )
-from strongroom_server.core.stored_objects import MANIFESTS, PACKS, ChainLink
+from strongroom_server.core.stored_objects import (
+    MANIFESTS,
+    PACKS,
+    ChainLink,
+    digest_name,
+)
 from strongroom_server.ports import BlobNotFoundError, BlobVersion
 from strongroom_server.repository.copies import Copies
+from strongroom_server.repository.mended import MendedPacks
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.store import parse_store
 
@@ -46,6 +52,7 @@ class Checked:
         size_bytes: How many bytes were read for it.
         error: What is wrong with it; None if it is whole, or was mended before.
         repaired: Whether it was mended now.
+        mended: Whether it is a pack that was mended before, chunk by chunk.
         link: Its place in its chain, if it is a journal entry, or a sweep record,
             that can be read.
     """
@@ -54,6 +61,7 @@ class Checked:
     size_bytes: int
     error: IntegrityError | None = None
     repaired: bool = False
+    mended: bool = False
     link: ChainLink | None = None
 
 
@@ -67,6 +75,7 @@ class ObjectChecks:
         self._repository = repository
         self._copies = copies
         self._with_keys = with_keys
+        self._mended = MendedPacks(repository)
         self._store = repository.keyring.store
 
     def is_opaque(self, key: str) -> bool:
@@ -107,13 +116,12 @@ class ObjectChecks:
             if_gone: What that means, if something points at it.
         """
         limit = stored_objects.max_bytes(item.key)
-        size_bytes = 0
+        data = b""
         try:
             data = self._repository.blobs.get(
                 item.key, version_id=item.version_id, max_bytes=limit
             )
-            size_bytes = len(data)
-            return Checked(item.key, size_bytes, link=self.judge(item.key, data))
+            return Checked(item.key, len(data), link=self.judge(item.key, data))
         except BlobNotFoundError:
             if if_gone is None:  # A sweep is at work.
                 return Checked(item.key, 0)
@@ -121,8 +129,9 @@ class ObjectChecks:
         except IntegrityError as error:
             if item.key.startswith(stored_objects.CHAINED):
                 # What belongs there is told by its neighbours only: see `Chains`.
-                return Checked(item.key, size_bytes, error)
-            return self.recover(item.key, error, size_bytes=size_bytes)
+                return Checked(item.key, len(data), error)
+            checked = self.recover(item.key, error, size_bytes=len(data))
+            return self._with_statement(checked, data)
 
     def recover(self, key: str, error: IntegrityError, size_bytes: int = 0) -> Checked:
         """Return what becomes of an object that is damaged or gone.
@@ -146,6 +155,14 @@ class ObjectChecks:
                 self._repository.repairs.add_copy(original, found)
                 return Checked(key, size_bytes, error, repaired=True, link=judge(found))
         return Checked(key, size_bytes, error)
+
+    def _with_statement(self, checked: Checked, data: bytes) -> Checked:
+        """Return what becomes of an object, once what was stated of it is heard."""
+        if checked.error is None or checked.repaired or not data:
+            return checked
+        name = digest_name(checked.key) if checked.key.startswith(PACKS) else ""
+        mended = bool(name) and self._mended.is_mended(name, data)
+        return replace(checked, mended=mended)
 
     def twins(self, key: str) -> Iterator[bytes]:
         """Yield what else holds the bytes of an object: copies of it, or its origin."""
@@ -181,6 +198,9 @@ class ObjectChecks:
         if key.startswith(layout.REPAIRED_OBJECTS):
             original = layout.copied_key(key)
             return None if original.startswith(folder) else self._judge(original, data)
+        if key.startswith(layout.MENDED):
+            self._repository.repairs.statement(key, data)
+            return None
         if folder == layout.JOURNALS:
             keys = self._repository.journals.public_keys()
             return stored_objects.check_entry(data, key, self._store, keys)
@@ -216,7 +236,7 @@ class ObjectChecks:
             self._open(ObjectKind.PROJECT, key, data)
 
     def _judge_digest(self, key: str, data: bytes) -> None:
-        name = stored_objects.digest_name(key)
+        name = digest_name(key)
         if name and key.startswith(PACKS):
             stored_objects.check_pack(data, name, self._store)
         elif name:

@@ -45,7 +45,8 @@ class ObjectStages:
         fence: How many sweep records there must be, as journals tell; 0 if unknown.
         pace: How much was read.
         damaged_count: Objects that are damaged and were not mended.
-        repaired_count: Objects that were mended.
+        repaired_count: Objects that were mended now.
+        mended_count: Objects that were mended before, chunk by chunk.
         journal_count: Journals that were looked at.
         manifest_count: Manifests that were looked at.
         damaged_journals: What lies before the entries of damaged journals.
@@ -68,6 +69,7 @@ class ObjectStages:
         self.pace = pace
         self.damaged_count = 0
         self.repaired_count = 0
+        self.mended_count = 0
         self.journal_count = 0
         self.manifest_count = 0
         self.damaged_journals: set[str] = set()
@@ -197,7 +199,8 @@ class ObjectStages:
         if checked.error is None:
             return
         self.repaired_count += checked.repaired
-        self.damaged_count += not checked.repaired
+        self.mended_count += checked.mended
+        self.damaged_count += not (checked.repaired or checked.mended)
         if checked.key.startswith(layout.JOURNALS):
             self.damaged_journals.add(checked.key[: checked.key.rfind("/") + 1])
         yield StoreFinding(
@@ -206,4 +209,5 @@ class ObjectStages:
             checked.error.message,
             (),
             checked.repaired,
+            checked.mended,
         )

@@ -6,24 +6,26 @@ rare, and references from packs to files would take more memory than all else.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import IntegrityError
 from strongroom.format.names import VersionName
-from strongroom_server.core import chunk as chunk_format
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
-from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.pack import MAX_PACK_BYTES
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.verify_records import VersionAtRisk
 from strongroom_server.ports import BlobNotFoundError
-from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.salvage import (
+    authenticates,
+    readable_pages,
+    stored_parts,
+)
 
 #: Paths that are named for each version; the others are counted.
 MAX_PATHS: Final = 100
@@ -88,7 +90,7 @@ class Risk:
             return ()
 
     def _hit_by(self, scope: Scope, refs: tuple[ChunkRef, ...]) -> set[str]:
-        parts = (part for ref in refs for part in _parts(ref))
+        parts = (part for ref in refs for part in stored_parts(ref))
         return {
             part.pack
             for part in parts
@@ -106,14 +108,7 @@ class Risk:
         data = self._pack(ref)
         if data is None:
             return False
-        keys = self._repository.keyring.open(scope.at_epoch(ref.epoch))
-        end = ref.offset_bytes + ref.stored_bytes
-        try:
-            stored = memoryview(data)[ref.offset_bytes : end]
-            chunk_format.authenticate_chunk(keys, ref, stored)
-        except IntegrityError:
-            return False
-        return True
+        return authenticates(self._repository, scope, ref, data)
 
     def _pack(self, ref: ChunkRef) -> bytes | None:
         """Return a damaged pack's bytes as they are; the last one is kept."""
@@ -129,26 +124,3 @@ class Risk:
             else:
                 self._held = (ref.pack, data)
         return self._held[1]
-
-
-def readable_pages(
-    manifests: Manifests,
-    scope: Scope,
-    manifest: Manifest,
-    on_error: Callable[[IntegrityError], object] = lambda _: None,
-) -> Iterator[PageRef]:
-    """Yield the pages of a version; what a damaged list of pages holds is left out."""
-    yield from manifest.pages
-    for root in manifest.lists:
-        part = replace(manifest, pages=(), lists=(root,))
-        try:
-            yield from manifests.pages(scope, part, stored=True)
-        except IntegrityError as error:
-            on_error(error)
-
-
-def _parts(ref: ChunkRef) -> Iterator[ChunkRef]:
-    """Yield the stored chunks that a chunk is read from."""
-    yield ref
-    if ref.base is not None:
-        yield ref.base

@@ -189,6 +189,7 @@ def _keyless(objects: ObjectStages) -> Iterator[Item]:
         objects.pace.verified_bytes,
         objects.damaged_count,
         objects.repaired_count,
+        mended_count=objects.mended_count,
     )
 
 

@@ -22,6 +22,7 @@ from strongroom_server.core.verify_records import (
 )
 from strongroom_server.core.verify_token import VerifyToken, format_token
 from strongroom_server.repository.journals import JournalId
+from strongroom_server.repository.mend_survey import MendSurvey
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Artifact, Repository
 from strongroom_server.services.store_verification.object_checks import ObjectChecks
@@ -221,6 +222,7 @@ class VersionStage:
         """Tell what was found in a project, and what that hits."""
         self._take_account_of_repairs(keys)
         found = self._bad_packs(keys)
+        yield from self._state_mended(project, found)
         yield from self._find_risk(project, found)
         for pack in [pack for pack in found if _is_swept(found[pack])]:
             del found[pack]
@@ -239,7 +241,7 @@ class VersionStage:
     def _take_account_of_repairs(self, keys: DomainKeys) -> None:
         """Count packs of repairs as referenced, though no file table names them."""
         # A record that is damaged is told by the stage that looks at records.
-        with contextlib.suppress(IntegrityError):
+        with contextlib.suppress(IntegrityError, PreconditionError):
             for pack in self._repository.repairs.packs(keys):
                 if len(self._reads.seen) < MAX_SEEN:
                     self._reads.seen.add(bytes.fromhex(pack))
@@ -266,6 +268,22 @@ class VersionStage:
             for pack, bad in self._reads.bad.items()
             if pack in self._walk.unreadable or not (bad.mended or pack in by_chunks)
         }
+
+    def _state_mended(
+        self, project: Project, found: Mapping[str, _Found]
+    ) -> Iterator[StoreProgress]:
+        """State of packs that were mended chunk by chunk that they were, if so.
+
+        So that a verification without keys knows; mostly, the repair has stated it.
+        """
+        bad = self._reads.bad.items()
+        packs = [name for name, item in bad if name not in found and not item.mended]
+        if not packs:
+            return
+        survey = MendSurvey(self._repository, project)
+        for _ in survey.look(packs):
+            yield from self._pace.tell()
+        survey.state()
 
     def _is_purged(self, risk: VersionAtRisk) -> bool:
         """Return whether a sweep has taken a version away while it was being read."""

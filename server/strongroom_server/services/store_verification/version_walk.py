@@ -24,13 +24,13 @@ from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.salvage import readable_pages
 from strongroom_server.services.store_verification.object_checks import (
     ObjectChecks,
     retold,
 )
 from strongroom_server.services.store_verification.pace import Pace
 from strongroom_server.services.store_verification.pack_reads import PackReads
-from strongroom_server.services.store_verification.risk import readable_pages
 
 #: Chunks that are known to be whole, so that they are not read again: about 100
 #: bytes each. Those beyond are read as often as they are met.
@@ -83,7 +83,7 @@ class VersionWalk:
             return
         digester, whole = VersionDigester(), True
 
-        def on_error(error: IntegrityError) -> None:
+        def on_error(_root: PageRef, error: IntegrityError) -> None:
             nonlocal whole
             whole = False
             self._blame((), error)
