@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The composition root: the one file that reads settings and names adapters."""
 
-import ctypes
 import json
 import logging
-import resource
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from strongroom_server import process_memory
 from strongroom_server.adapters.audit_log import (
     AuditSummary,
     open_audit_log,
@@ -85,11 +84,6 @@ from strongroom_server.telemetry import CallThreads, log_to_stderr, telemetry
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
 
 _LOG: Final = logging.getLogger("strongroom_server.app")
-#: prctl(2): whether the process may dump core or be traced by its user.
-_PR_SET_DUMPABLE: Final = 4
-#: mallopt(3): how many heaps. Two were as fast as one for each thread (measured).
-_M_ARENA_MAX: Final = -8
-HEAPS: Final = 2
 
 
 def serve(config: Path) -> None:
@@ -99,8 +93,8 @@ def serve(config: Path) -> None:
         StrongroomError: The settings, Vault, S3 or a disk do not allow to start.
     """
     settings = read_settings(config)
-    _keep_memory_private()
-    _keep_memory_small()
+    process_memory.keep_private()
+    process_memory.keep_small()
     log_to_stderr()
     stop = threading.Event()
 
@@ -233,6 +227,7 @@ class _Parts:
             watchdog=watchdog,
             limits=GuardLimits(
                 max_calls=settings.listen.max_calls,
+                max_own_calls=settings.listen.max_own_calls,
                 short_s=settings.listen.short_s,
                 long_s=settings.listen.long_s,
                 stream_s=settings.listen.stream_s,
@@ -296,6 +291,7 @@ class _Parts:
             certificate_expire_time=lambda: keeper.current.not_after,
             roles=lambda principal: roles_of(self.policy, principal),
         )
+        sweep = self.settings.sweep
         return Servicers(
             ArtifactServicer(
                 Artifacts(repository),
@@ -313,11 +309,7 @@ class _Parts:
                 sweeping=Sweeping(
                     repository,
                     self.remover,
-                    SweepSettings(
-                        self.settings.sweep.min_age_s,
-                        self.settings.sweep.grace_s,
-                        self.settings.sweep.upload_age_s,
-                    ),
+                    SweepSettings(sweep.min_age_s, sweep.grace_s, sweep.upload_age_s),
                 ),
                 index_rebuild=IndexRebuild(repository),
             ),
@@ -384,17 +376,3 @@ def _s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
         ca_file=str(settings.store.ca_file or ""),
         pool_size=settings.workers.threads + settings.listen.max_calls,
     )
-
-
-def _keep_memory_private() -> None:
-    """Let no core dump or debugger of the same user see keys and plaintext."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _keep_memory_small() -> None:
-    """Let glibc's threads share heaps; a heap each kept 100 MiB of freed blocks."""
-    libc = ctypes.CDLL(None)
-    # Other C libraries have neither this call nor the habit.
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(_M_ARENA_MAX, HEAPS)

@@ -28,7 +28,7 @@ def test_push_and_pull_say_what_they_did(strongroom: Command, tmp_path: Path) ->
     assert (pushed.code, pulled.code) == (0, 0)
     assert re.fullmatch(r"demo/said@1  sha256:[0-9a-f]{64}\n", pushed.out)
     assert f"{len(FILES)} files" in pushed.err
-    assert "newly stored" in pushed.err
+    assert "newly stored;" in pushed.err
     assert f"{len(FILES)} files, verified" in pulled.err
     assert read_tree(tmp_path / "out") == dict(FILES)
 

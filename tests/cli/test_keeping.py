@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.client import Client
+from strongroom.values import Artifact, ArtifactPolicy
 from tests.cli.conftest import Command
 from tests.client.trees import write_tree
 
@@ -154,6 +156,55 @@ def test_a_policy_changes_what_was_given_and_keeps_the_rest(
         "cuts": "aligned",
     }
     assert shown.splitlines()[0].split() == ["keep-last", "5"]
+
+
+def test_a_policy_that_somebody_else_changes_meanwhile_is_not_overwritten(
+    strongroom: Command, pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = Client.artifact
+
+    def overtaken(client: Client, name: str) -> Artifact:
+        found = artifact(client, name)
+        client.set_policy(name, ArtifactPolicy(keep_last=9))
+        return found
+
+    monkeypatch.setattr(Client, "artifact", overtaken)
+    late = strongroom("policy", "set", pushed, "--codec", "raw", "--json")
+    monkeypatch.undo()
+
+    assert (late.code, late.error["reason"]) == (11, "POLICY_CHANGED")
+    assert f"strongroom policy show {pushed}" in late.error["hint"]
+    shown = strongroom("policy", "show", pushed, "--json").lines[0]
+    assert (shown["keep_last"], shown["codec"]) == (9, "auto")
+
+
+def test_a_policy_may_come_before_the_first_push(
+    strongroom: Command, tmp_path: Path
+) -> None:
+    name = f"keep/first-{tmp_path.name.replace('_', '-')}"
+    command = ("policy", "set", name, "--cuts", "fixed")
+
+    untold = strongroom(*command, "--json")
+    tried = strongroom(*command, "--kind", "weights", "--dry-run")
+    absent = strongroom("policy", "show", name)
+    made = strongroom(*command, "--kind", "weights")
+    listed = strongroom("ls", "keep").out
+    tree = write_tree(tmp_path / "in", {"a": b"1"})
+    pushed = strongroom("push", str(tree), name)
+
+    assert (untold.code, untold.error["reason"]) == (10, "ARTIFACT_NOT_FOUND")
+    assert "--kind" in untold.error["hint"]
+    assert tried.code == 0
+    assert "nothing was changed" in tried.err
+    assert absent.code == 10
+    assert made.code == 0
+    assert f"{name} is new" in made.err
+    [line] = [line for line in listed.splitlines() if line.startswith(name)]
+    assert line.split()[1:3] == ["-", "weights"]
+    assert pushed.code == 0
+    assert strongroom("policy", "show", name, "--json").lines[0]["cuts"] == "fixed"
+    other = strongroom(*command, "--kind", "dataset", "--json")
+    assert (other.code, other.error["reason"]) == (16, "KIND_MISMATCH")
 
 
 @pytest.mark.parametrize(

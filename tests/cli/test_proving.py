@@ -13,6 +13,7 @@ from tests.cli.conftest import Command
 from tests.client.engine import PACK_BYTES, Engine, running_engine
 from tests.client.trees import read_tree, write_tree
 from tests.rpc.authority import READER
+from tests.support.copies import flip, stored
 
 
 @pytest.fixture
@@ -105,6 +106,40 @@ def test_a_version_is_mended_from_the_files_it_was_made_of(
     assert pulled.code == 0
     assert read_tree(tmp_path / "out") == content
     assert strongroom("verify", "demo/whole@1").code == 0
+
+
+def test_a_mended_pack_is_no_damage_without_keys(
+    strongroom: Command, engine: Engine, tree: Path
+) -> None:
+    engine.flip_stored_bits()
+    assert strongroom("repair", "demo/whole@1", "--from", str(tree)).code == 0
+
+    text = strongroom("verify", "--store", "--without-keys")
+    as_json = strongroom("verify", "--store", "--without-keys", "--json")
+
+    assert text.code == as_json.code == 0, text.err
+    [line] = [line for line in text.out.splitlines() if "packs/" in line]
+    assert line.startswith("= packs/")
+    assert "mended before" in line
+    assert "0 damaged, 1 mended before" in text.out
+    finding, summary = as_json.lines[-2:]
+    assert (finding["mended"], finding["repaired"]) == (True, False)
+    assert (summary["damaged_count"], summary["mended_count"]) == (0, 1)
+
+
+def test_a_damaged_file_table_asks_for_a_copy_and_not_for_files(
+    strongroom: Command, engine: Engine, tree: Path
+) -> None:
+    table, data = list(stored(engine.world, "packs/"))[-1]
+    flip(engine.world, table, data, 8 * 100)
+
+    result = strongroom("repair", "demo/whole@1", "--from", str(tree))
+    as_json = strongroom("repair", "demo/whole@1", "--from", str(tree), "--json")
+
+    assert result.code == as_json.code == 14
+    assert "verify --store --repair" in result.err
+    assert "byte for byte" not in result.err
+    assert as_json.lines[-1]["lost_table_count"] == 1
 
 
 def test_other_files_mend_nothing_and_change_nothing(

@@ -10,6 +10,7 @@ import pytest
 
 from strongroom.client import Client
 from strongroom.errors import (
+    ConflictError,
     InvalidArgumentError,
     NotFoundError,
     PreconditionError,
@@ -18,6 +19,8 @@ from strongroom.errors import (
 from strongroom.values import (
     Action,
     ArtifactPolicy,
+    Kind,
+    ObjectState,
     Progress,
     Stage,
     StoreFinding,
@@ -119,6 +122,39 @@ def test_a_policy_is_set_as_a_whole_and_checked_first(
         client.set_policy(NAME, ArtifactPolicy(keep_last=-1))
 
 
+def test_a_policy_is_set_only_on_the_one_that_was_seen(
+    client: Client, tree: Path
+) -> None:
+    seen = client.artifact(NAME).policy_etag
+    made = client.set_policy(NAME, ArtifactPolicy(keep_last=3), etag=seen)
+
+    with pytest.raises(ConflictError) as caught:
+        client.set_policy(NAME, ArtifactPolicy(keep_last=4), etag=seen)
+
+    assert caught.value.reason is Reason.POLICY_CHANGED
+    assert client.artifact(NAME).policy_etag == made.policy_etag != seen
+
+
+def test_an_artifact_is_made_by_its_policy(client: Client, tree: Path) -> None:
+    wanted = ArtifactPolicy(cuts="content")
+
+    made = client.set_policy("new/next", wanted, etag='""', kind=Kind.CHECKPOINT)
+    pushed = client.push(tree, "new/next")
+
+    assert (made.kind, made.policy, made.latest_version) == (
+        Kind.CHECKPOINT,
+        wanted,
+        0,
+    )
+    assert pushed.version.number == 1
+    assert client.artifact("new/next").policy == wanted
+    with pytest.raises(NotFoundError):
+        client.set_policy("new/other", wanted)
+    with pytest.raises(PreconditionError) as caught:
+        client.set_policy("new/next", wanted, kind="weights")
+    assert caught.value.reason is Reason.KIND_MISMATCH
+
+
 def test_an_explanation_tells_what_goes_with_a_version(
     client: Client, tree: Path
 ) -> None:
@@ -135,6 +171,23 @@ def test_an_explanation_tells_what_goes_with_a_version(
     assert retention.policy.keep_last == 1
     with pytest.raises(NotFoundError):
         client.explain(f"{NAME}@9")
+
+
+def test_an_object_tells_what_needs_it(
+    client: Client, engine: Engine, tree: Path
+) -> None:
+    manifest = max(engine.world.keys("manifests/"))
+    stages: list[Stage] = []
+
+    told = client.explain_object(manifest, progress=stages.append)
+    gone = client.explain_object("packs/ab/ab" + 62 * "0")
+
+    assert (told.exists, told.state, told.use_count) == (True, ObjectState.NEEDED, 1)
+    assert told.uses[0].name in {f"{NAME}@1", f"{NAME}@2"}
+    assert told.condemn_time is None
+    assert stages
+    assert (gone.exists, gone.state) == (False, ObjectState.UNNEEDED)
+    assert gone.uses == ()
 
 
 def test_a_plan_is_bytes_to_keep_and_to_apply(

@@ -126,6 +126,57 @@ def test_a_malformed_grouped_chunk_is_refused(problem: str, encoded: str) -> Non
     assert decode(Codec.GROUPED, good, 4) == bytes.fromhex("803f803f")
 
 
+def framed(frame: bytes) -> bytes:
+    """A grouped chunk whose only plane is a frame."""
+    return struct.pack(">BBI", 1, 1, len(frame)) + frame
+
+
+def frame_of(data: bytes, *, window_log: int = 20) -> bytes:
+    """Compress without telling the length first, so that the window is asked for."""
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: window_log}
+    compressor = zstd.ZstdCompressor(options=options)
+    half = len(data) // 2
+    return compressor.compress(data[:half]) + compressor.compress(
+        data[half:], mode=zstd.ZstdCompressor.FLUSH_FRAME
+    )
+
+
+def unended(data: bytes) -> bytes:
+    """A frame that gives all of the bytes, and has no last block."""
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: 20}
+    compressor = zstd.ZstdCompressor(options=options)
+    return compressor.compress(data, mode=zstd.ZstdCompressor.FLUSH_BLOCK)
+
+
+def with_checksum(data: bytes) -> bytes:
+    """A frame that ends in four bytes of checksum."""
+    options: dict[int, int] = {zstd.CompressionParameter.checksum_flag: 1}
+    return zstd.compress(data, options=options)
+
+
+PLANE = bytes(1000)
+BAD_FRAMES = {
+    "a byte behind the frame": zstd.compress(PLANE) + b"\0",
+    "a second frame": zstd.compress(PLANE) + zstd.compress(b""),
+    "an unended frame": unended(PLANE),
+    "a frame without its checksum": with_checksum(PLANE)[:-4],
+    "a window above 1 MiB": frame_of(PLANE, window_log=21),
+    "a byte too many": zstd.compress(PLANE + b"\0"),
+    "a byte too few": zstd.compress(PLANE[1:]),
+    "no frame": b"\0" * 20,
+}
+
+
+@pytest.mark.parametrize("problem", BAD_FRAMES)
+def test_a_plane_is_exactly_one_frame_with_a_small_window(problem: str) -> None:
+    assert decode(Codec.GROUPED, framed(zstd.compress(PLANE)), 1000) == PLANE
+    assert decode(Codec.GROUPED, framed(frame_of(PLANE)), 1000) == PLANE
+    assert decode(Codec.GROUPED, framed(with_checksum(PLANE)), 1000) == PLANE
+
+    with pytest.raises(CodecError):
+        decode(Codec.GROUPED, framed(BAD_FRAMES[problem]), 1000)
+
+
 def test_a_plane_that_is_a_bomb_is_refused_and_takes_no_memory() -> None:
     bomb = zstd.compress(bytes(512 * MIB), level=1)
     header = struct.pack(">BBI", 1, 1, len(bomb))

@@ -2,6 +2,7 @@
 """Repair records and tokens of verifications: what is read is what was written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, StrongroomError
 from strongroom_server.core import repair, stored_objects
+from strongroom_server.core.codecs import Codec
 from strongroom_server.core.repair import RepairRecord
 from strongroom_server.core.verify_token import VerifyToken, format_token, parse_token
 from tests.support.samples import raw_ref
@@ -28,11 +30,50 @@ def test_a_record_comes_back_as_it_was() -> None:
     [
         ("format", 0), ("format", "1"), ("damaged", "a" * 64), ("damaged", ["a" * 63]),
         ("mended", [1]), ("mended", ["A" * 64]), ("chunks", [[]]), ("packs", None),
-        ("more", 1),
+        ("more", 1), ("format", 2), ("format", 1.0), ("format", None),
+        ("damaged", ["a" * 64] * 2), ("mended", ["b" * 64, "a" * 64]),
     ],
 )  # fmt: skip
 def test_a_malformed_record_is_refused(field: str, value: object) -> None:
     body: dict[str, Any] = {**repair.format_record(RECORD), field: value}
+
+    with pytest.raises(IntegrityError):
+        repair.parse_record(body)
+
+
+def test_a_record_that_names_a_pack_twice_is_refused() -> None:
+    body = repair.format_record(RECORD)
+    body["packs"] = [*body["packs"], body["packs"][0]]
+
+    with pytest.raises(IntegrityError):
+        repair.parse_record(body)
+
+
+def test_a_delta_needs_the_second_format_and_nothing_else_does() -> None:
+    base = raw_ref(1)
+    delta = replace(raw_ref(2), codec=Codec.DELTA, base=base)
+    body = repair.format_record(RepairRecord((delta,)))
+
+    assert body["format"] == 2
+    assert repair.parse_record(body).chunks == (delta,)
+    with pytest.raises(IntegrityError):
+        repair.parse_record({**body, "format": 1})
+
+
+@pytest.mark.parametrize(
+    ("limit", "record"),
+    [
+        ("MAX_CHUNKS", RepairRecord((raw_ref(1), raw_ref(2)))),
+        ("MAX_PACKS", RepairRecord((), ("a" * 64, "b" * 64))),
+        ("MAX_PACKS", RepairRecord((), (), ("a" * 64, "b" * 64))),
+    ],
+)
+def test_a_record_stays_within_its_bounds(
+    monkeypatch: pytest.MonkeyPatch, limit: str, record: RepairRecord
+) -> None:
+    body = repair.format_record(record)
+    assert repair.parse_record(body) == record
+    monkeypatch.setattr(repair, limit, 1)
 
     with pytest.raises(IntegrityError):
         repair.parse_record(body)

@@ -153,6 +153,25 @@ def test_an_impossible_pack_is_refused(pack: object) -> None:
         parse_segment({"format": 1, "packs": [pack], "chunks": []})
 
 
+def test_a_pack_that_is_named_twice_is_refused_everywhere() -> None:
+    ref = raw_ref()
+    segment = format_segment([ref])
+    page = canonical.decode_object(format_page([file_entry("a", ref)]), 10_000)
+    manifest = format_manifest(GOOD_MANIFEST)
+    for body in (segment, page, manifest):
+        body["packs"] = [*body["packs"], body["packs"][0]]
+
+    with pytest.raises(IntegrityError):
+        parse_segment(segment)
+    with pytest.raises(IntegrityError):
+        parse_page(canonical.encode(page))
+    with pytest.raises(IntegrityError):
+        parse_manifest(manifest, ARTIFACT_ID)
+    # The same name under another version id is another pack.
+    other = [segment["packs"][0], [segment["packs"][0][0], "another"]]
+    assert parse_segment({**segment, "packs": other}) == (ref,)
+
+
 def changed_file(field: int, value: object) -> bytes:
     body = canonical.decode_object(format_page([file_entry("a", raw_ref())]), 10_000)
     body["files"][0][field] = value

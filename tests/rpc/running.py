@@ -169,7 +169,7 @@ class ScriptedMaintenance(maintenance_grpc.MaintenanceServiceServicer):
         raise NotImplementedError
 
     VerifyVersion = GetServerInfo = VerifyStore = _unused
-    PlanSweep = RebuildIndex = _unused
+    PlanSweep = RebuildIndex = ExplainObject = _unused
     ApplySweep = RepairVersion = _unused_stream
 
 

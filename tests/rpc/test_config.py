@@ -75,6 +75,23 @@ def test_the_environment_overrides_the_file() -> None:
     assert settings.telemetry.spans_file == Path("/run/spans")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, 32),
+        ({"max_calls": 3}, 1),
+        ({"max_calls": 100}, 50),
+        ({"max_calls_of_principal": 60}, 60),
+    ],
+)
+def test_one_principal_gets_half_unless_it_is_said(
+    said: dict[str, int], expected: int
+) -> None:
+    settings = load_settings(changed("listen", **said), {})
+
+    assert settings.listen.max_own_calls == expected
+
+
 def test_what_is_shown_is_understood_the_same() -> None:
     settings = load_settings(changed("store", prefix='a "b" \x7f ü'), {})
 

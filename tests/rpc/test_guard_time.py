@@ -10,6 +10,7 @@ from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.guard import GuardLimits
+from tests.rpc.authority import TRAINER
 from tests.rpc.calling import GET_ARTIFACT, refused
 from tests.rpc.running import ARTIFACT, VERSION, Running, running_server
 
@@ -199,6 +200,49 @@ def test_calls_beyond_the_limit_are_refused_at_once_and_accounted_for() -> None:
 
         server.script.act = lambda: None
         assert stub.GetArtifact(request, timeout=10).name == ARTIFACT
+
+
+def test_one_principal_leaves_room_for_others() -> None:
+    limits = GuardLimits(max_calls=8, max_own_calls=2)
+    with (
+        running_server(limits=limits) as server,
+        server.transfers(server.authority.issue(TRAINER)) as writer,
+        server.artifacts() as other,
+    ):
+        release, entered = threading.Event(), threading.Semaphore(0)
+
+        def hold() -> None:
+            entered.release()
+            release.wait(20)
+
+        server.script.act = hold
+        start = transfer_pb.WriteStart(parent=ARTIFACT)
+        request = transfer_pb.WriteVersionRequest(start=start)
+        streams = [writer.WriteVersion(iter([request]), timeout=20) for _ in range(2)]
+        for _ in streams:
+            assert entered.acquire(timeout=10)
+
+        failed = refused(lambda: list(writer.WriteVersion(iter([request]), timeout=20)))
+        seen = server.script.requests
+        server.script.act = lambda: None
+        answered = other.GetArtifact(
+            artifact_pb.GetArtifactRequest(name=ARTIFACT), timeout=10
+        )
+        release.set()
+        assert [len(list(stream)) for stream in streams] == [1, 1]
+
+        assert (failed.code, failed.reason) == (
+            "RESOURCE_EXHAUSTED",
+            "TOO_MANY_OWN_CALLS",
+        )
+        assert failed.retry
+        assert failed.metadata["principal"] == TRAINER
+        assert "listen.max_calls_of_principal" in failed.metadata["hint"]
+        assert seen == 2, "nothing of the third stream is read"
+        assert answered.name == ARTIFACT
+        told = ("call", "WriteVersion", failed.code, failed.reason)
+        assert told in server.outcomes(), "refused before any intent"
+        assert len(list(writer.WriteVersion(iter([request]), timeout=20))) == 1
 
 
 def test_a_draining_server_refuses_new_calls_and_ends_running_ones() -> None:

@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "RepairVersion": ({"start": {"name": NUMBER}}, [(NUMBER, ARTIFACT)]),
     "PlanSweep": ({"name": "projects/demo"}, [("projects/demo", "projects/demo")]),
     "ApplySweep": ({"start": {}}, [("server", "server")]),
+    "ExplainObject": ({}, [("server", "server")]),
     "RebuildIndex": ({}, [("server", "server")]),
     "CheckServer": ({}, [("server", "server")]),
     "GetServerInfo": ({}, [("server", "server")]),

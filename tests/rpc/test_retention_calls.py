@@ -9,8 +9,9 @@ import pytest
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
+from strongroom_server.core.access import parse_policy
 from strongroom_server.core.sweep_plan import MAX_PLAN_BYTES
-from tests.rpc.authority import TRAINER
+from tests.rpc.authority import DEVELOPER, TRAINER
 from tests.rpc.running import ARTIFACT, VERSION, Failed
 from tests.rpc.serving import FILES, Served, Stubs, refused, write, write_requests
 
@@ -138,6 +139,89 @@ def test_no_ref_is_named_to_who_may_not_list_them(
     assert "a ref needs it" in hidden
     assert silent.reason == "VERSION_IN_USE"
     assert "secret-name" not in silent.message + str(silent.metadata)
+
+
+def explained(
+    stubs: Stubs, key: str
+) -> tuple[list[maintenance_pb.ObjectUse], maintenance_pb.ObjectExplanation]:
+    request = maintenance_pb.ExplainObjectRequest(object=key)
+    *parts, last = stubs.maintenance.ExplainObject(request, timeout=10)
+    assert last.WhichOneof("part") == "explanation"
+    uses = [part.use for part in parts if part.WhichOneof("part") == "use"]
+    return uses, last.explanation
+
+
+def test_an_object_is_explained_to_who_may_plan_sweeps(
+    served: Served, stubs: Stubs, trainer: Stubs
+) -> None:
+    write(stubs, write_requests(FILES))
+    pack = max(key for key in served.world.keys("packs/"))
+    request = maintenance_pb.ExplainObjectRequest(object=pack)
+
+    uses, told = explained(stubs, pack)
+    denied = refused(trainer.maintenance.ExplainObject(request, timeout=10))
+
+    assert [(use.name, use.keeps) for use in uses] == [(VERSION, True)]
+    assert (told.exists, told.state) == (True, maintenance_pb.OBJECT_STATE_NEEDED)
+    assert (told.use_count, told.hidden_count) == (1, 0)
+    assert not told.HasField("condemn_time")
+    assert denied.code == "PERMISSION_DENIED"
+    events = served.server.audit.events()
+    made = [event for event in events if event.method.endswith("ExplainObject")]
+    assert [event.phase.value for event in made] == ["intent", "outcome", "call"]
+
+
+def test_a_condemned_object_tells_since_when(served: Served, stubs: Stubs) -> None:
+    write(stubs, write_requests(FILES))
+    policy = artifact_pb.ArtifactPolicy(codec="raw", cuts="aligned")
+    request = artifact_pb.SetPolicyRequest(
+        name=ARTIFACT, policy=policy, request_id=request_id()
+    )
+    stubs.artifacts.SetPolicy(request, timeout=10)
+    delete(stubs)
+    content, _ = plan_of(stubs)
+    list(stubs.maintenance.ApplySweep(apply_requests(content), timeout=30))
+    pack = max(key for key in served.world.keys("packs/"))
+
+    _, told = explained(stubs, pack)
+
+    assert told.state == maintenance_pb.OBJECT_STATE_CONDEMNED
+    assert told.condemn_time.seconds > 0
+
+
+def test_of_what_needs_an_object_only_what_may_be_seen_is_named(
+    stubs: Stubs, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(stubs, write_requests(FILES))
+    pack = max(key for key in served.world.keys("packs/"))
+    operator = parse_policy(
+        {
+            "roles": {"sweeper": ["sweep.plan"]},
+            "bindings": [
+                {
+                    "id": "operators",
+                    "principal": DEVELOPER,
+                    "roles": ["sweeper"],
+                    "resources": ["server"],
+                }
+            ],
+        }
+    )
+    monkeypatch.setattr(served.server.guard, "_policy", operator)
+
+    uses, told = explained(stubs, pack)
+
+    assert uses == []
+    assert (told.use_count, told.hidden_count) == (1, 1)
+    assert told.state == maintenance_pb.OBJECT_STATE_NEEDED
+
+
+def test_what_is_no_key_is_refused(stubs: Stubs) -> None:
+    request = maintenance_pb.ExplainObjectRequest(object="/packs")
+
+    failed = refused(stubs.maintenance.ExplainObject(request, timeout=10))
+
+    assert (failed.code, failed.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
 
 
 def plan_of(stubs: Stubs) -> tuple[bytes, maintenance_pb.SweepSummary]:

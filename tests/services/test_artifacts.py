@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Listing and finding: complete, in order, page by page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeVar
 
@@ -14,11 +14,20 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
-from strongroom_server.core.records import Action, Page, ProjectRecord
+from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.core.records import (
+    Action,
+    ArtifactRecord,
+    Page,
+    ProjectRecord,
+)
+from strongroom_server.ports import BlobVersion
 from tests.support.clock import ManualClock
 from tests.support.world import ARTIFACT, CALLER, World, memory_world
 
 Item = TypeVar("Item")
+#: In what one journal lies below: `journals/<project>/<artifact>/`.
+JOURNAL_SLASHES = 3
 
 
 def create(world: World, project: str, request_id: str = "r") -> ProjectRecord:
@@ -84,6 +93,58 @@ def test_projects_and_artifacts_are_listed_by_name_page_by_page(world: World) ->
     assert found == [["a", "b"], ["c", "d"], ["demo", "e"]]
     shown = [[record.name.artifact for record in page] for page in artifacts]
     assert shown == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_page_of_artifacts_costs_what_it_returns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = ProjectName("many")
+    for number in range(12):
+        world.push({"f": b"%d" % number}, ArtifactName("many", f"a{number:02}"))
+    reopened = world.reopened()
+    listed: list[str] = []
+    first_versions = MemoryBlobStore.first_versions
+
+    def watched(
+        store: MemoryBlobStore, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        if prefix.count("/") == JOURNAL_SLASHES:
+            listed.append(prefix)
+        return first_versions(store, prefix, start_after=start_after)
+
+    monkeypatch.setattr(MemoryBlobStore, "first_versions", watched)
+
+    def page(token: str, size: int = 3) -> Page[ArtifactRecord]:
+        listed.clear()
+        return reopened.artifacts.list_artifacts(
+            project, page_size=size, page_token=token
+        )
+
+    first = page("")
+    of_first = len(listed)
+    second = page(first.next_page_token)
+    of_second = len(listed)
+    world.push({"f": b"new"}, ArtifactName("many", "a99"))
+    last = page("a10")
+    of_last = len(listed)
+
+    assert [item.name.artifact for item in first.items] == ["a00", "a01", "a02"]
+    assert [item.name.artifact for item in second.items] == ["a03", "a04", "a05"]
+    assert [item.name.artifact for item in last.items] == ["a11", "a99"]
+    assert of_first == 12 + 3, "the names are not known at first"
+    assert of_second == 3
+    assert of_last == 2 + 1, "one that is new is read once for its name"
+
+
+def test_a_page_shows_artifacts_as_they_are_now(world: World) -> None:
+    world.push({"f": b"1"})
+    listing = world.artifacts.list_artifacts
+    listing(ProjectName("demo"), page_size=0, page_token="")
+    world.reopened().push({"f": b"2"})
+
+    [record] = listing(ProjectName("demo"), page_size=0, page_token="").items
+
+    assert record.latest_version == 2
 
 
 def test_what_is_not_visible_is_not_listed(world: World) -> None:

@@ -150,3 +150,50 @@ def test_the_delay_follows_the_median() -> None:
         pace.note(seconds)
 
     assert pace.delay_s == 8.0
+
+
+@pytest.mark.parametrize("outcome", ["answer", "error", "cancelled"])
+def test_only_fetches_that_succeed_are_in_the_median(
+    outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, pace = ManualClock(), Pace()
+    first: Future[str] = Future()
+    fetch = Fetch(lambda: first, pace=pace, clock=clock)
+    clock.advance(30.0)
+
+    if outcome == "answer":
+        first.set_result("first")
+    elif outcome == "error":
+        first.set_exception(UnavailableError("refused"))
+    else:
+        fetch.cancel()
+
+    usual_s = 30.0 if outcome == "answer" else 0.0
+    assert pace.delay_s == max(hedging.MIN_DELAY_S, hedging.MEDIANS * usual_s)
+    # Futures log what a callback raises, and go on.
+    assert caplog.records == []
+
+
+def test_the_median_forgets_what_was_long_ago() -> None:
+    pace = Pace()
+    for seconds in (*[9.0] * 40, *[2.0] * 32):
+        pace.note(seconds)
+
+    assert pace.delay_s == 8.0
+
+
+def test_if_both_requests_fail_the_first_failure_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hedging, "MIN_DELAY_S", 0.0)
+    begun: list[Future[str]] = []
+
+    def begin() -> Future[str]:
+        begun.append(Future())
+        if len(begun) == 2:
+            begun[0].set_exception(UnavailableError("one"))
+            begun[1].set_exception(UnavailableError("two"))
+        return begun[-1]
+
+    with pytest.raises(UnavailableError, match="one"):
+        Fetch(begin, pace=Pace(), clock=ManualClock()).result()

@@ -8,6 +8,7 @@ import pytest
 from strongroom.errors import PreconditionError, Reason
 from strongroom.format.names import ArtifactName
 from strongroom_server.adapters.folder_copy import FolderCopy
+from strongroom_server.core.repair import RepairRecord
 from strongroom_server.repository.copies import BucketCopy
 from strongroom_server.services.store_verification import StoreVerification
 from tests.support.copies import (
@@ -19,7 +20,7 @@ from tests.support.copies import (
     verify_store,
 )
 from tests.support.samples import filled
-from tests.support.world import World, memory_world
+from tests.support.world import ARTIFACT, World, memory_world
 
 MIB = 1024 * 1024
 OLD, NEW = filled("old", 5 * MIB), filled("new", 6 * MIB)
@@ -160,3 +161,18 @@ def test_two_servers_that_mend_at_once_do_no_harm(
 
     assert verify_store(pushed.reopened())[0] == []
     assert pushed.reopened().pull("2")["c"] == NEW
+
+
+def test_a_repair_record_that_looks_newer_ends_no_run(world: World) -> None:
+    world.push({"a": b"1"})
+    scope = world.repository.artifact(ARTIFACT).scope
+    keys = world.repository.keyring.open(scope)
+    world.repository.repairs.add(keys, RepairRecord((), ("ab" * 32,)))
+    ((record, data),) = stored(world, "repairs/")
+    flip(world, record, data, 8 * 5 + 1)
+
+    for without_keys in (True, False):
+        findings, report = verify_store(world.reopened(), without_keys=without_keys)
+        assert [finding.object for finding in findings] == [record.key]
+        assert findings[0].reason == Reason.FORMAT_UNSUPPORTED.value
+        assert report.damaged_count == 1

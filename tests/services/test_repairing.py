@@ -16,9 +16,12 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.core import filetable, layout, page_list
 from strongroom_server.core.records import Kind
 from strongroom_server.core.suites import FIPS_SUITE
 from strongroom_server.core.verify_records import RepairReport
+from strongroom_server.ports import BlobVersion
+from strongroom_server.repository import contents
 from strongroom_server.services import repairing
 from tests.support.copies import copy_to, flip, stored, verify_store
 from tests.support.numbers import weights, weights_file
@@ -177,7 +180,39 @@ def test_a_damaged_table_cannot_be_mended_from_files(world: World) -> None:
 
     assert wanted == []
     assert (report.damaged_count, report.repaired_count) == (1, 0)
+    assert report.lost_table_count == 1
     assert report.damaged_paths == ("a",)
+
+
+def test_a_damaged_list_of_pages_loses_its_own_files_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_list, "MAX_FLAT_PAGES", 0)
+    monkeypatch.setattr(page_list, "LIST_PAGES", 2)
+    monkeypatch.setattr(filetable, "PAGE_FILES", 4)
+    files = {f"{number:03}": filled(str(number), 300) for number in range(60)}
+    world.push(files)
+    artifact, version = world.repository.version(FIRST)
+    manifest = contents.load_manifest(world.repository, artifact, version)
+    assert len(manifest.lists) > 1
+    (ref,) = manifest.lists[0].chunks
+    pack, data = only_pack(world, ref.pack)
+    flip(world, pack, data, 8 * (ref.offset_bytes + 60))
+    fresh = world.reopened()
+
+    wanted, report = mend(fresh, files)
+
+    assert wanted == []
+    assert (report.damaged_count, report.lost_table_count) == (1, 1)
+    assert report.damaged_paths == (
+        manifest.lists[0].first_path,
+        manifest.lists[0].last_path,
+    )
+
+
+def only_pack(world: World, name: str) -> tuple[BlobVersion, bytes]:
+    (found,) = stored(world, layout.pack_key(name))
+    return found
 
 
 def test_a_version_that_does_not_exist_is_not_mended(world: World) -> None:

@@ -11,6 +11,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.records import Action
+from strongroom_server.repository.marking import Marker
 from strongroom_server.services.uploads import Position
 from tests.support.resumed import (
     FILES,
@@ -258,10 +259,37 @@ def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:
     assert [item.key for item in stored.objects] == world.keys("uploads/")
     assert {key.rpartition("/")[2] for key in world.keys("packs/")} >= packs
     assert len(packs) == 3
-    kept = repository.upload_records.live_packs(keys, modified_after_s=0.0)
-    assert set(kept) == packs
-    late = stored.objects[-1].modified_s
-    assert not set(repository.upload_records.live_packs(keys, modified_after_s=late))
+    marker, newest_s = Marker(repository), stored.objects[-1].modified_s
+    assert marker.mark_uploads(project, {}, modified_after_s=newest_s) == []
+    assert {pack.hex() for pack in marker.marks.packs} == packs
+    assert marker.marks.records == set(world.keys("uploads/"))
+
+
+def test_an_upload_that_is_too_old_needs_nothing(world: World) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 20 * MIB))
+    project, marker = next(world.repository.projects.all()), Marker(world.repository)
+    later_s = world.bucket.time_s() + 1
+
+    over = marker.mark_uploads(project, {}, modified_after_s=later_s)
+
+    assert [item.key for item in over] == world.keys("uploads/")
+    assert marker.marks.packs == set()
+
+
+def test_an_upload_with_a_damaged_record_keeps_nothing_but_its_records(
+    world: World,
+) -> None:
+    with begin(world) as upload:
+        send(upload, FILES, until=("b", 39 * MIB))
+    project, marker = next(world.repository.projects.all()), Marker(world.repository)
+    blob, data = next(
+        item for item in world.bucket.objects() if item[0].key.startswith("uploads/")
+    )
+    world.bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+
+    assert marker.mark_uploads(project, {}, modified_after_s=0.0) == []
+    assert marker.marks.packs == set()
 
 
 def test_the_request_of_a_resumed_upload_stands_in_the_journal(world: World) -> None:

@@ -21,6 +21,7 @@ from tests.support.sweeps import (
     content,
     delete,
     dropped,
+    hold,
     set_policy,
     undelete,
 )
@@ -55,6 +56,28 @@ def clock() -> ManualClock:
 def slow_world(clock: ManualClock) -> Iterator[World]:
     with memory_world(clock=clock) as made:
         yield made
+
+
+def test_a_version_is_purged_when_its_time_in_the_trash_is_over_and_not_before(
+    slow_world: World, clock: ManualClock
+) -> None:
+    world, sweeper = slow_world, Sweeper(slow_world)
+    for number in range(3):
+        world.push({"a.bin": content(f"{number}")})
+    set_policy(world, ArtifactPolicy(trash_days=3))
+    for version in (1, 2):
+        delete(world, version)
+    hold(world, 2)
+
+    clock.advance(3 * DAY_S - 0.001)
+    before = sweeper.plan().purge
+    clock.advance(0.001)
+    after = sweeper.plan().purge
+    hold(world, 2, lift=True)
+
+    assert before == ()
+    assert [item.version for item in after] == [1]
+    assert [item.version for item in sweeper.plan().purge] == [1, 2]
 
 
 def test_a_journal_that_was_fenced_already_is_fenced_again_to_purge(

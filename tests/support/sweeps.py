@@ -9,10 +9,10 @@ from strongroom.format.digest import VersionDigester
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
 from strongroom_server.adapters.memory import MemoryBlobRemover
 from strongroom_server.core import layout
-from strongroom_server.core.records import ArtifactPolicy, VersionRecord
+from strongroom_server.core.records import ArtifactPolicy, ArtifactRecord, VersionRecord
 from strongroom_server.core.sweep_plan import SweepPlan, SweepSummary
 from strongroom_server.ports import BlobRemover
-from strongroom_server.services.retention import Retention
+from strongroom_server.services.retention import Creation, Retention
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import Upload
 from tests.support.samples import filled
@@ -118,13 +118,19 @@ def set_policy(
     artifact: ArtifactName = ARTIFACT,
     *,
     request_id: str = "",
-) -> None:
+    etag: str = "",
+    creation: Creation | None = None,
+    validate_only: bool = False,
+) -> ArtifactRecord:
     """Set an artifact's policy."""
-    Retention(world.repository).set_policy(
+    return Retention(world.repository).set_policy(
         artifact,
         policy,
         reason="a reason",
         request_id=request_id or str(uuid.uuid4()),
+        etag=etag,
+        creation=creation,
+        validate_only=validate_only,
         caller=CALLER,
     )
 

@@ -16,6 +16,7 @@ from strongroom import (
     File,
     IndexReport,
     Kind,
+    ObjectExplanation,
     Progress,
     PullResult,
     PushResult,
@@ -84,6 +85,7 @@ def look_after(client: Client) -> None:
     assert_type(client.explain("demo/minilm"), Retention)
     plan = client.plan_sweep(progress=show_stage)
     assert_type(plan, SweepPlan)
+    assert_type(client.explain_object("packs/ab/abcd"), ObjectExplanation)
     assert_type(client.apply_sweep(plan, reason="weekly"), SweepSummary)
     client.apply_sweep(plan.content)
     report = client.verify_store(max_bytes_per_second=1 << 20, progress=show_stage)

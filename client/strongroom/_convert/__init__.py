@@ -20,6 +20,8 @@ from strongroom._convert.catalog import (
 from strongroom._convert.upkeep import (
     check_result_of,
     finding_of,
+    object_explanation_of,
+    object_use_of,
     repair_report_of,
     retention_of,
     server_info_of,
@@ -41,6 +43,8 @@ __all__ = [
     "journal_entry_of",
     "kind_of",
     "kind_to_message",
+    "object_explanation_of",
+    "object_use_of",
     "policy_of",
     "policy_to_message",
     "project_of",

@@ -97,6 +97,7 @@ def artifact_of(message: pb.Artifact) -> Artifact:
         artifact_id=message.artifact_id,
         policy=policy_of(message.policy),
         held=message.held,
+        policy_etag=message.policy_etag,
     )
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What proof, retention, sweeps, repair and checks report, from messages."""
 
-from strongroom._convert.catalog import kind_of, policy_of, state_of, time_of
-from strongroom.format.names import parse_version_name
+from strongroom._convert.catalog import kind_of, policy_of, state_of, time_of, word
+from strongroom.format.names import parse_artifact_name, parse_version_name
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as pb
 from strongroom.values import (
     CheckResult,
+    ObjectExplanation,
+    ObjectState,
+    ObjectUse,
     RepairReport,
     Retention,
     RetentionExplanation,
@@ -92,6 +95,7 @@ def store_finding_of(message: pb.StoreFinding) -> StoreFinding:
             for item in message.at_risk
         ),
         repaired=message.repaired,
+        mended=message.mended,
     )
 
 
@@ -119,6 +123,7 @@ def store_report_of(
         repaired_count=message.repaired_count,
         unreferenced_count=message.unreferenced_count,
         unreferenced_bytes=message.unreferenced_bytes,
+        mended_count=message.mended_count,
         damaged=damaged,
     )
 
@@ -130,6 +135,33 @@ def repair_report_of(message: pb.RepairReport) -> RepairReport:
         repaired_count=message.repaired_count,
         stored_bytes=message.stored_bytes,
         damaged_paths=tuple(message.damaged_paths),
+        lost_table_count=message.lost_table_count,
+    )
+
+
+def object_use_of(message: pb.ObjectUse) -> ObjectUse:
+    """Return what a message tells about something that needs an object."""
+    name = message.name
+    if "/versions/" in name:
+        name = parse_version_name(name).short
+    elif name:
+        name = parse_artifact_name(name).short
+    return ObjectUse(name=name, cause=message.cause, keeps=message.keeps)
+
+
+def object_explanation_of(
+    message: pb.ObjectExplanation, uses: tuple[ObjectUse, ...]
+) -> ObjectExplanation:
+    """Return what becomes of an object, with what needs it."""
+    has_time = message.HasField("condemn_time")
+    return ObjectExplanation(
+        exists=message.exists,
+        state=word(ObjectState, pb.ObjectState.Name, message.state, "OBJECT_STATE_"),
+        causes=tuple(message.causes),
+        condemn_time=time_of(message.condemn_time) if has_time else None,
+        use_count=message.use_count,
+        hidden_count=message.hidden_count,
+        uses=uses,
     )
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that decide what stays: delete, undelete, hold, policy, explain."""
+"""Commands that decide what stays: delete, undelete, hold, policy."""
 
 from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
 
-from strongroom.cli.output import Output, format_size, format_time
+from strongroom.cli.output import Output, format_time
 from strongroom.cli.quantities import parse_days
 from strongroom.cli.session import DryRunFlag, JsonFlag, Reason, session_of
 from strongroom.client import Client
@@ -14,9 +14,7 @@ from strongroom.errors import InvalidArgumentError, NotFoundError, PermissionDen
 from strongroom.values import (
     Artifact,
     ArtifactPolicy,
-    RetentionExplanation,
     Version,
-    VersionState,
 )
 
 hold_app = typer.Typer(
@@ -28,12 +26,37 @@ policy_app = typer.Typer(
 
 CODECS: Final = ("auto", "raw", "compact", "delta")
 CUTS: Final = ("aligned", "fixed", "content")
+#: The etag of the policy of an artifact that does not exist.
+_NO_ARTIFACT: Final = '""'
 _UNCHANGED: Final = "nothing was changed"
 
 _Version = Annotated[str, typer.Argument(help="project/artifact@version")]
 _Artifact = Annotated[str, typer.Argument(help="project/artifact")]
 _Either = Annotated[
     str, typer.Argument(help="project/artifact@version; all versions without @")
+]
+
+_Codec = Annotated[
+    str | None, typer.Option(help=f"How chunks are encoded: {', '.join(CODECS)}.")
+]
+_Cuts = Annotated[
+    str | None, typer.Option(help=f"Where chunks end: {', '.join(CUTS)}.")
+]
+_KeepLast = Annotated[
+    int | None,
+    typer.Option(min=0, help="Keep so many of the newest versions; 0 keeps all."),
+]
+_KeepDays = Annotated[
+    str | None,
+    typer.Option(help="Keep what is younger than so many days; 0: no such rule."),
+]
+_TrashDays = Annotated[
+    str | None,
+    typer.Option(help="How long what is deleted can be undeleted, in days."),
+]
+_Kind = Annotated[
+    str | None,
+    typer.Option(help="dataset, checkpoint or weights: make it if there is none."),
 ]
 
 
@@ -184,24 +207,12 @@ def set_policy(
     context: typer.Context,
     artifact: _Artifact,
     *,
-    codec: Annotated[
-        str | None, typer.Option(help=f"How chunks are encoded: {', '.join(CODECS)}.")
-    ] = None,
-    cuts: Annotated[
-        str | None, typer.Option(help=f"Where chunks end: {', '.join(CUTS)}.")
-    ] = None,
-    keep_last: Annotated[
-        int | None,
-        typer.Option(min=0, help="Keep so many of the newest versions; 0 keeps all."),
-    ] = None,
-    keep_days: Annotated[
-        str | None,
-        typer.Option(help="Keep what is younger than so many days; 0: no such rule."),
-    ] = None,
-    trash_days: Annotated[
-        str | None,
-        typer.Option(help="How long what is deleted can be undeleted, in days."),
-    ] = None,
+    codec: _Codec = None,
+    cuts: _Cuts = None,
+    keep_last: _KeepLast = None,
+    keep_days: _KeepDays = None,
+    trash_days: _TrashDays = None,
+    kind: _Kind = None,
     reason: Reason = "",
     dry_run: DryRunFlag = False,
     as_json: JsonFlag = False,
@@ -209,20 +220,23 @@ def set_policy(
     """Change how an artifact's versions are stored and kept.
 
     What is not given stays as it is. A version that neither rule, nor a ref, nor a
-    hold keeps goes to the trash with the next sweep.
+    hold keeps goes to the trash with the next sweep. If somebody else changes the
+    policy at the same moment, nothing is changed, and the command says so.
 
     For example:
 
       strongroom policy set demo/minilm --keep-last 5 --keep-days 30d
 
       strongroom policy set demo/minilm --codec delta --dry-run
+
+      strongroom policy set demo/next --kind weights --cuts content
     """
     output = Output(as_json=as_json)
     if {codec, cuts, keep_last, keep_days, trash_days} == {None}:
         message = "nothing to set: name an option"
         raise InvalidArgumentError(message, hint="strongroom policy set --help")
     with session_of(context).client() as client:
-        now = client.artifact(artifact).policy
+        now, etag = _policy_now(client, artifact, kind)
         wanted = ArtifactPolicy(
             keep_last=now.keep_last if keep_last is None else keep_last,
             keep_days=now.keep_days if keep_days is None else parse_days(keep_days),
@@ -230,59 +244,39 @@ def set_policy(
             codec=codec or now.codec,
             cuts=cuts or now.cuts,
         )
-        made = client.set_policy(artifact, wanted, reason=reason, validate_only=dry_run)
+        made = client.set_policy(
+            artifact,
+            wanted,
+            etag=etag,
+            kind=kind,
+            reason=reason,
+            validate_only=dry_run,
+        )
     _print_policy(output, replace(made, policy=wanted))
     if wanted.keep_days and not wanted.keep_last:
         output.say("all versions are kept while keep-last is 0")
     if dry_run:
         output.say(_UNCHANGED)
+    elif etag == _NO_ARTIFACT:
+        output.say(f"{artifact} is new; its first version comes with a push")
 
 
-def explain(
-    context: typer.Context, name: _Either, *, as_json: JsonFlag = False
-) -> None:
-    """Say why versions are kept, and until when.
-
-    One line a version: = stays, - goes with a sweep, ! is gone.
-
-    For example:
-
-      strongroom explain demo/minilm
-
-      strongroom explain demo/minilm@3 --json
-    """
-    output = Output(as_json=as_json)
-    with session_of(context).client() as client:
-        found = client.explain(name)
-    output.record("policy", found.policy)
-    for item in found.versions:
-        output.record("version", item)
-    output.table(
-        [_explained(item) for item in found.versions],
-        right=(1, 4),
-        heading=("", "VERSION", "STATE", "UNTIL", "OWN IN ARTIFACT", "WHY"),
-    )
-    output.say(_describe(found.policy))
-
-
-def _explained(item: RetentionExplanation) -> tuple[str, ...]:
-    gone = item.state is VersionState.PURGED
-    return (
-        "!" if gone else "=" if item.kept else "-",
-        str(item.version),
-        STATES[item.state],
-        format_time(item.until) if item.until else "",
-        format_size(item.exclusive_bytes) if item.exclusive_bytes else "",
-        "; ".join(item.causes),
-    )
-
-
-#: How a version's state is told to people.
-STATES: Final = {
-    VersionState.LIVE: "live",
-    VersionState.DELETED: "trash",
-    VersionState.PURGED: "gone",
-}
+def _policy_now(
+    client: Client, artifact: str, kind: str | None
+) -> tuple[ArtifactPolicy, str]:
+    """Return the policy to change and its etag; the usual one of a new artifact."""
+    try:
+        found = client.artifact(artifact)
+    except NotFoundError as error:
+        if kind is not None:
+            return ArtifactPolicy(), _NO_ARTIFACT
+        raise NotFoundError(
+            error.message,
+            reason=error.reason,
+            hint="If the name is right, say what it is to hold: --kind weights",
+            **error.metadata,
+        ) from error
+    return found.policy, found.policy_etag
 
 
 def _print_policy(output: Output, artifact: Artifact) -> None:
@@ -292,7 +286,7 @@ def _print_policy(output: Output, artifact: Artifact) -> None:
         (name.replace("_", "-"), str(value)) for name, value in _fields(policy).items()
     ]
     output.table(rows)
-    output.say(_describe(policy))
+    output.say(describe_policy(policy))
 
 
 def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
@@ -305,7 +299,8 @@ def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
     }
 
 
-def _describe(policy: ArtifactPolicy) -> str:
+def describe_policy(policy: ArtifactPolicy) -> str:
+    """Say in a line what a policy keeps."""
     if not policy.keep_last:
         return "policy: all versions are kept"
     age = f", and what is younger than {policy.keep_days} days"

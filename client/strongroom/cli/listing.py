@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom.cli.keeping import STATES
+from strongroom.cli.explaining import STATES
 from strongroom.cli.output import (
     Output,
     counted,

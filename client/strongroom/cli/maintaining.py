@@ -38,6 +38,12 @@ _WOULD: Final = (
     "due to be removed",
     "would be kept",
 )
+#: What to do about a version that a repair has not mended whole.
+_FILES_HINT: Final = "Give files that are byte for byte those of the version."
+_TABLE_HINT: Final = (
+    "Only a copy of the store does: strongroom verify --store --repair. Without one, "
+    "push the files again as a new version; see docs/operations.md, 3.4."
+)
 #: Of versions that a plan names, so many are printed.
 _SHOWN: Final = 50
 
@@ -223,9 +229,11 @@ def repair(
     )
     if report.damaged_count > report.repaired_count or report.damaged_paths:
         message = f"{version} is damaged still"
+        if report.lost_table_count:
+            message += ": files do not mend its file table"
         raise IntegrityError(
             message,
-            hint="Give files that are byte for byte those of the version.",
+            hint=_FILES_HINT if not report.lost_table_count else _TABLE_HINT,
             damaged_count=report.damaged_count - report.repaired_count,
         )
 

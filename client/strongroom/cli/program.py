@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from strongroom.cli import (
     changing,
+    explaining,
     keeping,
     listing,
     maintaining,
@@ -122,7 +123,7 @@ def make_app() -> typer.Typer:
         changing.rollback,
         keeping.delete,
         keeping.undelete,
-        keeping.explain,
+        explaining.explain,
         proving.verify,
         maintaining.repair,
         maintaining.sweep,

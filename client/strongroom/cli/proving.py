@@ -59,7 +59,7 @@ def verify(
     """Check every stored chunk and digest of a version, an artifact or all.
 
     Ends with 14 if anything is damaged, and names it: object, version, refs, files.
-    One sign a line: ! damaged, * mended.
+    One sign a line: ! damaged, * mended now, = mended before (no damage).
 
     For example:
 

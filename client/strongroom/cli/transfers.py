@@ -264,10 +264,11 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
     if result.unchanged:
         said = "unchanged: the newest version has this content already"
     else:
+        by_whom = " by the last attempt" if result.resumed_bytes else ""
         said = (
             f"{counted(version.file_count, 'file')}, "
             f"{format_size(version.size_bytes)}, "
-            f"{format_size(result.stored_bytes)} newly stored"
+            f"{format_size(result.stored_bytes)} newly stored{by_whom}"
         )
     output.line(version.name if output.quiet else f"{version.name}  {version.digest}")
     output.say(f"{said}; {_rate(result.sent_bytes, duration_s)}")

@@ -161,7 +161,8 @@ class _Seen:
                 if progress is not None:
                     progress(part)
             case StoreFinding():
-                self.reason = self.reason or ("" if part.repaired else part.reason)
+                if not (part.repaired or part.mended):
+                    self.reason = self.reason or part.reason
                 _print_finding(output, part)
             case StoreVerifyReport():
                 self.report = part
@@ -176,8 +177,10 @@ class _Seen:
 
 def _print_finding(output: Output, finding: StoreFinding) -> None:
     output.record("finding", finding)
-    sign = "*" if finding.repaired else "!"
-    output.line(f"{sign} {finding.object_key}  {finding.reason}: {finding.message}")
+    sign = "=" if finding.mended else "*" if finding.repaired else "!"
+    told = "mended before, chunk by chunk; " if finding.mended else ""
+    text = f"{finding.object_key}  {finding.reason}: {told}{finding.message}"
+    output.line(f"{sign} {text}")
     for risk in finding.at_risk:
         refs = f" (refs: {' '.join(risk.refs)})" if risk.refs else ""
         output.line(f"    {risk.name}{refs}: {counted(risk.path_count, 'file')}")
@@ -192,12 +195,13 @@ def _print_report(
 ) -> None:
     output.record("summary", report)
     mended = f", {report.repaired_count} mended" if report.repaired_count else ""
+    before = f", {report.mended_count} mended before" if report.mended_count else ""
     output.line(
         f"{asked.shown}: {counted(report.artifact_count, 'artifact')}, "
         f"{counted(report.version_count, 'version')}, "
         f"{counted(report.object_count, 'object')}, "
         f"{format_size(report.verified_bytes)} verified, "
-        f"{report.damaged_count} damaged{mended}"
+        f"{report.damaged_count} damaged{mended}{before}"
     )
     if report.unreferenced_count:
         output.say(

@@ -12,7 +12,7 @@ from strongroom.format.names import (
     parse_uri,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.values import Artifact, ArtifactPolicy, Retention, Version
+from strongroom.values import Artifact, ArtifactPolicy, Kind, Retention, Version
 
 
 class Keeping(Catalog):
@@ -111,6 +111,8 @@ class Keeping(Catalog):
         artifact: str,
         policy: ArtifactPolicy,
         *,
+        etag: str = "",
+        kind: Kind | str | None = None,
         reason: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
@@ -123,13 +125,19 @@ class Keeping(Catalog):
         Args:
             artifact: `project/artifact`.
             policy: The whole policy from now on.
+            etag: If given, the change fails unless `Artifact.policy_etag` is still
+                this one; `'""'` means that the artifact must not exist.
+            kind: If given, the artifact is created with this kind, unless it
+                exists; that needs the rights of a push that creates it.
             reason: Why; kept in the journal.
             request_id: A UUID4 that makes the call repeatable.
             validate_only: Whether only to check.
 
         Raises:
+            ConflictError: The policy was changed since (POLICY_CHANGED).
             InvalidArgumentError: The policy cannot be (ARGUMENT_INVALID).
-            NotFoundError: There is no such artifact.
+            NotFoundError: There is no such artifact, and no kind was given.
+            PreconditionError: It holds another kind (KIND_MISMATCH).
         """
         request = pb.SetPolicyRequest(
             name=parse_artifact(artifact).resource,
@@ -137,6 +145,8 @@ class Keeping(Catalog):
             reason=reason,
             request_id=request_id or _system.new_request_id(),
             validate_only=validate_only,
+            etag=etag,
+            kind=_convert.kind_to_message(kind),
         )
         return _convert.artifact_of(self._caller.unary(methods.SET_POLICY, request))
 

@@ -18,6 +18,8 @@ from strongroom.v1 import maintenance_service_pb2 as pb
 from strongroom.values import (
     CheckResult,
     IndexReport,
+    ObjectExplanation,
+    ObjectUse,
     ProgressCallback,
     RepairReport,
     ServerInfo,
@@ -33,6 +35,8 @@ from strongroom.values import (
 _CHECK_TIMEOUT_S: Final = 180.0
 #: What a report keeps of damaged objects; the count is of all.
 _MAX_DAMAGED: Final = 1000
+#: What an explanation keeps of what needs an object; the count is of all.
+_MAX_USES: Final = 1000
 #: What one message of a plan holds.
 _PART_BYTES: Final = 1 << 20
 #: Far more than a server condemns in one sweep.
@@ -283,6 +287,58 @@ class Maintenance(Keeping):
         if summary is None:
             raise _unfinished("sweep")
         return summary
+
+    def explain_object(
+        self, object_key: str, *, progress: StageCallback | None = None
+    ) -> ObjectExplanation:
+        """Say what keeps one stored object, or what a sweep does with it.
+
+        Args:
+            object_key: Its key below the bucket's prefix, such as `packs/ab/abcd…`;
+                it need not be there any more.
+            progress: Called as the server gets on.
+        """
+        told: ObjectExplanation | None = None
+        for part in self.iter_explain_object(object_key):
+            match part:
+                case ObjectExplanation():
+                    told = part
+                case Stage():
+                    _tell(progress, part)
+                case ObjectUse():
+                    continue  # the explanation has it
+        if told is None:
+            raise _unfinished("explanation")
+        return told
+
+    def iter_explain_object(
+        self, object_key: str
+    ) -> Iterator[ObjectUse | Stage | ObjectExplanation]:
+        """Yield what needs a stored object as it is found; see `explain_object`.
+
+        Yields:
+            Uses and stages as they come; last of all the explanation.
+        """
+        request = pb.ExplainObjectRequest(object=object_key)
+        uses: list[ObjectUse] = []
+        with (
+            _telemetry.operation("explain"),
+            self._caller.stream(methods.EXPLAIN_OBJECT, request) as stream,
+        ):
+            for response in stream:
+                match response.WhichOneof("part"):
+                    case "use":
+                        use = _convert.object_use_of(response.use)
+                        uses += [use] if len(uses) < _MAX_USES else []
+                        yield use
+                    case "progress":
+                        yield _convert.sweep_stage_of(response.progress)
+                    case "explanation":
+                        yield _convert.object_explanation_of(
+                            response.explanation, tuple(uses)
+                        )
+                    case _:
+                        continue  # a newer server may tell more
 
     # The server.
 

@@ -91,7 +91,7 @@ class Project(_message.Message):
     def __init__(self, name: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., project_id: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
-    __slots__ = ("name", "kind", "create_time", "latest_version", "refs", "artifact_id", "policy", "held")
+    __slots__ = ("name", "kind", "create_time", "latest_version", "refs", "artifact_id", "policy", "held", "policy_etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class Artifact(_message.Message):
     ARTIFACT_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: ArtifactKind
     create_time: _timestamp_pb2.Timestamp
@@ -108,7 +109,8 @@ class Artifact(_message.Message):
     artifact_id: str
     policy: ArtifactPolicy
     held: bool
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., held: bool = ...) -> None: ...
+    policy_etag: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., held: bool = ..., policy_etag: _Optional[str] = ...) -> None: ...
 
 class Version(_message.Message):
     __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held")
@@ -440,18 +442,22 @@ class SetHoldRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., hold: bool = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SetPolicyRequest(_message.Message):
-    __slots__ = ("name", "policy", "reason", "request_id", "validate_only")
+    __slots__ = ("name", "policy", "reason", "request_id", "validate_only", "etag", "kind")
     NAME_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     name: str
     policy: ArtifactPolicy
     reason: str
     request_id: str
     validate_only: bool
-    def __init__(self, name: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+    etag: str
+    kind: ArtifactKind
+    def __init__(self, name: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ..., validate_only: bool = ..., etag: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ...) -> None: ...
 
 class ExplainRetentionRequest(_message.Message):
     __slots__ = ("name",)

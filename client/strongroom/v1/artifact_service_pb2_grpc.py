@@ -228,8 +228,12 @@ class ArtifactServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetPolicy(self, request, context):
-        """Changes how an artifact's versions are stored and kept. Changes no version
-        that exists. Idempotent by `request_id`.
+        """Changes how an artifact's versions are stored and kept; creates the artifact,
+        if it is told its kind. Changes no version that exists.
+
+        Idempotent by `request_id`. Fails with `ABORTED` if `etag` is given and the
+        policy was changed since. Creating needs the right to write versions, too, and
+        that to create projects if there is no such project, as a push does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

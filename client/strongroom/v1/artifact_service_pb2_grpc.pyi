@@ -63,8 +63,12 @@ class ArtifactServiceStub:
     held cannot be deleted, by nobody and no policy. Idempotent by `request_id`.
     """
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.SetPolicyRequest, _artifact_service_pb2.Artifact]
-    """Changes how an artifact's versions are stored and kept. Changes no version
-    that exists. Idempotent by `request_id`.
+    """Changes how an artifact's versions are stored and kept; creates the artifact,
+    if it is told its kind. Changes no version that exists.
+
+    Idempotent by `request_id`. Fails with `ABORTED` if `etag` is given and the
+    policy was changed since. Creating needs the right to write versions, too, and
+    that to create projects if there is no such project, as a push does.
     """
     ExplainRetention: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ExplainRetentionRequest, _artifact_service_pb2.ExplainRetentionResponse]
     """Says why versions, and what they are made of, are kept, and until when."""
@@ -202,8 +206,12 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _artifact_service_pb2.SetPolicyRequest,
         context: _grpc.ServicerContext,
     ) -> _artifact_service_pb2.Artifact:
-        """Changes how an artifact's versions are stored and kept. Changes no version
-        that exists. Idempotent by `request_id`.
+        """Changes how an artifact's versions are stored and kept; creates the artifact,
+        if it is told its kind. Changes no version that exists.
+
+        Idempotent by `request_id`. Fails with `ABORTED` if `etag` is given and the
+        policy was changed since. Creating needs the right to write versions, too, and
+        that to create projects if there is no such project, as a push does.
         """
 
     @_abc_1.abstractmethod

@@ -77,6 +77,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_UPLOAD_CONFLICT: _ClassVar[ErrorReason]
     ERROR_REASON_COPY_UNSUITABLE: _ClassVar[ErrorReason]
     ERROR_REASON_BASE_MISMATCH: _ClassVar[ErrorReason]
+    ERROR_REASON_POLICY_CHANGED: _ClassVar[ErrorReason]
+    ERROR_REASON_TOO_MANY_OWN_CALLS: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -145,6 +147,8 @@ ERROR_REASON_PLAN_STALE: ErrorReason
 ERROR_REASON_UPLOAD_CONFLICT: ErrorReason
 ERROR_REASON_COPY_UNSUITABLE: ErrorReason
 ERROR_REASON_BASE_MISMATCH: ErrorReason
+ERROR_REASON_POLICY_CHANGED: ErrorReason
+ERROR_REASON_TOO_MANY_OWN_CALLS: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

@@ -4,12 +4,28 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from strongroom.v1 import artifact_service_pb2 as _artifact_service_pb2
 from strongroom.v1 import transfer_service_pb2 as _transfer_service_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ObjectState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OBJECT_STATE_UNSPECIFIED: _ClassVar[ObjectState]
+    OBJECT_STATE_NEEDED: _ClassVar[ObjectState]
+    OBJECT_STATE_UNNEEDED: _ClassVar[ObjectState]
+    OBJECT_STATE_CONDEMNED: _ClassVar[ObjectState]
+    OBJECT_STATE_PERMANENT: _ClassVar[ObjectState]
+    OBJECT_STATE_UNKNOWN: _ClassVar[ObjectState]
+OBJECT_STATE_UNSPECIFIED: ObjectState
+OBJECT_STATE_NEEDED: ObjectState
+OBJECT_STATE_UNNEEDED: ObjectState
+OBJECT_STATE_CONDEMNED: ObjectState
+OBJECT_STATE_PERMANENT: ObjectState
+OBJECT_STATE_UNKNOWN: ObjectState
 
 class VerifyVersionRequest(_message.Message):
     __slots__ = ("name",)
@@ -80,18 +96,20 @@ class VerifyStoreRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., without_keys: bool = ..., resume_token: _Optional[str] = ..., max_bytes_per_second: _Optional[int] = ..., repair: bool = ..., committed_within_days: _Optional[int] = ...) -> None: ...
 
 class StoreFinding(_message.Message):
-    __slots__ = ("object", "reason", "message", "at_risk", "repaired")
+    __slots__ = ("object", "reason", "message", "at_risk", "repaired", "mended")
     OBJECT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     AT_RISK_FIELD_NUMBER: _ClassVar[int]
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    MENDED_FIELD_NUMBER: _ClassVar[int]
     object: str
     reason: str
     message: str
     at_risk: _containers.RepeatedCompositeFieldContainer[VersionAtRisk]
     repaired: bool
-    def __init__(self, object: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., at_risk: _Optional[_Iterable[_Union[VersionAtRisk, _Mapping]]] = ..., repaired: bool = ...) -> None: ...
+    mended: bool
+    def __init__(self, object: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., at_risk: _Optional[_Iterable[_Union[VersionAtRisk, _Mapping]]] = ..., repaired: bool = ..., mended: bool = ...) -> None: ...
 
 class VersionAtRisk(_message.Message):
     __slots__ = ("name", "paths", "path_count", "refs")
@@ -118,7 +136,7 @@ class VerifyStoreProgress(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., verified_bytes: _Optional[int] = ..., total_bytes: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class VerifyStoreReport(_message.Message):
-    __slots__ = ("artifact_count", "version_count", "object_count", "verified_bytes", "damaged_count", "repaired_count", "unreferenced_count", "unreferenced_bytes")
+    __slots__ = ("artifact_count", "version_count", "object_count", "verified_bytes", "damaged_count", "repaired_count", "unreferenced_count", "unreferenced_bytes", "mended_count")
     ARTIFACT_COUNT_FIELD_NUMBER: _ClassVar[int]
     VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     OBJECT_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +145,7 @@ class VerifyStoreReport(_message.Message):
     REPAIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
     UNREFERENCED_COUNT_FIELD_NUMBER: _ClassVar[int]
     UNREFERENCED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MENDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     artifact_count: int
     version_count: int
     object_count: int
@@ -135,7 +154,8 @@ class VerifyStoreReport(_message.Message):
     repaired_count: int
     unreferenced_count: int
     unreferenced_bytes: int
-    def __init__(self, artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., object_count: _Optional[int] = ..., verified_bytes: _Optional[int] = ..., damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., unreferenced_count: _Optional[int] = ..., unreferenced_bytes: _Optional[int] = ...) -> None: ...
+    mended_count: int
+    def __init__(self, artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., object_count: _Optional[int] = ..., verified_bytes: _Optional[int] = ..., damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., unreferenced_count: _Optional[int] = ..., unreferenced_bytes: _Optional[int] = ..., mended_count: _Optional[int] = ...) -> None: ...
 
 class VerifyStoreResponse(_message.Message):
     __slots__ = ("finding", "progress", "report")
@@ -168,16 +188,18 @@ class RepairVersionRequest(_message.Message):
     def __init__(self, start: _Optional[_Union[RepairStart, _Mapping]] = ..., items: _Optional[_Union[_transfer_service_pb2.TransferItems, _Mapping]] = ..., commit: _Optional[_Union[RepairCommit, _Mapping]] = ...) -> None: ...
 
 class RepairReport(_message.Message):
-    __slots__ = ("damaged_count", "repaired_count", "stored_bytes", "damaged_paths")
+    __slots__ = ("damaged_count", "repaired_count", "stored_bytes", "damaged_paths", "lost_table_count")
     DAMAGED_COUNT_FIELD_NUMBER: _ClassVar[int]
     REPAIRED_COUNT_FIELD_NUMBER: _ClassVar[int]
     STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DAMAGED_PATHS_FIELD_NUMBER: _ClassVar[int]
+    LOST_TABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
     damaged_count: int
     repaired_count: int
     stored_bytes: int
     damaged_paths: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., damaged_paths: _Optional[_Iterable[str]] = ...) -> None: ...
+    lost_table_count: int
+    def __init__(self, damaged_count: _Optional[int] = ..., repaired_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., damaged_paths: _Optional[_Iterable[str]] = ..., lost_table_count: _Optional[int] = ...) -> None: ...
 
 class RepairVersionResponse(_message.Message):
     __slots__ = ("wanted", "report")
@@ -264,6 +286,48 @@ class ApplySweepResponse(_message.Message):
     progress: SweepProgress
     summary: SweepSummary
     def __init__(self, progress: _Optional[_Union[SweepProgress, _Mapping]] = ..., summary: _Optional[_Union[SweepSummary, _Mapping]] = ...) -> None: ...
+
+class ExplainObjectRequest(_message.Message):
+    __slots__ = ("object",)
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    def __init__(self, object: _Optional[str] = ...) -> None: ...
+
+class ObjectUse(_message.Message):
+    __slots__ = ("name", "cause", "keeps")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    KEEPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    cause: str
+    keeps: bool
+    def __init__(self, name: _Optional[str] = ..., cause: _Optional[str] = ..., keeps: bool = ...) -> None: ...
+
+class ObjectExplanation(_message.Message):
+    __slots__ = ("exists", "state", "causes", "condemn_time", "use_count", "hidden_count")
+    EXISTS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    CONDEMN_TIME_FIELD_NUMBER: _ClassVar[int]
+    USE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_COUNT_FIELD_NUMBER: _ClassVar[int]
+    exists: bool
+    state: ObjectState
+    causes: _containers.RepeatedScalarFieldContainer[str]
+    condemn_time: _timestamp_pb2.Timestamp
+    use_count: int
+    hidden_count: int
+    def __init__(self, exists: bool = ..., state: _Optional[_Union[ObjectState, str]] = ..., causes: _Optional[_Iterable[str]] = ..., condemn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., use_count: _Optional[int] = ..., hidden_count: _Optional[int] = ...) -> None: ...
+
+class ExplainObjectResponse(_message.Message):
+    __slots__ = ("use", "progress", "explanation")
+    USE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    use: ObjectUse
+    progress: SweepProgress
+    explanation: ObjectExplanation
+    def __init__(self, use: _Optional[_Union[ObjectUse, _Mapping]] = ..., progress: _Optional[_Union[SweepProgress, _Mapping]] = ..., explanation: _Optional[_Union[ObjectExplanation, _Mapping]] = ...) -> None: ...
 
 class RebuildIndexRequest(_message.Message):
     __slots__ = ()

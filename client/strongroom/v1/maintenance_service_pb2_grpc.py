@@ -60,6 +60,11 @@ class MaintenanceServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.FromString,
                 _registered_method=True)
+        self.ExplainObject = channel.unary_stream(
+                '/strongroom.v1.MaintenanceService/ExplainObject',
+                request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectResponse.FromString,
+                _registered_method=True)
         self.RebuildIndex = channel.unary_stream(
                 '/strongroom.v1.MaintenanceService/RebuildIndex',
                 request_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.RebuildIndexRequest.SerializeToString,
@@ -128,6 +133,18 @@ class MaintenanceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainObject(self, request, context):
+        """Says of one stored object what keeps it, or since when it is condemned.
+
+        Answers with each version and upload that needs it, as they are found, with
+        progress, and last with the explanation. Reads the journals and file tables of
+        the object's project, or of all projects if it cannot be told whose it is.
+        Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RebuildIndex(self, request, context):
         """Forgets this server's local index and builds it anew from the store.
         """
@@ -177,6 +194,11 @@ def add_MaintenanceServiceServicer_to_server(servicer, server):
                     servicer.ApplySweep,
                     request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.SerializeToString,
+            ),
+            'ExplainObject': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExplainObject,
+                    request_deserializer=strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectResponse.SerializeToString,
             ),
             'RebuildIndex': grpc.unary_stream_rpc_method_handler(
                     servicer.RebuildIndex,
@@ -330,6 +352,33 @@ class MaintenanceService(object):
             '/strongroom.v1.MaintenanceService/ApplySweep',
             strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepRequest.SerializeToString,
             strongroom_dot_v1_dot_maintenance__service__pb2.ApplySweepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom.v1.MaintenanceService/ExplainObject',
+            strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectRequest.SerializeToString,
+            strongroom_dot_v1_dot_maintenance__service__pb2.ExplainObjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,14 @@ class MaintenanceServiceStub:
     """Does what a plan says, except what is needed again meanwhile. The first
     request carries `start`, the following ones the plan's bytes.
     """
+    ExplainObject: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.ExplainObjectRequest, _maintenance_service_pb2.ExplainObjectResponse]
+    """Says of one stored object what keeps it, or since when it is condemned.
+
+    Answers with each version and upload that needs it, as they are found, with
+    progress, and last with the explanation. Reads the journals and file tables of
+    the object's project, or of all projects if it cannot be told whose it is.
+    Changes nothing.
+    """
     RebuildIndex: _grpc.UnaryStreamMultiCallable[_maintenance_service_pb2.RebuildIndexRequest, _maintenance_service_pb2.RebuildIndexResponse]
     """Forgets this server's local index and builds it anew from the store."""
     CheckServer: _grpc.UnaryUnaryMultiCallable[_maintenance_service_pb2.CheckServerRequest, _maintenance_service_pb2.CheckServerResponse]
@@ -108,6 +116,20 @@ class MaintenanceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Iterator[_maintenance_service_pb2.ApplySweepResponse]:
         """Does what a plan says, except what is needed again meanwhile. The first
         request carries `start`, the following ones the plan's bytes.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainObject(
+        self,
+        request: _maintenance_service_pb2.ExplainObjectRequest,
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_maintenance_service_pb2.ExplainObjectResponse]:
+        """Says of one stored object what keeps it, or since when it is condemned.
+
+        Answers with each version and upload that needs it, as they are found, with
+        progress, and last with the explanation. Reads the journals and file tables of
+        the object's project, or of all projects if it cannot be told whose it is.
+        Changes nothing.
         """
 
     @_abc_1.abstractmethod

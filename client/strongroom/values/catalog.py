@@ -105,6 +105,8 @@ class Artifact:
     policy: ArtifactPolicy = field(default_factory=ArtifactPolicy)
     #: Whether a legal hold keeps all of its versions.
     held: bool = False
+    #: Changes with every change of the policy; pass it to `Client.set_policy`.
+    policy_etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ class Version:
     file_count: int
     #: The sum of the files' sizes.
     size_bytes: int
-    #: What was newly stored for it, after deduplication and encryption.
+    #: What was newly stored for it, after deduplication and encryption; of a push
+    #: that was resumed, by its last attempt.
     stored_bytes: int
     message: str
     metadata: Mapping[str, str]

@@ -34,7 +34,8 @@ class PushResult:
     unchanged: bool
     #: How many bytes of files were sent.
     sent_bytes: int
-    #: How many bytes were newly stored, after deduplication and encryption.
+    #: How many bytes were newly stored, after deduplication and encryption; of a
+    #: push that was resumed, by its last attempt.
     stored_bytes: int
     #: Directories without any file; a version holds none of them.
     empty_directory_count: int

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from strongroom.values.catalog import ArtifactPolicy, Kind, VersionState
 
@@ -114,8 +115,10 @@ class StoreFinding:
     reason: str
     message: str
     at_risk: tuple[VersionAtRisk, ...]
-    #: Whether it was mended.
+    #: Whether it was mended now.
     repaired: bool
+    #: Whether it was mended before, chunk by chunk; told only without keys.
+    mended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ class StoreVerifyReport:
     #: Packs that no version needs; no damage, a sweep removes them.
     unreferenced_count: int
     unreferenced_bytes: int
+    #: Packs that were mended before, chunk by chunk; no damage.
+    mended_count: int
     #: What is damaged, at most the first 1000.
     damaged: tuple[StoreFinding, ...]
 
@@ -147,6 +152,8 @@ class RepairReport:
     stored_bytes: int
     #: Files that are still damaged, at most 100.
     damaged_paths: tuple[str, ...]
+    #: Pieces of the file table that are damaged; only a copy of the store mends them.
+    lost_table_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +183,52 @@ class SweepPlan:
     #: Canonical JSON, to be kept and applied as it is.
     content: bytes
     summary: SweepSummary
+
+
+class ObjectState(StrEnum):
+    """What becomes of a stored object."""
+
+    #: Something needs it.
+    NEEDED = "NEEDED"
+    #: Nothing needs it, and no sweep has condemned it.
+    UNNEEDED = "UNNEEDED"
+    #: A sweep has condemned it.
+    CONDEMNED = "CONDEMNED"
+    #: No sweep ever takes objects of its kind.
+    PERMANENT = "PERMANENT"
+    #: What needs it cannot be told, since something is damaged.
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUse:
+    """Something that needs a stored object."""
+
+    #: `demo/minilm@3`; `demo/minilm` for an upload; "" for a project's repairs.
+    name: str
+    #: What needs it, in words.
+    cause: str
+    #: Whether that keeps it; not so a version that is about to be purged.
+    keeps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectExplanation:
+    """What keeps a stored object, or what a sweep does with it."""
+
+    #: Whether it is in the bucket.
+    exists: bool
+    state: ObjectState
+    #: Why, one sentence each.
+    causes: tuple[str, ...]
+    #: When it was condemned; None unless it is.
+    condemn_time: datetime | None
+    #: How much needs it in all.
+    use_count: int
+    #: How much of that the caller may not see.
+    hidden_count: int
+    #: What needs it, at most the first 1000.
+    uses: tuple[ObjectUse, ...]
 
 
 @dataclass(frozen=True, slots=True)

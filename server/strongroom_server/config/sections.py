@@ -92,6 +92,8 @@ class ListenSection:
         health: `host:port` for probes.
         admin: `unix:PATH`, or `host:port` on loopback.
         max_calls: Calls served at once.
+        max_calls_of_principal: Calls of one principal served at once; 0 means half
+            of `max_calls`.
         stall_s: How long a peer may take or send nothing.
         short_s: How long a listing or a change may take.
         long_s: How long a comparison or a check may take.
@@ -105,6 +107,7 @@ class ListenSection:
     health: str
     admin: str
     max_calls: int = 64
+    max_calls_of_principal: int = 0
     stall_s: float = 60.0
     short_s: float = 60.0
     long_s: float = 600.0
@@ -112,6 +115,11 @@ class ListenSection:
     probe_s: float = 5.0
     drain_delay_s: float = 0.0
     grace_s: float = 10.0
+
+    @property
+    def max_own_calls(self) -> int:
+        """What `max_calls_of_principal` comes to; one at least."""
+        return self.max_calls_of_principal or max(self.max_calls // 2, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

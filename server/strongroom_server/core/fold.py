@@ -38,6 +38,7 @@ class Fold:
         self._policy = history.policy
         self._fence = history.fence
         self._promised_days = dict(history.promised_days)
+        self._policy_number = history.policy_number
 
     @property
     def next_number(self) -> int:
@@ -90,6 +91,7 @@ class Fold:
             self._fence,
             latest,
             dict(self._promised_days),
+            self._policy_number,
         )
 
     def _may_follow(self, entry: Entry) -> bool:
@@ -133,7 +135,7 @@ class Fold:
             case RefMoved(ref=ref):
                 self._refs.setdefault(ref, []).append(item)
             case PolicySet(policy=policy):
-                self._policy = policy
+                self._policy, self._policy_number = policy, item.number
             case Deleted() | Undeleted():
                 self._move_to_trash(item, item.entry)
             case HoldSet(version=version):

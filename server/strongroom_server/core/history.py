@@ -155,6 +155,7 @@ class History:
         latest: The newest version's number that can be read; 0 if there is none.
         promised_days: For each version in the trash, its policy's `trash_days` when
             it was put there: what its deleter was told.
+        policy_number: The number of the entry that set `policy`; 0 if none did.
     """
 
     entries: tuple[NumberedEntry, ...] = ()
@@ -168,6 +169,7 @@ class History:
     fence: int = 0
     latest: int = 0
     promised_days: Mapping[int, int] = field(default_factory=dict)
+    policy_number: int = 0
 
     @property
     def created(self) -> Created:

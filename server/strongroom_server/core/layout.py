@@ -17,6 +17,7 @@ MANIFESTS: Final = "manifests/"
 _BY_DIGEST: Final = re.compile(r"(?:packs|manifests)/([0-9a-f]{2})/\1[0-9a-f]{62}\Z")
 REPAIRS: Final = "repairs/"
 REPAIRED_OBJECTS: Final = "repairs/objects/"
+MENDED: Final = "repairs/mended/"
 NUMBER_DIGITS: Final = 20
 
 
@@ -130,3 +131,13 @@ def copy_key(key: str, nonce: bytes) -> str:
 def copied_key(key: str) -> str:
     """Return of which object a key that `copy_key` made is a copy."""
     return key.removeprefix(REPAIRED_OBJECTS).rpartition("/")[0]
+
+
+def mended_prefix(pack: str) -> str:
+    """Return what statements that a damaged pack was mended lie below."""
+    return f"{MENDED}{pack}/"
+
+
+def mended_key(pack: str, nonce: bytes) -> str:
+    """Return the key of a statement that a damaged pack was mended."""
+    return mended_prefix(pack) + nonce.hex()

@@ -112,7 +112,10 @@ class RefRecord:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRecord:
-    """An artifact; `latest_version` is 0 while it has none."""
+    """An artifact; `latest_version` is 0 while it has none.
+
+    `policy_etag` changes with every change of the policy.
+    """
 
     name: ArtifactName
     artifact_id: str
@@ -122,11 +125,15 @@ class ArtifactRecord:
     refs: tuple[RefRecord, ...]
     policy: ArtifactPolicy = DEFAULT_POLICY
     held: bool = False
+    policy_etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A version; sizes in bytes, `stored_bytes` counts what it newly stored."""
+    """A version; sizes in bytes.
+
+    `stored_bytes` counts what the attempt that committed it newly stored.
+    """
 
     artifact: ArtifactName
     number: int

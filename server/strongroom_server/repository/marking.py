@@ -101,7 +101,7 @@ class Marker:
         for ref in manifests.table_refs(scope, manifest):
             self.marks.add_chunk(ref)
         for page in manifests.pages(scope, manifest):
-            mark = _page_mark(page)
+            mark = page_mark(page)
             if mark in self.marks.pages:
                 continue
             for entry in manifests.page(scope, page):
@@ -154,7 +154,7 @@ class Marker:
         return over
 
 
-def _page_mark(page: PageRef) -> bytes:
+def page_mark(page: PageRef) -> bytes:
     """Return what tells a page, as it is stored, from all others."""
     hasher = hashlib.sha256()
     for ref in page.chunks:

@@ -59,6 +59,7 @@ class Artifact:
             tuple(self.ref_record(ref) for ref in sorted(self.history.refs)),
             self.history.policy,
             0 in self.history.held,
+            f'"{self.history.policy_number}"',
         )
 
     def ref_record(self, ref: str) -> RefRecord:
@@ -204,7 +205,9 @@ def open_repository(
     suite: Suite,
 ) -> Repository:
     """Wire a store's parts; does no I/O. The keyring is the store's own."""
-    repairs = Repairs(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy)
+    repairs = Repairs(
+        blobs=blobs, keyring=keyring, signer=signer, clock=clock, entropy=entropy
+    )
     chunks = ChunkReader(blobs=blobs, keyring=keyring, repairs=repairs)
     return Repository(
         blobs=blobs,
@@ -230,6 +233,6 @@ def open_repository(
         journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
         projects=Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy),
         upload_records=UploadRecords(blobs=blobs, entropy=entropy),
-        sweeps=Sweeps(blobs=blobs, keyring=keyring),
+        sweeps=Sweeps(blobs=blobs, index=index, keyring=keyring),
         repairs=repairs,
     )

@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from strongroom.format.names import (
+    ArtifactName,
     parse_artifact_name,
     parse_project_name,
     parse_ref_name,
@@ -18,7 +19,7 @@ from strongroom.format.names import (
 )
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import ArtifactRecord, ProjectRecord
+from strongroom_server.core.records import ProjectRecord
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.retention_calls import RetentionCalls
@@ -85,8 +86,8 @@ class ArtifactServicer(RetentionCalls):
         call = current_call()
         parent = parse_project_name(request.parent)
 
-        def visible(record: ArtifactRecord) -> bool:
-            return call.may(AccessAction.ARTIFACT_GET, record.name.resource)
+        def visible(name: ArtifactName) -> bool:
+            return call.may(AccessAction.ARTIFACT_GET, name.resource)
 
         def list_page(page_size: int) -> pb.ListArtifactsResponse:
             page = self._artifacts.list_artifacts(

@@ -122,6 +122,7 @@ def artifact_message(record: ArtifactRecord) -> artifact_pb.Artifact:
         artifact_id=record.artifact_id,
         policy=policy_message(record.policy),
         held=record.held,
+        policy_etag=record.policy_etag,
     )
 
 

@@ -12,8 +12,21 @@ from strongroom_server.core.verify_records import (
     StoreProgress,
     StoreReport,
 )
+from strongroom_server.rpc.convert import timestamp
 from strongroom_server.services.index_rebuild import IndexRebuildProgress
+from strongroom_server.services.sweeping import (
+    ObjectExplanation,
+    ObjectState,
+    ObjectUse,
+)
 
+_OBJECT_STATES: Final = {
+    ObjectState.NEEDED: pb.OBJECT_STATE_NEEDED,
+    ObjectState.UNNEEDED: pb.OBJECT_STATE_UNNEEDED,
+    ObjectState.CONDEMNED: pb.OBJECT_STATE_CONDEMNED,
+    ObjectState.PERMANENT: pb.OBJECT_STATE_PERMANENT,
+    ObjectState.UNKNOWN: pb.OBJECT_STATE_UNKNOWN,
+}
 #: What one message holds of a plan, in bytes, and of the paths that are wanted.
 PART_BYTES: Final = 1024 * 1024
 PART_PATHS: Final = 1000
@@ -44,6 +57,7 @@ def store_message(
                 repaired_count=item.repaired_count,
                 unreferenced_count=item.unreferenced_count,
                 unreferenced_bytes=item.unreferenced_bytes,
+                mended_count=item.mended_count,
             )
             return pb.VerifyStoreResponse(report=report)
 
@@ -63,6 +77,7 @@ def _finding_message(item: StoreFinding) -> pb.StoreFinding:
             for risk in item.at_risk
         ],
         repaired=item.repaired,
+        mended=item.mended,
     )
 
 
@@ -92,6 +107,7 @@ def repair_message(report: RepairReport) -> pb.RepairVersionResponse:
             repaired_count=report.repaired_count,
             stored_bytes=report.stored_bytes,
             damaged_paths=report.damaged_paths,
+            lost_table_count=report.lost_table_count,
         )
     )
 
@@ -114,6 +130,30 @@ def sweep_summary_message(item: SweepSummary) -> pb.SweepSummary:
         removed_bytes=item.removed_bytes,
         kept_count=item.kept_count,
         notes=item.notes,
+    )
+
+
+def use_message(item: ObjectUse) -> pb.ObjectUse:
+    """Return what needs an object."""
+    return pb.ObjectUse(
+        name=item.name.resource if item.name is not None else "",
+        cause=item.cause,
+        keeps=item.keeps,
+    )
+
+
+def object_message(
+    item: ObjectExplanation, *, hidden_count: int
+) -> pb.ObjectExplanation:
+    """Return what becomes of an object."""
+    condemned = item.condemn_time
+    return pb.ObjectExplanation(
+        exists=item.exists,
+        state=_OBJECT_STATES[item.state],
+        causes=item.causes,
+        condemn_time=timestamp(condemned) if condemned is not None else None,
+        use_count=item.use_count,
+        hidden_count=hidden_count,
     )
 
 

@@ -61,6 +61,18 @@ def too_many_calls(max_calls: int) -> ExhaustedError:
     )
 
 
+def too_many_own_calls(max_calls: int, principal: str) -> ExhaustedError:
+    """Say that a principal has as many calls as one may have."""
+    return ExhaustedError(
+        f"the server runs {max_calls} calls of {principal}, as many as it may",
+        reason=Reason.TOO_MANY_OWN_CALLS,
+        hint="End some first, spread them over servers or principals, or raise "
+        "listen.max_calls_of_principal.",
+        max_calls=max_calls,
+        principal=principal,
+    )
+
+
 def unknown_method(name: str) -> PermissionDeniedError:
     """Say that a method has no row in the table, or no servicer."""
     return PermissionDeniedError(

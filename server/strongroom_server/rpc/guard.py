@@ -9,7 +9,6 @@ call and sends nothing meet a time limit, and a request that does not decode an
 audit entry.
 """
 
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -24,11 +23,13 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from strongroom.errors import CancelledError, InternalError, StrongroomError
+from strongroom.format.frames import BlockFrame
 from strongroom_server.core.access import Policy, decide
 from strongroom_server.core.audit import Phase
 from strongroom_server.core.records import Caller
 from strongroom_server.ports import Clock, Entropy
 from strongroom_server.rpc import failures
+from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.call import Call, CallView, enter_call
 from strongroom_server.rpc.call_audit import CallAudit
 from strongroom_server.rpc.identity import IdentityRules, identify
@@ -58,9 +59,10 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
-    """How many calls at once, and how long each may take, in seconds."""
+    """How many calls at once, in all and of a principal, and each for how long."""
 
     max_calls: int = 64
+    max_own_calls: int = 0  # as many as in all
     short_s: float = 60.0
     long_s: float = 600.0
     stream_s: float = 86_400.0
@@ -97,12 +99,11 @@ class Guard(grpc.ServerInterceptor):
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
-        self._slots = threading.BoundedSemaphore(limits.max_calls)
-        self._draining = threading.Event()
+        self._admission = Admission(limits.max_calls, limits.max_own_calls)
 
     def drain(self) -> None:
         """Refuse new calls; those that run go on."""
-        self._draining.set()
+        self._admission.drain()
 
     def intercept_service(
         self,
@@ -122,7 +123,7 @@ class Guard(grpc.ServerInterceptor):
         if handler is None or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
                 partial(self._serve, guarded),
-                response_serializer=handler.response_serializer if handler else None,
+                response_serializer=_with_frames(handler) if handler else None,
             )
         return grpc.stream_unary_rpc_method_handler(
             partial(self._serve_one, guarded),
@@ -207,7 +208,8 @@ class Guard(grpc.ServerInterceptor):
             # The stubs say bytes; gRPC gives a list of bytes for each key.
             facts = cast("Mapping[str, Sequence[bytes]]", run.context.auth_context())
             call.peer = identify(facts, self._rules, now=self._clock.now())
-            self._check_state(stack)
+            self._admission.enter(call.peer.principal)
+            stack.callback(self._admission.leave, call.peer.principal)
             self._check_deadline(run)
             method, handler = _known(run.guarded)
             first, rest = self._receive(run, handler, stack)
@@ -224,13 +226,6 @@ class Guard(grpc.ServerInterceptor):
                 run.watch.wait_for_peer()
                 yield response
                 run.watch.go_on()
-
-    def _check_state(self, stack: ExitStack) -> None:
-        if self._draining.is_set():
-            raise failures.draining()
-        if not self._slots.acquire(blocking=False):
-            raise failures.too_many_calls(self._limits.max_calls)
-        stack.callback(self._slots.release)
 
     def _check_deadline(self, run: "_Run") -> None:
         if self._clock.monotonic() >= run.deadline_s:
@@ -254,7 +249,7 @@ class Guard(grpc.ServerInterceptor):
             )
             stack.callback(reader.close)
             first = next(reader, None)
-            if first is None:
+            if not isinstance(first, Message):
                 raise failures.no_request()
             return first, reader
         run.watch.wait_for_peer()
@@ -383,6 +378,14 @@ def _respond(
     else:
         message = "a handler of a kind that no method of strongroom.v1 has"
         raise InternalError(message)
+
+
+def _with_frames(handler: Handler) -> Callable[[object], bytes]:
+    """Return what encodes a method's responses, which may be block frames."""
+    encode = cast("Callable[[object], bytes]", handler.response_serializer)
+    return lambda response: (
+        response.encode() if isinstance(response, BlockFrame) else encode(response)
+    )
 
 
 def _closing(responses: Iterator[object]) -> "closing[Generator[object]]":

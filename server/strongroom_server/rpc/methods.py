@@ -310,6 +310,14 @@ _ROWS: Final = (
         depth=FLAT,
     ),
     Method(
+        # It costs what a plan costs, and tells what a plan tells.
+        f"{_MAINTENANCE}/ExplainObject",
+        AccessAction.SWEEP_PLAN,
+        _server,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
         f"{_MAINTENANCE}/RebuildIndex",
         AccessAction.INDEX_REBUILD,
         _server,

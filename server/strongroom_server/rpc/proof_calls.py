@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import grpc
 
 from strongroom.errors import InvalidArgumentError
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import (
     ArtifactName,
     ProjectName,
@@ -79,7 +80,7 @@ class ProofCalls(pb_grpc.MaintenanceServiceServicer):
 
     def RepairVersion(
         self,
-        request_iterator: Iterator[pb.RepairVersionRequest],
+        request_iterator: Iterator[pb.RepairVersionRequest | BlockFrame],
         context: grpc.ServicerContext,
     ) -> Iterator[pb.RepairVersionResponse]:
         """Mend a version from files of the caller's own.
@@ -88,13 +89,20 @@ class ProofCalls(pb_grpc.MaintenanceServiceServicer):
             InvalidArgumentError: The requests are out of order, or as `Repair`.
         """
         call = current_call()
-        name = parse_version_name(next(request_iterator).start.name)
+        first = next(request_iterator)
+        if isinstance(first, BlockFrame):
+            raise _misplaced("block", "`start`")
+        name = parse_version_name(first.start.name)
         with self._repairing.begin(name) as repair:
             for paths in repair.look():
                 # None now and then: a sign of life while it reads.
                 yield from convert_upkeep.wanted_messages(paths)
             yield convert_upkeep.all_wanted()
             for request in request_iterator:
+                if isinstance(request, BlockFrame):
+                    repair.write(request.data, offset_bytes=request.offset_bytes)
+                    call.count("bytes", len(request.data))
+                    continue
                 match request.WhichOneof("part"):
                     case "items":
                         _take(repair, request.items.items, call)

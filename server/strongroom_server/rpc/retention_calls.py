@@ -12,13 +12,15 @@ import grpc
 from strongroom.errors import PreconditionError, Reason
 from strongroom.format.names import (
     ArtifactName,
+    ProjectName,
     VersionName,
     parse_artifact_name,
     parse_version_name,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.v1 import artifact_service_pb2_grpc as pb_grpc
-from strongroom_server.rpc import convert
+from strongroom_server.core.access import AccessAction
+from strongroom_server.rpc import convert, failures
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.methods import names_a_version
 from strongroom_server.rpc.showing import (
@@ -28,7 +30,7 @@ from strongroom_server.rpc.showing import (
     seen_version,
     sendable,
 )
-from strongroom_server.services.retention import Retention, VersionKeeping
+from strongroom_server.services.retention import Creation, Retention, VersionKeeping
 
 
 class RetentionCalls(pb_grpc.ArtifactServiceServicer):
@@ -84,11 +86,14 @@ class RetentionCalls(pb_grpc.ArtifactServiceServicer):
         self, request: pb.SetPolicyRequest, context: grpc.ServicerContext
     ) -> pb.Artifact:
         """Change how an artifact's versions are stored and kept."""
+        name = parse_artifact_name(request.name)
         record = self._retention.set_policy(
-            parse_artifact_name(request.name),
+            name,
             convert.parse_policy(request.policy),
             reason=request.reason,
             request_id=request.request_id,
+            etag=request.etag,
+            creation=_creation(request, name),
             validate_only=request.validate_only,
             caller=current_call().caller,
         )
@@ -115,6 +120,23 @@ def artifact_or_version(name: str) -> ArtifactName | VersionName:
     if names_a_version(name):
         return parse_version_name(name)
     return parse_artifact_name(name)
+
+
+def _creation(request: pb.SetPolicyRequest, name: ArtifactName) -> Creation | None:
+    """Return what a policy may make on the way: no more than a push may.
+
+    Raises:
+        PermissionDeniedError: It is to make the artifact, and the caller may not
+            write versions of it.
+    """
+    kind = convert.parse_kind(request.kind)
+    if kind is None:
+        return None
+    call, needed = current_call(), AccessAction.VERSION_WRITE
+    if not call.may(needed, name.resource):
+        raise failures.denied(needed, name.resource, call.caller.principal)
+    project = ProjectName(name.project).resource
+    return Creation(kind, call.may(AccessAction.PROJECT_CREATE, project))
 
 
 def _explanation(item: VersionKeeping) -> pb.RetentionExplanation:

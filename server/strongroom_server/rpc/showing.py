@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from strongroom.errors import ExhaustedError, Reason
-from strongroom.format.names import ArtifactName
+from strongroom.format.names import ArtifactName, VersionName
 from strongroom_server.core.access import AccessAction
 from strongroom_server.core.records import (
     ArtifactRecord,
@@ -21,6 +21,7 @@ from strongroom_server.core.records import (
 from strongroom_server.core.verify_records import StoreFinding
 from strongroom_server.rpc.call import current_call
 from strongroom_server.services.retention import VersionKeeping
+from strongroom_server.services.sweeping import ObjectUse
 
 #: Below every client's default limit of 4 MiB for a message.
 MAX_ANSWER_BYTES: Final = 3_500_000
@@ -79,6 +80,17 @@ def seen_store_finding(item: StoreFinding) -> StoreFinding:
             if current_call().may(AccessAction.VERSION_LIST, risk.name.resource)
         ),
     )
+
+
+def may_know_use(item: ObjectUse) -> bool:
+    """Tell whether the caller may know of what needs an object."""
+    match item.name:
+        case VersionName():
+            return current_call().may(AccessAction.VERSION_LIST, item.name.resource)
+        case ArtifactName():
+            return current_call().may(AccessAction.ARTIFACT_GET, item.name.resource)
+        case None:
+            return True
 
 
 def may_list_refs(name: ArtifactName) -> bool:

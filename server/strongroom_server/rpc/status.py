@@ -30,7 +30,7 @@ MAX_VALUE_BYTES: Final = 256
 #: How long a caller should wait before it tries again.
 RETRY_DELAY_S: Final = 1
 
-_RETRY_REASONS: Final = frozenset({Reason.TOO_MANY_CALLS})
+_RETRY_REASONS: Final = frozenset({Reason.TOO_MANY_CALLS, Reason.TOO_MANY_OWN_CALLS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The calls of MaintenanceService that free space: plan a sweep, and apply the plan."""
+"""The calls of MaintenanceService that free space: plan, apply, explain an object."""
 
 # Names and arguments are those of the generated base class.
 # ruff: noqa: ARG002, N802
@@ -19,7 +19,12 @@ from strongroom_server.core.sweep_plan import (
 )
 from strongroom_server.rpc import convert_upkeep
 from strongroom_server.rpc.call import current_call
-from strongroom_server.services.sweeping import Sweeping
+from strongroom_server.rpc.showing import may_know_use
+from strongroom_server.services.sweeping import (
+    ObjectExplanation,
+    ObjectUse,
+    Sweeping,
+)
 
 
 class SweepCalls(pb_grpc.MaintenanceServiceServicer):
@@ -75,6 +80,29 @@ class SweepCalls(pb_grpc.MaintenanceServiceServicer):
                 _count(item)
                 summary = convert_upkeep.sweep_summary_message(item)
                 yield pb.ApplySweepResponse(summary=summary)
+
+    def ExplainObject(
+        self, request: pb.ExplainObjectRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ExplainObjectResponse]:
+        """Say what keeps one stored object, or what a sweep does with it."""
+        call, hidden_count = current_call(), 0
+        for item in self._sweeping.explain(request.object):
+            match item:
+                case SweepProgress():
+                    progress = convert_upkeep.sweep_progress_message(item)
+                    yield pb.ExplainObjectResponse(progress=progress)
+                case ObjectUse():
+                    if may_know_use(item):
+                        use = convert_upkeep.use_message(item)
+                        yield pb.ExplainObjectResponse(use=use)
+                    else:
+                        hidden_count += 1
+                case ObjectExplanation():
+                    call.count("uses", item.use_count)
+                    told = convert_upkeep.object_message(
+                        item, hidden_count=hidden_count
+                    )
+                    yield pb.ExplainObjectResponse(explanation=told)
 
 
 def _plan_of(requests: Iterator[pb.ApplySweepRequest]) -> bytes:

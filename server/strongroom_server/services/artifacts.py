@@ -24,6 +24,7 @@ from strongroom_server.core.records import (
     ProjectRecord,
     VersionRecord,
 )
+from strongroom_server.repository.artifact_names import ArtifactNames
 from strongroom_server.repository.contents import files_of
 from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Repository
@@ -43,6 +44,7 @@ class Artifacts:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._names = ArtifactNames(repository)
 
     def create_project(
         self, project_id: str, *, caller: Caller, request_id: str
@@ -77,13 +79,18 @@ class Artifacts:
         *,
         page_size: int,
         page_token: str,
-        visible: Callable[[ArtifactRecord], bool] = lambda _: True,
+        visible: Callable[[ArtifactName], bool] = lambda _: True,
     ) -> Page[ArtifactRecord]:
-        """List the artifacts of a project that are visible, by name."""
-        project = self._repository.projects.get(parent)
-        records = [item.record for item in self._repository.artifacts(project)]
-        shown = [record for record in records if visible(record)]
-        return _page(shown, page_size, page_token, lambda item: item.name.artifact)
+        """List the artifacts of a project that are visible, by name.
+
+        Only the journals of those that are returned are read, and once each of
+        those whose names are not known yet.
+        """
+        names = self._names.of(self._repository.projects.get(parent))
+        shown = [name for name in names if visible(name)]
+        page = _page(shown, page_size, page_token, lambda item: item.artifact)
+        records = tuple(self.get_artifact(name) for name in page.items)
+        return Page(records, page.next_page_token)
 
     def get_artifact(self, name: ArtifactName) -> ArtifactRecord:
         """Return an artifact with its refs."""

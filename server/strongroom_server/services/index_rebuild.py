@@ -43,7 +43,7 @@ class IndexRebuild:
         The last progress has `done_count` equal to `total_count`.
 
         Raises:
-            IntegrityError: A journal is damaged.
+            IntegrityError: A journal or a sweep record is damaged.
             UnavailableError: S3, Vault or the index's disk failed.
         """
         repository = self._repository
@@ -63,6 +63,7 @@ class IndexRebuild:
             repository.journals.load_anew(journal)
             done = min(done + 1, total)
             yield self._progress(done, total, chunk_count)
+        repository.sweeps.load_anew()
         # Damaged segments were passed over, and others may have been added.
         yield self._progress(total, total, chunk_count)
 

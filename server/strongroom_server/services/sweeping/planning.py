@@ -12,16 +12,9 @@ from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError
 from strongroom.format.names import ProjectName
-from strongroom_server.core import index_segment, layout, retention
-from strongroom_server.core import pack as pack_format
+from strongroom_server.core import layout, retention
 from strongroom_server.core.history import History
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.sealing import (
-    HEADER,
-    ObjectKind,
-    open_object,
-    parse_object_header,
-)
 from strongroom_server.core.sweep import (
     DomainId,
     OpenSweep,
@@ -36,11 +29,12 @@ from strongroom_server.core.sweep_plan import (
     SweepProgress,
     due_sweep,
 )
-from strongroom_server.ports import BlobNotFoundError, BlobVersion
+from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.marking import JournalState, Marker
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.swept_objects import owner_of, packs_of_segment
 
 #: Objects between two progress reports.
 _PROGRESS_OBJECTS: Final = 1000
@@ -222,11 +216,12 @@ class SweepPlanner:
             if draft.marker.marks.needs(item.key) or not self._is_old(draft, item):
                 continue
             try:
-                domain = self._domain_of(item)
+                domain = owner_of(self._repository, item)
             except (IntegrityError, PreconditionError):
                 odd += 1
                 continue
-            if domain in draft.domains:
+            # None: another sweep has just removed it.
+            if domain is not None and domain in draft.domains:
                 self._offer(draft, domain, item, condemned)
         if odd:
             draft.notes.append(
@@ -253,43 +248,11 @@ class SweepPlanner:
     def _is_segment_needed(
         self, draft: _Draft, domain: DomainId, item: BlobVersion
     ) -> bool:
-        limit = index_segment.MAX_SEGMENT_BYTES
-        try:
-            data = self._repository.blobs.get(
-                item.key, version_id=item.version_id, max_bytes=limit
-            )
-        except BlobNotFoundError:
-            return True  # another sweep has just removed it
         scope = draft.domains[domain]
-        header = parse_object_header(data, scope.store, ObjectKind.INDEX)
-        keys = self._repository.keyring.open(scope.at_epoch(header.scope.epoch))
-        body = open_object(keys, ObjectKind.INDEX, item.key, data, max_bytes=limit)
-        marks = draft.marker.marks
-        return any(
-            marks.needs_pack(ref.pack) for ref in index_segment.parse_segment(body)
-        )
-
-    def _domain_of(self, item: BlobVersion) -> DomainId:
-        """Read from an object's clear header whose it is."""
-        is_pack = item.key.startswith(layout.PACKS)
-        store = self._repository.keyring.store
-        size = pack_format.HEADER.size if is_pack else HEADER.size
-        header = bytearray(min(size, item.size_bytes))
-        try:
-            self._repository.blobs.read_into(
-                item.key,
-                version_id=item.version_id,
-                offset_bytes=0,
-                buffer=memoryview(header),
-            )
-        except BlobNotFoundError:
-            return DomainId(b"", b"")  # another sweep has just removed it
-        if is_pack:
-            scope = pack_format.parse_header(bytes(header), store).scope
-        else:
-            parsed = parse_object_header(bytes(header), store, ObjectKind.MANIFEST)
-            scope = parsed.scope
-        return DomainId(scope.project, scope.domain)
+        packs = packs_of_segment(self._repository, scope, item)
+        if packs is None:
+            return True  # another sweep has just removed it
+        return any(draft.marker.marks.needs_pack(pack) for pack in packs)
 
     def _is_old(self, draft: _Draft, item: BlobVersion) -> bool:
         return item.modified_s + self.settings.min_age_s <= draft.time.store_s

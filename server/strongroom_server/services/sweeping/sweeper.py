@@ -38,6 +38,10 @@ from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.marking import Marker
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.requests import check_request
+from strongroom_server.services.sweeping.explaining import (
+    ExplainedPart,
+    ObjectExplainer,
+)
 from strongroom_server.services.sweeping.marking import (
     SweepJob,
     SweepMarking,
@@ -73,6 +77,7 @@ class Sweeping:
         self._remover = remover
         self._planner = SweepPlanner(repository, settings or SweepSettings())
         self._marking = SweepMarking(repository, self._planner)
+        self._explainer = ObjectExplainer(repository, self._planner)
 
     def plan(
         self, only: ProjectName | None = None
@@ -94,6 +99,10 @@ class Sweeping:
     def encode(self, plan: SweepPlan) -> bytes:
         """Return a plan as `apply` takes it."""
         return format_plan(plan, self._repository.keyring.open_store_domain())
+
+    def explain(self, key: str) -> Iterator[ExplainedPart]:
+        """Say what needs one object, or what a sweep does with it; see there."""
+        return self._explainer.explain(key)
 
     def apply(
         self, data: bytes, *, reason: str, request_id: str, caller: Caller

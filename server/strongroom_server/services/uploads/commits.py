@@ -13,7 +13,6 @@ from strongroom.errors import (
     ConflictError,
     IntegrityError,
     InvalidArgumentError,
-    PreconditionError,
     Reason,
 )
 from strongroom.format.names import ArtifactName
@@ -26,9 +25,11 @@ from strongroom_server.repository.content_writer import (
     StoredContent,
     modes_digest_of,
 )
+from strongroom_server.repository.creating import created_entry, creating_info
 from strongroom_server.repository.journals import JournalId, NumberTakenError, contended
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.requests import check_kind
 from strongroom_server.repository.sweeps import SweepView
 
 MAX_MESSAGE_CHARS: Final = 1000
@@ -121,7 +122,8 @@ class Commit:
                 if not past.entries:
                     self._append(past, self._created())
                     continue
-                check_kind(self._start, past.created.kind)
+                name, said = self._start.artifact, self._start.kind
+                check_kind(name, said=said, kind=past.created.kind)
                 past = self._append(past, self._committed(past, stored))
             except NumberTakenError:
                 continue
@@ -176,16 +178,19 @@ class Commit:
         )
 
     def _created(self) -> Created:
-        return Created(
-            self._info(Action.CREATE, f"{self._start.request_id}/create"),
-            self._start.artifact,
-            self._start.kind or Kind.DATASET,
-            self._project.scope.domain,
+        info = creating_info(
+            self._repository,
+            self._caller,
+            self._start.request_id,
+            sweep_epoch=self._view.epoch,
+        )
+        return created_entry(
+            info, self._start.artifact, self._start.kind, self._project
         )
 
     def _committed(self, past: History, content: StoredContent) -> Committed:
         return Committed(
-            self._info(Action.COMMIT, self._start.request_id),
+            self._info(),
             past.next_version,
             content.digest,
             content.manifest,
@@ -197,12 +202,12 @@ class Commit:
             self._start.metadata,
         )
 
-    def _info(self, action: Action, request_id: str) -> history.EntryInfo:
+    def _info(self) -> history.EntryInfo:
         return history.make_info(
-            action,
+            Action.COMMIT,
             self._caller,
             time=self._repository.clock.now(),
-            request_id=request_id,
+            request_id=self._start.request_id,
             sweep_epoch=self._view.epoch,
         )
 
@@ -255,23 +260,6 @@ class Commit:
             self._start.artifact, self._journal, past, self._project.scope
         )
         return CommitResult(artifact.version_record(version), unchanged)
-
-
-def check_kind(start: UploadStart, kind: Kind) -> None:
-    """Check that an upload is of its artifact's kind.
-
-    Raises:
-        PreconditionError: It is not (KIND_MISMATCH).
-    """
-    if start.kind is not None and start.kind is not kind:
-        raise PreconditionError(
-            f"artifact {start.artifact.short} holds {kind.value}, "
-            f"not {start.kind.value}",
-            reason=Reason.KIND_MISMATCH,
-            hint="Leave the kind out, or choose another artifact.",
-            artifact=start.artifact.short,
-            kind=kind.value,
-        )
 
 
 def check_start(start: UploadStart) -> None:

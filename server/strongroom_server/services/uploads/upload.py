@@ -11,15 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from strongroom.errors import (
-    AlreadyExistsError,
     ConflictError,
     IntegrityError,
     InvalidArgumentError,
-    NotFoundError,
     Reason,
 )
 from strongroom.format.digest import parse_digest, path_order
-from strongroom.format.names import ProjectName
 from strongroom_server.core.codec_choice import choice_of
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.history import Committed, History
@@ -28,15 +25,15 @@ from strongroom_server.core.policy import Cuts
 from strongroom_server.core.records import Caller, Kind
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.content_writer import ContentWriter
+from strongroom_server.repository.creating import project_of
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.parents import ParentFiles
-from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.requests import check_kind
 from strongroom_server.services.uploads.commits import (
     Commit,
     CommitResult,
     UploadStart,
-    check_kind,
     check_start,
 )
 from strongroom_server.services.uploads.progress import Position, UploadProgress
@@ -61,12 +58,18 @@ class Uploads:
         check_start(start)
         # Commits need Vault: better refused now than after many gigabytes.
         repository.keyring.check_ready()
-        project = self._project(start, caller)
+        project = project_of(
+            repository,
+            start.artifact,
+            may_create=start.may_create_project,
+            caller=caller,
+            request_id=start.request_id,
+        )
         journal = repository.projects.journal_of(project, start.artifact)
         past = repository.journals.load(journal)
         kind = start.kind or Kind.DATASET
         if past.entries:
-            check_kind(start, past.created.kind)
+            check_kind(start.artifact, said=start.kind, kind=past.created.kind)
             kind = past.created.kind
         view = repository.sweeps.view(at_least=past.fence)
         keys = repository.keyring.open(project.scope)
@@ -99,19 +102,6 @@ class Uploads:
             progress,
             self._base_files(start, project.scope, journal, past),
         )
-
-    def _project(self, start: UploadStart, caller: Caller) -> Project:
-        name = ProjectName(start.artifact.project)
-        try:
-            return self._repository.projects.get(name)
-        except NotFoundError:
-            if not start.may_create_project:
-                raise
-        try:
-            return self._repository.projects.create(name, caller, start.request_id)
-        except AlreadyExistsError:
-            # Another push came first; theirs is as good as ours.
-            return self._repository.projects.get(name)
 
     def _manifest_of(
         self, scope: Scope, journal: JournalId, version: Committed | None
@@ -230,7 +220,7 @@ class Upload:
             )
         self._reopened = ""
 
-    def write(self, data: bytes, *, offset_bytes: int) -> None:
+    def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file; see `ContentWriter.write`."""
         self._check_not_reopened()
         self._content.write(data, offset_bytes=offset_bytes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deleting, undeleting, holding and explaining: one journal entry a change.
+"""Deleting, undeleting, holding, setting policies: one journal entry a change.
 
 A deleted version goes to the trash; nothing here removes a byte. Each change is
 decided on the history behind which it is written, so a ref that moves, or a hold
@@ -8,7 +8,7 @@ that is set, at the same moment is never overlooked.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -41,6 +41,11 @@ from strongroom_server.repository.exclusive import exclusive_bytes
 from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.repository import Artifact, Repository
 from strongroom_server.repository.requests import check_request, request_reused
+from strongroom_server.services.retention.creation import (
+    Creating,
+    Creation,
+    check_etag,
+)
 
 _ATTEMPTS: Final = 20
 
@@ -79,6 +84,7 @@ class Retention:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._creating = Creating(repository)
 
     def delete(
         self,
@@ -177,20 +183,48 @@ class Retention:
         *,
         reason: str,
         request_id: str,
+        etag: str = "",
+        creation: Creation | None = None,
         validate_only: bool = False,
         caller: Caller,
     ) -> ArtifactRecord:
         """Set how an artifact's versions are stored and kept from now on.
 
+        Args:
+            name: The artifact.
+            policy: The whole policy.
+            reason: Why; kept in the journal.
+            request_id: The same id sets one policy, once.
+            etag: If not empty, the policy must still have it; `""` in quotes
+                means that the artifact must not exist.
+            creation: Make the artifact, if it does not exist.
+            validate_only: Only check.
+            caller: Who asks.
+
         Raises:
-            NotFoundError: The artifact does not exist.
+            NotFoundError: The artifact does not exist, and is not to be made.
+            PreconditionError: It is of another kind than said (KIND_MISMATCH).
             InvalidArgumentError: A field is out of range, or the request id has
                 set another policy.
-            ConflictError: Other writers won every attempt.
+            ConflictError: The policy was changed since (POLICY_CHANGED), or other
+                writers won every attempt.
         """
         check_policy(policy)
+        check_request(reason, request_id)
+        if creation is not None:
+            would_be = self._creating.run(
+                name,
+                creation,
+                etag=etag,
+                request_id=request_id,
+                validate_only=validate_only,
+                caller=caller,
+            )
+            if would_be is not None:
+                return replace(would_be, policy=policy)
 
         def decide(artifact: Artifact, info: EntryInfo) -> PolicySet | None:
+            check_etag(artifact, etag, request_id)
             same = artifact.history.policy == policy
             return None if same else PolicySet(info, policy)
 
