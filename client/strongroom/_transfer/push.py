@@ -25,7 +25,9 @@ from strongroom.values import PushResult
 #: A source of less is sent sooner than what is known of it could be asked for.
 _WORTH_BYTES: Final = 4 * BLOCK_BYTES
 _WORTH_FILES: Final = 100
-#: How often a push begins anew behind a sweep.
+#: A sweep or a repair came between; what it took is sent in the next attempt.
+_OVERTAKEN: Final = frozenset({Reason.SWEEP_OVERTOOK, Reason.CHUNK_MISSING})
+#: How often a push begins anew behind one.
 _MAX_OVERTAKEN: Final = 3
 
 
@@ -119,7 +121,7 @@ class _Attempts:
                 self._may_share = False  # the server has it no more: send everything
                 return
         elif isinstance(error, ConflictError) and (
-            error.reason is Reason.SWEEP_OVERTOOK
+            error.reason in _OVERTAKEN
             and self._overtaken_count < _MAX_OVERTAKEN
         ):
             self._overtaken_count += 1

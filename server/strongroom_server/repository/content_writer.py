@@ -146,6 +146,12 @@ class ContentWriter:
         """Return whether the finished version needs what a view shows condemned."""
         return self._sharing.uses(view)
 
+    def uses_damaged(self) -> bool:
+        """Return whether it needs a pack that was found damaged meanwhile."""
+        return not self._repository.repairs.damaged(self._keys).isdisjoint(
+            self._sharing.packs_used
+        )
+
     def abort(self) -> None:
         """Stop; what is stored already is garbage, until a later upload finds it.
 

@@ -102,7 +102,8 @@ class Commit:
 
         Raises:
             ConflictError: Other writers won every attempt (JOURNAL_CONTENDED), or
-                a sweep condemned what the content shares (SWEEP_OVERTOOK).
+                a sweep condemned what the content shares (SWEEP_OVERTOOK), or a
+                repair found it damaged (CHUNK_MISSING).
             UnavailableError: S3 or Vault failed. Repeating the same request id
                 tells whether the version was made.
         """
@@ -118,6 +119,7 @@ class Commit:
             if finished is not None:
                 return finished
             self._look_at_sweeps(past, content)
+            self._look_at_damage(content)
             try:
                 if not past.entries:
                     self._append(past, self._created())
@@ -146,6 +148,19 @@ class Commit:
             raise ConflictError(
                 "a sweep condemned what the upload shares, before it was committed",
                 reason=Reason.SWEEP_OVERTOOK,
+                hint="Push again.",
+                request_id=self._start.request_id,
+            )
+
+    def _look_at_damage(self, content: ContentWriter) -> None:
+        """See to it that no repair found anything damaged that is committed now.
+
+        It did not know of this version, and has said what it mended.
+        """
+        if content.uses_damaged():
+            raise ConflictError(
+                "what the upload shares was found damaged before it was committed",
+                reason=Reason.CHUNK_MISSING,
                 hint="Push again.",
                 request_id=self._start.request_id,
             )
