@@ -106,7 +106,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--tools", type=Path, default=ROOT / "build" / "bench-tools")
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     given = parser.parse_args(arguments)
-    options = Options(given.size, given.files, given.rounds, given.tools)
+    options = Options(given.size, given.files, given.rounds, given.tools.resolve())
     build = ROOT / "build"
     build.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dedup-", dir=build) as name:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Create if absent: whoever is told that a number is theirs is what readers find."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from strongroom.errors import UnavailableError
 from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.numbered_blobs import (
     PUT_ATTEMPTS,
     first_version,
@@ -138,6 +141,23 @@ def test_a_write_over_nothing_but_a_delete_marker_is_ours(
     bucket.add_delete_marker(KEY)
 
     assert put_numbered(bucket, KEY, OURS)
+
+
+def test_of_all_that_begins_like_a_key_one_is_looked_at(
+    bucket: MemoryBlobStore,
+) -> None:
+    class Vast(FaultyBlobStore):
+        def first_versions(
+            self, prefix: str, *, start_after: str = ""
+        ) -> Iterator[BlobVersion]:
+            yield next(super().first_versions(prefix, start_after=start_after))
+            message = "the listing goes on"
+            raise AssertionError(message)
+
+    bucket.put_new(KEY + "0", OTHERS)
+    assert first_version(Vast(bucket), KEY) is None
+    bucket.put_new(KEY, OURS)
+    assert first_version(Vast(bucket), KEY) is not None
 
 
 def test_an_object_beside_the_number_is_not_taken_for_it(

@@ -341,7 +341,7 @@ def test_what_sweeps_never_take_says_so(world: World, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["packs/ab/cd", "uploads/x", "index/a/b/c", "probe/1", "packs"]
+    "key", ["packs/ab/cd", "uploads/x", "index/a/b/c", "strongroom.jsonx", "packs"]
 )
 def test_what_is_none_of_the_stores_objects_is_left_alone(
     world: World, key: str
@@ -352,7 +352,7 @@ def test_what_is_none_of_the_stores_objects_is_left_alone(
     assert "no object of this store has such a key" in answer.words
 
 
-@pytest.mark.parametrize("key", ["", "/packs", "a\nb", "x" * 1025])
+@pytest.mark.parametrize("key", ["", "/packs", "a\nb", "x" * 1025, "é" * 513])
 def test_what_is_no_key_is_refused(world: World, key: str) -> None:
     with pytest.raises(InvalidArgumentError):
         explain(world, key)

@@ -63,7 +63,7 @@ class _Spare:
 
 
 class MendSurvey:
-    """Looks what damaged packs have lost, once; used by one thread."""
+    """Looks what damaged packs have lost, and states it; used by one thread."""
 
     def __init__(self, repository: Repository, project: Project) -> None:
         self._repository = repository
@@ -75,6 +75,8 @@ class MendSurvey:
         self._direct: set[bytes] = set()
         self._needed_count = 0
         self._seen: set[tuple[bytes, ...]] = set()
+        #: For each artifact's id the newest version that was asked.
+        self._asked: dict[bytes, int] = {}
         self._losses: dict[str, _Loss] = {}
 
     def look(self, packs: Collection[str]) -> Iterator[None]:
@@ -89,26 +91,16 @@ class MendSurvey:
         self._needed = {pack: set() for pack in unknown[:MAX_STATED]}
         if not self._needed:
             return
-        try:
-            yield from self._ask_versions()
-            for stored in self._repository.repairs.records(self._keys):
-                self._note(stored.record.chunks)
-                yield
-        except (IntegrityError, PreconditionError):
-            self._needed.clear()
-        if self._needed_count > MAX_NEEDED:
-            self._needed.clear()
-        for pack, needed in self._needed.items():
-            loss = self._loss_of(pack, needed)
-            if loss is not None:
-                self._losses[pack] = loss
+        yield from self._ask()
+        for pack in self._needed:
+            self._judge(pack)
             yield
-        self._needed.clear()
 
     def state(self) -> None:
         """State of each pack that all it has lost lies elsewhere, if so.
 
-        A server that may not sign states nothing.
+        Versions that came since are asked, too: until a repair is recorded, a push
+        shares what it is about. A server that may not sign states nothing.
 
         Raises:
             UnavailableError: S3 or Vault failed.
@@ -119,6 +111,7 @@ class MendSurvey:
     def _state(self) -> None:
         if not self._losses:
             return
+        self._look_again()
         spares = self._spares()
         for pack, loss in self._losses.items():
             found = _all_found(loss, spares)
@@ -138,22 +131,45 @@ class MendSurvey:
             if mend_statement.fits(statement):
                 self._repository.repairs.state(statement)
 
-    def _ask_versions(self) -> Iterator[None]:
-        for artifact in self._repository.artifacts(self._project):
-            for version in artifact.history.stored_versions():
-                yield from self._ask(artifact, version)
+    def _look_again(self) -> None:
+        known = {pack: len(needed) for pack, needed in self._needed.items()}
+        for _ in self._ask():
+            pass
+        if not self._needed:  # Something cannot be read any more.
+            self._losses.clear()
+        for pack, needed in self._needed.items():
+            if pack in self._losses and len(needed) > known[pack]:
+                self._judge(pack)
 
-    def _ask(self, artifact: Artifact, version: Committed) -> Iterator[None]:
+    def _ask(self) -> Iterator[None]:
+        """Ask what was not asked before; if it cannot be read, nothing is known."""
+        try:
+            for artifact in self._repository.artifacts(self._project):
+                asked = self._asked.get(artifact.journal.artifact, 0)
+                for version in artifact.history.stored_versions():
+                    if version.version > asked:
+                        yield from self._ask_version(artifact, version)
+                        self._asked[artifact.journal.artifact] = version.version
+            for stored in self._repository.repairs.records(self._keys):
+                self._note(stored.record.chunks)
+                yield
+        except (IntegrityError, PreconditionError):
+            self._needed.clear()
+        if self._needed_count > MAX_NEEDED:
+            self._needed.clear()
+
+    def _ask_version(self, artifact: Artifact, version: Committed) -> Iterator[None]:
         manifests, scope = self._repository.manifests, artifact.scope
         manifest = manifests.load(scope, artifact.journal.artifact, version)
         self._note(ref for root in manifest.roots for ref in root.chunks)
         for page in manifests.pages(scope, manifest):
+            # The same page may lie elsewhere for another version.
+            self._note(page.chunks)
             mark = tuple(ref.chunk_id for ref in page.chunks)
             if mark in self._seen:
                 continue
             if len(self._seen) < MAX_SEEN:
                 self._seen.add(mark)
-            self._note(page.chunks)
             for entry in manifests.page(scope, page):
                 self._note(entry.chunks)
             yield
@@ -171,6 +187,12 @@ class MendSurvey:
                 if part not in needed:
                     needed.add(part)
                     self._needed_count += 1
+
+    def _judge(self, pack: str) -> None:
+        """Find out what a pack has lost of what is needed of it."""
+        loss = self._loss_of(pack, self._needed[pack])
+        if loss is not None:
+            self._losses[pack] = loss
 
     def _loss_of(self, pack: str, needed: Collection[ChunkRef]) -> _Loss | None:
         """Return what a pack has lost; None if nothing is there, or all is whole."""

@@ -56,8 +56,9 @@ def first_version(blobs: BlobStore, key: str) -> BlobVersion | None:
     Raises:
         UnavailableError: S3 cannot be reached.
     """
-    found = (item for item in blobs.first_versions(key) if item.key == key)
-    return next(found, None)
+    # It comes first of all that begin with its key, which may be many.
+    first = next(iter(blobs.first_versions(key)), None)
+    return first if first is not None and first.key == key else None
 
 
 def _is_ours(blobs: BlobStore, first: BlobVersion | None, data: bytes) -> bool:

@@ -29,6 +29,7 @@ from strongroom_server.core.sweep_plan import SweepProgress
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.marking import JournalState, page_mark
+from strongroom_server.repository.numbered_blobs import first_version
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.swept_objects import owner_of, packs_of_segment
@@ -39,7 +40,8 @@ from strongroom_server.services.sweeping.planning import (
     refused_note,
 )
 
-MAX_KEY_CHARS: Final = 1024
+#: What S3 allows.
+MAX_KEY_BYTES: Final = 1024
 #: Pages of file tables whose answer is remembered, 150 bytes each; those beyond
 #: are read for each version that has them.
 _MAX_PAGES: Final = 200_000
@@ -151,8 +153,7 @@ class ObjectExplainer:
             UnavailableError: S3 or Vault failed.
         """
         _check_key(key)
-        found = self._repository.blobs.first_versions(key)
-        item = next((item for item in found if item.key == key), None)
+        item = first_version(self._repository.blobs, key)
         if not _is_swept(key):
             yield _permanent(key, exists=item is not None)
             return
@@ -361,7 +362,8 @@ class ObjectExplainer:
 
 
 def _check_key(key: str) -> None:
-    if not key.isprintable() or not 0 < len(key) <= MAX_KEY_CHARS or key[0] == "/":
+    size_bytes = len(key.encode())
+    if not key.isprintable() or not 0 < size_bytes <= MAX_KEY_BYTES or key[0] == "/":
         raise InvalidArgumentError(
             f"{key[:100]!r} is no key of an object",
             reason=Reason.ARGUMENT_INVALID,
@@ -381,7 +383,8 @@ def _is_swept(key: str) -> bool:
 
 
 def _permanent(key: str, *, exists: bool) -> ObjectExplanation:
-    causes = [cause for prefix, cause in _KEPT.items() if key.startswith(prefix)]
+    folder = key[: key.find("/") + 1] or key
+    causes = [_KEPT[folder]] if folder in _KEPT else []
     unknown = "no object of this store has such a key; sweeps leave it where it is"
     return ObjectExplanation(exists, ObjectState.PERMANENT, tuple(causes) or (unknown,))
 
