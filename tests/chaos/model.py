@@ -79,6 +79,7 @@ class Model:
         self._contents: dict[str, dict[str, str]] = {}
         self._versions: dict[tuple[str, int], str] = {}
         self._deletable: set[tuple[str, int]] = set()
+        self._keep_last: dict[str, int] = {}
         self._deleted: set[tuple[str, int]] = set()
         self._undeletable: set[tuple[str, int]] = set()
         self._policies: set[str] = set()
@@ -142,7 +143,15 @@ class Model:
     def may_be_gone(self, version: object) -> bool:
         """Return whether anybody, or a policy, may have deleted a version."""
         with self._lock:
-            return version in self._deletable
+            return self._may_be_gone(version)
+
+    def keeps_last(self, artifact: str, count: int) -> None:
+        """Note that a policy lets go of an artifact's versions but the last ones.
+
+        Also of those that were committed and not acknowledged.
+        """
+        with self._lock:
+            self._keep_last[artifact] = count
 
     def begins_policy(self, artifact: str, *, again: bool = False) -> bool:
         """Return whether nobody has set an artifact's policy; from now on one has."""
@@ -176,7 +185,7 @@ class Model:
     ) -> None:
         """Judge an error: most are what chaos brings, some nobody may see."""
         with self._lock:
-            may_be_gone = subject in self._deletable
+            may_be_gone = self._may_be_gone(subject)
             self.refused[f"{what}: {error.reason.value}"] += 1
         self.note("refused", call=what, subject=subject, reason=error.reason.value,
                   error=str(error))  # fmt: skip
@@ -238,8 +247,9 @@ class Model:
             numbers = sorted(version.number for version in found)
             if numbers != list(range(1, len(numbers) + 1)):
                 self.problem(f"versions of {artifact} were lost: there are {numbers}")
+        newest = dict(sorted(listed))  # by artifact: the last number wins
         for key, version in sorted(listed.items()):
-            self._check_listed(key, version)
+            self._check_listed(key, version, newest[key[0]])
         for key in versions.keys() - listed.keys():
             self.problem(f"{key} was acknowledged and is lost")
         for (artifact, ref), moves in refs.items():
@@ -248,10 +258,17 @@ class Model:
             if number % of == share:
                 self._check_content(client, folder, key, version)
 
-    def _check_listed(self, key: tuple[str, int], version: strongroom.Version) -> None:
+    def _may_be_gone(self, version: object) -> bool:
+        artifact = version[0] if isinstance(version, tuple) else ""
+        return version in self._deletable or artifact in self._keep_last
+
+    def _check_listed(
+        self, key: tuple[str, int], version: strongroom.Version, newest: int
+    ) -> None:
         with self._lock:
             known = self._versions.get(key)
-            may_be_gone = key in self._deletable
+            kept = self._keep_last.get(key[0], newest)
+            may_be_gone = key in self._deletable or key[1] <= newest - kept
             must_be_gone = key in self._deleted - self._undeletable
             is_known_content = version.digest in self._contents
         if known not in {None, version.digest}:

@@ -31,6 +31,7 @@ POLICIES: Final = {
 }
 #: Its policy lets go of old versions by itself.
 FLEETING: Final = "chaos/fleeting"
+KEPT: Final = 4
 ARTIFACTS: Final = (*POLICIES, FLEETING)
 TRIES: Final = 3
 #: After an error: who comes back at once only keeps others from work.
@@ -146,7 +147,7 @@ class Pusher:
     def _committed(self, artifact: str, result: PushResult, expected: str) -> None:
         version = result.version
         if artifact == FLEETING:
-            self.model.tries_delete(artifact, version.number)
+            self.model.keeps_last(artifact, KEPT)
         self.model.committed(artifact, version.number, version.digest, expected)
         if self.model.begins_policy(artifact):
             self._set_policy(artifact)
@@ -154,7 +155,7 @@ class Pusher:
     def _set_policy(self, artifact: str) -> None:
         policy = POLICIES.get(artifact, ArtifactPolicy(trash_days=0))
         if artifact == FLEETING:
-            policy = ArtifactPolicy(trash_days=0, keep_last=4)
+            policy = ArtifactPolicy(trash_days=0, keep_last=KEPT)
         try:
             tried(
                 lambda: self.client().set_policy(artifact, policy, reason="chaos"),
