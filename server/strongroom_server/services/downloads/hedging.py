@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from statistics import median
 from typing import Final, Generic, TypeVar
 
@@ -66,7 +67,9 @@ class Fetch(Generic[Item]):
         self._clock = clock
         self._started_s = clock.monotonic()
         self._first = begin()
-        self._first.add_done_callback(self._note)
+        # Not a method of ours: a future that held us would form a cycle, and keep
+        # its result, a whole chunk, until the garbage collector looks.
+        self._first.add_done_callback(partial(_note, pace, clock, self._started_s))
         self._second: Future[Item] | None = None
 
     @property
@@ -114,9 +117,10 @@ class Fetch(Generic[Item]):
             seconds=f"{DEADLINE_S:g}",
         )
 
-    def _note(self, future: Future[Item]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            self._pace.note(self._clock.monotonic() - self._started_s)
+
+def _note(pace: Pace, clock: Clock, started_s: float, future: Future[Item]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        pace.note(clock.monotonic() - started_s)
 
 
 def _is_done(future: Future[Item], timeout_s: float) -> bool:
