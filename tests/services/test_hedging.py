@@ -113,7 +113,7 @@ def test_what_was_fetched_is_kept_by_nobody_else() -> None:
         """Something whose end can be seen; bytes have no weak references."""
 
     done: Future[Chunk] = Future()
-    fetch = Fetch(lambda: done, pace=Pace(), clock=ManualClock())
+    fetch = Fetch(iter([done]).__next__, pace=Pace(), clock=ManualClock())
     done.set_result(Chunk())
     seen = weakref.ref(fetch.result())
     gc.disable()
