@@ -248,6 +248,21 @@ def test_a_record_that_was_taken_from_a_copy_is_noted_as_that(world: World) -> N
     assert again.renew(SweepView(), at_least=6).is_condemned(pack(1))
 
 
+def test_what_is_read_again_is_what_was_taken_in(world: World) -> None:
+    first, copy = started(world), MemoryBlobStore()
+    add(first, condemned(1), Decided(0, ()), Removed(0))
+    add(started(world, blobs=copy), condemned(2))
+    ((_, other),) = copy.objects()
+    assert first.renew(SweepView(), at_least=3).is_condemned(pack(1))
+
+    # Whole, and sealed for this very number; but another one.
+    item = next(iter(world.bucket.first_versions(layout.SWEEP)))
+    world.bucket.corrupt(item.key, item.version_id, other)
+
+    with pytest.raises(IntegrityError):
+        first.renew(SweepView(), at_least=3)
+
+
 def test_an_index_that_is_full_stops_nothing_for_good(world: World) -> None:
     class Full(MemoryIndex):
         is_full = True

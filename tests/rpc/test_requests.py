@@ -10,7 +10,9 @@ import pytest
 from strongroom.errors import CancelledError, Reason, UnavailableError
 from strongroom.format.frames import BlockFrame
 from strongroom.v1 import transfer_service_pb2 as pb
+from strongroom.v1.maintenance_service_pb2 import ApplySweepRequest
 from strongroom_server.rpc.requests import RequestReader
+from strongroom_server.rpc.wire import FLAT
 
 START = pb.WriteVersionRequest(start=pb.WriteStart(parent="p"))
 
@@ -33,6 +35,18 @@ def test_blocks_are_not_decoded_but_as_the_first_request() -> None:
 
     assert first == pb.WriteVersionRequest.FromString(block)
     assert rest == [BlockFrame(3, b"data"), START]
+
+
+def test_only_where_blocks_may_come_a_request_is_taken_for_one() -> None:
+    plan = ApplySweepRequest(plan=BlockFrame(3, b"data").encode()[2:])
+    sent = [plan.SerializeToString()] * 2
+    assert BlockFrame.parse(sent[1]) is not None
+
+    requests = RequestReader(
+        iter(sent), ApplySweepRequest.FromString, stall_s=5, depth=FLAT
+    )
+
+    assert list(requests) == [plan, plan]
 
 
 def test_a_caller_that_gives_up_is_told() -> None:

@@ -154,6 +154,31 @@ def test_a_request_that_broke_off_after_creating_goes_on(
     assert entries(world) == [Created, PolicySet]
 
 
+def test_a_request_that_broke_off_does_not_overwrite_what_came_since(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Journals.append
+
+    def broken(*arguments: object, **options: object) -> object:
+        if isinstance(arguments[3], PolicySet):
+            message = "S3 went away"
+            raise UnavailableError(message)
+        return append(*arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journals, "append", broken)
+        with pytest.raises(UnavailableError):
+            set_policy(
+                world, KEEP_TWO, etag=NO_ARTIFACT, creation=WEIGHTS, request_id="p"
+            )
+    set_policy(world, KEEP_NINE, etag=etag_of(world))
+
+    with pytest.raises(ConflictError):
+        set_policy(world, KEEP_TWO, etag=NO_ARTIFACT, creation=WEIGHTS, request_id="p")
+
+    assert world.artifacts.get_artifact(ARTIFACT).policy == KEEP_NINE
+
+
 def test_what_others_made_meanwhile_is_not_taken_for_new(world: World) -> None:
     world.push({"a": b"1"}, kind=Kind.WEIGHTS)
 
