@@ -27,7 +27,11 @@ from strongroom_server.dev.openbao import OpenBao
 from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
 from strongroom_server.dev.provisioning import ensure_provisioned
 from strongroom_server.dev.seaweed import SeaweedFS
-from strongroom_server.dev.settings_files import access_policy, server_settings
+from strongroom_server.dev.settings_files import (
+    owner_policy,
+    role_assignments,
+    server_settings,
+)
 from tests.chaos.proxy import CALM, FaultProxy, Odds
 
 START_S: Final = 60.0
@@ -224,6 +228,14 @@ class Cluster:
             self.drop_index(number)
             self._start_server(number)
 
+    def stop_server(self, number: int) -> None:
+        """End a server in order.
+
+        Raises:
+            UnavailableError: It does not end.
+        """
+        self._servers[number].stop()
+
     def drop_index(self, number: int) -> bool:
         """Delete the index files of a server, running or not; return if there were."""
         folder = self._folder(number) / "index"
@@ -264,9 +276,13 @@ class Cluster:
         settings["index"]["path"] = str(folder / "index")
         settings["audit"]["path"] = str(folder / "audit")
         settings["telemetry"] = {}
-        policy = folder / "access.toml"
-        policy.write_text(access_policy())
-        settings["access"]["policy_file"] = str(policy)
+        (folder / "policies").mkdir(exist_ok=True)
+        (folder / "policies" / "owner.cedar").write_text(owner_policy())
+        (folder / "assignments.toml").write_text(role_assignments())
+        settings["access"] = {
+            "assignments_file": str(folder / "assignments.toml"),
+            "policies": str(folder / "policies"),
+        }
         settings["sweep"] = settings.get("sweep", {}) | SWEEP
         file = folder / "server.toml"
         file.write_text(_toml(settings))

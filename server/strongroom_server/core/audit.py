@@ -21,6 +21,24 @@ GENESIS: Final = "0" * 64
 #: The format of a line.
 FORMAT: Final = 1
 MAX_LINE_BYTES: Final = 8192
+#: Calls that change nothing, by action, and those of nobody knows what: their events
+#: are on this server's disk before the answer, and in the store within seconds. All
+#: others', and those of actions to come, are in the store before the answer.
+READS: Final = frozenset(
+    {
+        "",
+        "artifact.get",
+        "artifact.list",
+        "journal.read",
+        "project.list",
+        "ref.list",
+        "retention.explain",
+        "server.info",
+        "version.diff",
+        "version.list",
+        "version.read",
+    }
+)
 
 
 class Phase(StrEnum):

@@ -2,8 +2,8 @@
 """The audit log's directory: its files, their check, and what a crash left there.
 
 `audit.jsonl` grows; `audit-<first number>.jsonl` are full; `log-id` names the log;
-`audit.torn-<number>` holds what a crash left of a line. All files must stay: the
-chain begins in the oldest.
+`audit.torn-<number>` holds what a crash left of a line; `shipped` is a note of what
+the store holds. All files must stay: the chain begins in the oldest.
 """
 
 import fcntl
@@ -33,6 +33,7 @@ from strongroom_server.ports import Entropy
 CURRENT_NAME: Final = "audit.jsonl"
 ID_NAME: Final = "log-id"
 LOCK_NAME: Final = "audit.lock"
+MARK_NAME: Final = "shipped"
 OPEN_FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 _ID: Final = re.compile(r"[0-9a-f]{8}\Z")
@@ -92,6 +93,42 @@ def read_lines(directory: Path) -> Iterator[bytes]:
     for path in _files(directory):
         with disk_errors(), path.open("rb") as file:
             yield from file
+
+
+def lines_from(directory: Path, start: int) -> Iterator[bytes]:
+    """Yield the whole lines from number `start` on, without their line feeds.
+
+    Raises:
+        IntegrityError: A line is damaged (AUDIT_CORRUPT).
+        UnavailableError: The files cannot be read (AUDIT_UNAVAILABLE).
+    """
+    for line in _whole(read_lines(directory), []):
+        try:
+            number = canonical.decode_object(line[:-1], MAX_LINE_BYTES)["number"]
+        except (canonical.MalformedError, KeyError) as error:
+            message = f"a line of the audit log in {directory} is damaged"
+            raise IntegrityError(message, reason=Reason.AUDIT_CORRUPT) from error
+        if number >= start:
+            yield line[:-1]
+
+
+def read_mark(directory: Path) -> bytes:
+    """Return what `write_mark` wrote; nothing, if that is lost."""
+    try:
+        with disk_errors():
+            return (directory / MARK_NAME).read_bytes()
+    except UnavailableError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return b""
+        raise
+
+
+def write_mark(directory: Path, mark: bytes) -> None:
+    """Replace the mark; without waiting for the disk, since it may be lost."""
+    temporary = directory / f"{MARK_NAME}.new"
+    with disk_errors():
+        temporary.write_bytes(mark)
+        temporary.replace(directory / MARK_NAME)
 
 
 def verify_audit_log(directory: Path) -> AuditSummary:

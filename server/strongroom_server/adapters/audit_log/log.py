@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`AuditSink` on local files: one thread makes all events that wait durable at once."""
+"""`LocalAuditLog` on files: one thread makes all events that wait durable at once."""
 
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -18,12 +18,15 @@ from strongroom_server.adapters.audit_log.files import (
     ChainEnd,
     disk_errors,
     full_name,
+    lines_from,
     load_or_make_id,
     own,
+    read_mark,
     recover,
     refusal,
     sync_directory,
     write_fully,
+    write_mark,
 )
 from strongroom_server.core.audit import (
     MAX_LINE_BYTES,
@@ -33,7 +36,7 @@ from strongroom_server.core.audit import (
     format_line,
     line_digest,
 )
-from strongroom_server.ports import AuditSink, Clock, Entropy
+from strongroom_server.ports import Clock, Entropy, LocalAuditLog
 
 #: A file that has grown to this is put aside, and a new one begun.
 ROTATE_BYTES: Final = 64 * 2**20
@@ -109,6 +112,33 @@ class FileAuditLog:
         self._fd = -1
         self._clean = False
         self._closed = False
+        self._on_durable: Callable[[int, Sequence[bytes]], None] | None = None
+
+    @property
+    def log_id(self) -> str:
+        """See `LocalAuditLog`."""
+        return self._log_id
+
+    @property
+    def next_number(self) -> int:
+        """See `LocalAuditLog`."""
+        return self._state.number
+
+    def lines(self, start: int) -> Iterator[bytes]:
+        """See `LocalAuditLog`. What is being written meanwhile may be left out."""
+        return lines_from(self._directory, start)
+
+    def follow(self, on_durable: Callable[[int, Sequence[bytes]], None]) -> None:
+        """See `LocalAuditLog`."""
+        self._on_durable = on_durable
+
+    def mark(self) -> bytes:
+        """See `LocalAuditLog`."""
+        return read_mark(self._directory)
+
+    def save_mark(self, mark: bytes) -> None:
+        """See `LocalAuditLog`."""
+        write_mark(self._directory, mark)
 
     def start(self) -> None:
         """Start the thread that writes."""
@@ -124,7 +154,7 @@ class FileAuditLog:
         self._writer.join(APPEND_TIMEOUT_S)
 
     def append(self, event: AuditEvent) -> AuditReceipt:
-        """See `AuditSink`. Waits at most `APPEND_TIMEOUT_S` for the disk.
+        """See `LocalAuditLog`. Waits at most `APPEND_TIMEOUT_S` for the disk.
 
         Raises:
             InternalError: The event has no valid line; a bug of the caller's.
@@ -193,7 +223,10 @@ class FileAuditLog:
         write_fully(self._fd, b"".join(lines))
         os.fdatasync(self._fd)
         self._clean = True
+        first = self._state.number
         self._state = state
+        if self._on_durable is not None:
+            self._on_durable(first, lines)
         for ticket, receipt in zip(batch, receipts, strict=True):
             ticket.receipt = receipt
 
@@ -278,4 +311,4 @@ def _recovery_event(clock: Clock, torn_bytes: int, number: int) -> AuditEvent:
     )
 
 
-_audit_sink: type[AuditSink] = FileAuditLog
+_local_audit_log: type[LocalAuditLog] = FileAuditLog

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit log of all servers, in the bucket: batches and signed checkpoints.
+
+A batch's number is its place: created if absent, so that of several servers one
+gets it, and the others go on behind it. Nothing is ever written over.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from strongroom.errors import IntegrityError, Reason, StrongroomError
+from strongroom_server.core import layout
+from strongroom_server.core.audit_batch import (
+    MAX_BODY_BYTES,
+    AuditBatch,
+    batch_body,
+    batch_damaged,
+    parse_batch,
+)
+from strongroom_server.core.sealing import ObjectKind, seal_object
+from strongroom_server.core.signed_note import MAX_NOTE_BYTES
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    BlobVersion,
+)
+from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.numbered_blobs import put_numbered
+
+#: Batches that a pass over the log fetches at once, and holds at most.
+READ_THREADS: Final = 8
+READ_AHEAD: Final = 32
+#: What encryption adds to a batch, and to spare.
+_MAX_STORED_BYTES: Final = MAX_BODY_BYTES + 64 * 1024
+
+
+class SharedAuditLog:
+    """One log below `audit/<name>/`. Safe to use from many threads."""
+
+    def __init__(self, name: str, *, blobs: BlobStore, keyring: Keyring) -> None:
+        self._name = name
+        self._blobs = blobs
+        self._keyring = keyring
+
+    @property
+    def origin(self) -> str:
+        """What checkpoints call the log."""
+        return f"strongroom/{self._keyring.store.hex()}/{self._name}"
+
+    def seal(self, batch: AuditBatch) -> bytes:
+        """Return the bytes of a batch; each time others, so that they are ours."""
+        return seal_object(
+            self._keyring.open_store_domain(),
+            ObjectKind.AUDIT,
+            layout.audit_batch_key(self._name, batch.number),
+            batch_body(batch),
+            salt=self._keyring.salt(),
+        )
+
+    def put(self, number: int, data: bytes) -> bool:
+        """Store what `seal` returned; return False if another batch has the number.
+
+        Raises:
+            UnavailableError: It is not known whether it was stored.
+        """
+        return put_numbered(
+            self._blobs, layout.audit_batch_key(self._name, number), data
+        )
+
+    def listed(self, start: int = 0) -> Iterator[tuple[int, BlobVersion]]:
+        """Yield number and object of every batch from `start` on.
+
+        Raises:
+            IntegrityError: A number is missing (AUDIT_CORRUPT).
+        """
+        prefix = layout.audit_batches_prefix(self._name)
+        after = layout.audit_batch_key(self._name, start - 1) if start else ""
+        expected = start
+        for item in self._blobs.first_versions(prefix, start_after=after):
+            number = layout.upload_key_number(item.key)
+            if number < 0:
+                continue
+            if number != expected:
+                raise IntegrityError(
+                    f"batch {expected} of the audit log is gone",
+                    reason=Reason.AUDIT_CORRUPT,
+                    hint="See `The audit log is damaged` in docs/operations.md.",
+                    number=expected,
+                )
+            yield number, item
+            expected += 1
+
+    def read(self, number: int, item: BlobVersion) -> AuditBatch:
+        """Return a batch that `listed` showed.
+
+        Raises:
+            IntegrityError: It is damaged, or not of this store (AUDIT_CORRUPT).
+        """
+        try:
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=_MAX_STORED_BYTES
+            )
+            body = self._keyring.open_object(
+                self._keyring.open_store_domain(),
+                ObjectKind.AUDIT,
+                layout.audit_batch_key(self._name, number),
+                data,
+                max_bytes=MAX_BODY_BYTES,
+            )
+        except (IntegrityError, BlobNotFoundError) as error:
+            raise batch_damaged(number) from error
+        return parse_batch(number, body)
+
+    def batches(self, start: int = 0) -> Iterator[AuditBatch]:
+        """Yield every batch from `start` on, in order, some fetched ahead.
+
+        Errors as `listed` and `read`, after all that comes before.
+        """
+        ahead: deque[Future[AuditBatch]] = deque()
+        listed = self.listed(start)
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            failure: StrongroomError | None = None
+            try:
+                for number, item in listed:
+                    ahead.append(pool.submit(self.read, number, item))
+                    if len(ahead) == READ_AHEAD:
+                        yield ahead.popleft().result()
+            except StrongroomError as error:
+                failure = error
+            for future in ahead:
+                yield future.result()
+            if failure is not None:
+                raise failure
+
+    def put_checkpoint(self, size: int, note: bytes) -> None:
+        """Store a signed checkpoint; harmless if there is one of that size."""
+        with contextlib.suppress(BlobExistsError):
+            self._blobs.put_new(layout.audit_checkpoint_key(self._name, size), note)
+
+    def checkpoints(self) -> Iterator[tuple[int, bytes]]:
+        """Yield size and bytes of every checkpoint, whatever they say, by size."""
+        prefix = layout.audit_checkpoints_prefix(self._name)
+        for item in self._blobs.first_versions(prefix):
+            size = layout.upload_key_number(item.key)
+            if size < 0:
+                continue
+            try:
+                yield (
+                    size,
+                    self._blobs.get(
+                        item.key, version_id=item.version_id, max_bytes=MAX_NOTE_BYTES
+                    ),
+                )
+            except (BlobNotFoundError, IntegrityError):
+                yield size, b""
