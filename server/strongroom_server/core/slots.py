@@ -7,6 +7,7 @@ for another one, even one whose key the attacker knows, is refused.
 
 import base64
 import hmac
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from strongroom_server.core.scope import Scope, format_id
 FORMAT: Final = 1
 TYPE: Final = "key-slot"
 MAX_SLOT_BYTES: Final = 16 * 1024
+#: What a key service puts before what it wrapped: which version of the KEK did it.
+_VERSION: Final = re.compile(r"[a-z]{1,16}:v([1-9][0-9]{0,8}):")
 _FIELDS: Final = frozenset(
     {
         "commitment", "domain", "epoch", "format", "kek", "kid", "project",
@@ -37,6 +40,15 @@ class KeySlot:
     sealed_dedup: bytes
     commitment: bytes
 
+    @property
+    def kek_version(self) -> int:
+        """Which version of the KEK wraps the key, as the slot says; 0 if it says none.
+
+        Believe it of a slot that was opened: anybody may write any number.
+        """
+        found = _VERSION.match(self.wrapped_master)
+        return int(found[1]) if found else 0
+
 
 def make_slot(keys: DomainKeys, wrapped_master: str, *, salt: bytes) -> bytes:
     """Return the bytes of a new slot. `salt`: 24 random bytes."""
@@ -49,9 +61,17 @@ def make_slot(keys: DomainKeys, wrapped_master: str, *, salt: bytes) -> bytes:
     )
     fields = _committed_fields(scope, scope.kek, keys.kid, sealed)
     commitment = derivation.slot_commitment(keys.master, canonical.encode(fields))
+    return format_slot(
+        KeySlot(scope, scope.kek, keys.kid, wrapped_master, sealed, commitment)
+    )
+
+
+def format_slot(slot: KeySlot) -> bytes:
+    """Return a slot's bytes: as `parse_slot` read them, if nothing was replaced."""
+    fields = _committed_fields(slot.scope, slot.kek, slot.kid, slot.sealed_dedup)
     body = fields | {
-        "wrapped_dmk": wrapped_master,
-        "commitment": base64.b64encode(commitment).decode(),
+        "wrapped_dmk": slot.wrapped_master,
+        "commitment": base64.b64encode(slot.commitment).decode(),
     }
     return canonical.encode(body)
 
