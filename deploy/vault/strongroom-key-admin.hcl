@@ -1,5 +1,7 @@
-# Whoever looks after the keys: rotate them and retire old versions. May neither
-# use a key, nor take one out of Vault, nor destroy one.
+# Whoever looks after the keys: rotate them, retire old versions, pause a key
+# and let it go on. May neither use a key, nor take one out of Vault, nor
+# destroy one.
+
 path "transit/keys" {
   capabilities = ["list"]
 }
@@ -14,9 +16,27 @@ path "transit/keys/+/rotate" {
 
 path "transit/keys/+/config" {
   capabilities = ["update"]
-  denied_parameters = {
-    "exportable"             = []
-    "allow_plaintext_backup" = []
-    "deletion_allowed"       = []
+  allowed_parameters = {
+    "min_decryption_version" = []
+    "min_encryption_version" = []
+    "auto_rotate_period"     = []
   }
+}
+
+# A paused key opens nothing until it is restored (OpenBao).
+path "transit/keys/+/soft-delete" {
+  capabilities = ["delete"]
+}
+
+path "transit/keys/+/soft-delete-restore" {
+  capabilities = ["update"]
+}
+
+# Keep its own token alive.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+path "auth/token/renew-self" {
+  capabilities = ["update"]
 }

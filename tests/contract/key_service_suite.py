@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
-from strongroom_server.ports import KeyService
+from strongroom_server.ports import MAX_REWRAP, KeyAdmin, KeyService, WrappedKey
 
 CONTEXT = b"SRCTX-v1\0" + bytes(range(39))
 OTHER_CONTEXT = CONTEXT[:-1] + b"\xff"
@@ -23,8 +23,13 @@ def another(letter: str) -> str:
     return "B" if letter == "A" else "A"
 
 
+def version_of(wrapped: str) -> int:
+    """Return which version of its KEK wraps a key, as the key says."""
+    return int(wrapped.split(":")[1].removeprefix("v"))
+
+
 class KeyServiceSuite:
-    """Subclasses give a fixture `keys`."""
+    """Subclasses give fixtures `keys` and `admin`, which looks after the same KEKs."""
 
     @pytest.fixture
     def kek(self, keys: KeyService) -> str:
@@ -102,7 +107,6 @@ class KeyServiceSuite:
             " " + wrapped,
             wrapped[:20] + "\n" + wrapped[20:],
             wrapped.replace(":v1:", ":v0:"),
-            wrapped.replace(":v1:", ":v2:"),
             wrapped.replace(":v1:", ":v01:"),
             wrapped.upper(),
             wrapped[:-1] + "é",
@@ -120,7 +124,6 @@ class KeyServiceSuite:
             (OTHER_CONTEXT, wrapped),
             (CONTEXT, wrapped[:-4]),
             (CONTEXT, "garbage"),
-            (CONTEXT, wrapped.replace(":v1:", ":v7:")),
         ]
 
         looks = set()
@@ -146,6 +149,16 @@ class KeyServiceSuite:
         assert of_generate.value.reason is Reason.KEK_MISSING
         assert of_unwrap.value.reason is Reason.KEK_MISSING
         assert missing in of_unwrap.value.message
+
+    def test_a_version_that_a_kek_does_not_have_is_missing(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+
+        with pytest.raises(PreconditionError) as caught:
+            keys.unwrap(kek, CONTEXT, wrapped.replace(":v1:", ":v7:"))
+
+        assert caught.value.reason is Reason.KEK_MISSING
 
     @pytest.mark.parametrize(
         "name",
@@ -174,6 +187,108 @@ class KeyServiceSuite:
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(round_trip, range(32)))
+
+    def test_a_kek_has_one_version_until_it_is_rotated(
+        self, keys: KeyService, admin: KeyAdmin, kek: str
+    ) -> None:
+        first = keys.kek_state(kek)
+        made = keys.generate(kek, CONTEXT)
+
+        assert admin.rotate(kek) == 2
+
+        state = keys.kek_state(kek)
+        assert (first.newest, first.oldest, set(first.create_times)) == (1, 1, {1})
+        assert (state.newest, state.oldest, set(state.create_times)) == (2, 1, {1, 2})
+        assert version_of(made.wrapped) == 1
+        assert version_of(keys.generate(kek, CONTEXT).wrapped) == 2
+        assert keys.unwrap(kek, CONTEXT, made.wrapped) == made.plaintext
+
+    def test_keys_are_wrapped_again_each_in_its_context(
+        self, keys: KeyService, admin: KeyAdmin, kek: str
+    ) -> None:
+        contexts = [CONTEXT, OTHER_CONTEXT]
+        made = [keys.generate(kek, context) for context in contexts]
+        admin.rotate(kek)
+
+        again = keys.rewrap(
+            kek,
+            [
+                WrappedKey(context, key.wrapped)
+                for context, key in zip(contexts, made, strict=True)
+            ],
+        )
+
+        for context, key, text in zip(contexts, made, again, strict=True):
+            assert text is not None
+            assert version_of(text) == 2
+            assert keys.unwrap(kek, context, text) == key.plaintext
+        assert keys.rewrap(kek, []) == []
+
+    def test_what_cannot_be_wrapped_again_holds_up_nothing_else(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        good = keys.generate(kek, CONTEXT)
+        bad = good.wrapped[:-8] + another(good.wrapped[-8]) + good.wrapped[-7:]
+        asked = [
+            WrappedKey(OTHER_CONTEXT, good.wrapped),
+            WrappedKey(CONTEXT, "garbage"),
+            WrappedKey(CONTEXT, good.wrapped),
+            WrappedKey(CONTEXT, bad),
+            WrappedKey(CONTEXT, good.wrapped.replace(":v1:", ":v2:")),
+        ]
+
+        again = keys.rewrap(kek, asked)
+
+        assert [text is not None for text in again] == [
+            False, False, True, False, False,
+        ]  # fmt: skip
+        assert again[2] is not None
+        assert keys.unwrap(kek, CONTEXT, again[2]) == good.plaintext
+        assert keys.rewrap(kek, asked[:2]) == [None, None]
+
+    def test_more_keys_than_fit_are_a_bug_of_the_caller(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        key = WrappedKey(CONTEXT, keys.generate(kek, CONTEXT).wrapped)
+
+        assert None not in keys.rewrap(kek, [key] * MAX_REWRAP)
+        with pytest.raises(ValueError, match="too many"):
+            keys.rewrap(kek, [key] * (MAX_REWRAP + 1))
+
+    def test_a_retired_version_unwraps_nothing_and_that_stays(
+        self, keys: KeyService, admin: KeyAdmin, kek: str
+    ) -> None:
+        old = keys.generate(kek, CONTEXT)
+        admin.rotate(kek)
+        [again] = keys.rewrap(kek, [WrappedKey(CONTEXT, old.wrapped)])
+        assert again is not None
+
+        changes = [admin.retire(kek, oldest=oldest) for oldest in (1, 2, 2, 1)]
+
+        assert changes == [False, True, False, False]
+        state = keys.kek_state(kek)
+        assert (state.newest, state.oldest, set(state.create_times)) == (2, 2, {2})
+        with pytest.raises(PreconditionError) as caught:
+            keys.unwrap(kek, CONTEXT, old.wrapped)
+        assert caught.value.reason is Reason.KEK_ACCESS_DENIED
+        assert keys.rewrap(kek, [WrappedKey(CONTEXT, old.wrapped)]) == [None]
+        assert keys.unwrap(kek, CONTEXT, again) == old.plaintext
+
+    def test_of_a_kek_that_was_never_made_there_is_nothing_to_tell(
+        self, keys: KeyService, admin: KeyAdmin, kek: str
+    ) -> None:
+        wrapped = keys.generate(kek, CONTEXT).wrapped
+        missing = fresh_kek()
+
+        for call in (
+            lambda: keys.kek_state(missing),
+            lambda: keys.rewrap(missing, [WrappedKey(CONTEXT, wrapped)]),
+            lambda: admin.rotate(missing),
+            lambda: admin.retire(missing, oldest=1),
+        ):
+            with pytest.raises(PreconditionError) as caught:
+                call()
+            assert caught.value.reason is Reason.KEK_MISSING
 
     def test_a_service_that_works_is_ready(self, keys: KeyService) -> None:
         keys.check_ready()

@@ -6,8 +6,9 @@ import pytest
 from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.memory_issuer import MemoryIssuer
 from strongroom_server.adapters.memory_keys import (
-    MemoryIssuer,
+    MemoryKeyAdmin,
     MemoryKeyService,
     MemorySigner,
 )
@@ -26,6 +27,10 @@ class TestMemoryKeyService(KeyServiceSuite):
     @pytest.fixture
     def keys(self) -> MemoryKeyService:
         return MemoryKeyService(entropy=SystemEntropy())
+
+    @pytest.fixture
+    def admin(self, keys: MemoryKeyService) -> MemoryKeyAdmin:
+        return MemoryKeyAdmin(keys)
 
     def test_a_sealed_service_serves_nothing(
         self, keys: MemoryKeyService, kek: str

@@ -2,15 +2,28 @@
 """The Vault adapter keeps the contracts on a real OpenBao, with its real policy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
+from strongroom_server.adapters.vault import (
+    AppRoleLogin,
+    VaultSession,
+    VaultSettings,
+    open_vault,
+)
 from strongroom_server.core.signatures import verify_signatures
-from strongroom_server.ports import CertificateIssuer, KeyService, Signer
+from strongroom_server.dev.provisioning import KEY_ADMIN_APPROLE
+from strongroom_server.ports import (
+    CertificateIssuer,
+    KeyAdmin,
+    KeyService,
+    Signer,
+    WrappedKey,
+)
 from tests.contract.issuer_suite import (
     DNS_NAMES,
     IP_ADDRESSES,
@@ -35,8 +48,7 @@ def settings_of(bao: BaoForTests) -> VaultSettings:
     return VaultSettings(
         address=bao.address,
         ca_file=bao.ca_file,
-        role_id_file=bao.role_id_file,
-        secret_id_file=bao.secret_id_file,
+        login=AppRoleLogin(bao.role_id_file, bao.secret_id_file),
     )
 
 
@@ -52,6 +64,41 @@ class TestVaultKeyService(KeyServiceSuite):
     @pytest.fixture
     def keys(self, vault: VaultSession) -> KeyService:
         return vault.keys
+
+    @pytest.fixture
+    def admin(self, bao: BaoForTests) -> Iterator[KeyAdmin]:
+        login = AppRoleLogin(*bao.layout.approle(KEY_ADMIN_APPROLE))
+        own = replace(settings_of(bao), login=login)
+        with open_vault(own, clock=SystemClock(), entropy=SystemEntropy()) as session:
+            yield session.key_admin
+
+    def test_the_server_itself_changes_no_kek(
+        self, vault: VaultSession, kek: str
+    ) -> None:
+        with pytest.raises(PreconditionError) as of_rotate:
+            vault.key_admin.rotate(kek)
+        with pytest.raises(PreconditionError) as of_retire:
+            vault.key_admin.retire(kek, oldest=2)
+
+        assert of_rotate.value.reason is Reason.KEK_ACCESS_DENIED
+        assert of_retire.value.reason is Reason.KEK_ACCESS_DENIED
+
+    def test_who_looks_after_keks_uses_none(
+        self, bao: BaoForTests, keys: KeyService, kek: str
+    ) -> None:
+        made = keys.generate(kek, CONTEXT)
+        login = AppRoleLogin(*bao.layout.approle(KEY_ADMIN_APPROLE))
+        own = replace(settings_of(bao), login=login)
+        with open_vault(own, clock=SystemClock(), entropy=SystemEntropy()) as session:
+            with pytest.raises(PreconditionError) as of_unwrap:
+                session.keys.unwrap(kek, CONTEXT, made.wrapped)
+            with pytest.raises(PreconditionError) as of_generate:
+                session.keys.generate(kek, CONTEXT)
+            with pytest.raises(PreconditionError) as of_rewrap:
+                session.keys.rewrap(kek, [WrappedKey(CONTEXT, made.wrapped)])
+
+        for caught in (of_unwrap, of_generate, of_rewrap):
+            assert caught.value.reason is Reason.KEK_ACCESS_DENIED
 
     def test_a_kek_has_the_properties_that_protect_it(
         self, bao: BaoForTests, kek: str

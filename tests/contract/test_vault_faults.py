@@ -220,9 +220,9 @@ def test_missing_signing_keys_are_told(
 
 
 def test_no_secret_reaches_logs_or_reprs(
+    bao: BaoForTests,
     vault: VaultSession,
     kek: str,
-    settings: VaultSettings,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -231,7 +231,7 @@ def test_no_secret_reaches_logs_or_reprs(
     vault.keys.unwrap(kek, CONTEXT, made.wrapped)
     shown = caplog.text + repr(vars(vault)) + repr(vars(vault._client)) + repr(made)
 
-    secret_id = settings.secret_id_file.read_text().strip()
+    secret_id = bao.secret_id_file.read_text().strip()
     for secret in (token_of(vault), secret_id, made.wrapped, made.plaintext.hex()):
         assert secret not in shown
 

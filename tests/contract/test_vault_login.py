@@ -14,7 +14,12 @@ from strongroom.errors import (
 )
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
+from strongroom_server.adapters.vault import (
+    AppRoleLogin,
+    VaultSession,
+    VaultSettings,
+    open_vault,
+)
 from tests.contract.key_service_suite import CONTEXT, fresh_kek
 from tests.contract.vault_world import (
     OwnRole,
@@ -174,11 +179,8 @@ def test_a_secret_id_that_is_gone_is_told_and_a_new_one_is_taken_up(
 def test_what_the_policy_denies_stays_denied_after_one_more_login(
     bao: BaoForTests, settings: VaultSettings
 ) -> None:
-    foreign = replace(
-        settings,
-        role_id_file=bao.client_role_id_file,
-        secret_id_file=bao.client_secret_id_file,
-    )
+    login = AppRoleLogin(bao.client_role_id_file, bao.client_secret_id_file)
+    foreign = replace(settings, login=login)
     logins = requests_to(bao, "auth/approle/login")
     opened = open_vault(foreign, clock=SystemClock(), entropy=SystemEntropy())
     with opened as vault, pytest.raises(PreconditionError) as caught:

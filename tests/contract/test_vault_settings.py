@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Vault adapter refuses settings that cannot work, before it sends anything."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,20 @@ import pytest
 from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
+from strongroom_server.adapters.vault import (
+    AppRoleLogin,
+    CertLogin,
+    JwtLogin,
+    KubernetesLogin,
+    TokenFileLogin,
+    VaultLogin,
+    VaultSession,
+    VaultSettings,
+    make_login,
+    open_vault,
+)
+
+PROOF = Path("the-proof")
 
 
 @pytest.fixture
@@ -20,15 +32,8 @@ def settings(tmp_path: Path) -> VaultSettings:
     return VaultSettings(
         address="http://127.0.0.1:1",
         ca_file=None,
-        role_id_file=tmp_path / "role_id",
-        secret_id_file=tmp_path / "secret_id",
+        login=AppRoleLogin(tmp_path / "role_id", tmp_path / "secret_id"),
     )
-
-
-@pytest.fixture
-def vault(settings: VaultSettings) -> Iterator[VaultSession]:
-    with open_vault(settings, clock=SystemClock(), entropy=SystemEntropy()) as session:
-        yield session
 
 
 def opened(settings: VaultSettings) -> VaultSession:
@@ -79,16 +84,54 @@ def test_a_ca_file_that_holds_no_ca_is_refused_at_the_start(
     assert caught.value.reason is Reason.SETTING_INVALID
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n \n", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\n \n", b"\xff\xfe", b"a b", b"a\nb\n", b"x" * 20_000]
+)
+@pytest.mark.parametrize("method", ["approle", "jwt", "kubernetes", "token"])
 def test_a_secret_that_cannot_be_read_is_told_with_its_file(
-    settings: VaultSettings, vault: VaultSession, content: bytes | None
+    settings: VaultSettings, tmp_path: Path, method: str, content: bytes | None
 ) -> None:
-    settings.secret_id_file.unlink()
+    secret = tmp_path / "the-secret"
     if content is not None:
-        settings.secret_id_file.write_bytes(content)
+        secret.write_bytes(content)
+    files = {"role_id_file": tmp_path / "role_id", "secret_id_file": secret}
+    files |= {"jwt_file": secret, "token_file": secret}
+    login = make_login(method, mount="", role="strongroom", files=files)
 
-    with pytest.raises(PreconditionError) as caught:
+    with (
+        open_vault(
+            replace(settings, login=login),
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+        ) as vault,
+        pytest.raises(PreconditionError) as caught,
+    ):
         vault.keys.check_ready()
 
     assert caught.value.reason is Reason.SETTING_INVALID
-    assert "secret_id" in caught.value.message
+    assert "the-secret" in caught.value.message
+
+
+@pytest.mark.parametrize("method", ["", "userpass", "AppRole"])
+def test_a_way_to_log_in_that_is_not_there_is_refused(method: str) -> None:
+    with pytest.raises(PreconditionError) as caught:
+        make_login(method, mount="", role="", files={})
+
+    assert caught.value.reason is Reason.SETTING_INVALID
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        AppRoleLogin(Path("role-id"), PROOF),
+        JwtLogin("role", PROOF),
+        KubernetesLogin("role", PROOF),
+        CertLogin(PROOF, Path("key")),
+        TokenFileLogin(PROOF),
+    ],
+)
+def test_a_refused_login_tells_where_its_proof_comes_from(login: VaultLogin) -> None:
+    error = login.refused()
+
+    assert error.reason is Reason.KEK_ACCESS_DENIED
+    assert "the-proof" in error.hint

@@ -23,6 +23,7 @@ from strongroom.errors import (
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.vault import (
+    AppRoleLogin,
     VaultSession,
     VaultSettings,
     open_vault,
@@ -48,8 +49,7 @@ def settings(server: ScriptedServer, tmp_path: Path) -> VaultSettings:
     return VaultSettings(
         address=server.address,
         ca_file=None,
-        role_id_file=tmp_path / "role_id",
-        secret_id_file=tmp_path / "secret_id",
+        login=AppRoleLogin(tmp_path / "role_id", tmp_path / "secret_id"),
         read_timeout_s=0.3,
         deadline_s=2.0,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from strongroom_server.adapters.clock import SystemClock
-from strongroom_server.adapters.vault import VaultSession, VaultSettings
+from strongroom_server.adapters.vault import AppRoleLogin, VaultSession, VaultSettings
 from tests.support.stack import BaoForTests
 
 
@@ -29,8 +29,7 @@ def vault_settings(bao: BaoForTests) -> VaultSettings:
     return VaultSettings(
         address=bao.address,
         ca_file=bao.ca_file,
-        role_id_file=bao.role_id_file,
-        secret_id_file=bao.secret_id_file,
+        login=AppRoleLogin(bao.role_id_file, bao.secret_id_file),
         read_timeout_s=2.0,
         deadline_s=4.0,
     )
@@ -60,11 +59,8 @@ class OwnRole:
         self._root.write(f"{self._path}/secret-id/destroy", body)
 
     def settings(self, settings: VaultSettings) -> VaultSettings:
-        return replace(
-            settings,
-            role_id_file=self.role_id_file,
-            secret_id_file=self.secret_id_file,
-        )
+        login = AppRoleLogin(self.role_id_file, self.secret_id_file)
+        return replace(settings, login=login)
 
 
 def kill_and_wait(pid: int) -> None:

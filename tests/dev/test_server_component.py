@@ -86,14 +86,16 @@ def test_a_server_whose_vault_has_moved_is_started_anew(whole: Stack) -> None:
     assert pids(whole)["server"] != before["server"]
 
 
-def test_the_users_access_policy_is_not_overwritten(whole: Stack) -> None:
-    policy = whole.layout.server / "access.toml"
-    text = policy.read_text("utf-8") + "\n# Mine.\n"
-    policy.write_text(text, "utf-8")
+def test_the_users_assignments_and_policies_are_not_overwritten(whole: Stack) -> None:
+    texts = {}
+    for path in (whole.layout.assignments, whole.layout.policies / "owner.cedar"):
+        sign = "#" if path.suffix == ".toml" else "//"
+        texts[path] = path.read_text("utf-8") + f"\n{sign} Mine.\n"
+        path.write_text(texts[path], "utf-8")
 
     bring_up(whole)
 
-    assert policy.read_text("utf-8") == text
+    assert {path: path.read_text("utf-8") for path in texts} == texts
 
 
 def test_the_server_keeps_its_files_to_itself(whole: Stack) -> None:

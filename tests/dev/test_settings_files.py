@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 
 from strongroom.config import load_settings
+from strongroom_server.adapters.cedar import AccessFiles, CedarAuthorizer
 from strongroom_server.config import load_settings as load_server_settings
-from strongroom_server.core.access import AccessAction, Policy, decide, parse_policy
+from strongroom_server.core.access import AccessAction
 from strongroom_server.dev.addresses import AddressBook
 from strongroom_server.dev.client_certificates import client_spiffe_id
 from strongroom_server.dev.components import sweep_settings
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.settings_files import (
-    access_policy,
     client_settings,
+    owner_policy,
+    role_assignments,
     server_ports,
     server_settings,
 )
+from strongroom_server.ports import Authorizer
+from tests.support.access import FACTS
 
 ARTIFACT = "projects/demo/artifacts/minilm"
 #: What takes away, or lets take away.
@@ -28,36 +32,44 @@ DANGEROUS = {
 }
 
 
+#: What maintainers do by the clock.
+UPKEEP = {"sweep.plan", "sweep.apply", "store.verify", "version.repair"}
+
+
 @pytest.fixture(scope="module")
-def policy() -> Policy:
-    return parse_policy(tomllib.loads(access_policy()))
+def authorizer(tmp_path_factory: pytest.TempPathFactory) -> CedarAuthorizer:
+    """What a stack's server decides by."""
+    folder = tmp_path_factory.mktemp("access")
+    (folder / "owner.cedar").write_text(owner_policy())
+    (folder / "assignments.toml").write_text(role_assignments())
+    return AccessFiles(folder / "assignments.toml", folder).read()
 
 
-def allowed(policy: Policy, account: str) -> set[str]:
+def allowed(authorizer: Authorizer, account: str) -> set[str]:
     principal = client_spiffe_id(account)
     return {
         action.value
         for action in AccessAction
-        if decide(policy, principal, action, ARTIFACT).allowed
+        if authorizer.decide(principal, action, ARTIFACT, FACTS).allowed
     }
 
 
-def test_the_developer_may_do_everything(policy: Policy) -> None:
-    assert allowed(policy, "developer") == {action.value for action in AccessAction}
+def test_the_developer_may_do_everything(authorizer: Authorizer) -> None:
+    assert allowed(authorizer, "developer") == {action.value for action in AccessAction}
 
 
 def test_the_trainer_writes_but_moves_no_ref_and_checks_no_store(
-    policy: Policy,
+    authorizer: Authorizer,
 ) -> None:
-    given = allowed(policy, "trainer")
+    given = allowed(authorizer, "trainer")
 
     assert {"version.read", "version.write", "project.create"} <= given
     assert not {"ref.move", "store.check", "version.verify"} & given
-    assert not DANGEROUS & given
+    assert not (DANGEROUS | UPKEEP) & given
 
 
-def test_the_reader_changes_nothing(policy: Policy) -> None:
-    given = allowed(policy, "reader")
+def test_the_reader_changes_nothing(authorizer: Authorizer) -> None:
+    given = allowed(authorizer, "reader")
 
     assert {"artifact.get", "version.read", "ref.list", "journal.read"} <= given
     changing = {"version.write", "project.create", "ref.move", "store.check"}
@@ -68,29 +80,16 @@ def test_the_reader_changes_nothing(policy: Policy) -> None:
     "action", [AccessAction.PROJECT_LIST, AccessAction.SERVER_INFO]
 )
 def test_everybody_may_ask_the_server_who_it_is(
-    policy: Policy, action: AccessAction
+    authorizer: Authorizer, action: AccessAction
 ) -> None:
+    reader = client_spiffe_id("reader")
     for resource in ("projects", "server"):
-        decision = decide(policy, client_spiffe_id("reader"), action, resource)
-        assert decision.allowed
+        assert authorizer.decide(reader, action, resource, FACTS).allowed
 
 
-def test_strangers_and_other_accounts_may_do_nothing(policy: Policy) -> None:
+def test_strangers_and_other_accounts_may_do_nothing(authorizer: Authorizer) -> None:
     for account in ("stranger", "developer/job/x"):
-        assert allowed(policy, account) == set()
-
-
-def test_a_maintainer_sweeps_and_mends_but_decides_nothing(policy: Policy) -> None:
-    given = {action.value for action in policy.roles["maintainer"]}
-
-    assert {"sweep.plan", "sweep.apply", "store.verify", "version.repair"} <= given
-    assert not {"version.delete", "hold.set", "policy.set", "version.write"} & given
-
-
-def test_a_maintainer_sees_no_plaintext(policy: Policy) -> None:
-    assert AccessAction.VERSION_VERIFY in policy.roles["maintainer"]
-    assert AccessAction.VERSION_READ not in policy.roles["maintainer"]
-    assert AccessAction.VERSION_DIFF not in policy.roles["maintainer"]
+        assert allowed(authorizer, account) == set()
 
 
 @pytest.mark.parametrize("folder", ["plain", 'a "quoted" \\ name', "naïve-模型"])
@@ -123,7 +122,7 @@ def test_the_server_settings_name_files_and_hold_no_secret(tmp_path: Path) -> No
     tables = tomllib.loads(text)
     settings = load_server_settings(tables, {})
     assert settings.listen.admin == f"unix:{tmp_path / 'server' / 'admin.sock'}"
-    assert settings.vault.secret_id_file.name == "secret_id"
+    assert settings.vault.login_files["secret_id_file"].name == "secret_id"
     assert list(tables) == [
         *("store", "vault", "identity", "listen"),
         *("index", "audit", "access", "telemetry"),
@@ -136,7 +135,8 @@ def test_the_server_settings_name_files_and_hold_no_secret(tmp_path: Path) -> No
         ("vault", "secret_id_file"),
         ("index", "path"),
         ("audit", "path"),
-        ("access", "policy_file"),
+        ("access", "assignments_file"),
+        ("access", "policies"),
         ("telemetry", "spans_file"),
     ):
         assert Path(tables[table][key]).is_relative_to(tmp_path)

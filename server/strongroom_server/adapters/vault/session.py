@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from strongroom_server.adapters.vault.checkpoints import VaultCheckpointSigner
 from strongroom_server.adapters.vault.client import VaultClient
 from strongroom_server.adapters.vault.issuer import VaultIssuer
+from strongroom_server.adapters.vault.key_admin import VaultKeyAdmin
 from strongroom_server.adapters.vault.keys import VaultKeyService
 from strongroom_server.adapters.vault.settings import VaultSettings
 from strongroom_server.adapters.vault.signer import VaultSigner
@@ -19,7 +21,9 @@ class VaultSession:
 
     Attributes:
         keys: KEKs, which never leave Vault.
+        key_admin: What looks after KEKs; for a session with an identity of its own.
         signer: The signing keys of journal entries, which never leave it either.
+        checkpoints: Those of the audit log's checkpoints.
     """
 
     def __init__(
@@ -28,7 +32,13 @@ class VaultSession:
         self._settings = settings
         self._client = client
         self.keys = VaultKeyService(client, mount=settings.transit_mount)
+        self.key_admin = VaultKeyAdmin(client, mount=settings.transit_mount)
         self.signer = VaultSigner(client, mount=settings.transit_mount, clock=clock)
+        self.checkpoints = VaultCheckpointSigner(client, mount=settings.transit_mount)
+
+    def check_clock(self) -> None:
+        """Check that Vault's clock and ours agree; errors as `KeyService`."""
+        self._client.check_clock()
 
     def issuer(
         self,

@@ -5,13 +5,10 @@ import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from strongroom_server.adapters.vault.failures import setting_invalid
-
-#: A role id or secret id is a UUID; a file that is longer is the wrong file.
-_MAX_SECRET_BYTES: Final = 4096
+from strongroom_server.adapters.vault.logins import VaultLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +18,8 @@ class VaultSettings:
     Attributes:
         address: Such as `https://vault:8200`; plain HTTP on loopback only.
         ca_file: The CA of Vault's listener, PEM; None for the public ones.
-        role_id_file: The AppRole's role id; read anew on each login.
-        secret_id_file: The AppRole's secret id; read anew on each login.
+        login: Reads its files anew at each login.
         transit_mount: Where the transit engine is mounted.
-        approle_mount: Where the AppRole method is mounted, below `auth/`.
         pki_mount: Where the PKI engine is mounted.
         pki_role: The PKI role of the server's certificate.
         connect_timeout_s: For one connection.
@@ -35,10 +30,8 @@ class VaultSettings:
 
     address: str
     ca_file: Path | None
-    role_id_file: Path
-    secret_id_file: Path
+    login: VaultLogin
     transit_mount: str = "transit"
-    approle_mount: str = "approle"
     pki_mount: str = "pki"
     pki_role: str = "strongroom-server"
     connect_timeout_s: float = 3.0
@@ -81,21 +74,3 @@ def check_ca_file(ca_file: Path | None) -> None:
     except OSError as error:
         message = f"the CA file {str(ca_file)!r} cannot be used"
         raise setting_invalid(message) from error
-
-
-def read_secret(path: Path) -> str:
-    """Return the one line of a file that holds a secret.
-
-    Raises:
-        PreconditionError: It cannot be read or is empty (SETTING_INVALID).
-    """
-    try:
-        with path.open(encoding="ascii") as file:
-            text = file.read(_MAX_SECRET_BYTES).strip()
-    except (OSError, ValueError) as error:
-        message = f"the file {str(path)!r} cannot be read"
-        raise setting_invalid(message) from error
-    if not text:
-        message = f"the file {str(path)!r} is empty"
-        raise setting_invalid(message)
-    return text

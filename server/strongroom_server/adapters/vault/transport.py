@@ -5,7 +5,10 @@ Every request that the server makes may be made twice without harm, so each is t
 again after connection errors and 5xx, until its deadline.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import requests
@@ -16,12 +19,18 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from requests.adapters import HTTPAdapter
 
 from strongroom.errors import InternalError, Reason, UnavailableError
-from strongroom_server.adapters.vault.failures import Refusal, unavailable, vault_errors
+from strongroom_server.adapters.vault.failures import (
+    Refusal,
+    is_behind,
+    unavailable,
+    vault_errors,
+)
 from strongroom_server.adapters.vault.settings import (
     VaultSettings,
     check_address,
     check_ca_file,
 )
+from strongroom_server.adapters.vault.storage_index import StorageIndex
 from strongroom_server.ports import Clock, Entropy
 
 _TRACER: Final = trace.get_tracer(__name__)
@@ -36,7 +45,18 @@ _POOL_SIZE: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, before it is tried. Its body may hold secrets."""
+    """One request, before it is tried. Its body may hold secrets.
+
+    Attributes:
+        method: GET or POST.
+        mount: Where the engine or the login method is mounted.
+        operation: Below the mount; goes to the span.
+        name: The key or role, below the operation; does not go to the span.
+        body: What to send, as JSON.
+        refused: Makes the error for a 400.
+        denied: Makes the error for a 403; the usual one if None.
+        certificate: The files of a client certificate to show, and of its key.
+    """
 
     method: str
     mount: str
@@ -44,12 +64,18 @@ class Call:
     name: str
     body: dict[str, object] | None = field(repr=False)
     refused: Refusal
+    denied: Refusal | None = None
+    certificate: tuple[str, str] | None = None
 
 
 class VaultTransport:
     """Requests to one Vault; safe to use from many threads.
 
     Makes no request until the first one is asked for.
+
+    Attributes:
+        skew_s: How far Vault's clock is ahead of ours, by its last answer; None
+            before the first, or if it does not say.
 
     Raises:
         PreconditionError: The settings cannot work (SETTING_INVALID).
@@ -64,17 +90,9 @@ class VaultTransport:
         self._clock = clock
         self._entropy = entropy
         self._closed = False
-        self._session = requests.Session()
-        # No proxy, CA bundle or .netrc from the environment: settings alone decide.
-        self._session.trust_env = False
-        self._session.verify = str(settings.ca_file) if settings.ca_file else True
-        self._session.mount("https://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=_POOL_SIZE))
-        # hvac.Client would read VAULT_TOKEN and ~/.vault-token; the adapter below
-        # it does not. A redirect could carry the token elsewhere: none is followed.
-        self._http = hvac_adapters.RawAdapter(
-            base_uri=settings.address, session=self._session, allow_redirects=False
-        )
+        self.skew_s: float | None = None
+        self._index = StorageIndex()
+        self._session = _new_session(settings, _POOL_SIZE)
 
     def __repr__(self) -> str:
         return f"VaultTransport({self._settings.address})"
@@ -106,6 +124,10 @@ class VaultTransport:
                 sealed = error.reason is Reason.KEY_SERVICE_SEALED
                 if sealed or late or attempt == _ATTEMPTS - 1:
                     raise
+                # The last try is made without: a Vault that was restored from a
+                # snapshot may never come to where it was.
+                if is_behind(error) and attempt == _ATTEMPTS - 2:
+                    self._index.forget()
                 self._clock.sleep(pause_s)
         message = "the tries of a request to Vault have no end"
         raise InternalError(message)
@@ -135,35 +157,60 @@ class VaultTransport:
             set_status_on_exception=False,
         ) as span:
             try:
-                with vault_errors(call.name, call.refused):
+                with vault_errors(call.name, call.refused, call.denied):
                     return self._exchange(call, token, remaining_s, span)
             except Exception as error:
                 reason = getattr(error, "reason", Reason.INTERNAL)
                 span.set_status(trace.Status(trace.StatusCode.ERROR, str(reason)))
                 raise
 
+    @contextlib.contextmanager
+    def _session_for(self, call: Call) -> Iterator[requests.Session]:
+        """Give the shared connections, or one of its own to a certificate."""
+        if call.certificate is None:
+            yield self._session
+            return
+        # A pooled connection would go on with the certificate that it began with.
+        with contextlib.closing(_new_session(self._settings, 1)) as session:
+            session.cert = call.certificate
+            yield session
+
     def _exchange(
         self, call: Call, token: str, remaining_s: float, span: trace.Span
     ) -> dict[str, Any]:
-        def note_status(response: requests.Response, **_: object) -> None:
+        def note(response: requests.Response, **_: object) -> None:
             span.set_attribute("http.response.status_code", response.status_code)
+            self._note_time(response)
+            self._index.note(response.headers.get("X-Vault-Index"))
+            if response.status_code == requests.codes.precondition_failed:
+                # hvac has a class for it, and does not use it.
+                response.close()
+                message = "the node does not have the state that was asked for"
+                raise hvac_errors.PreconditionFailed(message)
 
-        headers: dict[str, str] = {}
+        headers = self._index.headers()
         _PROPAGATOR.inject(headers)
         if token:
             headers["X-Vault-Token"] = token
         settings = self._settings
-        response = self._http.request(
-            call.method,
-            "/".join(filter(None, ("v1", call.mount, call.operation, call.name))),
-            headers=headers,
-            json=call.body,
-            timeout=(
-                min(settings.connect_timeout_s, remaining_s),
-                min(settings.read_timeout_s, remaining_s),
-            ),
-            hooks={"response": note_status},
-        )
+        with self._session_for(call) as session:
+            # hvac.Client would read VAULT_TOKEN and ~/.vault-token; the adapter
+            # below it does not. A redirect could carry the token elsewhere: none
+            # is followed.
+            adapter = hvac_adapters.RawAdapter(
+                base_uri=settings.address, session=session, allow_redirects=False
+            )
+            response = adapter.request(
+                call.method,
+                "/".join(filter(None, ("v1", call.mount, call.operation, call.name))),
+                headers=headers,
+                json=call.body,
+                timeout=(
+                    min(settings.connect_timeout_s, remaining_s),
+                    min(settings.read_timeout_s, remaining_s),
+                ),
+                hooks={"response": note},
+            )
         if response.status_code == requests.codes.no_content:
             return {}
         answer = response.json()
@@ -173,3 +220,20 @@ class VaultTransport:
             raise hvac_errors.UnexpectedError(message)
         span.set_attribute("vault.request_id", str(answer.get("request_id", "")))
         return answer
+
+    def _note_time(self, response: requests.Response) -> None:
+        try:
+            then = parsedate_to_datetime(response.headers.get("Date", ""))
+            self.skew_s = (then - self._clock.now()).total_seconds()
+        except (TypeError, ValueError):
+            self.skew_s = None
+
+
+def _new_session(settings: VaultSettings, pool_size: int) -> requests.Session:
+    session = requests.Session()
+    # No proxy, CA bundle or .netrc from the environment: settings alone decide.
+    session.trust_env = False
+    session.verify = str(settings.ca_file) if settings.ca_file else True
+    session.mount("https://", HTTPAdapter(pool_maxsize=pool_size))
+    session.mount("http://", HTTPAdapter(pool_maxsize=pool_size))
+    return session
