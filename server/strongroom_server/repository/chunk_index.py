@@ -20,7 +20,6 @@ from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
-    open_object,
     seal_object,
 )
 from strongroom_server.ports import (
@@ -31,6 +30,7 @@ from strongroom_server.ports import (
     Entropy,
     Index,
 )
+from strongroom_server.repository.keyring import Keyring
 
 #: offset, stored length, plain length, suite, epoch, codec, pack, then version id
 _LOCATION: Final = struct.Struct(">IIIHIB32s")
@@ -49,9 +49,16 @@ class ChunkIndex:
     """Finds stored chunks by id, per key domain. Safe to use from many threads."""
 
     def __init__(
-        self, *, blobs: BlobStore, index: Index, clock: Clock, entropy: Entropy
+        self,
+        *,
+        blobs: BlobStore,
+        index: Index,
+        keyring: Keyring,
+        clock: Clock,
+        entropy: Entropy,
     ) -> None:
         self._blobs = blobs
+        self._keyring = keyring
         self._index = index
         self._clock = clock
         self._entropy = entropy
@@ -165,7 +172,9 @@ class ChunkIndex:
             )
         except BlobNotFoundError as error:
             raise object_error(ObjectKind.INDEX) from error
-        body = open_object(keys, ObjectKind.INDEX, item.key, data, max_bytes=limit)
+        body = self._keyring.open_object(
+            keys, ObjectKind.INDEX, item.key, data, max_bytes=limit
+        )
         return index_segment.parse_segment(body)
 
     def _remember(

@@ -257,7 +257,7 @@ class Journals:
 
     def _format(self, place: EntryPlace, scope: Scope, entry: Entry) -> bytes:
         sealed = seal_object(
-            self._keyring.open(scope),
+            self._keyring.open_newest(scope),
             ObjectKind.JOURNAL,
             place.location,
             entry_body.format_body(entry),

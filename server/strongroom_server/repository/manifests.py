@@ -23,7 +23,7 @@ from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.sealing import ObjectKind, open_object, seal_object
+from strongroom_server.core.sealing import ObjectKind, seal_object
 from strongroom_server.ports import BlobNotFoundError, BlobStore
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.chunks import ChunkReader
@@ -79,7 +79,7 @@ class Manifests:
         Raises:
             ExhaustedError: It would be longer than `load` reads (TOO_LARGE).
         """
-        keys = self._keyring.open(scope)
+        keys = self._keyring.open_newest(scope)
         data = seal_object(
             keys,
             ObjectKind.MANIFEST,
@@ -279,7 +279,7 @@ class Manifests:
         if hashlib.sha256(data).hexdigest() != version.manifest:
             raise manifest_format.manifest_error()
         try:
-            body = open_object(
+            body = self._keyring.open_object(
                 self._keyring.open(scope),
                 ObjectKind.MANIFEST,
                 manifest_format.manifest_location(artifact),

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from strongroom.errors import AlreadyExistsError, NotFoundError, Reason
+from strongroom.errors import (
+    AlreadyExistsError,
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.records import Caller, ProjectRecord
@@ -113,6 +119,14 @@ class Projects:
         for item in self._blobs.first_versions(layout.PROJECTS):
             project = known.get(item.key)
             yield self._load(item) if project is None else project
+
+    def readable(self) -> Iterator[Project]:
+        """Yield every project whose record and keys are whole, in order of id."""
+        for item in self.stored():
+            try:
+                yield self.load(item)
+            except (IntegrityError, PreconditionError):
+                continue  # Shredded or damaged; verification tells which.
 
     def stored(self) -> Iterator[BlobVersion]:
         """Yield every project's record as it is stored, in order of id."""

@@ -27,8 +27,6 @@ from strongroom_server.core.repair import RepairRecord
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
-    open_object,
-    parse_object_header,
     seal_object,
 )
 from strongroom_server.ports import (
@@ -319,11 +317,8 @@ class Repairs:
             raise object_error(ObjectKind.REPAIR) from error
 
     def _parse(self, keys: DomainKeys, key: str, data: bytes) -> RepairRecord:
-        header = parse_object_header(data, keys.scope.store, ObjectKind.REPAIR)
-        if header.scope.at_epoch(0) != keys.scope.at_epoch(0):
-            raise object_error(ObjectKind.REPAIR)
-        body = open_object(
-            self._keyring.open(header.scope),
+        body = self._keyring.open_object(
+            keys,
             ObjectKind.REPAIR,
             key,
             data,

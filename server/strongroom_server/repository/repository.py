@@ -222,7 +222,9 @@ def open_repository(
         header_lock=Lock(),
         keyring=keyring,
         chunks=chunks,
-        chunk_index=ChunkIndex(blobs=blobs, index=index, clock=clock, entropy=entropy),
+        chunk_index=ChunkIndex(
+            blobs=blobs, index=index, keyring=keyring, clock=clock, entropy=entropy
+        ),
         manifests=Manifests(
             blobs=blobs,
             keyring=keyring,
@@ -232,7 +234,7 @@ def open_repository(
         ),
         journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
         projects=Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy),
-        upload_records=UploadRecords(blobs=blobs, entropy=entropy),
+        upload_records=UploadRecords(blobs=blobs, keyring=keyring, entropy=entropy),
         sweeps=Sweeps(blobs=blobs, index=index, keyring=keyring),
         repairs=repairs,
     )

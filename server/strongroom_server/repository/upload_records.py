@@ -17,7 +17,6 @@ from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
-    open_object,
     seal_object,
 )
 from strongroom_server.core.upload_record import (
@@ -32,6 +31,7 @@ from strongroom_server.ports import (
     BlobVersion,
     Entropy,
 )
+from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.numbered_blobs import first_version, put_numbered
 
 #: Records of attempts that ended, found where a new one was to be written.
@@ -79,8 +79,9 @@ class UploadLog:
 class UploadRecords:
     """Reads and adds upload records. Safe to use from many threads."""
 
-    def __init__(self, *, blobs: BlobStore, entropy: Entropy) -> None:
+    def __init__(self, *, blobs: BlobStore, keyring: Keyring, entropy: Entropy) -> None:
         self._blobs = blobs
+        self._keyring = keyring
         self._entropy = entropy
 
     def open(self, keys: DomainKeys, artifact: bytes, request_id: str) -> UploadLog:
@@ -203,7 +204,7 @@ class UploadRecords:
             )
         except BlobNotFoundError as error:
             raise object_error(ObjectKind.UPLOAD) from error
-        body = open_object(
+        body = self._keyring.open_object(
             keys, ObjectKind.UPLOAD, item.key, data, max_bytes=MAX_RECORD_BYTES
         )
         number = layout.upload_key_number(item.key)
@@ -225,7 +226,7 @@ class UploadRecords:
         """Return whether what stands in the way is an attempt's last record."""
         data = self._stored(key)
         try:
-            body = open_object(
+            body = self._keyring.open_object(
                 keys, ObjectKind.UPLOAD, key, data, max_bytes=MAX_RECORD_BYTES
             )
             return upload_record.parse_record(body, number).ended

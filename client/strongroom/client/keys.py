@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Keys`: what keys a store has, and their life: rotation, re-wrap, epochs."""
+
+from collections.abc import Iterator
+
+from strongroom import _convert, _telemetry
+from strongroom._channel import methods
+from strongroom.client.keeping import Keeping
+from strongroom.errors import InternalError
+from strongroom.format.names import ProjectName
+from strongroom.v1 import key_service_pb2 as pb
+from strongroom.values import (
+    KeyEntry,
+    RetireReport,
+    RewrapReport,
+    RotateReport,
+    StageCallback,
+)
+
+
+class Keys(Keeping):
+    """The part of `Client` that looks after keys; none is ever told."""
+
+    def iter_keys(self, project: str = "") -> Iterator[KeyEntry]:
+        """Yield the key slot that counts of each key domain and epoch.
+
+        Args:
+            project: Only this one; "" means the whole store.
+
+        Raises:
+            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+        """
+        request = pb.ListKeysRequest(name=_resource(project))
+        with (
+            _telemetry.operation("keys"),
+            self._caller.stream(methods.LIST_KEYS, request) as stream,
+        ):
+            for response in stream:
+                yield from map(_convert.key_entry_of, response.entries)
+
+    def rotate_keys(
+        self,
+        project: str = "",
+        *,
+        older_than_s: int = 0,
+        progress: StageCallback | None = None,
+    ) -> RotateReport:
+        """Have Vault make a new version of KEKs, which wraps from now on.
+
+        Args:
+            project: Only this one's; "" means the whole store.
+            older_than_s: Leave out KEKs whose newest version is younger.
+            progress: Called as the server gets on.
+
+        Raises:
+            PreconditionError: The server may not change KEKs (KEK_ACCESS_DENIED).
+        """
+        request = pb.RotateKeksRequest(
+            name=_resource(project), older_than_seconds=older_than_s
+        )
+        report = None
+        with (
+            _telemetry.operation("rotate-keys"),
+            self._caller.stream(methods.ROTATE_KEKS, request) as stream,
+        ):
+            for response in stream:
+                if response.WhichOneof("part") == "report":
+                    report = _convert.rotate_report_of(response.report)
+                elif response.HasField("progress") and progress is not None:
+                    progress(_convert.key_stage_of(response.progress))
+        if report is None:
+            raise _unfinished("rotation")
+        return report
+
+    def rewrap_keys(
+        self, project: str = "", *, progress: StageCallback | None = None
+    ) -> RewrapReport:
+        """Have every key slot wrapped by the newest version of its KEK, and prove it.
+
+        It may be broken off anywhere; called again, it goes on.
+
+        Args:
+            project: Only this one's; "" means the whole store.
+            progress: Called as the server gets on.
+
+        Returns:
+            What was done; `is_complete` tells whether the proof holds.
+        """
+        request = pb.RewrapSlotsRequest(name=_resource(project))
+        report = None
+        with (
+            _telemetry.operation("rewrap-keys"),
+            self._caller.stream(methods.REWRAP_SLOTS, request) as stream,
+        ):
+            for response in stream:
+                if response.WhichOneof("part") == "report":
+                    report = _convert.rewrap_report_of(response.report)
+                elif response.HasField("progress") and progress is not None:
+                    progress(_convert.key_stage_of(response.progress))
+        if report is None:
+            raise _unfinished("re-wrap")
+        return report
+
+    def retire_keys(
+        self, project: str = "", *, progress: StageCallback | None = None
+    ) -> RetireReport:
+        """Have old versions of KEKs unwrap nothing any more, where no slot needs them.
+
+        Args:
+            project: Only this one's; "" means the whole store.
+            progress: Called as the server gets on.
+
+        Raises:
+            PreconditionError: The server may not change KEKs (KEK_ACCESS_DENIED).
+        """
+        request = pb.RetireKeksRequest(name=_resource(project))
+        report = None
+        with (
+            _telemetry.operation("retire-keys"),
+            self._caller.stream(methods.RETIRE_KEKS, request) as stream,
+        ):
+            for response in stream:
+                if response.WhichOneof("part") == "report":
+                    report = _convert.retire_report_of(response.report)
+                elif response.HasField("progress") and progress is not None:
+                    progress(_convert.key_stage_of(response.progress))
+        if report is None:
+            raise _unfinished("retirement")
+        return report
+
+    def start_epoch(self, project: str, *, after: int) -> int:
+        """Give a project's key domain a new master key; return the newest epoch.
+
+        Args:
+            project: Its name.
+            after: The epoch that is the newest now, as `iter_keys` tells it; if
+                there is a newer one, nothing is changed.
+
+        Raises:
+            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+        """
+        request = pb.StartEpochRequest(name=_resource(project), after_epoch=after)
+        return self._caller.unary(methods.START_EPOCH, request).epoch
+
+
+def _resource(project: str) -> str:
+    return ProjectName(project).resource if project else ""
+
+
+def _unfinished(what: str) -> InternalError:
+    message = f"the server ended the {what} without a report"
+    return InternalError(message)
