@@ -163,12 +163,19 @@ class Caller:
         """Return the error that a failure means, and end its span."""
         error = _status.error_of(failure, trace_id=span.trace_id)
         if isinstance(error, UnavailableError) and _status.is_transport(error):
-            cause = handshake.explain(self.settings)
+            cause = self._explain()
             if cause is not None:
                 cause.trace_id = error.trace_id
                 error = cause
         span.end(failure.code().name, error.audit_id)
         return error
+
+    def _explain(self) -> StrongroomError | None:
+        try:
+            with self._connection.as_files() as settings:
+                return handshake.explain(settings)
+        except StrongroomError as error:
+            return error
 
 
 class Stream(Generic[_AnswerT]):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process's one mTLS channel: made late, renewed with its certificate files.
+"""The process's one mTLS channel: made late, renewed with the certificate.
 
-A channel must not cross a fork, so each process makes its own. When a certificate
-file changes, calls that start later use a new channel; the old one is closed when
+A channel must not cross a fork, so each process makes its own. When the certificate
+is another one, calls that start later use a new channel; the old one is closed when
 the last call on it has ended.
 """
 
@@ -10,20 +10,21 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 import grpc
 
-from strongroom._channel import handshake
+from strongroom import _system, _telemetry
+from strongroom._channel.identity import IdentitySource, Material, open_source
 from strongroom._channel.methods import service_config
 from strongroom.config import ClientSettings
 from strongroom.errors import (
     InvalidArgumentError,
-    Reason,
+    StrongroomError,
     UnauthenticatedError,
 )
 
@@ -46,8 +47,8 @@ class _Live:
     """A channel, and how many calls are on it."""
 
     channel: grpc.Channel
-    #: The state of the certificate files that it was made from.
-    stamp: tuple[object, ...]
+    #: Of the certificate that it was made with.
+    stamp: object
     call_count: int = 0
     retired: bool = False
 
@@ -64,6 +65,7 @@ class Connection:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
+        self._source: IdentitySource | None = None
         self._state = _State()
         _CONNECTIONS.add(self)
 
@@ -98,8 +100,31 @@ class Connection:
         with self._state.lock:
             self._state.closed = True
             live, self._state.live = self._state.live, None
+            source = self._source
         if live is not None:
             live.channel.close()
+        if source is not None:
+            source.close()
+
+    def as_files(self) -> AbstractContextManager[ClientSettings]:
+        """Lend the settings with files for the caller's certificate.
+
+        Raises:
+            StrongroomError: As `channel`.
+        """
+        with self._state.lock:
+            return self._identity().as_files()
+
+    def expire_time(self) -> datetime | None:
+        """Return when the caller's certificate ends; None if nobody has called yet.
+
+        Raises:
+            StrongroomError: As `channel`.
+        """
+        source, state = self._source, self._state
+        if source is None or state.closed or state.live is None:
+            return None
+        return source.expire_time()
 
     def renew(self) -> None:
         """Have the next call make a new channel; calls that run keep theirs."""
@@ -118,21 +143,21 @@ class Connection:
         if state.live is not None:
             # Closing or collecting it here would disturb the parent's connection.
             _ABANDONED.append(state.live)
+        if self._source is not None:
+            self._source.forget()
         self._state = _State(closed=state.closed)
 
     def _current(self, state: _State) -> _Live:
-        settings = self._settings
-        paths = (settings.ca_file, settings.cert_file, settings.key_file)
-        stamp = tuple(_stamp(path) for path in paths)
         old = state.live
-        if old is not None and old.stamp == stamp:
-            return old
         try:
-            handshake.check_key_pair(settings)
-            new = _Live(_open_channel(settings), stamp)
+            source = self._identity()
+            stamp = source.stamp()
+            if old is not None and old.stamp == stamp:
+                return old
+            new = _Live(_open_channel(self._settings, source.read()), stamp)
         except (UnauthenticatedError, InvalidArgumentError):
-            # Half of the files may be replaced at this moment; the pair in use is
-            # still good, and the next call looks again.
+            # Half of the files may be replaced at this moment, or the agent away;
+            # the pair in use is still good, and the next call looks again.
             if old is None:
                 raise
             return old
@@ -142,6 +167,11 @@ class Connection:
             if not old.call_count:
                 old.channel.close()
         return new
+
+    def _identity(self) -> IdentitySource:
+        if self._source is None:
+            self._source = open_source(self._settings)
+        return self._source
 
 
 _CONNECTIONS: Final = weakref.WeakSet[Connection]()
@@ -156,25 +186,31 @@ def _forget_all() -> None:
 os.register_at_fork(after_in_child=_forget_all)
 
 
-def _stamp(path: Path) -> object:
-    with suppress(OSError):
-        status = path.stat()
-        return (status.st_ino, status.st_size, status.st_mtime_ns)
-    return None
+def _read_times_left_s() -> Iterator[float]:
+    """Yield how long the certificate lives that ends first, of those in use."""
+    ends = []
+    for connection in list(_CONNECTIONS):
+        with suppress(StrongroomError):
+            ends.append(connection.expire_time())
+    left = [(end - _system.now()).total_seconds() for end in ends if end is not None]
+    if left:
+        yield min(left)
 
 
-def _open_channel(settings: ClientSettings) -> grpc.Channel:
-    try:
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=settings.ca_file.read_bytes(),
-            private_key=settings.key_file.read_bytes(),
-            certificate_chain=settings.cert_file.read_bytes(),
-        )
-    except OSError as error:
-        message = f"{error.filename} cannot be read: {error.strerror}"
-        raise UnauthenticatedError(
-            message, reason=Reason.CERTIFICATE_MISSING, path=error.filename
-        ) from error
+_telemetry.gauge(
+    "strongroom.certificate.time_left",
+    "Until the caller's certificate ends.",
+    unit="s",
+    read=_read_times_left_s,
+)
+
+
+def _open_channel(settings: ClientSettings, material: Material) -> grpc.Channel:
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=material.ca_pem,
+        private_key=material.key_pem,
+        certificate_chain=material.chain_pem,
+    )
     return grpc.secure_channel(
         settings.endpoint,
         credentials,

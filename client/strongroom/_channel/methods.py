@@ -8,7 +8,9 @@ from typing import Final, Generic, TypeVar
 from google.protobuf.message import Message
 
 from strongroom.format.frames import BlockFrame
+from strongroom.v1 import access_service_pb2 as access
 from strongroom.v1 import artifact_service_pb2 as artifacts
+from strongroom.v1 import key_service_pb2 as keys
 from strongroom.v1 import maintenance_service_pb2 as maintenance
 from strongroom.v1 import transfer_service_pb2 as transfers
 
@@ -46,10 +48,18 @@ class Method(Generic[RequestT, ResponseT]):
         return f"/{self.service}/{self.name}"
 
 
+_ACCESS: Final = "strongroom.v1.AccessService"
 _ARTIFACTS: Final = "strongroom.v1.ArtifactService"
+_KEYS: Final = "strongroom.v1.KeyService"
 _MAINTENANCE: Final = "strongroom.v1.MaintenanceService"
 _TRANSFERS: Final = "strongroom.v1.TransferService"
 
+EXPLAIN_ACCESS: Final = Method(
+    _ACCESS,
+    "ExplainAccess",
+    access.ExplainAccessRequest,
+    access.ExplainAccessResponse,
+)
 CREATE_PROJECT: Final = Method(
     _ARTIFACTS, "CreateProject", artifacts.CreateProjectRequest, artifacts.Project
 )
@@ -177,10 +187,24 @@ GET_SERVER_INFO: Final = Method(
     maintenance.GetServerInfoRequest,
     maintenance.ServerInfo,
 )
+LIST_KEYS: Final = Method(
+    _KEYS, "ListKeys", keys.ListKeysRequest, keys.ListKeysResponse
+)
+ROTATE_KEKS: Final = Method(
+    _KEYS, "RotateKeks", keys.RotateKeksRequest, keys.RotateKeksResponse
+)
+REWRAP_SLOTS: Final = Method(
+    _KEYS, "RewrapSlots", keys.RewrapSlotsRequest, keys.RewrapSlotsResponse
+)
+RETIRE_KEKS: Final = Method(
+    _KEYS, "RetireKeks", keys.RetireKeksRequest, keys.RetireKeksResponse
+)
+START_EPOCH: Final = Method(_KEYS, "StartEpoch", keys.StartEpochRequest, keys.KeyEpoch)
 
 #: Unary calls that may be sent again: reads, and changes with a request id.
 #: Streams are resumed by `_transfer`, which knows where they stopped.
 _RETRIED: Final = (
+    EXPLAIN_ACCESS.key,
     CREATE_PROJECT.key,
     LIST_PROJECTS.key,
     LIST_ARTIFACTS.key,
@@ -196,6 +220,7 @@ _RETRIED: Final = (
     SET_POLICY.key,
     EXPLAIN_RETENTION.key,
     GET_SERVER_INFO.key,
+    START_EPOCH.key,
 )
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 
@@ -26,6 +26,7 @@ class _Held:
     certificate: IssuedCertificate
     configuration: grpc.ServerCertificateConfiguration
     renew_time: datetime
+    alarm_time: datetime
 
 
 class CertificateKeeper:
@@ -55,7 +56,7 @@ class CertificateKeeper:
         self._issuer = issuer
         self._clock = clock
         self._max_age = max_age
-        self._held = self._issue()
+        self._held = self._issue(None)
 
     @property
     def current(self) -> IssuedCertificate:
@@ -89,7 +90,29 @@ class CertificateKeeper:
             StrongroomError: As the issuer does; the current one stays.
         """
         if self._clock.now() >= self._held.renew_time:
-            self._held = self._issue()
+            self._held = self._issue(self._held)
+
+    def time_left_s(self) -> float:
+        """Return the seconds until the current certificate ends; negative after it."""
+        return (self.current.not_after - self._clock.now()).total_seconds()
+
+    def check_renewed(self) -> None:
+        """Check that the certificate is renewed long before it ends.
+
+        Raises:
+            UnavailableError: Three quarters of its life are over: renewing it has
+                failed since the half, or nobody renews its files.
+        """
+        held = self._held
+        if self._clock.now() >= held.alarm_time:
+            not_after = held.certificate.not_after.isoformat()
+            message = f"the server's certificate ends {not_after} and is not renewed"
+            raise UnavailableError(
+                message,
+                reason=Reason.CERTIFICATE_EXPIRED,
+                hint="The server's log says why: certificate_not_renewed.",
+                not_after=not_after,
+            )
 
     def check_ready(self) -> None:
         """Check that the current certificate has not ended.
@@ -126,13 +149,19 @@ class CertificateKeeper:
                 line = {"event": "certificate_not_renewed", "reason": error.reason}
                 _LOG.warning("%s", json.dumps(line))
 
-    def _issue(self) -> _Held:
+    def _issue(self, held: _Held | None) -> _Held:
         now = self._clock.now()
         issued = self._issuer.issue()
+        if held is not None and held.certificate == issued:
+            # Files, or an agent, that nobody has renewed since; handshakes go on
+            # with the context that they have.
+            return replace(held, renew_time=now + self._max_age)
+        left = issued.not_after - now
         return _Held(
             certificate=issued,
             configuration=grpc.ssl_server_certificate_configuration(
                 [(issued.private_key_pem, issued.chain_pem)], issued.ca_pem
             ),
-            renew_time=now + min((issued.not_after - now) / 2, self._max_age),
+            renew_time=now + min(left / 2, self._max_age),
+            alarm_time=now + left * 3 / 4,
         )
