@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every family of attacks; what is added here is run by `make security` and by CI."""
+
+from typing import Final
+
+from tests.security import (
+    access,
+    audit_log,
+    bombs,
+    certificates,
+    identities,
+    journals,
+    key_life,
+    names,
+    salamanders,
+    swaps,
+    uploads,
+    vault_policies,
+    wire,
+    wrapped_keys,
+)
+from tests.security.attacks import Family
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    swaps.THINGS,
+    swaps.OBJECTS,
+    salamanders.FAMILY,
+    journals.JOURNALS,
+    journals.REPLAYS,
+    names.FAMILY,
+    bombs.FAMILY,
+    uploads.FAMILY,
+    wrapped_keys.FAMILY,
+    certificates.FAMILY,
+    access.FAMILY,
+    identities.FAMILY,
+    wire.FAMILY,
+    audit_log.FAMILY,
+    key_life.FAMILY,
+    vault_policies.FAMILY,
+)
