@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SIMULATE_ARGS ?=
 FUZZ_ARGS ?=
+SECURITY_ARGS ?=
 COMPAT_ARGS ?=
 CHAOS_ARGS ?=
 
@@ -24,7 +25,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash chaos simulate fuzz compat ci demo bench-memory bench-dedup bench-million lock clean
+	test contract e2e crash chaos audit-storm simulate fuzz security compat ci demo bench-memory bench-dedup bench-million keys-rewrap lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,8 +109,14 @@ crash: setup ## stopped after every step, killed at any moment
 chaos: setup ## ten minutes of kills and faults on real parts; CHAOS_ARGS="--minutes 1 --kills 20 --servers 3 --seed N"
 	$(PY) -m tests.chaos.chaos $(CHAOS_ARGS)
 
+audit-storm: setup ## 20,000 audited calls on two servers with kills: each in the log once; STORM_ARGS="--calls N --kills N"
+	$(PY) -m tests.chaos.audit_storm $(STORM_ARGS)
+
 fuzz: setup ## every parser against made-up bytes; FUZZ_ARGS="--seconds 30 [TARGET ...]"
 	$(PY) -m tests.fuzz.fuzz $(FUZZ_ARGS)
+
+security: setup ## published vectors, and every attack that must be refused; SECURITY_ARGS="--family NAME --quick"
+	GRPC_VERBOSITY=NONE $(PY) -m tests.security $(SECURITY_ARGS)
 
 build/compat-venv/.installed: requirements/compat.lock
 	test -x build/compat-venv/bin/python || $(PYTHON) -m venv build/compat-venv
@@ -135,6 +142,9 @@ bench-dedup: setup build/bench-tools/.installed ## versions beside restic and pl
 
 bench-million: setup ## a million small files: push, list, compare, change one; BENCH_ARGS="--files 20000"
 	$(PY) -m tests.bench.bench_million $(BENCH_ARGS)
+
+keys-rewrap: setup ## 10,000 key slots wrapped again: killed in the middle, resumed, proved; BENCH_ARGS="--slots 1000"
+	$(PY) -m tests.bench.keys_rewrap $(BENCH_ARGS)
 
 lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
 	$(COMPILE) --extra dev pyproject.toml -o requirements/dev.lock

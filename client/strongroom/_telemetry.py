@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trace context out, and the client's spans.
+"""Trace context out, the client's spans, and its gauges.
 
-Only OpenTelemetry's API is used: whether spans are recorded is the application's
+Only OpenTelemetry's API is used: whether anything is recorded is the application's
 choice. Every call carries a trace id even if nobody records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -92,6 +92,19 @@ def operation(name: str) -> Iterator[str]:
         span = _valid(started)
         with trace.use_span(span):
             yield trace.format_trace_id(span.get_span_context().trace_id)
+
+
+def gauge(
+    name: str, description: str, *, unit: str, read: Callable[[], Iterable[float]]
+) -> None:
+    """Have a value read whenever the application collects metrics, if it does."""
+
+    def observe(_options: metrics.CallbackOptions) -> list[metrics.Observation]:
+        return [metrics.Observation(value) for value in read()]
+
+    metrics.get_meter("strongroom").create_observable_gauge(
+        name, [observe], unit=unit, description=description
+    )
 
 
 def _valid(span: Span) -> Span:

@@ -25,6 +25,10 @@ _VARIABLES: Final = {
     "cert_file": "STRONGROOM_CERT_FILE",
     "key_file": "STRONGROOM_KEY_FILE",
 }
+#: In place of a file that an agent gives.
+NO_FILE: Final = Path()
+#: The socket of a SPIFFE agent, as its standard calls it.
+AGENT_VARIABLE: Final = "SPIFFE_ENDPOINT_SOCKET"
 _PATHS: Final = ("ca_file", "cert_file", "key_file", "spans_file")
 _TIMES: Final = ("call_timeout_s", "stall_timeout_s", "transfer_timeout_s")
 _MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
@@ -34,17 +38,21 @@ _MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
 class ClientSettings:
     """Where the server is, how to prove who calls, and how long to wait.
 
-    Paths are absolute. Nothing secret is held: keys stay in their files.
+    Paths are absolute. Nothing secret is held: keys stay in their files, or with the
+    agent of `workload_socket`, which gives all three of them; a `ca_file` beside it
+    counts in place of the agent's authorities.
     """
 
     #: `host:port`; the host is checked against the server's certificate.
     endpoint: str
     #: PEM: the authorities that the server's certificate may come from.
-    ca_file: Path
+    ca_file: Path = NO_FILE
     #: PEM: the caller's certificate, then its chain.
-    cert_file: Path
+    cert_file: Path = NO_FILE
     #: PEM: the private key of `cert_file`.
-    key_file: Path
+    key_file: Path = NO_FILE
+    #: The SPIFFE Workload API: `unix:///…`; in place of the files.
+    workload_socket: str = ""
     #: The SPIFFE id that `strongroom doctor` expects of the server; may be empty.
     server_spiffe_id: str = ""
     #: The trust domain of both sides; may be empty.
@@ -102,6 +110,9 @@ def load_settings(
     The nearest configuration is read only if arguments and environment leave
     something open, and only if nobody else could have written it.
 
+    A certificate comes from an agent if no file is named and `workload_socket` or
+    `SPIFFE_ENDPOINT_SOCKET` says where one is.
+
     Args:
         endpoint: `host:port`.
         config_file: A configuration to read in place of the nearest one.
@@ -139,13 +150,26 @@ def load_settings(
     if source is not None:
         values = _resolve_paths(_read_config(source), source.parent)
     values |= _resolve_paths(given, start)
+    _choose_identity(values, variables.get(AGENT_VARIABLE, ""), source)
     return _make_settings(values, source, start)
+
+
+def _choose_identity(
+    values: dict[str, object], agent: str, source: Path | None
+) -> None:
+    """Settle whether files or an agent give the certificate: files that are named."""
+    files = [name for name in ("cert_file", "key_file") if values.get(name)]
+    if not files:
+        values.setdefault("workload_socket", agent)
+    elif values.get("workload_socket"):
+        raise _bad(source, "workload_socket", f"and {files[0]} exclude each other")
 
 
 def _make_settings(
     values: dict[str, object], source: Path | None, start: Path
 ) -> ClientSettings:
-    missing = [name for name in _REQUIRED if not values.get(name)]
+    needed = ("endpoint",) if values.get("workload_socket") else _REQUIRED
+    missing = [name for name in needed if not values.get(name)]
     if missing:
         where = f"{source} does not say" if source else f"nothing at or above {start}"
         variables = ", ".join(_VARIABLES[name] for name in missing)
@@ -174,6 +198,8 @@ def _check(name: str, value: object, source: Path | None) -> object:
         return value
     if not isinstance(value, str) or not value.isprintable():
         raise _bad(source, name, "is not a line of text")
+    if name == "workload_socket" and value and not value.startswith("unix:/"):
+        raise _bad(source, name, f"is {value!r}, not unix:///PATH")
     if name == "endpoint":
         host, colon, port = value.rpartition(":")
         plain = host and (":" not in host or host.startswith("["))

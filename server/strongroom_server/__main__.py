@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from strongroom.errors import StrongroomError
-from strongroom_server.core.vault_policy import server_policy
+from strongroom.errors import InvalidArgumentError, StrongroomError
+from strongroom_server.core import vault_policy
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,13 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     if options.command == "vault":
-        sys.stdout.write(
-            server_policy(
-                mount=options.transit_mount,
-                pki_mount=options.pki_mount,
-                pki_role=options.pki_role,
-            )
-        )
+        sys.stdout.write(_policy(options))
         return
     # Late, so that --help and the policy need neither gRPC nor S3's client.
     from strongroom_server import app  # noqa: PLC0415
@@ -63,12 +57,39 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="check the audit log, offline")
     audit.add_argument("action", choices=["verify"])
     _add_config(audit)
-    vault = commands.add_parser("vault", help="print the server's Vault policy")
-    vault.add_argument("action", choices=["policy"])
-    vault.add_argument("--transit-mount", default="transit")
-    vault.add_argument("--pki-mount", default="pki")
-    vault.add_argument("--pki-role", default="strongroom-server")
+    _add_vault(commands.add_parser("vault", help="print a policy for Vault"))
     return parser
+
+
+def _add_vault(vault: argparse.ArgumentParser) -> None:
+    names = vault_policy.DEFAULT_NAMES
+    vault.add_argument("action", choices=["policy"])
+    vault.add_argument("--role", choices=sorted(vault_policy.ROLES), default="server")
+    vault.add_argument("--mount", default=names.mount, help="of transit")
+    vault.add_argument("--pki-mount", default=names.pki_mount)
+    vault.add_argument("--pki-role", default=names.pki_role, help="of the server")
+    vault.add_argument("--client-pki-role", default=names.client_pki_role)
+    vault.add_argument("--approvers", default=names.approvers, help="a group's name")
+    vault.add_argument("--approvals", type=int, default=names.approvals)
+    vault.add_argument(
+        "--project", action="append", default=[], help="the id of one; else all"
+    )
+
+
+def _policy(options: argparse.Namespace) -> str:
+    try:
+        names = vault_policy.Names(
+            mount=options.mount,
+            pki_mount=options.pki_mount,
+            pki_role=options.pki_role,
+            client_pki_role=options.client_pki_role,
+            approvers=options.approvers,
+            approvals=options.approvals,
+            projects=tuple(options.project),
+        )
+    except ValueError as error:
+        raise InvalidArgumentError(str(error)) from error
+    return vault_policy.ROLES[options.role](names)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The composition root: the one file that reads settings and names adapters."""
+"""The composition root: wires what `opening` and adapters open to what is served."""
 
 import json
 import logging
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -20,56 +19,60 @@ from strongroom_server.adapters.audit_log import (
     open_audit_log,
     verify_audit_log,
 )
-from strongroom_server.adapters.certificate_files import CertificateFiles
+from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.folder_copy import FolderCopy
-from strongroom_server.adapters.lmdb_index import open_lmdb_index
-from strongroom_server.adapters.s3 import (
-    S3BlobStore,
-    S3Settings,
-    open_remover,
-    open_s3,
-)
-from strongroom_server.adapters.vault import VaultSession, VaultSettings, open_vault
+from strongroom_server.adapters.s3 import S3BlobStore, open_s3
+from strongroom_server.adapters.vault import VaultSession, open_vault
 from strongroom_server.config import (
     ServerSettings,
     format_settings,
-    read_credentials,
-    read_policy,
     read_settings,
 )
-from strongroom_server.core.access import Policy, roles_of
+from strongroom_server.core.signed_note import NoteKey
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
+from strongroom_server.opening import (
+    Identity,
+    access_files,
+    open_copies,
+    open_identity,
+    open_index,
+    open_key_admin,
+    open_remover,
+    s3_settings,
+    vault_settings,
+)
 from strongroom_server.ports import (
-    AuditSink,
     BlobCopy,
     BlobRemover,
-    CertificateIssuer,
     Clock,
     Entropy,
+    KeyAdmin,
 )
-from strongroom_server.repository.copies import BucketCopy
+from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.repository.repository import (
     Repository,
     open_keyring,
     open_repository,
 )
+from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
 from strongroom_server.rpc.call_audit import CallAudit
-from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.guard import Guard, GuardLimits
 from strongroom_server.rpc.health import Health
-from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Bound, Listening, Servicers, serving
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.rpc.watchdog import Watchdog
 from strongroom_server.services.artifacts import Artifacts
+from strongroom_server.services.auditing import AuditReader, AuditTrail, open_trail
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.index_rebuild import IndexRebuild
+from strongroom_server.services.keys import KeyLife
 from strongroom_server.services.probes import StoreProbe
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
@@ -78,10 +81,12 @@ from strongroom_server.services.store_verification import StoreVerification
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import Uploads
 from strongroom_server.services.verification import Verification
-from strongroom_server.telemetry import CallThreads, log_to_stderr, telemetry
-
-#: Certificate files are read again that often, whoever renews them.
-CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
+from strongroom_server.telemetry import (
+    CallThreads,
+    gauge,
+    log_to_stderr,
+    telemetry,
+)
 
 _LOG: Final = logging.getLogger("strongroom_server.app")
 
@@ -116,9 +121,9 @@ def serve(config: Path) -> None:
 
 
 def show_config(config: Path) -> str:
-    """Return the settings as understood, after checking them and the policy."""
+    """Return the settings as understood, after checking them and who may do what."""
     settings = read_settings(config)
-    read_policy(settings.access.policy_file)
+    access_files(settings).read()
     return format_settings(settings)
 
 
@@ -133,6 +138,33 @@ def verify_audit(config: Path) -> AuditSummary:
 
 
 @contextmanager
+def open_audit_reader(
+    config: Path, trusted: Sequence[NoteKey] = ()
+) -> Iterator[AuditReader]:
+    """Open what reads the audit log in the bucket.
+
+    Args:
+        config: The settings of a server.
+        trusted: The keys to check signatures with; those that Vault has if none.
+
+    Raises:
+        StrongroomError: The settings, Vault or S3 do not allow it.
+    """
+    settings, clock, entropy = read_settings(config), SystemClock(), SystemEntropy()
+    credentials = settings.store.credentials_file
+    with (
+        open_vault(vault_settings(settings), clock=clock, entropy=entropy) as vault,
+        open_s3(s3_settings(settings, credentials), clock) as blobs,
+    ):
+        keyring = open_keyring(
+            blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
+        )
+        log = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
+        keys = trusted or vault.checkpoints.keys(log.origin)
+        yield AuditReader(log, keyring=keyring, keys=keys)
+
+
+@contextmanager
 def running_server(settings: ServerSettings) -> Iterator[Bound]:
     """Open everything, serve for as long as the context lasts, close everything.
 
@@ -142,7 +174,7 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
     """
     clock, entropy = SystemClock(), SystemEntropy()
     with ExitStack() as stack:
-        policy = read_policy(settings.access.policy_file)
+        authorizer = ReloadingAuthorizer(access_files(settings))
         stack.enter_context(
             telemetry(
                 service_name=settings.telemetry.service_name,
@@ -150,28 +182,23 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
                 otlp_endpoint=settings.telemetry.otlp_endpoint,
             )
         )
-        audit = stack.enter_context(
-            open_audit_log(settings.audit.path, clock=clock, entropy=entropy)
-        )
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
         vault = stack.enter_context(
-            open_vault(_vault_settings(settings), clock=clock, entropy=entropy)
+            open_vault(vault_settings(settings), clock=clock, entropy=entropy)
         )
         blobs = stack.enter_context(
-            open_s3(_s3_settings(settings, settings.store.credentials_file), clock)
+            open_s3(s3_settings(settings, settings.store.credentials_file), clock)
         )
         probe = StoreProbe(blobs=blobs, clock=clock, entropy=entropy, executor=threads)
         probe.require()
         keyring = open_keyring(
             blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
         )
-        index = stack.enter_context(
-            open_lmdb_index(
-                settings.index.path,
-                mac_key=keyring.index_key(),
-                map_size_bytes=settings.index.map_size_bytes,
-            )
+        shared = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
+        audit = stack.enter_context(
+            _open_trail(settings.audit.path, shared, vault, clock, entropy)
         )
+        index = open_index(settings, keyring.index_key(), stack)
         repository = open_repository(
             keyring=keyring,
             blobs=blobs,
@@ -182,12 +209,30 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             executor=threads,
             suite=FIPS_SUITE if settings.store.fips else DEFAULT_SUITE,
         )
-        copies = _open_copies(settings, clock, stack)
-        remover = _open_remover(settings, clock, stack)
+        identity = open_identity(settings, vault, clock, stack)
+        copies = open_copies(settings, clock, stack)
+        remover = open_remover(settings, clock, stack)
+        key_admin = open_key_admin(settings, clock, entropy, stack)
         parts = _Parts(
-            settings, repository, vault, blobs, audit, probe, policy, copies, remover
-        )
+            settings, repository, vault, blobs, audit, probe, authorizer, identity,
+            copies, remover, key_admin,
+        )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
+
+
+@contextmanager
+def _open_trail(
+    path: Path,
+    shared: SharedAuditLog,
+    vault: VaultSession,
+    clock: Clock,
+    entropy: Entropy,
+) -> Iterator[AuditTrail]:
+    with (
+        open_audit_log(path, clock=clock, entropy=entropy) as local,
+        open_trail(local, shared, vault.checkpoints, clock=clock) as trail,
+    ):
+        yield trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,33 +243,40 @@ class _Parts:
     repository: Repository
     vault: VaultSession
     blobs: S3BlobStore
-    audit: AuditSink
+    audit: AuditTrail
     probe: StoreProbe
-    policy: Policy
+    authorizer: ReloadingAuthorizer
+    identity: Identity
     copies: Sequence[BlobCopy]
     remover: BlobRemover | None
+    key_admin: KeyAdmin | None
 
     @contextmanager
     def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
         """Listen, with the threads that keep certificate, health and time limits."""
         settings = self.settings
-        keeper = self._keeper(clock)
+        keeper, reviews = self.identity.keeper, Reviews()
         watchdog = Watchdog(clock=clock, stall_s=settings.listen.stall_s)
         health = Health(
             {
-                "vault": self.vault.keys.check_ready,
+                "vault": self.repository.keyring.check_ready,
                 "store": self.blobs.check_ready,
                 "certificate": keeper.check_ready,
+                "audit": self.audit.check_ready,
             },
             interval_s=settings.listen.probe_s,
+            alarms={
+                "access": self.authorizer.check_current,
+                "audit": self.audit.check_signed,
+                **self.identity.alarms,
+            },
         )
         guard = Guard(
-            rules=IdentityRules(
-                settings.identity.trust_domain, settings.identity.caller_paths
-            ),
-            policy=self.policy,
+            rules=self.identity.rules,
+            authorizer=self.authorizer,
             audit=CallAudit(self.audit, names=self.repository.keyring, clock=clock),
             watchdog=watchdog,
+            reviews=reviews,
             limits=GuardLimits(
                 max_calls=settings.listen.max_calls,
                 max_own_calls=settings.listen.max_own_calls,
@@ -237,34 +289,25 @@ class _Parts:
         )
         with (
             keeper.running(),
+            gauge(
+                "strongroom.certificate.time_left",
+                "Until the server's certificate ends.",
+                unit="s",
+                read=keeper.time_left_s,
+            ),
+            self.authorizer.running(interval_s=settings.access.reload_s),
             watchdog.running(),
+            reviews.running(),
             serving(
                 self._listening(),
                 guard=guard,
                 state=health,
-                servicers=self._servicers(keeper, clock),
+                servicers=self._servicers(clock),
                 credentials=keeper.credentials(),
             ) as bound,
             health.running(),
         ):
             yield bound
-
-    def _keeper(self, clock: Clock) -> CertificateKeeper:
-        identity = self.settings.identity
-        if identity.cert_file and identity.key_file and identity.ca_file:
-            files = CertificateFiles(
-                cert_file=identity.cert_file,
-                key_file=identity.key_file,
-                ca_file=identity.ca_file,
-            )
-            return CertificateKeeper(files, clock=clock, max_age=CERTIFICATE_FILES_AGE)
-        issuer: CertificateIssuer = self.vault.issuer(
-            identity.spiffe_id,
-            dns_names=identity.dns_names,
-            ip_addresses=identity.ip_addresses,
-            ttl=timedelta(seconds=identity.certificate_ttl_s),
-        )
-        return CertificateKeeper(issuer, clock=clock)
 
     def _listening(self) -> Listening:
         listen = self.settings.listen
@@ -278,18 +321,24 @@ class _Parts:
             grace_s=listen.grace_s,
         )
 
-    def _servicers(self, keeper: CertificateKeeper, clock: Clock) -> Servicers:
+    def _servicers(self, clock: Clock) -> Servicers:
         repository = self.repository
         checks = Checks(
             key_service=self.vault.keys,
             signer=self.vault.signer,
             store_probe=self.probe.run,
+            key_clock=self.vault.check_clock,
+            authorizer=self.authorizer,
+            alarms={
+                f"identity.{name}": check
+                for name, check in self.identity.alarms.items()
+            },
         )
         facts = ServerFacts(
             version=version("strongroom"),
             store_id=repository.keyring.store.hex(),
-            certificate_expire_time=lambda: keeper.current.not_after,
-            roles=lambda principal: roles_of(self.policy, principal),
+            certificate_expire_time=lambda: self.identity.keeper.current.not_after,
+            roles=self.authorizer.roles_of,
         )
         sweep = self.settings.sweep
         return Servicers(
@@ -313,66 +362,6 @@ class _Parts:
                 ),
                 index_rebuild=IndexRebuild(repository),
             ),
+            KeyServicer(KeyLife(repository, self.vault.keys, self.key_admin)),
+            AccessServicer(self.authorizer, clock=clock),
         )
-
-
-def _vault_settings(settings: ServerSettings) -> VaultSettings:
-    return VaultSettings(
-        address=settings.vault.address,
-        ca_file=settings.vault.ca_file,
-        role_id_file=settings.vault.role_id_file,
-        secret_id_file=settings.vault.secret_id_file,
-        transit_mount=settings.vault.transit_mount,
-        approle_mount=settings.vault.approle_mount,
-        pki_mount=settings.identity.pki_mount,
-        pki_role=settings.identity.pki_role,
-    )
-
-
-def _open_copies(
-    settings: ServerSettings, clock: Clock, stack: ExitStack
-) -> list[BlobCopy]:
-    """Open what damage is mended from; it is looked at when it is needed."""
-    copies: list[BlobCopy] = []
-    for section in settings.copies:
-        if section.path is not None or section.credentials_file is None:
-            copies.append(FolderCopy(section.name, section.path or Path()))
-            continue
-        access_key, secret_key = read_credentials(section.credentials_file)
-        s3 = S3Settings(
-            endpoint=section.endpoint,
-            region=section.region,
-            bucket=section.bucket,
-            prefix=section.prefix,
-            access_key=access_key,
-            secret_key=secret_key,
-            ca_file=str(section.ca_file or ""),
-            pool_size=settings.workers.threads,
-        )
-        blobs = stack.enter_context(open_s3(s3, clock))
-        copies.append(BucketCopy(section.name, blobs))
-    return copies
-
-
-def _open_remover(
-    settings: ServerSettings, clock: Clock, stack: ExitStack
-) -> BlobRemover | None:
-    """Open what sweeps remove with, if this server is given a credential for it."""
-    path = settings.store.remover_credentials_file
-    if path is None:
-        return None
-    return stack.enter_context(open_remover(_s3_settings(settings, path), clock))
-
-
-def _s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
-    access_key, secret_key = read_credentials(credentials)
-    return S3Settings(
-        endpoint=settings.store.endpoint,
-        region=settings.store.region,
-        bucket=settings.store.bucket,
-        prefix=settings.store.prefix,
-        access_key=access_key,
-        secret_key=secret_key,
-        ca_file=str(settings.store.ca_file or ""),
-        pool_size=settings.workers.threads + settings.listen.max_calls,
-    )

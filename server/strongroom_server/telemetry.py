@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Telemetry's set-up: spans, log lines, and threads that know their call."""
+"""Telemetry's set-up: spans, gauges, log lines, and threads that know their call."""
 
 import contextvars
 import importlib
@@ -10,12 +10,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    PeriodicExportingMetricReader,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
@@ -31,6 +36,8 @@ from strongroom.errors import PreconditionError, Reason
 EXPORT_DELAY_MS: Final = 500
 #: The spans file is put aside, once, when it is larger.
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+
+_OTLP: Final = "opentelemetry.exporter.otlp.proto.grpc"
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -144,22 +151,62 @@ def telemetry(
     if spans_file is not None:
         exporters.append(SpanFileExporter(spans_file))
     if otlp_endpoint:
-        exporters.append(_otlp_exporter(otlp_endpoint))
-    provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
+        exporters.append(_otlp_spans(otlp_endpoint))
+    resource = Resource.create({"service.name": service_name})
+    provider = TracerProvider(resource=resource)
     for exporter in exporters:
         processor = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_DELAY_MS)
         provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
+    with ExitStack() as stack:
+        stack.callback(provider.shutdown)
+        if otlp_endpoint:
+            reader = PeriodicExportingMetricReader(_otlp_metrics(otlp_endpoint))
+            meters = MeterProvider([reader], resource=resource)
+            stack.callback(meters.shutdown)
+            metrics.set_meter_provider(meters)
+        yield
+
+
+@contextmanager
+def gauge(
+    name: str, description: str, *, unit: str, read: Callable[[], float]
+) -> Iterator[None]:
+    """Have a value read whenever metrics are collected, while the context lasts."""
+    shown = True
+
+    def observe(_options: metrics.CallbackOptions) -> Iterator[metrics.Observation]:
+        if shown:
+            yield metrics.Observation(read())
+
+    metrics.get_meter("strongroom_server").create_observable_gauge(
+        name, [observe], unit=unit, description=description
+    )
     try:
         yield
     finally:
-        provider.shutdown()
+        shown = False
 
 
-def _otlp_exporter(endpoint: str) -> SpanExporter:
-    name = "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"
+def _otlp_spans(endpoint: str) -> SpanExporter:
+    exporter = _otlp("trace_exporter").OTLPSpanExporter(endpoint=endpoint)
+    if not isinstance(exporter, SpanExporter):
+        message = "OTLP's exporter is not one of spans"
+        raise PreconditionError(message, reason=Reason.SETTING_INVALID)
+    return exporter
+
+
+def _otlp_metrics(endpoint: str) -> MetricExporter:
+    exporter = _otlp("metric_exporter").OTLPMetricExporter(endpoint=endpoint)
+    if not isinstance(exporter, MetricExporter):
+        message = "OTLP's exporter is not one of metrics"
+        raise PreconditionError(message, reason=Reason.SETTING_INVALID)
+    return exporter
+
+
+def _otlp(module: str) -> Any:  # noqa: ANN401 - an extra of its own, without types
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(f"{_OTLP}.{module}")
     except ImportError as error:
         message = "telemetry.otlp_endpoint is set, but OTLP's exporter is not installed"
         raise PreconditionError(
@@ -167,11 +214,6 @@ def _otlp_exporter(endpoint: str) -> SpanExporter:
             reason=Reason.SETTING_INVALID,
             hint="pip install opentelemetry-exporter-otlp-proto-grpc",
         ) from error
-    exporter = module.OTLPSpanExporter(endpoint=endpoint)
-    if not isinstance(exporter, SpanExporter):
-        message = "OTLP's exporter is not one of spans"
-        raise PreconditionError(message, reason=Reason.SETTING_INVALID)
-    return exporter
 
 
 def _open(path: Path) -> int:

@@ -4,23 +4,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from strongroom.config import ClientSettings
-from strongroom_server.core.access import roles_of
 from strongroom_server.ports import IssuedCertificate
-from strongroom_server.rpc.artifact_servicer import ArtifactServicer
-from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
-from strongroom_server.rpc.serve import Servicers
-from strongroom_server.rpc.transfer_servicer import TransferServicer
-from strongroom_server.services.checks import Checks
-from strongroom_server.services.probes import StoreProbe
 from tests.rpc.authority import DEVELOPER, SERVER
-from tests.rpc.running import POLICY, Running, running_server
+from tests.rpc.engine import serving_world
+from tests.rpc.running import Running
 from tests.support.world import World
 
-END = datetime(2099, 1, 1, tzinfo=UTC)
 #: Larger than any pack of small tests that holds no content.
 PACK_BYTES = 100_000
 
@@ -106,33 +98,5 @@ def impatient(settings: ClientSettings, stall_s: float) -> ClientSettings:
 @contextmanager
 def running_engine() -> Iterator[Engine]:
     """Serve the real API on an engine in memory."""
-    world = World()
-    probe = StoreProbe(
-        blobs=world.blobs,
-        clock=world.clock,
-        entropy=world.entropy,
-        executor=world.executor,
-    )
-    checks = Checks(
-        key_service=world.key_service, signer=world.signer, store_probe=probe.run
-    )
-    facts = ServerFacts(
-        "1.2.3", "store", lambda: END, lambda who: roles_of(POLICY, who)
-    )
-    servicers = Servicers(
-        ArtifactServicer(world.artifacts, world.refs, world.diffs, world.retention),
-        TransferServicer(world.uploads, world.downloads, clock=world.clock),
-        MaintenanceServicer(
-            world.verification,
-            checks,
-            facts,
-            store=world.store_verification,
-            repairing=world.repairing,
-            sweeping=world.sweeping,
-            index_rebuild=world.index_rebuild,
-        ),
-    )
-    names = world.repository.keyring
-    with running_server(servicers=servicers, names=names) as server:
+    with serving_world() as (world, server):
         yield Engine(world, server)
-    world.executor.shutdown()

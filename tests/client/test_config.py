@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.config import load_settings
+from strongroom.config import NO_FILE, load_settings
 from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
 
 TOML = """
@@ -182,3 +182,42 @@ def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
         pytest.skip("only root gives links away")
 
     assert "belongs to user 12345" in refusal(tmp_path)
+
+
+AGENT = "unix:///run/spire/agent.sock"
+
+
+def test_an_agent_gives_the_certificate_where_no_file_is_named(tmp_path: Path) -> None:
+    environ = {"STRONGROOM_ENDPOINT": "host:1", "SPIFFE_ENDPOINT_SOCKET": AGENT}
+
+    settings = load_settings(environ=environ, directory=tmp_path)
+
+    assert settings.workload_socket == AGENT
+    assert settings.cert_file == settings.ca_file == NO_FILE
+
+
+def test_files_that_are_named_count_in_place_of_the_platforms_agent(
+    tmp_path: Path,
+) -> None:
+    write_nearest(tmp_path)
+
+    settings = load_settings(
+        environ={"SPIFFE_ENDPOINT_SOCKET": AGENT}, directory=tmp_path
+    )
+
+    assert settings.workload_socket == ""
+    assert settings.cert_file == Path("/abs/tls.crt")
+
+
+def test_an_agent_in_the_configuration_and_files_exclude_each_other(
+    tmp_path: Path,
+) -> None:
+    text = f'endpoint = "host:1"\nworkload_socket = "{AGENT}"\n'
+    path = write_nearest(tmp_path, text)
+    environ = {"SPIFFE_ENDPOINT_SOCKET": "unix:///other"}
+    assert load_settings(environ=environ, directory=tmp_path).workload_socket == AGENT
+
+    path.write_text(text + 'cert_file = "tls.crt"\n')
+    assert "cert_file exclude each other" in refusal(tmp_path)
+    path.write_text('endpoint = "host:1"\nworkload_socket = "/run/agent.sock"\n')
+    assert "not unix:///PATH" in refusal(tmp_path)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from strongroom._channel.handshake import read_own_certificate, shake_hands
+from strongroom._channel.handshake import shake_hands
+from strongroom._channel.own_certificate import read_own_certificate
 from strongroom.client import Client
 from strongroom.config import ClientSettings
 from strongroom.errors import (

@@ -262,6 +262,22 @@ def test_a_version_is_mended_from_one_file(
     assert seen[-1].done_bytes == 2 * PACK_BYTES
 
 
+def test_what_was_mended_before_is_told_and_not_among_what_is_damaged(
+    engine: Engine, client: Client, tree: Path
+) -> None:
+    engine.flip_stored_bits()
+    client.repair(f"{NAME}@2", tree)
+
+    parts = list(client.iter_verify_store(without_keys=True))
+
+    found = [part for part in parts if isinstance(part, StoreFinding)]
+    assert sorted(item.mended for item in found) == [False, True]
+    report = client.verify_store(without_keys=True)
+    assert report == parts[-1]
+    assert (report.damaged_count, report.mended_count) == (1, 1)
+    assert report.damaged == tuple(item for item in found if not item.mended)
+
+
 def test_what_is_whole_wants_no_file(client: Client, tree: Path) -> None:
     seen: list[Progress] = []
 

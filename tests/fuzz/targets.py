@@ -19,8 +19,9 @@ from strongroom.format import names
 from strongroom.format.chunking import MAX_LOOK_AHEAD_BYTES, Cutter
 from strongroom.format.safetensors import parse_header_size, parse_tensors
 from strongroom.v1 import maintenance_service_pb2, transfer_service_pb2
+from strongroom_server.adapters.cedar.policies import parse_policies
 from strongroom_server.core import canonical, codecs
-from strongroom_server.core.access import parse_policy
+from strongroom_server.core.assignments import parse_assignments
 from strongroom_server.core.audit import verify_lines
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, ChunkRef, decrypt_chunk
 from strongroom_server.core.entry_body import format_body, parse_body
@@ -33,7 +34,7 @@ from strongroom_server.core.scope import parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.slots import parse_slot
 from strongroom_server.rpc.requests import decode_request
-from tests.fuzz import upkeep_targets
+from tests.fuzz import audit_targets, upkeep_targets
 from tests.fuzz.fixed_keys import KEYS, SCOPE, STORE
 
 #: What every parser may raise; `ValueError` only where its docstring says so.
@@ -203,13 +204,18 @@ def audit_lines(data: bytes) -> None:
         pass
 
 
-def access_policy(data: bytes) -> None:
-    """Access policies."""
+def access_policies(data: bytes) -> None:
+    """Access policies: whatever stands there, they are good or refused."""
+    parse_policies({"one": _text(data).encode("utf-8", "replace").decode()})
+
+
+def role_assignments(data: bytes) -> None:
+    """Role assignments."""
     try:
         document = tomllib.loads(_text(data).encode("utf-8", "replace").decode())
     except (ValueError, RecursionError):  # tomllib's own word on deep nesting
         return
-    parse_policy(document)
+    parse_assignments(document)
 
 
 def write_request(data: bytes) -> None:
@@ -257,7 +263,11 @@ TARGETS: Final[dict[str, Target]] = {
         journal_entry,
         journal_body,
         audit_lines,
-        access_policy,
+        audit_targets.audit_batch,
+        audit_targets.audit_entries,
+        audit_targets.audit_notes,
+        access_policies,
+        role_assignments,
         write_request,
         sweep_request,
         base64_text,

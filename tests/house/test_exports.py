@@ -9,6 +9,7 @@ from tests.house.tree import ROOT
 #: A name is added here in the commit that adds it, and never taken away in 0.x
 #: without a word in the changelog.
 PUBLIC_NAMES: Final = (
+    "AccessExplanation",
     "Action",
     "Artifact",
     "ArtifactPolicy",
@@ -22,6 +23,9 @@ PUBLIC_NAMES: Final = (
     "FileChange",
     "IndexReport",
     "JournalEntry",
+    "KekVersionCount",
+    "KeyEntry",
+    "KeyState",
     "Kind",
     "ObjectExplanation",
     "ObjectState",
@@ -34,6 +38,10 @@ PUBLIC_NAMES: Final = (
     "RepairReport",
     "Retention",
     "RetentionExplanation",
+    "RetireReport",
+    "RewrapReport",
+    "RoleAssignment",
+    "RotateReport",
     "ServerInfo",
     "Stage",
     "StoreFinding",

@@ -4,9 +4,12 @@
 import pytest
 
 from strongroom.errors import ConflictError, Reason
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
+from strongroom_server.adapters.memory_keys import MemoryKeyService
 from strongroom_server.core.upload_record import UploadRecord
+from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.upload_records import UploadLog, UploadRecords
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.samples import ARTIFACT_ID, file_entry, keys_of
@@ -16,7 +19,15 @@ REQUEST = "r-1"
 
 
 def records_on(blobs: MemoryBlobStore | FaultyBlobStore) -> UploadRecords:
-    return UploadRecords(blobs=blobs, entropy=SystemEntropy())
+    entropy = SystemEntropy()
+    keyring = Keyring(
+        KEYS.scope.store,
+        blobs=blobs,
+        key_service=MemoryKeyService(entropy=entropy),
+        clock=SystemClock(),
+        entropy=entropy,
+    )
+    return UploadRecords(blobs=blobs, keyring=keyring, entropy=entropy)
 
 
 def add(

@@ -50,8 +50,14 @@ class Authority:
         is_ca: bool = False,
         days: int = 1,
         self_signed: bool = False,
+        starts_in_days: int = 0,
+        usage: str = "leaf",
+        purposes: Sequence[x509.ObjectIdentifier] = (),
     ) -> IssuedCertificate:
-        """Issue for SPIFFE or other URIs, `dns:NAME` and `ip:ADDRESS`."""
+        """Issue for SPIFFE or other URIs, `dns:NAME` and `ip:ADDRESS`.
+
+        `usage` is that of a `leaf`, of an `authority`, of `both`, or `none`.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         signer = key if self_signed else self.key
         certificate = self._sign(
@@ -62,6 +68,9 @@ class Authority:
             days=days,
             issuer=None if self_signed else self.certificate.subject,
             signer=signer,
+            starts_in_days=starts_in_days,
+            usage=usage,
+            purposes=purposes,
         )
         return IssuedCertificate(
             private_key_pem=key.private_bytes(
@@ -82,8 +91,11 @@ class Authority:
         days: int,
         issuer: x509.Name | None,
         signer: ec.EllipticCurvePrivateKey | None = None,
+        starts_in_days: int = 0,
+        usage: str = "authority",
+        purposes: Sequence[x509.ObjectIdentifier] = (),
     ) -> x509.Certificate:
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) + timedelta(days=starts_in_days)
         end = now + timedelta(days=days)
         builder = (
             x509.CertificateBuilder()
@@ -91,13 +103,20 @@ class Authority:
             .issuer_name(issuer or subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(min(now, end) - timedelta(days=1))
+            .not_valid_before(
+                min(now, end) - timedelta(days=0 if starts_in_days else 1)
+            )
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         )
         if sans:
             names = x509.SubjectAlternativeName([_san(san) for san in sans])
             builder = builder.add_extension(names, critical=False)
+        if usage != "none":
+            builder = builder.add_extension(_usage(usage), critical=True)
+        if purposes:
+            extended = x509.ExtendedKeyUsage(purposes)
+            builder = builder.add_extension(extended, critical=False)
         return builder.sign(signer or key, SHA256())
 
 
@@ -118,6 +137,21 @@ class FixedIssuer:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _usage(kind: str) -> x509.KeyUsage:
+    authority = kind != "leaf"
+    return x509.KeyUsage(
+        digital_signature=kind != "authority",
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _san(text: str) -> x509.GeneralName:

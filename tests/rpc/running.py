@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import artifact_service_pb2_grpc as artifact_grpc
+from strongroom.v1 import key_service_pb2_grpc as key_grpc
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import maintenance_service_pb2_grpc as maintenance_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
@@ -24,61 +25,19 @@ from strongroom.v1 import transfer_service_pb2_grpc as transfer_grpc
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryAuditLog
-from strongroom_server.core.access import Policy, parse_policy
-from strongroom_server.ports import IssuedCertificate
+from strongroom_server.ports import Authorizer, IssuedCertificate
+from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.call_audit import CallAudit, NameSealer
 from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.guard import Guard, GuardLimits
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import Watchdog
-from tests.rpc.authority import (
-    DEVELOPER,
-    READER,
-    TRAINER,
-    TRUST_DOMAIN,
-    Authority,
-    FixedIssuer,
-)
+from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN, Authority, FixedIssuer
+from tests.rpc.roles import AUTHORIZER
 
-POLICY: Policy = parse_policy(
-    {
-        "roles": {
-            "owner": ["*"],
-            "reader": ["artifact.get", "version.read", "version.list"],
-            "writer": ["version.write"],
-            "checker": ["version.diff", "version.verify", "store.verify"],
-            "lister": ["project.list", "artifact.list", "server.info"],
-        },
-        "bindings": [
-            {
-                "id": "developers",
-                "principal": f"spiffe://{TRUST_DOMAIN}/ns/dev/sa/developer/job/*",
-                "roles": ["owner"],
-                "resources": ["projects/*", "server"],
-            },
-            {
-                "id": "readers",
-                "principal": f"spiffe://{TRUST_DOMAIN}/ns/dev/sa/reader/job/*",
-                "roles": ["reader"],
-                "resources": ["projects/demo/*"],
-            },
-            {
-                "id": "readers-lists",
-                "principal": READER,
-                "roles": ["lister"],
-                "resources": ["projects", "projects/demo", "server"],
-            },
-            {
-                "id": "trainers",
-                "principal": TRAINER,
-                "roles": ["reader", "writer", "checker"],
-                "resources": ["projects/*"],
-            },
-        ],
-    }
-)
 ARTIFACT = "projects/demo/artifacts/minilm"
 VERSION = f"{ARTIFACT}/versions/1"
 
@@ -150,6 +109,19 @@ class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
             self._script.closed.set()
 
 
+class ScriptedKeys(key_grpc.KeyServiceServicer):
+    """Is there, and is not asked."""
+
+    def _unused(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    ListKeys = _unused
+    RotateKeks = _unused
+    RewrapSlots = _unused
+    RetireKeks = _unused
+    StartEpoch = _unused
+
+
 class ScriptedMaintenance(maintenance_grpc.MaintenanceServiceServicer):
     """CheckServer does what the test says."""
 
@@ -204,6 +176,7 @@ class Running:
     health_port: int
     admin_port: int
     lines: list[dict[str, Any]]
+    reviews: Reviews
 
     @contextmanager
     def channel(
@@ -265,40 +238,39 @@ def running_server(
     health: Health | None = None,
     servicers: Servicers | None = None,
     names: NameSealer | None = None,
+    authorizer: Authorizer | None = None,
+    rules: IdentityRules | None = None,
+    authority: Authority | None = None,
+    keeper: CertificateKeeper | None = None,
 ) -> Iterator[Running]:
     """Serve servicers, scripted unless given, behind the guard, over real mTLS."""
     clock = SystemClock()
     limits = limits or GuardLimits(max_calls=4)
-    authority, script, sink = Authority(), Script(), MemoryAuditLog()
-    watchdog = Watchdog(clock=clock, stall_s=stall_s)
+    authority, script, sink = authority or Authority(), Script(), MemoryAuditLog()
+    watchdog, reviews = Watchdog(clock=clock, stall_s=stall_s), Reviews()
     guard = Guard(
-        rules=IdentityRules(TRUST_DOMAIN),
-        policy=POLICY,
+        rules=rules or IdentityRules(TRUST_DOMAIN),
+        authorizer=authorizer or AUTHORIZER,
         audit=CallAudit(sink, names=names or PlainNames(), clock=clock),
         watchdog=watchdog,
+        reviews=reviews,
         limits=limits,
         clock=clock,
         entropy=SystemEntropy(),
     )
-    keeper = CertificateKeeper(FixedIssuer(authority), clock=clock)
-    listening = Listening(
-        data="127.0.0.1:0",
-        health="127.0.0.1:0",
-        admin="127.0.0.1:0",
-        max_calls=limits.max_calls,
-        max_stream_s=limits.stream_s,
-        grace_s=grace_s,
-    )
+    keeper = keeper or CertificateKeeper(FixedIssuer(authority), clock=clock)
     servicers = servicers or Servicers(
         ScriptedArtifacts(script),
         ScriptedTransfers(script),
         ScriptedMaintenance(script),
+        ScriptedKeys(),
+        AccessServicer(authorizer or AUTHORIZER, clock=clock),
     )
     with (
         _log_lines() as lines,
         watchdog.running(),
         serving(
-            listening,
+            _listening(limits, grace_s),
             guard=guard,
             state=health or Health({}, interval_s=60.0),
             servicers=servicers,
@@ -316,7 +288,19 @@ def running_server(
             bound.health_port,
             bound.admin_port,
             lines,
+            reviews,
         )
+
+
+def _listening(limits: GuardLimits, grace_s: float) -> Listening:
+    return Listening(
+        data="127.0.0.1:0",
+        health="127.0.0.1:0",
+        admin="127.0.0.1:0",
+        max_calls=limits.max_calls,
+        max_stream_s=limits.stream_s,
+        grace_s=grace_s,
+    )
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import grpc
 import pytest
@@ -22,7 +21,6 @@ from tests.rpc.running import ARTIFACT, Failed, Running, read_failure
 from tests.support.world import World
 
 MIB = 1024 * 1024
-END = datetime(2030, 1, 1, tzinfo=UTC)
 FILES = {
     "model.safetensors": bytes(range(256)) * 9000,
     "empty": b"",

@@ -1,75 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every certificate that a caller may show, and what comes of it."""
 
-from collections.abc import Callable
-
 import grpc
 import pytest
 
 from strongroom.errors import Reason
-from strongroom_server.ports import IssuedCertificate
-from tests.rpc.authority import DEVELOPER, READER, SERVER, TRUST_DOMAIN, Authority
+from tests.rpc.authority import DEVELOPER
 from tests.rpc.calling import GET_ARTIFACT, get_artifact, refused
 from tests.rpc.running import Running, call_raw
+from tests.security.certificates import NOBODIES, UNTRUSTED
 
 
-def of_another_domain(authority: Authority) -> IssuedCertificate:
-    return authority.issue("spiffe://other.internal/ns/dev/sa/developer/job/local")
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (lambda ca: ca.issue(), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue("dns:localhost"), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue("ip:127.0.0.1"), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue(DEVELOPER, READER), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue(DEVELOPER, "http://x/y"), Reason.IDENTITY_INVALID),
-        (
-            lambda ca: ca.issue(f"http://{TRUST_DOMAIN}/ns/dev/sa/developer/job/local"),
-            Reason.IDENTITY_INVALID,
-        ),
-        (of_another_domain, Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue(SERVER), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue(f"spiffe://{TRUST_DOMAIN}"), Reason.IDENTITY_INVALID),
-        (lambda ca: ca.issue(f"{DEVELOPER}/more"), Reason.IDENTITY_INVALID),
-        (
-            lambda ca: ca.issue(f"spiffe://{TRUST_DOMAIN}/ns/dev/sa/../job/local"),
-            Reason.IDENTITY_INVALID,
-        ),
-        (
-            lambda ca: ca.issue(f"spiffe://{TRUST_DOMAIN}/ns/dev/sa/de%20v/job/local"),
-            Reason.IDENTITY_INVALID,
-        ),
-    ],
-)
+@pytest.mark.parametrize("name", NOBODIES)
 def test_a_certificate_without_one_good_spiffe_id_is_nobody(
-    server: Running, make: Callable[[Authority], IssuedCertificate], reason: Reason
+    server: Running, name: str
 ) -> None:
-    certificate = make(server.authority)
+    certificate = NOBODIES[name](server.authority)
 
     failed = refused(lambda: get_artifact(server, certificate))
 
-    assert (failed.code, failed.reason) == ("UNAUTHENTICATED", reason)
+    assert (failed.code, failed.reason) == ("UNAUTHENTICATED", Reason.IDENTITY_INVALID)
     [event] = server.audit.events()
     assert event.principal == ""
     assert (event.decision, event.outcome) == ("deny", "UNAUTHENTICATED")
     assert event.resource_id == ""
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda ca: ca.issue(DEVELOPER, days=-1),
-        lambda ca: ca.issue(DEVELOPER, self_signed=True),
-        lambda ca: Authority().issue(DEVELOPER),
-    ],
-    ids=["expired", "self-signed", "other authority"],
-)
+@pytest.mark.parametrize("name", UNTRUSTED)
 def test_a_certificate_that_does_not_verify_ends_in_the_handshake(
-    server: Running, make: Callable[[Authority], IssuedCertificate]
+    server: Running, name: str
 ) -> None:
-    certificate = make(server.authority)
+    certificate = UNTRUSTED[name](server.authority)
 
     failed = refused(lambda: get_artifact(server, certificate))
 

@@ -30,7 +30,7 @@ DOCUMENT: dict[str, dict[str, Any]] = {
     "listen": {"data": "127.0.0.1:1", "health": "127.0.0.1:2", "admin": "unix:/run/a"},
     "index": {"path": "/var/index"},
     "audit": {"path": "/var/audit"},
-    "access": {"policy_file": "/etc/access.toml"},
+    "access": {"assignments_file": "/etc/assignments.toml"},
 }
 
 
@@ -127,6 +127,19 @@ def test_what_is_shown_is_understood_the_same() -> None:
         (changed("identity", dns_names=[1]), "identity.dns_names"),
         (changed("identity", dns_names={"a": 1}), "identity.dns_names"),
         (changed("identity", cert_file="/run/tls.crt"), "belong together"),
+        (changed("vault", key_admin_role_id_file="/run/id"), "belong together"),
+        (
+            changed(
+                "identity",
+                workload_socket="unix:///run/agent.sock",
+                cert_file="/c",
+                key_file="/k",
+                ca_file="/a",
+            ),
+            "exclude each other",
+        ),
+        (changed("identity", pq="always"), "identity.pq"),
+        (changed("identity", max_lifetime_s=-1), "identity.max_lifetime_s"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(document: dict[str, Any], told: str) -> None:
@@ -204,3 +217,53 @@ def test_copies_are_a_list_of_tables(value: object) -> None:
         load_settings({**DOCUMENT, "copies": value}, {})
     with pytest.raises(InvalidArgumentError):
         load_settings(DOCUMENT, {"STRONGROOM__COPIES__PATH": "/x"})
+
+
+def with_login(**vault: object) -> dict[str, dict[str, Any]]:
+    document = copy.deepcopy(DOCUMENT)
+    document["vault"] = {"address": "https://vault.internal:8200", **vault}
+    return document
+
+
+LOGINS: dict[str, dict[str, object]] = {
+    "approle": {"role_id_file": "/run/a", "secret_id_file": "/run/b"},
+    "jwt": {"auth_role": "strongroom", "jwt_file": "/run/a"},
+    "kubernetes": {"auth_role": "strongroom", "jwt_file": "/run/a"},
+    "cert": {"cert_file": "/run/a", "key_file": "/run/b"},
+    "token": {"token_file": "/run/a"},
+}
+
+
+@pytest.mark.parametrize("auth", sorted(LOGINS))
+def test_each_way_to_log_in_at_vault_needs_its_files(auth: str) -> None:
+    needed = LOGINS[auth]
+    settings = load_settings(with_login(auth=auth, **needed), {})
+
+    files = {name: Path(str(path)) for name, path in needed.items() if "file" in name}
+    assert settings.vault.login_files == files
+    assert load_settings(tomllib.loads(format_settings(settings)), {}) == settings
+    for missing in needed:
+        rest = {name: value for name, value in needed.items() if name != missing}
+        with pytest.raises(InvalidArgumentError) as caught:
+            load_settings(with_login(auth=auth, **rest), {})
+        assert caught.value.reason is Reason.SETTING_INVALID
+        assert f"vault.{missing}" in caught.value.message
+
+
+@pytest.mark.parametrize("auth", sorted(LOGINS))
+def test_files_of_another_way_to_log_in_are_refused(auth: str) -> None:
+    every = {name for needed in LOGINS.values() for name in needed if "file" in name}
+    for surplus in sorted(every - set(LOGINS[auth])):
+        document = with_login(auth=auth, **LOGINS[auth], **{surplus: "/run/c"})
+
+        with pytest.raises(InvalidArgumentError) as caught:
+            load_settings(document, {})
+        assert f"vault.{surplus}" in caught.value.message
+
+
+@pytest.mark.parametrize("auth", ["", "userpass", "JWT"])
+def test_a_way_to_log_in_that_is_not_there_is_refused(auth: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        load_settings(with_login(auth=auth, **LOGINS["approle"]), {})
+
+    assert "approle, cert, jwt, kubernetes, token" in caught.value.message

@@ -29,7 +29,7 @@ def test_a_good_call_is_answered_with_its_trace_and_audit_ids(server: Running) -
     assert event.action == "artifact.get"
     assert event.resource_id == f"id({ARTIFACT})"
     assert event.sealed_resource == f"sealed({ARTIFACT})"
-    assert (event.decision, event.policy) == ("allow", "developers")
+    assert (event.decision, event.policy) == ("allow", "owner@developers")
     assert (event.outcome, event.reason) == ("OK", "")
     assert event.trace_id == TRACE_ID
     assert len(event.call_id) == 32

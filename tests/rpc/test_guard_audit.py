@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard writes the audit log: before the answer, or there is none."""
 
+import hashlib
+import ssl
+
 import pytest
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom_server.core.audit import Phase
-from tests.rpc.authority import NOBODY
+from tests.rpc.authority import DEVELOPER, NOBODY
 from tests.rpc.calling import call_kind, get_artifact, refused
 from tests.rpc.running import ARTIFACT, Running
 
@@ -80,3 +83,21 @@ def test_an_outcome_that_cannot_be_written_is_told(server: Running) -> None:
     assert failed.reason == "AUDIT_UNAVAILABLE"
     assert server.outcomes() == [("intent", "MoveRef", "", "")]
     assert failed.audit_id
+
+
+def test_the_first_entry_of_a_call_says_what_it_came_over(server: Running) -> None:
+    shown = server.authority.issue(DEVELOPER)
+    der = ssl.PEM_cert_to_DER_cert(shown.chain_pem.decode())
+    with server.artifacts(shown) as stub:
+        stub.GetArtifact(artifact_pb.GetArtifactRequest(name=ARTIFACT), timeout=10)
+        stub.MoveRef(artifact_pb.MoveRefRequest(name=f"{ARTIFACT}/refs/prod"))
+    get_artifact(server)
+    refused(lambda: get_artifact(server, server.authority.issue()))
+
+    read, intent, outcome, _, nobody = server.audit.events()
+    for event in (read, intent):
+        assert dict(event.detail) == {
+            "certificate": "sha256:" + hashlib.sha256(der).hexdigest(),
+            "key_exchange": "X25519MLKEM768",
+        }
+    assert outcome.detail == nobody.detail == ()

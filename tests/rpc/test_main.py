@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program `strongroom-server`: its offline commands, and a whole life of it."""
 
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +18,17 @@ from strongroom_server.__main__ import main
 from strongroom_server.adapters.audit_log import open_audit_log
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.revocation_file import LOOK_S
 from strongroom_server.core.audit import AuditEvent, Phase
-from strongroom_server.core.vault_policy import server_policy
-from strongroom_server.dev.provisioning import SERVER_SPIFFE_ID, TRUST_DOMAIN
+from strongroom_server.core.vault_policy import Names, server_policy
+from tests.rpc.programs import (
+    ASSIGNMENTS,
+    DEVELOPER,
+    OWNER,
+    PATIENCE_S,
+    program,
+    write_settings,
+)
 from tests.support.stack import (
     BUCKET,
     BaoForTests,
@@ -35,71 +37,13 @@ from tests.support.stack import (
     running_weed,
 )
 
-DEVELOPER = f"spiffe://{TRUST_DOMAIN}/ns/dev/sa/developer/job/local"
-POLICY = f"""
-[roles]
-owner = ["*"]
-[[bindings]]
-principal = "spiffe://{TRUST_DOMAIN}/ns/dev/sa/developer/job/*"
-roles = ["owner"]
-resources = ["projects/*", "server"]
-"""
-#: Longer than anything here takes on a slow machine.
-PATIENCE_S = 60.0
-
-
-def write_settings(folder: Path, **changes: dict[str, Any]) -> Path:
-    """Write settings that are complete, and a policy; return the settings' path."""
-    (folder / "access.toml").write_text(POLICY)
-    tables: dict[str, dict[str, Any]] = {
-        "store": {
-            "endpoint": "http://127.0.0.1:1",
-            "bucket": BUCKET,
-            "credentials_file": f"{folder}/s3.json",
-        },
-        "vault": {
-            "address": "https://127.0.0.1:1",
-            "role_id_file": f"{folder}/role-id",
-            "secret_id_file": f"{folder}/secret-id",
-        },
-        "identity": {
-            "trust_domain": TRUST_DOMAIN,
-            "spiffe_id": SERVER_SPIFFE_ID,
-            "dns_names": ["localhost"],
-            "ip_addresses": ["127.0.0.1"],
-        },
-        "listen": {
-            "data": "127.0.0.1:0",
-            "health": "127.0.0.1:0",
-            "admin": "127.0.0.1:0",
-            "probe_s": 0.2,
-            "grace_s": 0.5,
-        },
-        "index": {"path": f"{folder}/index"},
-        "audit": {"path": f"{folder}/audit"},
-        "access": {"policy_file": f"{folder}/access.toml"},
-        "telemetry": {"spans_file": f"{folder}/spans.jsonl"},
-    }
-    for section, values in changes.items():
-        tables[section].update(values)
-    path = folder / "server.toml"
-    path.write_text(
-        "\n".join(
-            f"[{section}]\n"
-            + "\n".join(f"{key} = {json.dumps(value)}" for key, value in table.items())
-            for section, table in tables.items()
-        )
-    )
-    return path
-
-
 # Offline -------------------------------------------------------------------
 
 
 def test_the_policy_for_vault_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["vault", "policy", "--transit-mount", "keys"]) == 0
+    assert main(["vault", "policy", "--mount", "keys"]) == 0
 
-    assert capsys.readouterr().out == server_policy(mount="keys")
+    assert capsys.readouterr().out == server_policy(Names(mount="keys"))
 
 
 def test_settings_are_shown_as_understood(
@@ -119,8 +63,14 @@ def test_settings_are_shown_as_understood(
     ("name", "content", "told"),
     [
         ("server.toml", "[store", "cannot be read"),
-        ("access.toml", "[roles", "cannot be read"),
-        ("access.toml", '[roles]\nreader = ["fly"]', "'fly'"),
+        ("assignments.toml", "[[assignments", "are not TOML"),
+        ("assignments.toml", ASSIGNMENTS.replace("owner", "pilot"), "'pilot'"),
+        ("policies/owner.cedar", "permit (", "policies/owner.cedar: it is not Cedar"),
+        (
+            "policies/owner.cedar",
+            OWNER.replace("action", 'action == Action::"fly"'),
+            "fly",
+        ),
     ],
 )
 def test_bad_settings_are_told_in_three_lines(
@@ -166,60 +116,6 @@ def test_the_audit_log_is_checked_offline(
 
 
 # A whole life --------------------------------------------------------------
-
-
-@dataclass
-class Program:
-    """A running `strongroom-server` and what it has logged."""
-
-    process: subprocess.Popen[str]
-    lines: list[dict[str, Any]]
-
-    def wait_for(self, event: str, **values: object) -> dict[str, Any]:
-        """Return the first line, from now on or before, with these values."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            for line in list(self.lines):
-                if line["event"] == event and values.items() <= line.items():
-                    self.lines.remove(line)
-                    return line
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.05)
-        message = f"no line {event} {values} in {self.lines}"
-        raise AssertionError(message)
-
-
-@contextlib.contextmanager
-def program(settings: Path) -> Iterator[Program]:
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "strongroom_server", "serve",
-            "--config", str(settings),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(settings.parent)},
-    )  # fmt: skip
-    running = Program(process, [])
-
-    def collect() -> None:
-        assert process.stderr is not None
-        for line in process.stderr:
-            # What is not JSON would be a traceback; the test shows it and fails.
-            is_json = line.startswith("{")
-            running.lines.append(json.loads(line) if is_json else {"event": line})
-
-    reader = threading.Thread(target=collect)
-    reader.start()
-    try:
-        yield running
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -298,10 +194,62 @@ def test_a_server_lives_through_a_sealed_vault_and_ends_in_order(
     assert ready_state == health_pb2.HealthCheckResponse.SERVING
     assert sealed_state == health_pb2.HealthCheckResponse.NOT_SERVING
     assert code == 0
-    assert {line["event"] for line in running.lines} <= {"call", "stopping"}
+    assert {line["event"] for line in running.lines} <= {
+        *("access_loaded", "call", "stopping"),
+    }
     assert main(["audit", "verify", "--config", str(settings)]) == 0
     spans = (settings.parent / "spans.jsonl").read_text()
     assert "strongroom.v1.MaintenanceService/GetServerInfo" in spans
+
+
+@pytest.mark.e2e
+def test_access_files_are_followed_and_bad_ones_are_refused(
+    settings: Path, bao: BaoForTests
+) -> None:
+    assignments = settings.parent / "assignments.toml"
+    with program(settings) as running:
+        port = running.wait_for("serving")["data_port"]
+        first = running.wait_for("access_loaded")
+        assignments.write_text("[[")
+        refused = running.wait_for("access_refused")
+        server_info(port, bao)
+        assignments.write_text("")
+        second = running.wait_for("access_loaded")
+        with pytest.raises(grpc.RpcError, match="denied on server"):
+            server_info(port, bao)
+
+    assert refused["file"] == str(assignments)
+    assert first["digest"] != second["digest"]
+
+
+@pytest.mark.e2e
+def test_who_is_revoked_is_refused_and_bad_revocations_change_nothing(
+    settings: Path, bao: BaoForTests
+) -> None:
+    revoked = settings.parent / "revoked"
+    revoked.write_text("# nobody yet\n")
+    rules = f'revoked_file = "{revoked}"\npq = "require"\nmax_lifetime_s = 7200\n'
+    settings.write_text(
+        settings.read_text().replace("[identity]\n", f"[identity]\n{rules}")
+    )
+    with program(settings) as running:
+        port = running.wait_for("serving")["data_port"]
+        info = server_info(port, bao)
+        revoked.write_text(f"{DEVELOPER}\n")
+        time.sleep(LOOK_S)
+        with pytest.raises(grpc.RpcError, match="is revoked"):
+            server_info(port, bao)
+        running.wait_for("revocations", principals=1)
+        revoked.write_text("everybody\n")
+        time.sleep(LOOK_S)
+        with pytest.raises(grpc.RpcError, match="is revoked"):
+            server_info(port, bao)
+        running.wait_for("revocations_refused")
+        revoked.write_text("")
+        time.sleep(LOOK_S)
+        server_info(port, bao)
+
+    assert info.key_exchange == "X25519MLKEM768"
 
 
 @pytest.mark.e2e

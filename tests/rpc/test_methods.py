@@ -8,7 +8,9 @@ from google.protobuf.message import Message
 
 from strongroom.errors import InvalidArgumentError
 from strongroom.v1 import (
+    access_service_pb2,
     artifact_service_pb2,
+    key_service_pb2,
     maintenance_service_pb2,
     transfer_service_pb2,
 )
@@ -16,7 +18,13 @@ from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc.methods import METHODS, Phases, TimeClass
 from strongroom_server.rpc.wire import FLAT
 
-FILES: list[Any] = [artifact_service_pb2, maintenance_service_pb2, transfer_service_pb2]
+FILES: list[Any] = [
+    access_service_pb2,
+    artifact_service_pb2,
+    key_service_pb2,
+    maintenance_service_pb2,
+    transfer_service_pb2,
+]
 RPCS: dict[str, Any] = {
     f"/{service.full_name}/{method.name}": method
     for file in FILES
@@ -29,6 +37,7 @@ NUMBER = f"{ARTIFACT}/versions/3"
 
 #: A good first request of each method, and the targets that it names.
 EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "ExplainAccess": ({}, [("server", "server")]),
     "CreateProject": ({"project_id": "demo"}, [("projects/demo", "projects/demo")]),
     "ListProjects": ({}, [("projects", "projects")]),
     "ListArtifacts": ({"parent": "projects/demo"}, [("projects/demo",) * 2]),
@@ -61,6 +70,11 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "RebuildIndex": ({}, [("server", "server")]),
     "CheckServer": ({}, [("server", "server")]),
     "GetServerInfo": ({}, [("server", "server")]),
+    "ListKeys": ({}, [("server", "server")]),
+    "RotateKeks": ({}, [("server", "server")]),
+    "RewrapSlots": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "RetireKeks": ({}, [("server", "server")]),
+    "StartEpoch": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
 }
 
 
@@ -87,7 +101,7 @@ def test_every_right_is_needed_by_an_rpc_or_a_listing() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
     changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
-        *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy")
+        *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch")
     }
     method = METHODS[name]
     is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming
@@ -110,7 +124,7 @@ def test_the_first_request_names_what_the_call_is_about(name: str) -> None:
 
 
 #: An empty name means the whole store to these.
-WHOLE = {"VerifyStore", "PlanSweep"}
+WHOLE = {"VerifyStore", "PlanSweep", "RewrapSlots"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +142,7 @@ def test_a_request_that_names_nothing_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("method", sorted(WHOLE))
 def test_the_whole_store_is_the_servers(method: str) -> None:
-    name = f"/strongroom.v1.MaintenanceService/{method}"
+    name = next(name for name in METHODS if name.endswith(f"/{method}"))
 
     [whole] = METHODS[name].targets(request_of(name, {}))
     [project] = METHODS[name].targets(request_of(name, {"name": "projects/demo"}))

@@ -8,40 +8,36 @@ import grpc
 import pytest
 
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom_server.core.access import Policy, parse_policy
 from tests.rpc.authority import DEVELOPER, TRAINER
 from tests.rpc.running import ARTIFACT, Failed
 from tests.rpc.serving import FILES, Served, Stubs, refused, write, write_requests
+from tests.support.access import make_authorizer
 
 #: Sets policies and writes nothing; and one who writes as well, in one project.
-RIGHTS: Policy = parse_policy(
+RIGHTS = make_authorizer(
     {
-        "roles": {
-            "owner": ["*"],
-            "keeper": ["policy.set", "artifact.get"],
-            "writer": ["version.write"],
-        },
-        "bindings": [
-            {
-                "id": "developers",
-                "principal": DEVELOPER,
-                "roles": ["owner"],
-                "resources": ["projects/*", "server"],
-            },
-            {
-                "id": "keepers",
-                "principal": TRAINER,
-                "roles": ["keeper"],
-                "resources": ["projects/*"],
-            },
-            {
-                "id": "writers",
-                "principal": TRAINER,
-                "roles": ["writer"],
-                "resources": ["projects/open/*", "projects/absent/*"],
-            },
-        ],
-    }
+        "owner": ["*"],
+        "keeper": ["policy.set", "artifact.get"],
+        "writer": ["version.write"],
+    },
+    {
+        "id": "developers",
+        "principal": DEVELOPER,
+        "roles": ["owner"],
+        "resources": ["projects/*", "server"],
+    },
+    {
+        "id": "keepers",
+        "principal": TRAINER,
+        "roles": ["keeper"],
+        "resources": ["projects/*"],
+    },
+    {
+        "id": "writers",
+        "principal": TRAINER,
+        "roles": ["writer"],
+        "resources": ["projects/open/*", "projects/absent/*"],
+    },
 )
 
 
@@ -65,7 +61,7 @@ def failure(stubs: Stubs, request: pb.SetPolicyRequest) -> Failed:
 @pytest.fixture
 def keeper(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubs]:
     """Who may set policies everywhere, and write in the project `open` only."""
-    monkeypatch.setattr(served.server.guard, "_policy", RIGHTS)
+    monkeypatch.setattr(served.server.guard, "_authorizer", RIGHTS)
     with served.server.channel(served.issue(TRAINER)) as channel:
         yield served.stubs(channel)
 

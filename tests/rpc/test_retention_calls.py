@@ -9,11 +9,11 @@ import pytest
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
-from strongroom_server.core.access import parse_policy
 from strongroom_server.core.sweep_plan import MAX_PLAN_BYTES
 from tests.rpc.authority import DEVELOPER, TRAINER
 from tests.rpc.running import ARTIFACT, VERSION, Failed
 from tests.rpc.serving import FILES, Served, Stubs, refused, write, write_requests
+from tests.support.access import make_authorizer
 
 MIB = 1024 * 1024
 
@@ -194,20 +194,11 @@ def test_of_what_needs_an_object_only_what_may_be_seen_is_named(
 ) -> None:
     write(stubs, write_requests(FILES))
     pack = max(key for key in served.world.keys("packs/"))
-    operator = parse_policy(
-        {
-            "roles": {"sweeper": ["sweep.plan"]},
-            "bindings": [
-                {
-                    "id": "operators",
-                    "principal": DEVELOPER,
-                    "roles": ["sweeper"],
-                    "resources": ["server"],
-                }
-            ],
-        }
+    operator = make_authorizer(
+        {"sweeper": ["sweep.plan"]},
+        {"principal": DEVELOPER, "roles": ["sweeper"], "resources": ["server"]},
     )
-    monkeypatch.setattr(served.server.guard, "_policy", operator)
+    monkeypatch.setattr(served.server.guard, "_authorizer", operator)
 
     uses, told = explained(stubs, pack)
 

@@ -6,7 +6,6 @@ import ssl
 import stat
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,16 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from strongroom.errors import InvalidArgumentError, Reason, UnavailableError
-from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom_server.adapters.clock import SystemClock
-from strongroom_server.ports import IssuedCertificate
 from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import GRACE_S, Watchdog
-from tests.rpc.authority import DEVELOPER, Authority, FixedIssuer
-from tests.rpc.running import ARTIFACT, Running, read_failure, running_server
+from tests.rpc.authority import (
+    DEVELOPER,
+    FixedIssuer,
+)
+from tests.rpc.running import Running, read_failure, running_server
 from tests.support.clock import ManualClock
 
 
@@ -133,7 +133,7 @@ def open_and_close(server: Running, where: Listening) -> None:
         where,
         guard=server.guard,
         state=Health({}, interval_s=60),
-        servicers=Servicers(nothing, nothing, nothing),
+        servicers=Servicers(nothing, nothing, nothing, nothing, nothing),
         credentials=keeper.credentials(),
     ):
         if where.admin.startswith("unix:"):
@@ -216,95 +216,6 @@ def _http2_call(path: str) -> bytes:
     settings = b"\0\0\0\x04\0\0\0\0\0"
     headers = len(block).to_bytes(3) + b"\x01\x04\0\0\0\x01" + block
     return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + headers
-
-
-# Certificates --------------------------------------------------------------
-
-
-def test_a_certificate_is_renewed_at_half_its_life() -> None:
-    clock = ManualClock()
-    issuer = ClockedIssuer(clock)
-    keeper = CertificateKeeper(issuer, clock=clock)
-    first = keeper.current
-
-    keeper.renew_if_due()
-    assert keeper.current is first
-
-    clock.advance(12 * 3600 + 1)
-    keeper.renew_if_due()
-    assert keeper.current is not first
-    assert issuer.count == 2
-
-
-def test_files_are_read_again_when_they_are_old() -> None:
-    clock = ManualClock()
-    issuer = ClockedIssuer(clock)
-    keeper = CertificateKeeper(issuer, clock=clock, max_age=timedelta(seconds=60))
-
-    clock.advance(61)
-    keeper.renew_if_due()
-
-    assert issuer.count == 2
-
-
-def test_a_failed_renewal_keeps_the_certificate_until_it_ends() -> None:
-    clock = ManualClock()
-    issuer = ClockedIssuer(clock)
-    keeper = CertificateKeeper(issuer, clock=clock)
-    first = keeper.current
-    issuer.broken = True
-    clock.advance(13 * 3600)
-
-    with pytest.raises(UnavailableError):
-        keeper.renew_if_due()
-
-    assert keeper.current is first
-    keeper.check_ready()
-    clock.advance(12 * 3600)
-    with pytest.raises(UnavailableError) as caught:
-        keeper.check_ready()
-    assert caught.value.reason is Reason.CERTIFICATE_EXPIRED
-
-
-def test_a_renewed_certificate_is_shown_in_the_next_handshake(server: Running) -> None:
-    def serial() -> int:
-        pem = ssl.get_server_certificate(("127.0.0.1", server.port))
-        return hash(pem)
-
-    def call() -> None:
-        with server.artifacts() as stub:
-            stub.GetArtifact(artifact_pb.GetArtifactRequest(name=ARTIFACT), timeout=10)
-
-    call()
-    before = serial()
-    assert serial() == before
-
-    server.keeper._held = server.keeper._issue()
-    assert serial() != before
-    call()
-
-
-class ClockedIssuer:
-    """Issues certificates of one day by a clock of the test's."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock = clock
-        self._issued = Authority().issue(DEVELOPER)
-        self.count = 0
-        self.broken = False
-
-    def issue(self) -> IssuedCertificate:
-        if self.broken:
-            message = "Vault is away"
-            raise UnavailableError(message)
-        self.count += 1
-        issued = self._issued
-        return IssuedCertificate(
-            issued.private_key_pem,
-            issued.chain_pem,
-            issued.ca_pem,
-            self._clock.now() + timedelta(days=1),
-        )
 
 
 # Time limits ---------------------------------------------------------------

@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 
 from strongroom.errors import PreconditionError, Reason
-from strongroom_server.telemetry import CallThreads, SpanFileExporter, telemetry
+from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.telemetry import (
+    CallThreads,
+    SpanFileExporter,
+    gauge,
+    telemetry,
+)
+from tests.rpc.authority import Authority, FixedIssuer
+from tests.support.clock import ManualClock
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -145,3 +155,35 @@ def test_otlp_without_its_exporter_is_told() -> None:
         telemetry(**settings),
     ):
         pass
+
+
+def test_a_gauge_is_read_when_metrics_are_collected_and_not_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+    clock = ManualClock()
+    keeper = CertificateKeeper(FixedIssuer(Authority()), clock=clock)
+
+    with gauge("left", "Until then.", unit="s", read=keeper.time_left_s):
+        first = collected(reader)
+        clock.advance(60)
+        second = collected(reader)
+
+    assert first[0] - second[0] == pytest.approx(60)
+    assert collected(reader) == []
+    provider.shutdown()
+
+
+def collected(reader: InMemoryMetricReader) -> list[float]:
+    data = reader.get_metrics_data()
+    found = data.resource_metrics if data else []
+    return [
+        float(point.value)
+        for resource in found
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+        if isinstance(point, NumberDataPoint)
+    ]

@@ -3,10 +3,12 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from strongroom.errors import PreconditionError, Reason
+from strongroom.errors import PreconditionError, Reason, UnavailableError
+from strongroom_server.adapters.cedar import AccessFiles, ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
@@ -15,6 +17,7 @@ from strongroom_server.core.signatures import Signature
 from strongroom_server.ports import BlobStore, BlobVersion, ReadBuffer
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.probes import CLOCK, PREFIX, StoreProbe
+from tests.support.access import make_authorizer
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.world import World
 
@@ -150,12 +153,18 @@ class OneHanded(MemorySigner):
 
 def test_all_is_well_with_a_good_vault(world: World) -> None:
     checks = Checks(
-        key_service=world.key_service, signer=world.signer, store_probe=lambda: ()
+        key_service=world.key_service,
+        signer=world.signer,
+        store_probe=lambda: (),
+        key_clock=lambda: None,
+        authorizer=make_authorizer({}),
     )
 
     assert [(item.check, item.ok) for item in checks.run()] == [
         ("vault.ready", True),
         ("vault.signing", True),
+        ("vault.clock", True),
+        ("access.policies", True),
     ]
 
 
@@ -164,8 +173,54 @@ def test_a_vault_that_is_sealed_or_signs_badly_is_told(world: World) -> None:
     signer = OneHanded(entropy=SystemEntropy())
 
     results = Checks(
-        key_service=world.key_service, signer=signer, store_probe=lambda: ()
+        key_service=world.key_service,
+        signer=signer,
+        store_probe=lambda: (),
+        key_clock=lambda: None,
+        authorizer=make_authorizer({}),
     ).run()
 
-    assert [item.ok for item in results] == [False, False]
+    assert [item.ok for item in results] == [False, False, True, True]
     assert "sealed" in results[0].detail
+
+
+def test_a_vault_in_another_time_is_told(world: World) -> None:
+    def wrong() -> None:
+        message = "its clock is wrong"
+        raise UnavailableError(
+            message, reason=Reason.KEY_SERVICE_UNAVAILABLE, hint="NTP"
+        )
+
+    results = Checks(
+        key_service=world.key_service,
+        signer=world.signer,
+        store_probe=lambda: (),
+        key_clock=wrong,
+        authorizer=make_authorizer({}),
+    ).run()
+
+    assert [item.check for item in results if not item.ok] == ["vault.clock"]
+
+
+def test_refused_policies_are_told(world: World, tmp_path: Path) -> None:
+    assignments = tmp_path / "assignments.toml"
+    assignments.write_text("")
+    authorizer = ReloadingAuthorizer(AccessFiles(assignments))
+    assignments.write_text("[[")
+    authorizer.poll()
+
+    [result] = [
+        item
+        for item in Checks(
+            key_service=world.key_service,
+            signer=world.signer,
+            store_probe=lambda: (),
+            key_clock=lambda: None,
+            authorizer=authorizer,
+        ).run()
+        if not item.ok
+    ]
+
+    assert result.check == "access.policies"
+    assert "older access policies are in force" in result.detail
+    assert "config check" in result.hint

@@ -27,9 +27,11 @@ from strongroom_server.ports import (
     DataKey,
     Entropy,
     Index,
+    KekState,
     KeyService,
     ReadBuffer,
     Signer,
+    WrappedKey,
 )
 from tests.simulation.bucket import Bucket, too_long
 from tests.simulation.faults import (
@@ -239,6 +241,14 @@ class SimVault:
     def unwrap(self, kek: str, context: bytes, wrapped: str) -> bytes:
         self._step("vault unwrap")
         return self._keys.unwrap(kek, context, wrapped)
+
+    def rewrap(self, kek: str, keys: Sequence[WrappedKey]) -> Sequence[str | None]:
+        self._step("vault rewrap")
+        return self._keys.rewrap(kek, keys)
+
+    def kek_state(self, kek: str) -> KekState:
+        self._step("vault read")
+        return self._keys.kek_state(kek)
 
     def check_ready(self) -> None:
         self._step("vault check")

@@ -14,12 +14,12 @@ LINE_BYTES = 600
 
 
 def opened(
-    directory: Path, rotate_bytes: int = 2**20
+    directory: Path, rotate_bytes: int = 2**20, seed: int = 0
 ) -> AbstractContextManager[FileAuditLog]:
     return open_audit_log(
         directory,
         clock=ManualClock(),
-        entropy=SeededEntropy(),
+        entropy=SeededEntropy(seed),
         rotate_bytes=rotate_bytes,
     )
 

@@ -17,7 +17,11 @@ from strongroom_server.adapters.memory import (
     MemoryBlobStore,
     MemoryIndex,
 )
-from strongroom_server.adapters.memory_keys import MemoryKeyService, MemorySigner
+from strongroom_server.adapters.memory_keys import (
+    MemoryKeyAdmin,
+    MemoryKeyService,
+    MemorySigner,
+)
 from strongroom_server.core.records import (
     Caller,
     FileBlock,
@@ -39,6 +43,7 @@ from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.index_rebuild import IndexRebuild
+from strongroom_server.services.keys import KeyLife
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
 from strongroom_server.services.retention import Retention
@@ -105,6 +110,9 @@ class World:
         self.verification = Verification(self.repository)
         self.store_verification = StoreVerification(self.repository)
         self.repairing = Repairing(self.repository)
+        self.key_life = KeyLife(
+            self.repository, self.key_service, MemoryKeyAdmin(self.key_service)
+        )
 
     def reopened(
         self, *, blobs: BlobStore | None = None, suite: Suite | None = None

@@ -17,6 +17,13 @@ from strongroom._convert.catalog import (
     state_of,
     version_of,
 )
+from strongroom._convert.keys import (
+    key_entry_of,
+    key_stage_of,
+    retire_report_of,
+    rewrap_report_of,
+    rotate_report_of,
+)
 from strongroom._convert.upkeep import (
     check_result_of,
     finding_of,
@@ -41,6 +48,8 @@ __all__ = [
     "file_of",
     "finding_of",
     "journal_entry_of",
+    "key_entry_of",
+    "key_stage_of",
     "kind_of",
     "kind_to_message",
     "object_explanation_of",
@@ -51,6 +60,9 @@ __all__ = [
     "ref_of",
     "repair_report_of",
     "retention_of",
+    "retire_report_of",
+    "rewrap_report_of",
+    "rotate_report_of",
     "server_info_of",
     "state_of",
     "store_finding_of",

@@ -121,8 +121,7 @@ class _Attempts:
                 self._may_share = False  # the server has it no more: send everything
                 return
         elif isinstance(error, ConflictError) and (
-            error.reason in _OVERTAKEN
-            and self._overtaken_count < _MAX_OVERTAKEN
+            error.reason in _OVERTAKEN and self._overtaken_count < _MAX_OVERTAKEN
         ):
             self._overtaken_count += 1
             return

@@ -4,12 +4,12 @@
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from strongroom import _system
-from strongroom._channel import handshake
+from strongroom._channel import handshake, own_certificate
+from strongroom._channel.identity import open_source
 from strongroom.cli.output import format_time
 from strongroom.cli.session import Session
 from strongroom.client import Client
@@ -22,10 +22,7 @@ from strongroom.errors import (
     StrongroomError,
     UnauthenticatedError,
 )
-from strongroom.values import CheckResult
-
-#: A certificate that ends sooner than this is worth a word.
-_SOON: Final = timedelta(hours=1)
+from strongroom.values import CheckResult, ServerInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +35,8 @@ class Diagnosis:
     hint: str = ""
     #: The exit code that a failure deserves.
     exit_code: int = 1
+    #: Whether it works now, and somebody should look all the same.
+    warning: bool = False
 
 
 def examine(session: Session) -> Iterator[Diagnosis]:
@@ -49,15 +48,43 @@ def examine(session: Session) -> Iterator[Diagnosis]:
         return
     where = settings.source or "arguments and environment"
     yield Diagnosis("settings", ok=True, detail=f"{settings.endpoint}, from {where}")
-    for check, look in _LOCAL:
-        try:
-            detail = look(settings)
-        except StrongroomError as error:
-            yield _failed(check, error)
-            return
-        yield Diagnosis(check, ok=True, detail=detail)
+    source = open_source(settings)
+    try:
+        with source.as_files() as local:
+            yield from _examine_here(settings, local)
+    except _StoppedError:
+        return
+    except StrongroomError as error:
+        # Only an agent's certificate has to be fetched first.
+        yield _failed("agent", error)
+        return
+    finally:
+        source.close()
     with session.client() as client:
         yield from _examine_server(client)
+
+
+class _StoppedError(Exception):
+    """What failed allows nothing that comes after it."""
+
+
+def _examine_here(
+    settings: ClientSettings, local: ClientSettings
+) -> Iterator[Diagnosis]:
+    looks = _LOCAL
+    if settings.workload_socket:
+        detail = f"{settings.workload_socket} gives a certificate"
+        yield Diagnosis("agent", ok=True, detail=detail)
+        looks = looks[1:]
+    for check, look in looks:
+        try:
+            seen = look(local)
+        except StrongroomError as error:
+            yield _failed(check, error)
+            raise _StoppedError from error
+        yield Diagnosis(
+            check, ok=True, detail=seen.detail, hint=seen.hint, warning=bool(seen.hint)
+        )
 
 
 def _examine_server(client: Client) -> Iterator[Diagnosis]:
@@ -71,10 +98,10 @@ def _examine_server(client: Client) -> Iterator[Diagnosis]:
     yield Diagnosis(
         "server",
         ok=True,
-        detail=f"version {info.version}, store {info.store_id}, {info.tls_version} "
-        f"with {info.key_exchange}, certificate until "
+        detail=f"version {info.version}, store {info.store_id}, certificate until "
         f"{format_time(info.certificate_expire_time)}",
     )
+    yield _look_at_key_exchange(info)
     try:
         results = client.check_server()
     except PermissionDeniedError as error:
@@ -89,6 +116,19 @@ def _examine_server(client: Client) -> Iterator[Diagnosis]:
         yield Diagnosis(
             result.check, result.ok, result.detail, result.hint, _exit_code(result)
         )
+
+
+def _look_at_key_exchange(info: ServerInfo) -> Diagnosis:
+    detail = f"{info.tls_version} with {info.key_exchange or 'an unknown group'}"
+    if "MLKEM" in info.key_exchange.upper():
+        return Diagnosis("key_exchange", ok=True, detail=f"{detail}, post-quantum")
+    return Diagnosis(
+        "key_exchange",
+        ok=True,
+        detail=f"{detail}: who records it now could read it with a quantum computer",
+        hint="Use a grpcio whose TLS offers X25519MLKEM768, on both sides.",
+        warning=True,
+    )
 
 
 def _exit_code(result: CheckResult) -> int:
@@ -107,10 +147,18 @@ def _failed(check: str, error: StrongroomError) -> Diagnosis:
     )
 
 
-def _look_at_files(settings: ClientSettings) -> str:
-    handshake.check_key_pair(settings)
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What works; with a hint if somebody should look all the same."""
+
+    detail: str
+    hint: str = ""
+
+
+def _look_at_files(settings: ClientSettings) -> _Seen:
+    own_certificate.check_key_pair(settings)
     _check_private(settings.key_file)
-    return f"{settings.cert_file} and its key, private"
+    return _Seen(f"{settings.cert_file} and its key, private")
 
 
 def _check_private(path: Path) -> None:
@@ -125,29 +173,21 @@ def _check_private(path: Path) -> None:
         )
 
 
-def _look_at_certificate(settings: ClientSettings) -> str:
-    own = handshake.read_own_certificate(settings)
-    now = _system.now()
-    who = ", ".join(own.spiffe_ids) or "no SPIFFE id"
-    span = f"{format_time(own.not_before)} to {format_time(own.not_after)}"
-    if not own.not_before <= now <= own.not_after:
-        message = f"the certificate of {who} is valid from {span}, not now"
-        raise UnauthenticatedError(
-            message,
-            reason=Reason.CERTIFICATE_EXPIRED,
-            hint="Get a new certificate, or set this machine's clock right.",
-        )
-    soon = " (soon!)" if own.not_after - now < _SOON else ""
-    return f"{who}, valid until {format_time(own.not_after)}{soon}"
+def _look_at_certificate(settings: ClientSettings) -> _Seen:
+    own = own_certificate.check_own_certificate(settings)
+    detail = f"{own.name}, valid until {format_time(own.not_after)}"
+    if own.is_ending(_system.now()):
+        return _Seen(detail, "Renew it: less than a quarter of its life is left.")
+    return _Seen(detail)
 
 
-def _look_at_network(settings: ClientSettings) -> str:
+def _look_at_network(settings: ClientSettings) -> _Seen:
     with handshake.reach(settings) as connection:
         address = connection.getpeername()
-    return f"{settings.endpoint} answers at {address[0]}"
+    return _Seen(f"{settings.endpoint} answers at {address[0]}")
 
 
-def _look_at_tls(settings: ClientSettings) -> str:
+def _look_at_tls(settings: ClientSettings) -> _Seen:
     made = handshake.shake_hands(settings)
     who = ", ".join(made.server.spiffe_ids) or "a server without SPIFFE id"
     expected = settings.server_spiffe_id
@@ -158,18 +198,25 @@ def _look_at_tls(settings: ClientSettings) -> str:
             reason=Reason.IDENTITY_INVALID,
             hint="Is this the right endpoint? Correct server_spiffe_id if it is.",
         )
-    return f"{made.tls_version}, both certificates accepted, server is {who}"
+    detail = f"{made.tls_version}, both certificates accepted, server is {who}"
+    if made.server.is_ending(_system.now()):
+        hint = (
+            "The server's certificate ends soon and is not renewed; tell its operator."
+        )
+        return _Seen(detail, hint)
+    return _Seen(detail)
 
 
-def _look_at_clock(settings: ClientSettings) -> str:
+def _look_at_clock(settings: ClientSettings) -> _Seen:
     # Both certificates were issued by clocks of others and are valid by this one.
     server = handshake.shake_hands(settings).server
-    own = handshake.read_own_certificate(settings)
+    own = own_certificate.read_own_certificate(settings)
     latest = max(server.not_before, own.not_before)
-    return f"{format_time(_system.now())}, after the last issue {format_time(latest)}"
+    now = format_time(_system.now())
+    return _Seen(f"{now}, after the last issue {format_time(latest)}")
 
 
-_LOCAL: Final[tuple[tuple[str, Callable[[ClientSettings], str]], ...]] = (
+_LOCAL: Final[tuple[tuple[str, Callable[[ClientSettings], _Seen]], ...]] = (
     ("files", _look_at_files),
     ("certificate", _look_at_certificate),
     ("network", _look_at_network),

@@ -16,9 +16,11 @@ import typer
 from typer.main import get_command
 
 from strongroom.cli import (
+    access,
     changing,
     explaining,
     keeping,
+    keys,
     listing,
     maintaining,
     proving,
@@ -45,6 +47,7 @@ _STOPPED_TEXT: Final = {
     "push": f"{_STOPPED}; no version was made",
     "pull": f"{_STOPPED}; no target was made",
     "sweep": f"{_STOPPED}; what was done stays done, and the same plan goes on",
+    "rewrap": f"{_STOPPED}; what was done stays done, and the same command goes on",
 }
 _EXIT_CODES: Final = (
     "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
@@ -136,6 +139,8 @@ def make_app() -> typer.Typer:
     app.add_typer(keeping.hold_app, name="hold")
     app.add_typer(keeping.policy_app, name="policy")
     app.add_typer(maintaining.index_app, name="index")
+    app.add_typer(keys.keys_app, name="keys")
+    app.add_typer(access.make_access_app(), name="access")
     return app
 
 
@@ -175,21 +180,40 @@ def _add_commands(app: typer.Typer, args: list[str]) -> None:
     """Mount what other distributions add, but load only what is called or listed."""
     listed = args[0] in {"--help", "--show-completion", "--install-completion"}
     for entry_point in metadata.entry_points(group=ENTRY_POINTS):
-        called = entry_point.name in args
-        if not (called or listed):
+        # `access.test` is the command `test` of the group `access`.
+        *groups, name = entry_point.name.split(".")
+        called = {*groups, name} <= {*args}
+        if not (called or listed or (groups and {*groups} <= {*args})):
             continue
         try:
             commands = entry_point.load()
         except ModuleNotFoundError as error:
-            if listed:
+            if not called:
                 continue  # an extra that is not installed has nothing to list
-            message = f"`strongroom {entry_point.name}` needs the module {error.name!r}"
+            command = " ".join([*groups, name])
+            message = f"`strongroom {command}` needs the module {error.name!r}"
             raise InvalidArgumentError(
                 message,
                 hint="In the source folder: pip install '.[devstack]'",
                 module=error.name or "",
             ) from error
-        app.add_typer(commands, name=entry_point.name)
+        _mount(app, groups, name, commands)
+
+
+def _mount(
+    app: typer.Typer, groups: Sequence[str], name: str, commands: object
+) -> None:
+    """Mount a group, or a command, below the groups that the program has."""
+    for group in groups:
+        app = next(
+            item.typer_instance
+            for item in app.registered_groups
+            if item.name == group and item.typer_instance is not None
+        )
+    if isinstance(commands, typer.Typer):
+        app.add_typer(commands, name=name)
+    elif callable(commands):
+        app.command(name)(commands)
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:

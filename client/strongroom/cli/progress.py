@@ -119,27 +119,32 @@ def _stage_bar() -> Iterator[StageCallback]:
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         name, task = "", bars.add_task("", total=None, done="")
+        started_s = 0.0
 
         def show(stage: Stage) -> None:
-            nonlocal name, task
+            nonlocal name, task, started_s
             if stage.name != name:
                 # A bar of its own: how much there is may be unknown again.
                 bars.remove_task(task)
-                name = stage.name
+                name, started_s = stage.name, _system.monotonic_s()
                 task = bars.add_task(printable(name), total=None, done="")
             bars.update(
                 task,
                 completed=stage.done,
                 total=stage.total or None,
-                done=_told(stage),
+                done=_told(stage, _system.monotonic_s() - started_s),
             )
 
         yield show
 
 
-def _told(stage: Stage) -> str:
-    done, total = (
+def _told(stage: Stage, elapsed_s: float) -> str:
+    rate = int(stage.done / elapsed_s) if elapsed_s > 0 else 0
+    done, total, rate_text = (
         format_size(number) if stage.in_bytes else str(number)
-        for number in (stage.done, stage.total)
+        for number in (stage.done, stage.total, rate)
     )
-    return f"{done} of {total}" if stage.total else done
+    if not stage.total:
+        return done
+    percent = 100 * stage.done // stage.total
+    return f"{done} of {total}, {percent} %, {rate_text}/s"

@@ -96,7 +96,8 @@ def verify(
 def doctor(context: typer.Context, *, as_json: JsonFlag = False) -> None:
     """Look for what is wrong, here and on the server.
 
-    One line for each check: `ok` or `!`. Ends with 0, or the code of the first
+    One line for each check: `ok`, `~` for what works and somebody should look at, or
+    `!`. Ends with 0, or the code of the first
     failure.
 
     For example:
@@ -109,12 +110,12 @@ def doctor(context: typer.Context, *, as_json: JsonFlag = False) -> None:
     exit_code = 0
     for diagnosis in examine(session_of(context)):
         output.record("check", diagnosis)
-        sign = "ok" if diagnosis.ok else "! "
+        sign = "! " if not diagnosis.ok else "~ " if diagnosis.warning else "ok"
         output.line(f"{sign} {diagnosis.check:<{_CHECK_WIDTH}} {diagnosis.detail}")
         if not diagnosis.ok:
             exit_code = exit_code or diagnosis.exit_code
-            if diagnosis.hint:
-                output.line(f"   {'':<{_CHECK_WIDTH}} {diagnosis.hint}")
+        if diagnosis.hint and sign != "ok":
+            output.line(f"   {'':<{_CHECK_WIDTH}} {diagnosis.hint}")
     if exit_code:
         raise typer.Exit(exit_code)
 

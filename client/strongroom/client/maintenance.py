@@ -10,8 +10,8 @@ from strongroom._channel import methods
 from strongroom._files.source import scan_source
 from strongroom._transfer.repairing import Repair, repair_version
 from strongroom._transfer.verifying import verify_versions
+from strongroom.client.access import Access
 from strongroom.client.catalog import parse_artifact
-from strongroom.client.keeping import Keeping
 from strongroom.errors import InternalError
 from strongroom.format.names import ProjectName, parse_uri
 from strongroom.v1 import maintenance_service_pb2 as pb
@@ -43,7 +43,7 @@ _PART_BYTES: Final = 1 << 20
 _MAX_PLAN_BYTES: Final = 1 << 30
 
 
-class Maintenance(Keeping):
+class Maintenance(Access):
     """The part of `Client` that looks after a store."""
 
     def verify(
@@ -101,7 +101,6 @@ class Maintenance(Keeping):
         Raises:
             StrongroomError: What the server refused; damage is reported, not raised.
         """
-        damaged: list[StoreFinding] = []
         report: StoreVerifyReport | None = None
         for part in self.iter_verify_store(
             name,
@@ -113,7 +112,7 @@ class Maintenance(Keeping):
         ):
             match part:
                 case StoreFinding():
-                    damaged += [part] if len(damaged) < _MAX_DAMAGED else []
+                    continue  # the report has it
                 case StoreVerifyReport():
                     report = part
                 case Stage():
@@ -165,7 +164,9 @@ class Maintenance(Keeping):
                 match response.WhichOneof("part"):
                     case "finding":
                         finding = _convert.store_finding_of(response.finding)
-                        damaged += [finding] if len(damaged) < _MAX_DAMAGED else []
+                        # What was mended before is no damage, and stays for ever.
+                        if len(damaged) < _MAX_DAMAGED and not finding.mended:
+                            damaged.append(finding)
                         yield finding
                     case "progress":
                         yield _convert.store_stage_of(response.progress)

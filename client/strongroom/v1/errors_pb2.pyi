@@ -79,6 +79,9 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_BASE_MISMATCH: _ClassVar[ErrorReason]
     ERROR_REASON_POLICY_CHANGED: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_OWN_CALLS: _ClassVar[ErrorReason]
+    ERROR_REASON_IDENTITY_REVOKED: _ClassVar[ErrorReason]
+    ERROR_REASON_KEY_EXCHANGE_REFUSED: _ClassVar[ErrorReason]
+    ERROR_REASON_KEK_VERSION_IN_USE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -149,6 +152,9 @@ ERROR_REASON_COPY_UNSUITABLE: ErrorReason
 ERROR_REASON_BASE_MISMATCH: ErrorReason
 ERROR_REASON_POLICY_CHANGED: ErrorReason
 ERROR_REASON_TOO_MANY_OWN_CALLS: ErrorReason
+ERROR_REASON_IDENTITY_REVOKED: ErrorReason
+ERROR_REASON_KEY_EXCHANGE_REFUSED: ErrorReason
+ERROR_REASON_KEK_VERSION_IN_USE: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

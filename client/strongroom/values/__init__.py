@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The values that the SDK takes and returns: plain, immutable, free of protobuf."""
 
+from strongroom.values.access import AccessExplanation, RoleAssignment
 from strongroom.values.catalog import (
     Action,
     Artifact,
@@ -17,6 +18,14 @@ from strongroom.values.catalog import (
     TensorChange,
     Version,
     VersionState,
+)
+from strongroom.values.keys import (
+    KekVersionCount,
+    KeyEntry,
+    KeyState,
+    RetireReport,
+    RewrapReport,
+    RotateReport,
 )
 from strongroom.values.transfers import (
     Progress,
@@ -46,6 +55,7 @@ from strongroom.values.upkeep import (
 )
 
 __all__ = [
+    "AccessExplanation",
     "Action",
     "Artifact",
     "ArtifactPolicy",
@@ -57,6 +67,9 @@ __all__ = [
     "FileChange",
     "IndexReport",
     "JournalEntry",
+    "KekVersionCount",
+    "KeyEntry",
+    "KeyState",
     "Kind",
     "ObjectExplanation",
     "ObjectState",
@@ -70,6 +83,10 @@ __all__ = [
     "RepairReport",
     "Retention",
     "RetentionExplanation",
+    "RetireReport",
+    "RewrapReport",
+    "RoleAssignment",
+    "RotateReport",
     "ServerInfo",
     "Stage",
     "StageCallback",

@@ -268,9 +268,10 @@ class MemoryAuditLog:
         self._prev = GENESIS
         self._lines: list[bytes] = []
         self._events: list[AuditEvent] = []
+        self._shared: list[bool] = []
         self._failing = False
 
-    def append(self, event: AuditEvent) -> AuditReceipt:
+    def append(self, event: AuditEvent, *, shared: bool = False) -> AuditReceipt:
         """See `AuditSink`."""
         with self._lock:
             if self._failing:
@@ -281,6 +282,7 @@ class MemoryAuditLog:
             self._prev = line_digest(line)
             self._lines.append(line)
             self._events.append(event)
+            self._shared.append(shared)
             return AuditReceipt(self._log_id, number, self._prev)
 
     def fail(self, *, failing: bool) -> None:
@@ -297,6 +299,11 @@ class MemoryAuditLog:
         """Return every event."""
         with self._lock:
             return list(self._events)
+
+    def shared(self) -> list[bool]:
+        """Return of every event whether it had to be in the store."""
+        with self._lock:
+            return list(self._shared)
 
 
 _blob_store: type[BlobStore] = MemoryBlobStore

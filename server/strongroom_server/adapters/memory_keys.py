@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""KEKs, signing keys and a certificate authority in memory: real keys, no Vault.
+"""KEKs and signing keys in memory: real keys, no Vault.
 
 They keep the ports' contracts and pass the same suites as the Vault adapter. What
 an operator does behind the server's back (seal, delete, rotate) has a method of its
@@ -7,25 +7,18 @@ own, which no port has.
 """
 
 import base64
-import ipaddress
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from strongroom.errors import (
     IntegrityError,
@@ -35,18 +28,20 @@ from strongroom.errors import (
 )
 from strongroom_server.core.signatures import PublicKey, Signature, SignatureAlgorithm
 from strongroom_server.ports import (
-    CertificateIssuer,
+    MAX_REWRAP,
     Clock,
     DataKey,
     Entropy,
-    IssuedCertificate,
+    KekState,
+    KeyAdmin,
     KeyService,
     Signer,
+    WrappedKey,
 )
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
-_WRAPPED = re.compile(r"memory:v1:([A-Za-z0-9+/]{80})")
+_WRAPPED = re.compile(r"memory:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]{80})")
 _CLASSIC_NAME = "sr.sign.version"
 _PQ_NAME = "sr.sign.version.pq"
 #: The order of P-384's base point; private keys lie below it.
@@ -55,44 +50,88 @@ _P384_ORDER = int(
     "c7634d81f4372ddf581a0db248b0a77aecec196accc52973",
     16,
 )
-_BACKDATED = timedelta(seconds=30)
-_CA_LIFE = timedelta(days=3650)
+
+
+@dataclass(frozen=True, slots=True)
+class _KekVersion:
+    """A version of a KEK that a rotation made."""
+
+    key: bytes = field(repr=False)
+    time: datetime
 
 
 class MemoryKeyService:
     """KEKs that wrap with AES-256-GCM under a key derived from the context."""
 
-    def __init__(self, *, entropy: Entropy) -> None:
+    def __init__(self, *, entropy: Entropy, clock: Clock | None = None) -> None:
+        """`clock` says when versions were made; without one, at the epoch."""
         self._entropy = entropy
+        self._clock = clock
         self._lock = threading.Lock()
+        #: The first version of each KEK; those that rotations made lie beside.
         self._keks: dict[str, bytes] = {}
+        self._rotated: dict[str, list[_KekVersion]] = {}
+        self._create_times: dict[str, datetime] = {}
+        self._oldest: dict[str, int] = {}
         self._sealed = False
 
     def create_kek(self, name: str) -> None:
         """See `KeyService`."""
         self.check_ready()
         with self._lock:
-            self._keks.setdefault(name, self._entropy.token_bytes(_KEY_BYTES))
+            if name not in self._keks:
+                self._keks[name] = self._entropy.token_bytes(_KEY_BYTES)
+                self._create_times[name] = self._now()
 
     def generate(self, kek: str, context: bytes) -> DataKey:
         """See `KeyService`."""
-        cipher = self._cipher(kek, context)
+        self.check_ready()
         plaintext = self._entropy.token_bytes(_KEY_BYTES)
-        nonce = self._entropy.token_bytes(_NONCE_BYTES)
-        data = nonce + cipher.encrypt(nonce, plaintext, None)
-        return DataKey(plaintext, f"memory:v1:{base64.b64encode(data).decode()}")
+        return DataKey(plaintext, self._wrap(kek, context, plaintext))
 
     def unwrap(self, kek: str, context: bytes, wrapped: str) -> bytes:
         """See `KeyService`."""
-        cipher = self._cipher(kek, context)
+        self.check_ready()
+        versions = self._versions(kek)
         match = _WRAPPED.fullmatch(wrapped)
         if match is None:
             raise _slot_corrupt()
-        data = base64.b64decode(match[1])
+        version = int(match[1])
+        if version > len(versions):
+            message = f"the KEK {kek} has no version {version}"
+            raise PreconditionError(message, reason=Reason.KEK_MISSING, key=kek)
+        if version < self._oldest.get(kek, 1):
+            message = f"version {version} of the KEK {kek} is retired"
+            raise PreconditionError(message, reason=Reason.KEK_ACCESS_DENIED, key=kek)
+        data = base64.b64decode(match[2])
         try:
-            return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], None)
+            return _cipher(versions[version - 1], context).decrypt(
+                data[:_NONCE_BYTES], data[_NONCE_BYTES:], None
+            )
         except InvalidTag as error:
             raise _slot_corrupt() from error
+
+    def rewrap(self, kek: str, keys: Sequence[WrappedKey]) -> Sequence[str | None]:
+        """See `KeyService`."""
+        self.check_ready()
+        if len(keys) > MAX_REWRAP:
+            message = f"{len(keys)} keys are too many to be wrapped again at once"
+            raise ValueError(message)
+        return [self._rewrapped(kek, key) for key in keys]
+
+    def kek_state(self, kek: str) -> KekState:
+        """See `KeyService`."""
+        self.check_ready()
+        newest, oldest = len(self._versions(kek)), self._oldest.get(kek, 1)
+        start = datetime.fromtimestamp(0, UTC)
+        times = {1: self._create_times.get(kek, start)}
+        for version, made in enumerate(self._rotated.get(kek, ()), start=2):
+            times[version] = made.time
+        return KekState(
+            newest,
+            oldest,
+            {version: times[version] for version in range(oldest, newest + 1)},
+        )
 
     def check_ready(self) -> None:
         """See `KeyService`."""
@@ -114,17 +153,70 @@ class MemoryKeyService:
         """Destroy a KEK, as shredding does."""
         with self._lock:
             del self._keks[name]
+            self._rotated.pop(name, None)
 
-    def _cipher(self, kek: str, context: bytes) -> AESGCM:
+    def rotate_kek(self, name: str) -> int:
+        """Make a new version of a KEK, as a key administrator does; return it."""
         self.check_ready()
-        if not context:
-            message = "the context of a wrapped key must not be empty"
+        self._versions(name)
+        with self._lock:
+            made = _KekVersion(self._entropy.token_bytes(_KEY_BYTES), self._now())
+            self._rotated.setdefault(name, []).append(made)
+        return len(self._versions(name))
+
+    def retire_kek(self, name: str, *, oldest: int) -> bool:
+        """Let no older version unwrap; return whether anything changed."""
+        self.check_ready()
+        if oldest > len(self._versions(name)):
+            message = f"the KEK {name} has no version {oldest}"
             raise ValueError(message)
-        key = self._keks.get(kek)
-        if key is None:
+        with self._lock:
+            before = self._oldest.get(name, 1)
+            self._oldest[name] = max(before, oldest)
+        return oldest > before
+
+    def _rewrapped(self, kek: str, key: WrappedKey) -> str | None:
+        try:
+            plaintext = self.unwrap(kek, key.context, key.wrapped)
+        except IntegrityError:
+            return None
+        except PreconditionError:
+            self._versions(kek)  # raises if it is the KEK that is gone
+            return None
+        return self._wrap(kek, key.context, plaintext)
+
+    def _wrap(self, kek: str, context: bytes, plaintext: bytes) -> str:
+        versions = self._versions(kek)
+        nonce = self._entropy.token_bytes(_NONCE_BYTES)
+        data = nonce + _cipher(versions[-1], context).encrypt(nonce, plaintext, None)
+        return f"memory:v{len(versions)}:{base64.b64encode(data).decode()}"
+
+    def _versions(self, kek: str) -> list[bytes]:
+        """Return all versions of a KEK, the oldest first."""
+        first = self._keks.get(kek)
+        if first is None:
             message = f"there is no KEK {kek}"
             raise PreconditionError(message, reason=Reason.KEK_MISSING, key=kek)
-        return AESGCM(HKDFExpand(hashes.SHA256(), _KEY_BYTES, context).derive(key))
+        return [first, *(made.key for made in self._rotated.get(kek, ()))]
+
+    def _now(self) -> datetime:
+        start = datetime.fromtimestamp(0, UTC)
+        return start if self._clock is None else self._clock.now()
+
+
+class MemoryKeyAdmin:
+    """Looks after the KEKs of a key service in memory."""
+
+    def __init__(self, keys: MemoryKeyService) -> None:
+        self._keys = keys
+
+    def rotate(self, kek: str) -> int:
+        """See `KeyAdmin`."""
+        return self._keys.rotate_kek(kek)
+
+    def retire(self, kek: str, *, oldest: int) -> bool:
+        """See `KeyAdmin`."""
+        return self._keys.retire_kek(kek, oldest=oldest)
 
 
 class MemorySigner:
@@ -185,106 +277,11 @@ class MemorySigner:
         self._pq.append(mldsa.MLDSA65PrivateKey.from_seed_bytes(seed))
 
 
-class MemoryIssuer:
-    """A certificate authority of its own: one root, no intermediate."""
-
-    def __init__(
-        self,
-        spiffe_id: str,
-        *,
-        dns_names: Sequence[str],
-        ip_addresses: Sequence[str],
-        ttl: timedelta,
-        clock: Clock,
-    ) -> None:
-        self._clock = clock
-        self._ttl = ttl
-        self._names = x509.SubjectAlternativeName(
-            [
-                x509.UniformResourceIdentifier(spiffe_id),
-                *(x509.DNSName(name) for name in dns_names),
-                *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ip_addresses),
-            ]
-        )
-        self._ca_name = x509.Name(
-            [x509.NameAttribute(x509.NameOID.COMMON_NAME, "Strongroom in memory")]
-        )
-        self._ca_key = ec.generate_private_key(ec.SECP256R1())
-        now = clock.now()
-        self._ca = (
-            self._builder(self._ca_name, self._ca_key, now, now + _CA_LIFE)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(ca=True), critical=True)
-            .sign(self._ca_key, hashes.SHA256())
-        )
-
-    def issue(self) -> IssuedCertificate:
-        """See `CertificateIssuer`."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        now = self._clock.now()
-        usages = [
-            ExtendedKeyUsageOID.SERVER_AUTH,
-            ExtendedKeyUsageOID.CLIENT_AUTH,
-        ]
-        leaf = (
-            self._builder(x509.Name([]), key, now, now + self._ttl)
-            .add_extension(self._names, critical=True)
-            .add_extension(
-                x509.BasicConstraints(ca=False, path_length=None), critical=True
-            )
-            .add_extension(_key_usage(ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .sign(self._ca_key, hashes.SHA256())
-        )
-        return IssuedCertificate(
-            private_key_pem=key.private_bytes(
-                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-            ),
-            chain_pem=leaf.public_bytes(Encoding.PEM),
-            ca_pem=self._ca.public_bytes(Encoding.PEM),
-            not_after=leaf.not_valid_after_utc,
-        )
-
-    def _builder(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        now: datetime,
-        not_after: datetime,
-    ) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._ca_name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _BACKDATED)
-            .not_valid_after(not_after)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-                critical=False,
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(
-                    self._ca_key.public_key()
-                ),
-                critical=False,
-            )
-        )
-
-
-def _key_usage(*, ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not ca,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=ca,
-        crl_sign=ca,
-        encipher_only=False,
-        decipher_only=False,
-    )
+def _cipher(key: bytes, context: bytes) -> AESGCM:
+    if not context:
+        message = "the context of a wrapped key must not be empty"
+        raise ValueError(message)
+    return AESGCM(HKDFExpand(hashes.SHA256(), _KEY_BYTES, context).derive(key))
 
 
 def _slot_corrupt() -> IntegrityError:
@@ -296,5 +293,5 @@ def _slot_corrupt() -> IntegrityError:
 
 
 _key_service: type[KeyService] = MemoryKeyService
+_key_admin: type[KeyAdmin] = MemoryKeyAdmin
 _signer: type[Signer] = MemorySigner
-_issuer: type[CertificateIssuer] = MemoryIssuer

@@ -5,7 +5,7 @@ Unknown sections, keys and variables are refused. Secrets are never settings: a
 setting names the file that holds one.
 """
 
-from strongroom_server.config.files import read_credentials, read_policy
+from strongroom_server.config.files import read_credentials
 from strongroom_server.config.reading import (
     format_settings,
     load_settings,
@@ -19,6 +19,5 @@ __all__ = [
     "format_settings",
     "load_settings",
     "read_credentials",
-    "read_policy",
     "read_settings",
 ]

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that settings name: S3's credentials, and the access policy."""
+"""The files that settings name: S3's credentials."""
 
 import json
-import tomllib
 from pathlib import Path
 
 from strongroom.errors import PreconditionError, Reason
-from strongroom_server.core.access import Policy, parse_policy
 
 
 def read_credentials(path: Path) -> tuple[str, str]:
@@ -22,21 +20,6 @@ def read_credentials(path: Path) -> tuple[str, str]:
         message = f"{path} is not JSON with access_key and secret_key"
         raise _invalid(message, path) from error
     return str(access_key), str(secret_key)
-
-
-def read_policy(path: Path) -> Policy:
-    """Return the access policy of a file.
-
-    Raises:
-        PreconditionError: It cannot be read as TOML (SETTING_INVALID).
-        InvalidArgumentError: It is no policy (SETTING_INVALID).
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"the access policy {path} cannot be read as TOML"
-        raise _invalid(message, path) from error
-    return parse_policy(document)
 
 
 def _invalid(message: str, path: Path) -> PreconditionError:

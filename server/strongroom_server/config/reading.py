@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, fields
@@ -12,12 +13,29 @@ from typing import Any, Final, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, Reason
-from strongroom_server.config.sections import CopySection, ServerSettings
+from strongroom_server.config.sections import (
+    AuditSection,
+    CopySection,
+    IdentitySection,
+    ServerSettings,
+    VaultSection,
+)
 
 #: Variables with this prefix are settings; all others are none of our business.
 PREFIX: Final = "STRONGROOM__"
 #: The one section that there may be several of.
 _COPIES: Final = "copies"
+#: A part of keys in the bucket.
+_LOG_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+#: The files that each way to log in to Vault needs, and whether it needs a role.
+_LOGINS: Final[Mapping[str, tuple[frozenset[str], bool]]] = {
+    "approle": (frozenset({"role_id_file", "secret_id_file"}), False),
+    "jwt": (frozenset({"jwt_file"}), True),
+    "kubernetes": (frozenset({"jwt_file"}), True),
+    "cert": (frozenset({"cert_file", "key_file"}), False),
+    "token": (frozenset({"token_file"}), False),
+}
 
 Section = TypeVar("Section")
 
@@ -198,6 +216,13 @@ def _parse_number(wanted: object, value: object) -> float:
 def _check(settings: ServerSettings) -> None:
     _check_url("store.endpoint", settings.store.endpoint)
     _check_url("vault.address", settings.vault.address)
+    _check_login(settings.vault)
+    admin = settings.vault
+    if (admin.key_admin_role_id_file is None) != (
+        admin.key_admin_secret_id_file is None
+    ):
+        message = "vault.key_admin_role_id_file and _secret_id_file belong together"
+        raise _invalid(message)
     if settings.telemetry.otlp_endpoint:
         _check_url("telemetry.otlp_endpoint", settings.telemetry.otlp_endpoint)
     for name in ("max_calls", "stall_s", "short_s", "long_s", "stream_s", "probe_s"):
@@ -207,10 +232,48 @@ def _check(settings: ServerSettings) -> None:
     if not settings.workers.threads:
         message = "the setting workers.threads cannot be 0"
         raise _invalid(message)
-    identity = settings.identity
+    _check_log(settings.audit)
+    _check_identity(settings.identity)
+
+
+def _check_log(audit: AuditSection) -> None:
+    if not _LOG_NAME.fullmatch(audit.log):
+        message = f"audit.log is {audit.log!r}, which is no name of a log"
+        raise _invalid(message)
+
+
+def _check_identity(identity: IdentitySection) -> None:
     files = {identity.cert_file, identity.key_file, identity.ca_file}
     if None in files and files != {None}:
         message = "identity.cert_file, key_file and ca_file belong together"
+        raise _invalid(message)
+    if identity.workload_socket and files != {None}:
+        message = "identity.workload_socket and cert_file exclude each other"
+        raise _invalid(message)
+    if identity.pq not in {"allow", "require"}:
+        message = f"the setting identity.pq cannot be {identity.pq!r}: allow or require"
+        raise _invalid(message)
+
+
+def _check_login(vault: VaultSection) -> None:
+    """Check that a way to log in has the files that it needs, and no others."""
+    if vault.auth not in _LOGINS:
+        ways = ", ".join(sorted(_LOGINS))
+        message = (
+            f"the setting vault.auth cannot be {vault.auth!r}; it is one of {ways}"
+        )
+        raise _invalid(message)
+    needed, needs_role = _LOGINS[vault.auth]
+    given = set(vault.login_files)
+    missing = sorted(needed - given)
+    if needs_role and not vault.auth_role:
+        missing = ["auth_role", *missing]
+    if missing:
+        message = f"vault.auth {vault.auth!r} needs the setting vault.{missing[0]}"
+        raise _invalid(message)
+    surplus = sorted(given - needed)
+    if surplus:
+        message = f"vault.auth {vault.auth!r} has no use for vault.{surplus[0]}"
         raise _invalid(message)
 
 

@@ -37,19 +37,50 @@ class VaultSection:
 
     Attributes:
         address: The URL of Vault; `http://` on loopback only.
-        role_id_file: The AppRole's role id.
-        secret_id_file: The AppRole's secret id.
+        auth: How the server logs in: `approle`, `jwt`, `kubernetes`, `cert` or
+            `token`. The files of a login are read anew each time.
+        auth_mount: Where that method is mounted, below `auth/`; its name if empty.
+        auth_role: The role to log in as; for `jwt` and `kubernetes`, and `cert` may.
+        role_id_file: For `approle`: the role id.
+        secret_id_file: For `approle`: the secret id.
+        jwt_file: For `jwt` and `kubernetes`: the token, such as a projected one.
+        cert_file: For `cert`: the client certificate with its chain.
+        key_file: For `cert`: its private key.
+        token_file: For `token`: a token that somebody else keeps current.
+        key_admin_role_id_file: The role id of an AppRole that rotates and retires
+            KEKs; only for servers that do so.
+        key_admin_secret_id_file: Its secret id.
         ca_file: Certificates to trust for `address`; the public ones if missing.
         transit_mount: Where the transit engine is mounted.
-        approle_mount: Where AppRole is mounted, below `auth/`.
     """
 
     address: str
-    role_id_file: Path
-    secret_id_file: Path
+    auth: str = "approle"
+    auth_mount: str = ""
+    auth_role: str = ""
+    role_id_file: Path | None = None
+    secret_id_file: Path | None = None
+    jwt_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    token_file: Path | None = None
+    key_admin_role_id_file: Path | None = None
+    key_admin_secret_id_file: Path | None = None
     ca_file: Path | None = None
     transit_mount: str = "transit"
-    approle_mount: str = "approle"
+
+    @property
+    def login_files(self) -> dict[str, Path]:
+        """The files of the login that are set, by the name of their setting."""
+        named = {
+            "role_id_file": self.role_id_file,
+            "secret_id_file": self.secret_id_file,
+            "jwt_file": self.jwt_file,
+            "cert_file": self.cert_file,
+            "key_file": self.key_file,
+            "token_file": self.token_file,
+        }
+        return {name: path for name, path in named.items() if path is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +99,13 @@ class IdentitySection:
         cert_file: A certificate chain that somebody else renews, instead of PKI.
         key_file: Its private key.
         ca_file: The authority of callers, with `cert_file`.
+        workload_socket: The SPIFFE Workload API, `unix:///…`, that gives `spiffe_id`
+            its certificate and says who vouches for callers; instead of PKI.
+        max_lifetime_s: How long a caller's certificate may be valid in all; 0 for
+            any time.
+        pq: `require` refuses callers without a post-quantum key exchange; `allow`.
+        revoked_file: Who is nobody from now on: a SPIFFE id or `sha256:…` of a
+            certificate a line; read again when it changes.
     """
 
     trust_domain: str
@@ -81,6 +119,10 @@ class IdentitySection:
     cert_file: Path | None = None
     key_file: Path | None = None
     ca_file: Path | None = None
+    workload_socket: str = ""
+    max_lifetime_s: int = 0
+    pq: str = "allow"
+    revoked_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +183,11 @@ class AuditSection:
 
     Attributes:
         path: A directory of its own, on a disk that keeps what it is given.
+        log: The log's name in the bucket; the same for all servers.
     """
 
     path: Path
+    log: str = "main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,10 +195,16 @@ class AccessSection:
     """`[access]`: who may do what.
 
     Attributes:
-        policy_file: TOML with `[roles]` and `[[bindings]]`.
+        assignments_file: TOML: who has which role where.
+        policies: A folder with Cedar policies of your own; none if missing.
+        shipped_roles: Whether the roles that come with the server are there.
+        reload_s: How often the files are looked at; a good change counts at once.
     """
 
-    policy_file: Path
+    assignments_file: Path
+    policies: Path | None = None
+    shipped_roles: bool = True
+    reload_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@
 import re
 from typing import Final
 
-from strongroom_server.core.scope import format_id
+from strongroom_server.core.scope import MAX_EPOCH, format_id, parse_id
 
 STORE: Final = "strongroom.json"
 KEYS: Final = "keys/"
@@ -14,10 +14,15 @@ SWEEP: Final = "sweep/"
 PACKS: Final = "packs/"
 INDEX: Final = "index/"
 MANIFESTS: Final = "manifests/"
+#: Numbers beyond are nobody's: a slot at the greatest one leaves room for no other.
+MAX_SLOT_NUMBER: Final = 10**9 - 1
+_NUMBER: Final = "(0|[1-9][0-9]{0,8})"
+_SLOT: Final = re.compile(rf"keys/([a-z2-7]{{29}})/{_NUMBER}\.{_NUMBER}\Z")
 _BY_DIGEST: Final = re.compile(r"(?:packs|manifests)/([0-9a-f]{2})/\1[0-9a-f]{62}\Z")
 REPAIRS: Final = "repairs/"
 REPAIRED_OBJECTS: Final = "repairs/objects/"
 MENDED: Final = "repairs/mended/"
+AUDIT: Final = "audit/"
 NUMBER_DIGITS: Final = 20
 
 
@@ -61,14 +66,27 @@ def journal_key(project: bytes, artifact: bytes, number: int) -> str:
     return f"{journal_prefix(project, artifact)}{number:0{NUMBER_DIGITS}d}"
 
 
-def slot_prefix(domain: bytes, epoch: int) -> str:
-    """Return what the slots of a domain's epoch lie below."""
-    return f"{KEYS}{format_id(domain)}/{epoch}."
+def slots_prefix(domain: bytes) -> str:
+    """Return what the slots of a domain lie below."""
+    return f"{KEYS}{format_id(domain)}/"
 
 
 def slot_key(domain: bytes, epoch: int, number: int) -> str:
     """Return the key of a key slot; `number` grows with each re-wrap."""
-    return f"{slot_prefix(domain, epoch)}{number}"
+    return f"{slots_prefix(domain)}{epoch}.{number}"
+
+
+def slot_place(key: str) -> tuple[bytes, int, int] | None:
+    """Return domain, epoch and number of a key that `slot_key` made, or None."""
+    found = _SLOT.match(key)
+    if found is None:
+        return None
+    try:
+        domain = parse_id(found[1])
+    except ValueError:
+        return None
+    epoch, number = int(found[2]), int(found[3])
+    return (domain, epoch, number) if epoch <= MAX_EPOCH else None
 
 
 def index_prefix(domain: bytes) -> str:
@@ -141,3 +159,23 @@ def mended_prefix(pack: str) -> str:
 def mended_key(pack: str, nonce: bytes) -> str:
     """Return the key of a statement that a damaged pack was mended."""
     return mended_prefix(pack) + nonce.hex()
+
+
+def audit_batches_prefix(log: str) -> str:
+    """Return what the batches of an audit log lie below."""
+    return f"{AUDIT}{log}/batches/"
+
+
+def audit_batch_key(log: str, number: int) -> str:
+    """Return the key of a batch of an audit log."""
+    return f"{audit_batches_prefix(log)}{number:0{NUMBER_DIGITS}d}"
+
+
+def audit_checkpoints_prefix(log: str) -> str:
+    """Return what the signed checkpoints of an audit log lie below."""
+    return f"{AUDIT}{log}/checkpoints/"
+
+
+def audit_checkpoint_key(log: str, size: int) -> str:
+    """Return the key of the checkpoint of a size."""
+    return f"{audit_checkpoints_prefix(log)}{size:0{NUMBER_DIGITS}d}"

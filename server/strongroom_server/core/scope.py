@@ -19,7 +19,8 @@ STORE_PROJECT: Final = bytes(ID_BYTES)
 STORE_KEK: Final = "sr.store"
 
 _ID_TEXT: Final = re.compile(r"[a-z2-7]{29}\Z")
-_CONTEXT: Final = b"SRCTX-v1\0"
+#: What every context begins with; nine bytes, a multiple of three as well.
+CONTEXT_LABEL: Final = b"SRCTX-v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Scope:
     @property
     def kek_context(self) -> bytes:
         """The 48 bytes to which the KEK binds the wrapped master key."""
-        return _CONTEXT + self.domain_header
+        return CONTEXT_LABEL + self.domain_header
 
     @property
     def kek(self) -> str:

@@ -34,6 +34,7 @@ class ObjectKind(IntEnum):
     SWEEP = 6
     UPLOAD = 7
     REPAIR = 8
+    AUDIT = 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,10 +138,8 @@ def slot_scope(data: bytes, key: str, store: bytes) -> Scope:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise slots.slot_error(own) from error
-    number = key.rpartition(".")[2]
-    if not number.isdecimal() or layout.slot_key(
-        scope.domain, scope.epoch, int(number)
-    ) != (key):
+    place = layout.slot_place(key)
+    if place is None or place[:2] != (scope.domain, scope.epoch):
         raise slots.slot_error(scope)
     slots.parse_slot(data, scope)
     return scope

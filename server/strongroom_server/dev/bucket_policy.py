@@ -9,7 +9,7 @@ alone what no sweep touches.
 from typing import Final
 
 #: Folders from which a sweep removes nothing.
-_KEPT: Final = ("journals", "keys", "projects", "repairs", "sweep")
+_KEPT: Final = ("audit", "journals", "keys", "projects", "repairs", "sweep")
 _NEVER: Final = ("s3:PutBucketVersioning", "s3:BypassGovernanceRetention")
 _NO_WRITES: Final = (
     "s3:PutObject",

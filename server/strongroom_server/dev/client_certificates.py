@@ -24,7 +24,7 @@ from strongroom_server.dev.provisioning import (
 )
 from strongroom_server.dev.vault_client import VaultClient
 
-#: Service accounts and the role that `access.toml` gives them.
+#: Service accounts and the role that `assignments.toml` gives them.
 ACCOUNTS: Final = {"developer": "owner", "trainer": "writer", "reader": "reader"}
 
 

@@ -23,8 +23,9 @@ from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
 from strongroom_server.dev.provisioning import ensure_provisioned
 from strongroom_server.dev.seaweed import SeaweedFS
 from strongroom_server.dev.settings_files import (
-    access_policy,
     client_settings,
+    owner_policy,
+    role_assignments,
     server_ports,
     server_settings,
 )
@@ -175,9 +176,10 @@ class ServerComponent:
         """Write every settings file; say whether the server's own changed."""
         layout, addresses = self._layout, self._addresses
         make_private_folder(layout.telemetry)
-        policy_file = layout.server / "access.toml"
-        if not policy_file.exists():
-            write_if_changed(policy_file, access_policy())
+        if not layout.assignments.exists():
+            make_private_folder(layout.policies)
+            write_if_changed(layout.policies / "owner.cedar", owner_policy())
+            write_if_changed(layout.assignments, role_assignments())
         for account in ACCOUNTS:
             text = client_settings(layout, addresses, account)
             write_if_changed(layout.client(account) / "client.toml", text)

@@ -65,6 +65,16 @@ class StackLayout:
         return self.server / "server.toml"
 
     @property
+    def assignments(self) -> Path:
+        """Who has which role where."""
+        return self.server / "assignments.toml"
+
+    @property
+    def policies(self) -> Path:
+        """Access policies beside those that come with the server."""
+        return self.server / "policies"
+
+    @property
     def telemetry(self) -> Path:
         """Spans of server and clients, as JSON lines."""
         return self.root / "telemetry"

@@ -35,16 +35,20 @@ CLIENT_ROLE: Final = "strongroom-client"
 APPROLE_MOUNT: Final = "approle"
 #: The identities of the stack: AppRole and policy have the same name.
 SERVER_APPROLE: Final = "strongroom-server"
+KEY_ADMIN_APPROLE: Final = "strongroom-key-admin"
 CLIENTS_APPROLE: Final = "strongroom-dev-clients"
 PROVISIONER_APPROLE: Final = "strongroom-dev-provisioner"
 
+_NAMES: Final = vault_policy.Names(
+    mount=TRANSIT_MOUNT,
+    pki_mount=PKI_MOUNT,
+    pki_role=SERVER_ROLE,
+    client_pki_role=CLIENT_ROLE,
+)
 _POLICIES: Final[Mapping[str, str]] = {
-    SERVER_APPROLE: vault_policy.server_policy(
-        mount=TRANSIT_MOUNT, pki_mount=PKI_MOUNT, pki_role=SERVER_ROLE
-    ),
-    CLIENTS_APPROLE: vault_policy.client_issuer_policy(
-        pki_mount=PKI_MOUNT, pki_role=CLIENT_ROLE
-    ),
+    SERVER_APPROLE: vault_policy.server_policy(_NAMES),
+    KEY_ADMIN_APPROLE: vault_policy.key_admin_policy(_NAMES),
+    CLIENTS_APPROLE: vault_policy.client_issuer_policy(_NAMES),
     PROVISIONER_APPROLE: vault_policy.provisioner_policy(),
 }
 
@@ -52,6 +56,8 @@ _KEYS: Final[Mapping[str, Mapping[str, object]]] = {
     vault_policy.STORE_KEK: {"type": "aes256-gcm96", "derived": True},
     vault_policy.SIGNING_KEYS[0]: {"type": "ecdsa-p384"},
     vault_policy.SIGNING_KEYS[1]: {"type": "mldsa-65"},
+    vault_policy.LOG_KEYS[0]: {"type": "ed25519"},
+    vault_policy.LOG_KEYS[1]: {"type": "mldsa-44"},
 }
 
 # Service tokens, because a batch token cannot be revoked.

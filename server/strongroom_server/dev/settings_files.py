@@ -10,6 +10,7 @@ from strongroom_server.dev.client_certificates import ACCOUNTS, client_spiffe_id
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.provisioning import (
     APPROLE_MOUNT,
+    KEY_ADMIN_APPROLE,
     PKI_MOUNT,
     SERVER_APPROLE,
     SERVER_ROLE,
@@ -24,48 +25,16 @@ _SOCKET_PATH_BYTES = 107
 
 _Value = str | Sequence[str]
 
-_READER: Final = (
-    "artifact.list",
-    "artifact.get",
-    "version.list",
-    "version.read",
-    "version.diff",
-    "ref.list",
-    "retention.explain",
-    "journal.read",
-    "project.list",
-    "server.info",
-)
-_WRITER: Final = (*_READER, "version.write", "project.create")
-# Looks after what is stored and never sees it. It sweeps what others let go; only
-# owners delete, hold and set policies.
-_MAINTAINER: Final = (
-    "artifact.list",
-    "artifact.get",
-    "version.list",
-    "version.verify",
-    "version.repair",
-    "ref.list",
-    "retention.explain",
-    "journal.read",
-    "project.list",
-    "store.check",
-    "store.verify",
-    "sweep.plan",
-    "sweep.apply",
-    "index.rebuild",
-    "server.info",
-)
-_ROLES: Final[Mapping[str, Sequence[str]]] = {
-    "reader": _READER,
-    "writer": _WRITER,
-    "maintainer": _MAINTAINER,
-    "owner": ("*",),
-}
-
-_POLICY_CAPTION: Final = """\
-# Who may do what. Yours to change: `strongroom dev up` does not write it again.
-# The server reads it when it starts.
+_CAPTION: Final = """\
+# Who has which role where. Yours to change: `strongroom dev up` does not write it
+# again. The server follows this file and policies/ beside it, without a restart;
+# `strongroom doctor` says if it refused a change.
+"""
+_OWNER_POLICY: Final = """\
+// A role of this stack's own, beside those that come with the server. Yours to
+// change: `strongroom dev up` does not write it again.
+@id("owner")
+permit (principal in Role::"owner", action, resource);
 """
 
 
@@ -84,6 +53,7 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
         store: The URL of the S3 gateway.
     """
     role_id, secret_id = layout.approle(SERVER_APPROLE)
+    admin_role_id, admin_secret_id = layout.approle(KEY_ADMIN_APPROLE)
     socket = f"unix:{layout.server / 'admin.sock'}"
     admin = socket if _socket_fits(layout) else _at(addresses, "server-admin")
     tables: dict[str, dict[str, _Value]] = {
@@ -99,9 +69,12 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "address": f"https://{_at(addresses, 'vault')}",
             "ca_file": str(layout.vault_ca),
             "transit_mount": TRANSIT_MOUNT,
-            "approle_mount": APPROLE_MOUNT,
+            "auth": "approle",
+            "auth_mount": APPROLE_MOUNT,
             "role_id_file": str(role_id),
             "secret_id_file": str(secret_id),
+            "key_admin_role_id_file": str(admin_role_id),
+            "key_admin_secret_id_file": str(admin_secret_id),
         },
         "identity": {
             "trust_domain": TRUST_DOMAIN,
@@ -118,7 +91,10 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
         },
         "index": {"path": str(layout.server / "index")},
         "audit": {"path": str(layout.server / "audit")},
-        "access": {"policy_file": str(layout.server / "access.toml")},
+        "access": {
+            "assignments_file": str(layout.assignments),
+            "policies": str(layout.policies),
+        },
         "telemetry": {"spans_file": str(layout.telemetry / "server-spans.jsonl")},
     }
     caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
@@ -127,18 +103,23 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
     )
 
 
-def access_policy() -> str:
-    """Write `access.toml`, which belongs to the user once it is there."""
-    parts = [_POLICY_CAPTION, f"\n[roles]\n{_table(_ROLES)}"]
+def role_assignments() -> str:
+    """Write `assignments.toml`, which belongs to the user once it is there."""
+    parts = [_CAPTION]
     for account, role in ACCOUNTS.items():
-        binding: dict[str, _Value] = {
+        assignment: dict[str, _Value] = {
             "id": account,
             "principal": client_spiffe_id(account, "*"),
             "roles": [role],
             "resources": ["projects/*", "server"],
         }
-        parts.append(f"\n[[bindings]]\n{_table(binding)}")
+        parts.append(f"\n[[assignments]]\n{_table(assignment)}")
     return "".join(parts)
+
+
+def owner_policy() -> str:
+    """Write `policies/owner.cedar`, which belongs to the user once it is there."""
+    return _OWNER_POLICY
 
 
 def client_settings(layout: StackLayout, addresses: AddressBook, account: str) -> str:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import InternalError
-from strongroom_server.core.access import DEFAULT, AccessAction, Decision
+from strongroom_server.core.access import AccessAction, Decision
 from strongroom_server.core.records import Caller
 from strongroom_server.rpc.identity import Peer
 
 NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
-UNDECIDED: Final = Decision(allowed=False, policy_id=DEFAULT)
+UNDECIDED: Final = Decision(allowed=False)
 
 
 @dataclass(slots=True)

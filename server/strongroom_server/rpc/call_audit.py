@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from opentelemetry.trace import Span, Status, StatusCode
 
 from strongroom.errors import StrongroomError
-from strongroom_server.core.audit import AuditEvent, Phase
+from strongroom_server.core.audit import READS, AuditEvent, Phase
 from strongroom_server.ports import AuditSink, Clock
 from strongroom_server.rpc.call import Call
 from strongroom_server.rpc.methods import Target
@@ -67,8 +67,9 @@ class CallAudit:
                 outcome="" if phase is Phase.INTENT else _code(failure),
                 reason=failure.reason.value if failure else "",
                 trace_id=call.trace_id,
-                detail=tuple((key, str(call.detail[key])) for key in call.detail),
-            )
+                detail=_detail(call, phase),
+            ),
+            shared=call.action not in READS,
         )
         call.audit_id = call.audit_id or receipt.audit_id
 
@@ -119,6 +120,19 @@ class CallAudit:
     def _time(self) -> str:
         now = self._clock.now().astimezone(UTC)
         return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _detail(call: Call, phase: Phase) -> tuple[tuple[str, str], ...]:
+    """Return the counts of a call and, in its first event, what it came over."""
+    counts = tuple((key, str(call.detail[key])) for key in call.detail)
+    peer = call.peer
+    if phase is Phase.OUTCOME or not peer.principal:
+        return counts
+    connection = (
+        ("certificate", peer.certificate_digest),
+        ("key_exchange", peer.key_exchange),
+    )
+    return (*connection, *counts)
 
 
 def _code(failure: StrongroomError | None) -> str:

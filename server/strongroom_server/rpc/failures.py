@@ -19,7 +19,9 @@ from strongroom_server.rpc.watchdog import Watch
 
 
 def gave_up(watch: Watch, context: grpc.ServicerContext) -> StrongroomError:
-    """Say why a call was cancelled: by the watchdog, by time, or by the caller."""
+    """Say why a call was cancelled: its right, the watchdog, time, or the caller."""
+    if watch.refusal is not None:
+        return watch.refusal
     if watch.verdict is Reason.STALLED:
         return UnavailableError(
             "the caller took or sent nothing for too long", reason=Reason.STALLED

@@ -9,11 +9,10 @@ call and sends nothing meet a time limit, and a request that does not decode an
 audit entry.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Final, TypeAlias, TypeVar, cast
 
 import grpc
@@ -22,19 +21,25 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from strongroom.errors import CancelledError, InternalError, StrongroomError
-from strongroom.format.frames import BlockFrame
-from strongroom_server.core.access import Policy, decide
+from strongroom.errors import CancelledError, StrongroomError
+from strongroom_server.core.access import AccessAction, CallFacts, Decision
 from strongroom_server.core.audit import Phase
 from strongroom_server.core.records import Caller
-from strongroom_server.ports import Clock, Entropy
+from strongroom_server.ports import Authorizer, Clock, Entropy
 from strongroom_server.rpc import failures
 from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.call import Call, CallView, enter_call
 from strongroom_server.rpc.call_audit import CallAudit
-from strongroom_server.rpc.identity import IdentityRules, identify
+from strongroom_server.rpc.identity import (
+    IdentityRules,
+    Peer,
+    check_revoked,
+    identify,
+)
 from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeClass
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
+from strongroom_server.rpc.responding import Handler, respond, with_frames
+from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.status import call_metadata, to_status
 from strongroom_server.rpc.watchdog import Watch, Watchdog
 from strongroom_server.rpc.wire import BATCHES
@@ -43,11 +48,8 @@ from strongroom_server.rpc.wire import BATCHES
 MAX_METHOD_CHARS: Final = 200
 TRACEPARENT: Final = "traceparent"
 
-# Generic for the type checker only.
-Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 Request = TypeVar("Request")
 Response = TypeVar("Response")
-Item = TypeVar("Item")
 Continuation: TypeAlias = (
     "Callable[[grpc.HandlerCallDetails], "
     "grpc.RpcMethodHandler[Request, Response] | None]"
@@ -85,17 +87,19 @@ class Guard(grpc.ServerInterceptor):
         self,
         *,
         rules: IdentityRules,
-        policy: Policy,
+        authorizer: Authorizer,
         audit: CallAudit,
         watchdog: Watchdog,
+        reviews: Reviews,
         limits: GuardLimits,
         clock: Clock,
         entropy: Entropy,
     ) -> None:
         self._rules = rules
-        self._policy = policy
+        self._authorizer = authorizer
         self._audit = audit
         self._watchdog = watchdog
+        self._reviews = reviews
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
@@ -123,7 +127,7 @@ class Guard(grpc.ServerInterceptor):
         if handler is None or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
                 partial(self._serve, guarded),
-                response_serializer=_with_frames(handler) if handler else None,
+                response_serializer=with_frames(handler) if handler else None,
             )
         return grpc.stream_unary_rpc_method_handler(
             partial(self._serve_one, guarded),
@@ -216,11 +220,13 @@ class Guard(grpc.ServerInterceptor):
             targets = method.targets(first)
             self._audit.name_targets(call, targets)
             self._decide(call, method, targets)
+            look = partial(self._look_again, call, method, targets)
+            stack.enter_context(self._reviews.reviewing(run.watch, look))
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
             enter_call(self._view(run))
             check = partial(self._check_deadline, run)
-            responses = _respond(handler, first, rest, run.context, check)
+            responses = respond(handler, first, rest, run.context, check)
             stack.callback(responses.close)
             for response in responses:
                 run.watch.wait_for_peer()
@@ -228,6 +234,8 @@ class Guard(grpc.ServerInterceptor):
                 run.watch.go_on()
 
     def _check_deadline(self, run: "_Run") -> None:
+        if run.watch.refusal is not None:
+            raise run.watch.refusal
         if self._clock.monotonic() >= run.deadline_s:
             raise failures.too_late()
 
@@ -263,13 +271,21 @@ class Guard(grpc.ServerInterceptor):
         return decode_request(decode, data), None
 
     def _decide(self, call: Call, method: Method, targets: tuple[Target, ...]) -> None:
-        principal = call.peer.principal
         for target in targets:
-            call.decision = decide(
-                self._policy, principal, method.action, target.resource
-            )
+            call.decision = self._ask(call.peer, method.action, target.resource)
             if not call.decision.allowed:
+                principal = call.peer.principal
                 raise failures.denied(method.action, target.resource, principal)
+
+    def _look_again(
+        self, call: Call, method: Method, targets: tuple[Target, ...]
+    ) -> None:
+        check_revoked(call.peer, self._rules)
+        self._decide(call, method, targets)
+
+    def _ask(self, peer: Peer, action: AccessAction, resource: str) -> Decision:
+        facts = CallFacts(peer.tls_version, peer.key_exchange, self._clock.now().hour)
+        return self._authorizer.decide(peer.principal, action, resource, facts)
 
     def _check_awaited(self, run: "_Run") -> None:
         self._check_deadline(run)
@@ -285,9 +301,7 @@ class Guard(grpc.ServerInterceptor):
         return CallView(
             caller=Caller(principal, call.trace_id, call.audit_id),
             peer=call.peer,
-            may=lambda action, resource: (
-                decide(self._policy, principal, action, resource).allowed
-            ),
+            may=lambda action, resource: self._ask(call.peer, action, resource).allowed,
             count=count,
             check=partial(self._check_awaited, run),
         )
@@ -351,50 +365,3 @@ def _known(guarded: _Guarded) -> tuple[Method, Handler]:
     if guarded.method is None or guarded.handler is None:
         raise failures.unknown_method(guarded.name)
     return guarded.method, guarded.handler
-
-
-def _respond(
-    handler: Handler,
-    first: Message,
-    rest: RequestReader | None,
-    context: grpc.ServicerContext,
-    check: Callable[[], None],
-) -> Generator[object]:
-    """Call a servicer's method, whatever its kind, and yield its responses.
-
-    `check` looks at the time where nothing has happened yet: before the next
-    request of a write and the next response of a read, and never between a change
-    and its answer.
-    """
-    if rest is not None and handler.stream_stream is not None:
-        requests = chain([first], _checked(rest, check))
-        with _closing(handler.stream_stream(requests, context)) as responses:
-            yield from responses
-    elif handler.unary_stream is not None:
-        with _closing(handler.unary_stream(first, context)) as responses:
-            yield from _checked(responses, check)
-    elif handler.unary_unary is not None:
-        yield handler.unary_unary(first, context)
-    else:
-        message = "a handler of a kind that no method of strongroom.v1 has"
-        raise InternalError(message)
-
-
-def _with_frames(handler: Handler) -> Callable[[object], bytes]:
-    """Return what encodes a method's responses, which may be block frames."""
-    encode = cast("Callable[[object], bytes]", handler.response_serializer)
-    return lambda response: (
-        response.encode() if isinstance(response, BlockFrame) else encode(response)
-    )
-
-
-def _closing(responses: Iterator[object]) -> "closing[Generator[object]]":
-    # Streaming methods of servicers are generators. One that is left in the middle
-    # must let go of what it holds now, not when its traceback is collected.
-    return closing(cast("Generator[object]", responses))
-
-
-def _checked(items: Iterator[Item], check: Callable[[], None]) -> Iterator[Item]:
-    for item in items:
-        check()
-        yield item

@@ -41,7 +41,11 @@ class Health:
     """
 
     def __init__(
-        self, checks: Mapping[str, Callable[[], object]], *, interval_s: float
+        self,
+        checks: Mapping[str, Callable[[], object]],
+        *,
+        interval_s: float,
+        alarms: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
         """Begin alive and not ready.
 
@@ -49,9 +53,12 @@ class Health:
             checks: By name; each raises a StrongroomError if its part is not
                 ready, and has a time limit of its own.
             interval_s: Between two rounds of checks.
+            alarms: By name, which is a health service of its own; what fails here
+                somebody has to see to, while the server goes on.
         """
         self.servicer = health.HealthServicer()
         self._checks = checks
+        self._alarms = alarms or {}
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._draining = False
@@ -69,6 +76,9 @@ class Health:
                     check()
                 except StrongroomError as error:
                     failing[name] = error.reason.value
+            for name, check in self._alarms.items():
+                state = SERVING if _holds(check) else NOT_SERVING
+                self.servicer.set(name, state)
         with self._lock:
             if not self._draining:
                 self._set(failing)
@@ -112,3 +122,11 @@ class Health:
             # A bug in a check must not leave the last answer standing.
             self.drain()
             raise
+
+
+def _holds(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except StrongroomError:
+        return False
+    return True

@@ -195,11 +195,14 @@ def _write_parent(request: object) -> tuple[Target, ...]:
     return _artifact("parent")(request.start)
 
 
+_ACCESS: Final = "/strongroom.v1.AccessService"
 _ARTIFACTS: Final = "/strongroom.v1.ArtifactService"
 _TRANSFER: Final = "/strongroom.v1.TransferService"
 _MAINTENANCE: Final = "/strongroom.v1.MaintenanceService"
+_KEYS: Final = "/strongroom.v1.KeyService"
 
 _ROWS: Final = (
+    Method(f"{_ACCESS}/ExplainAccess", AccessAction.ACCESS_EXPLAIN, _server),
     Method(
         f"{_ARTIFACTS}/CreateProject",
         AccessAction.PROJECT_CREATE,
@@ -332,6 +335,27 @@ _ROWS: Final = (
         TimeClass.LONG,
     ),
     Method(f"{_MAINTENANCE}/GetServerInfo", AccessAction.SERVER_INFO, _server),
+    *(
+        Method(
+            f"{_KEYS}/{name}",
+            action,
+            _project_or_server,
+            Phases.INTENT_OUTCOME,
+            TimeClass.STREAM,
+        )
+        for name, action in (
+            ("ListKeys", AccessAction.KEY_LIST),
+            ("RotateKeks", AccessAction.KEY_ROTATE),
+            ("RewrapSlots", AccessAction.KEY_REWRAP),
+            ("RetireKeks", AccessAction.KEY_RETIRE),
+        )
+    ),
+    Method(
+        f"{_KEYS}/StartEpoch",
+        AccessAction.KEY_EPOCH,
+        _project("name"),
+        Phases.INTENT_OUTCOME,
+    ),
 )
 
 #: Every method by its full name.

@@ -15,8 +15,12 @@ from grpc_reflection.v1alpha import reflection
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.v1 import (
+    access_service_pb2,
+    access_service_pb2_grpc,
     artifact_service_pb2,
     artifact_service_pb2_grpc,
+    key_service_pb2,
+    key_service_pb2_grpc,
     maintenance_service_pb2,
     maintenance_service_pb2_grpc,
     transfer_service_pb2,
@@ -38,7 +42,9 @@ PROBE_CALLS: Final = 64
 SERVICES: Final = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
+        (access_service_pb2, "AccessService"),
         (artifact_service_pb2, "ArtifactService"),
+        (key_service_pb2, "KeyService"),
         (maintenance_service_pb2, "MaintenanceService"),
         (transfer_service_pb2, "TransferService"),
     )
@@ -54,6 +60,8 @@ class Servicers:
     artifacts: artifact_service_pb2_grpc.ArtifactServiceServicer
     transfers: transfer_service_pb2_grpc.TransferServiceServicer
     maintenance: maintenance_service_pb2_grpc.MaintenanceServiceServicer
+    keys: key_service_pb2_grpc.KeyServiceServicer
+    access: access_service_pb2_grpc.AccessServiceServicer
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +202,10 @@ def _add_servicers(server: grpc.Server, servicers: Servicers) -> None:
     )
     maintenance_service_pb2_grpc.add_MaintenanceServiceServicer_to_server(
         servicers.maintenance, server
+    )
+    key_service_pb2_grpc.add_KeyServiceServicer_to_server(servicers.keys, server)
+    access_service_pb2_grpc.add_AccessServiceServicer_to_server(
+        servicers.access, server
     )
 
 

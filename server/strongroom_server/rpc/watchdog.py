@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from strongroom.errors import Reason
+from strongroom.errors import Reason, StrongroomError
 from strongroom_server.ports import Clock
 
 #: How often the watchdog looks.
@@ -24,12 +24,15 @@ class Watch:
 
     Attributes:
         verdict: Why the watchdog cancelled the call; None if it did not.
+        refusal: Why the call may not go on, though it was let in; None if it may.
     """
 
     def __init__(
         self, cancel: Callable[[], object], *, clock: Clock, deadline_s: float
     ) -> None:
         self.verdict: Reason | None = None
+        self.refusal: StrongroomError | None = None
+        self._refused_s = 0.0
         self._cancel = cancel
         self._clock = clock
         self._deadline_s = deadline_s
@@ -43,8 +46,17 @@ class Watch:
         """Say that the peer has made progress."""
         self._waiting_since = None
 
+    def refuse(self, refusal: StrongroomError) -> None:
+        """End the call with an error: by itself, or by cancelling it soon after."""
+        if self.refusal is None:
+            self._refused_s = self._clock.monotonic()
+            self.refusal = refusal
+
     def check(self, stall_s: float) -> None:
-        """Cancel the call if its peer has stalled, or its time is long over."""
+        """Cancel the call if its peer has stalled, or its time is long over.
+
+        So it is if it was refused and did not end by itself.
+        """
         now = self._clock.monotonic()
         since = self._waiting_since
         if self.verdict is not None:
@@ -53,6 +65,8 @@ class Watch:
             self.verdict = Reason.STALLED
         elif now > self._deadline_s + GRACE_S:
             self.verdict = Reason.DEADLINE_EXCEEDED
+        elif self.refusal is not None and now > self._refused_s + GRACE_S:
+            self.verdict = self.refusal.reason
         if self.verdict is not None:
             self._cancel()
 

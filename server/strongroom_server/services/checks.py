@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checking the server: Vault, signing keys, audit log and the store's promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from strongroom.errors import StrongroomError
 from strongroom_server.core.journal import REQUIRED_ALGORITHMS
 from strongroom_server.core.records import CheckResult
 from strongroom_server.core.signatures import verify_signatures
-from strongroom_server.ports import KeyService, Signer
+from strongroom_server.ports import Authorizer, KeyService, Signer
 
 Probe = Callable[[], tuple[CheckResult, ...]]
 _MESSAGE: Final = b"strongroom.v1/self-test\0"
@@ -18,11 +18,22 @@ class Checks:
     """Says what works and what does not, one result a check."""
 
     def __init__(
-        self, *, key_service: KeyService, signer: Signer, store_probe: Probe
+        self,
+        *,
+        key_service: KeyService,
+        signer: Signer,
+        store_probe: Probe,
+        key_clock: Callable[[], None],
+        authorizer: Authorizer,
+        alarms: Mapping[str, Callable[[], object]] | None = None,
     ) -> None:
+        """Say what is checked; `alarms` are further checks, by name."""
         self._key_service = key_service
+        self._key_clock = key_clock
         self._signer = signer
         self._store_probe = store_probe
+        self._authorizer = authorizer
+        self._alarms = alarms or {}
 
     def run(self) -> tuple[CheckResult, ...]:
         """Run all checks; takes a second or two, and writes below `probe/`."""
@@ -37,6 +48,16 @@ class Checks:
                 self._sign,
                 "both signing keys sign, and their signatures verify",
             ),
+            _checked("vault.clock", self._key_clock, "its clock and ours agree"),
+            _checked(
+                "access.policies",
+                self._authorizer.check_current,
+                "the newest policies and assignments are in force",
+            ),
+            *(
+                _checked(name, check, "nothing to see to")
+                for name, check in self._alarms.items()
+            ),
             *self._store_probe(),
         )
 
@@ -49,7 +70,7 @@ class Checks:
         )
 
 
-def _checked(name: str, check: Callable[[], None], detail: str) -> CheckResult:
+def _checked(name: str, check: Callable[[], object], detail: str) -> CheckResult:
     try:
         check()
     except StrongroomError as error:

@@ -8,6 +8,7 @@ stored in new packs, and a repair record says where.
 
 import contextlib
 import hashlib
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -112,7 +113,7 @@ class Repair:
         # What is stored from now on is safe from sweeps only behind its record.
         self._view = repository.sweeps.view(at_least=artifact.history.fence)
         self._manifest = load_manifest(repository, artifact, version)
-        self._keys: DomainKeys = repository.keyring.open(artifact.scope)
+        self._keys: DomainKeys = repository.keyring.open_newest(artifact.scope)
         #: Damaged chunks by id; those that a file brought are taken out.
         self._damaged: dict[bytes, ChunkRef] = {}
         self._wanted: dict[str, FileEntry] = {}
@@ -336,7 +337,7 @@ class Repair:
         suite = find_suite(ref.suite)
         digest = suite.digest(plaintext)
         found = self._keys.chunk_id(digest, len(plaintext), suite.digest_algorithm)
-        if found != ref.chunk_id:
+        if not hmac.compare_digest(found, ref.chunk_id):
             return  # Not what was stored; the report says what is still damaged.
         repository = self._repository
         writer = self._writers.get(ref.suite)

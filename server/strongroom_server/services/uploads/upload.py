@@ -72,7 +72,7 @@ class Uploads:
             check_kind(start.artifact, said=start.kind, kind=past.created.kind)
             kind = past.created.kind
         view = repository.sweeps.view(at_least=past.fence)
-        keys = repository.keyring.open(project.scope)
+        keys = repository.keyring.open_newest(project.scope)
         repository.chunk_index.refresh(keys)
         newest = self._manifest_of(project.scope, journal, past.newest)
         parent = ParentFiles(repository, project.scope, newest) if newest else None

@@ -1,0 +1,61 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ExplainAccessRequest(_message.Message):
+    __slots__ = ("principal", "action", "resource", "facts")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    FACTS_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    action: str
+    resource: str
+    facts: CallFacts
+    def __init__(self, principal: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., facts: _Optional[_Union[CallFacts, _Mapping]] = ...) -> None: ...
+
+class CallFacts(_message.Message):
+    __slots__ = ("tls_version", "key_exchange", "hour_utc")
+    TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KEY_EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    HOUR_UTC_FIELD_NUMBER: _ClassVar[int]
+    tls_version: str
+    key_exchange: str
+    hour_utc: int
+    def __init__(self, tls_version: _Optional[str] = ..., key_exchange: _Optional[str] = ..., hour_utc: _Optional[int] = ...) -> None: ...
+
+class ExplainAccessResponse(_message.Message):
+    __slots__ = ("allowed", "policies", "errors", "assignments", "allowing_roles", "digest", "principal", "refusal")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    ALLOWING_ROLES_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    policies: _containers.RepeatedScalarFieldContainer[str]
+    errors: _containers.RepeatedScalarFieldContainer[str]
+    assignments: _containers.RepeatedCompositeFieldContainer[RoleAssignment]
+    allowing_roles: _containers.RepeatedScalarFieldContainer[str]
+    digest: str
+    principal: str
+    refusal: str
+    def __init__(self, allowed: bool = ..., policies: _Optional[_Iterable[str]] = ..., errors: _Optional[_Iterable[str]] = ..., assignments: _Optional[_Iterable[_Union[RoleAssignment, _Mapping]]] = ..., allowing_roles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., principal: _Optional[str] = ..., refusal: _Optional[str] = ...) -> None: ...
+
+class RoleAssignment(_message.Message):
+    __slots__ = ("id", "principal", "roles", "resources")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    principal: str
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    resources: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., principal: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., resources: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens parts from their section of the settings; `app` wires them together."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import PreconditionError, Reason
+from strongroom_server.adapters.cedar import AccessFiles
+from strongroom_server.adapters.certificate_files import CertificateFiles
+from strongroom_server.adapters.folder_copy import FolderCopy
+from strongroom_server.adapters.lmdb_index import open_lmdb_index
+from strongroom_server.adapters.revocation_file import RevocationFile
+from strongroom_server.adapters.s3 import S3Settings, open_s3
+from strongroom_server.adapters.s3 import open_remover as open_s3_remover
+from strongroom_server.adapters.vault import (
+    AppRoleLogin,
+    VaultSession,
+    VaultSettings,
+    make_login,
+    open_vault,
+)
+from strongroom_server.config import ServerSettings, read_credentials
+from strongroom_server.ports import (
+    BlobCopy,
+    BlobRemover,
+    CertificateIssuer,
+    Clock,
+    Entropy,
+    Index,
+    KeyAdmin,
+)
+from strongroom_server.repository.copies import BucketCopy
+from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.identity import IdentityRules
+
+#: Certificates that somebody else renews are looked at again that often.
+CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
+WORKLOAD_API_AGE: Final = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The server's own identity, and the rules for those of callers.
+
+    Attributes:
+        keeper: Of the server's certificate.
+        rules: For callers.
+        alarms: What somebody has to see to, while the server goes on.
+    """
+
+    keeper: CertificateKeeper
+    rules: IdentityRules
+    alarms: Mapping[str, Callable[[], object]]
+
+
+def open_identity(
+    settings: ServerSettings, vault: VaultSession, clock: Clock, stack: ExitStack
+) -> Identity:
+    """Get the server's certificate, and read who is revoked.
+
+    Raises:
+        StrongroomError: As the issuer does, or the revocations cannot be read.
+    """
+    identity = settings.identity
+    keeper = _open_keeper(settings, vault, clock, stack)
+    alarms: dict[str, Callable[[], object]] = {"certificate": keeper.check_renewed}
+    rules = IdentityRules(
+        identity.trust_domain,
+        identity.caller_paths,
+        max_lifetime=timedelta(seconds=identity.max_lifetime_s) or None,
+        post_quantum=identity.pq == "require",
+    )
+    if identity.revoked_file is not None:
+        revocations = RevocationFile(identity.revoked_file, clock=clock)
+        rules = replace(rules, revoked=revocations.current)
+        alarms["revocations"] = revocations.check_current
+    return Identity(keeper, rules, alarms)
+
+
+def _open_workload_api(
+    settings: ServerSettings,
+) -> AbstractContextManager[CertificateIssuer]:
+    try:
+        # An extra of its own brings what this imports.
+        from strongroom_server.adapters.workload_api import (  # noqa: PLC0415
+            open_workload_api,
+        )
+    except ImportError as error:
+        message = "identity.workload_socket is set, but spiffe is not installed"
+        raise PreconditionError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="pip install 'strongroom[server,spiffe]'",
+        ) from error
+    identity = settings.identity
+    return open_workload_api(
+        identity.workload_socket,
+        spiffe_id=identity.spiffe_id,
+        trust_domain=identity.trust_domain,
+    )
+
+
+def _open_keeper(
+    settings: ServerSettings, vault: VaultSession, clock: Clock, stack: ExitStack
+) -> CertificateKeeper:
+    identity = settings.identity
+    if identity.workload_socket:
+        api = stack.enter_context(_open_workload_api(settings))
+        return CertificateKeeper(api, clock=clock, max_age=WORKLOAD_API_AGE)
+    if identity.cert_file and identity.key_file and identity.ca_file:
+        files = CertificateFiles(
+            cert_file=identity.cert_file,
+            key_file=identity.key_file,
+            ca_file=identity.ca_file,
+        )
+        return CertificateKeeper(files, clock=clock, max_age=CERTIFICATE_FILES_AGE)
+    issuer: CertificateIssuer = vault.issuer(
+        identity.spiffe_id,
+        dns_names=identity.dns_names,
+        ip_addresses=identity.ip_addresses,
+        ttl=timedelta(seconds=identity.certificate_ttl_s),
+    )
+    return CertificateKeeper(issuer, clock=clock)
+
+
+def open_index(settings: ServerSettings, mac_key: bytes, stack: ExitStack) -> Index:
+    """Open the local cache."""
+    index = settings.index
+    return stack.enter_context(
+        open_lmdb_index(
+            index.path, mac_key=mac_key, map_size_bytes=index.map_size_bytes
+        )
+    )
+
+
+def vault_settings(settings: ServerSettings) -> VaultSettings:
+    """Return where Vault is, and how to log in."""
+    vault = settings.vault
+    return VaultSettings(
+        address=vault.address,
+        ca_file=vault.ca_file,
+        login=make_login(
+            vault.auth,
+            mount=vault.auth_mount,
+            role=vault.auth_role,
+            files=vault.login_files,
+        ),
+        transit_mount=vault.transit_mount,
+        pki_mount=settings.identity.pki_mount,
+        pki_role=settings.identity.pki_role,
+    )
+
+
+def open_key_admin(
+    settings: ServerSettings, clock: Clock, entropy: Entropy, stack: ExitStack
+) -> KeyAdmin | None:
+    """Open what KEKs are changed with, if this server is given a credential for it."""
+    vault = settings.vault
+    role_id, secret_id = vault.key_admin_role_id_file, vault.key_admin_secret_id_file
+    if role_id is None or secret_id is None:
+        return None
+    mount = vault.auth_mount if vault.auth == "approle" else ""
+    login = AppRoleLogin(role_id, secret_id, mount or "approle")
+    own = replace(vault_settings(settings), login=login)
+    return stack.enter_context(open_vault(own, clock=clock, entropy=entropy)).key_admin
+
+
+def access_files(settings: ServerSettings) -> AccessFiles:
+    """Return where it stands who may do what."""
+    access = settings.access
+    return AccessFiles(access.assignments_file, access.policies, access.shipped_roles)
+
+
+def open_copies(
+    settings: ServerSettings, clock: Clock, stack: ExitStack
+) -> list[BlobCopy]:
+    """Open what damage is mended from; it is looked at when it is needed."""
+    copies: list[BlobCopy] = []
+    for section in settings.copies:
+        if section.path is not None or section.credentials_file is None:
+            copies.append(FolderCopy(section.name, section.path or Path()))
+            continue
+        access_key, secret_key = read_credentials(section.credentials_file)
+        s3 = S3Settings(
+            endpoint=section.endpoint,
+            region=section.region,
+            bucket=section.bucket,
+            prefix=section.prefix,
+            access_key=access_key,
+            secret_key=secret_key,
+            ca_file=str(section.ca_file or ""),
+            pool_size=settings.workers.threads,
+        )
+        blobs = stack.enter_context(open_s3(s3, clock))
+        copies.append(BucketCopy(section.name, blobs))
+    return copies
+
+
+def open_remover(
+    settings: ServerSettings, clock: Clock, stack: ExitStack
+) -> BlobRemover | None:
+    """Open what sweeps remove with, if this server is given a credential for it."""
+    path = settings.store.remover_credentials_file
+    if path is None:
+        return None
+    return stack.enter_context(open_s3_remover(s3_settings(settings, path), clock))
+
+
+def s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
+    """Return where the bucket is, with a credential for it."""
+    access_key, secret_key = read_credentials(credentials)
+    return S3Settings(
+        endpoint=settings.store.endpoint,
+        region=settings.store.region,
+        bucket=settings.store.bucket,
+        prefix=settings.store.prefix,
+        access_key=access_key,
+        secret_key=secret_key,
+        ca_file=str(settings.store.ca_file or ""),
+        pool_size=settings.workers.threads + settings.listen.max_calls,
+    )

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ports: what the repository needs from S3, Vault, LMDB, the clock and the rest.
+
+Every method's docstring is its contract. One conformance suite a port, in
+`tests/contract`, runs against the memory adapter and the real one alike.
+Adapters raise classes of `strongroom.errors`, and the two signals below.
+"""
+
+from strongroom_server.ports.audit import AuditSink, CheckpointSigner, LocalAuditLog
+from strongroom_server.ports.blobs import (
+    BlobCopy,
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobRemover,
+    BlobStore,
+    BlobVersion,
+    ReadBuffer,
+)
+from strongroom_server.ports.identity import (
+    Authorizer,
+    CertificateIssuer,
+    IssuedCertificate,
+    RevocationSource,
+)
+from strongroom_server.ports.keys import (
+    MAX_REWRAP,
+    DataKey,
+    KekState,
+    KeyAdmin,
+    KeyService,
+    Signer,
+    WrappedKey,
+)
+from strongroom_server.ports.system import Clock, Entropy, Index
+
+__all__ = [
+    "MAX_REWRAP",
+    "AuditSink",
+    "Authorizer",
+    "BlobCopy",
+    "BlobExistsError",
+    "BlobNotFoundError",
+    "BlobRemover",
+    "BlobStore",
+    "BlobVersion",
+    "CertificateIssuer",
+    "CheckpointSigner",
+    "Clock",
+    "DataKey",
+    "Entropy",
+    "Index",
+    "IssuedCertificate",
+    "KekState",
+    "KeyAdmin",
+    "KeyService",
+    "LocalAuditLog",
+    "ReadBuffer",
+    "RevocationSource",
+    "Signer",
+    "WrappedKey",
+]

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages about keys."""
+
+from typing import Final
+
+from strongroom.format.names import ProjectName
+from strongroom.v1 import key_service_pb2 as pb
+from strongroom_server.core.scope import format_id
+from strongroom_server.rpc.convert import timestamp
+from strongroom_server.services.keys import (
+    KeyEntry,
+    KeyProgress,
+    RetireReport,
+    RewrapReport,
+    RotateReport,
+    SlotState,
+)
+
+_STATES: Final = {
+    SlotState.CURRENT: pb.SLOT_STATE_CURRENT,
+    SlotState.OLD: pb.SLOT_STATE_OLD,
+    SlotState.UNOPENED: pb.SLOT_STATE_UNOPENED,
+    SlotState.LOST: pb.SLOT_STATE_LOST,
+}
+#: Of slots that were passed over, so many are named; verification names all.
+_MAX_PASSED: Final = 20
+
+
+def progress_message(item: KeyProgress) -> pb.KeyProgress:
+    """Return how far a use case has come."""
+    return pb.KeyProgress(
+        stage=item.stage, done_count=item.done_count, total_count=item.total_count
+    )
+
+
+def entry_message(item: KeyEntry, name: ProjectName | None) -> pb.KeyEntry:
+    """Return the slot that counts, with its project's name if it may be told."""
+    versions = item.versions
+    made = versions.create_times.get(item.version) if versions is not None else None
+    return pb.KeyEntry(
+        project=name.resource if name is not None else "",
+        project_id=format_id(item.project) if item.project else "",
+        domain_id=format_id(item.domain),
+        epoch=item.epoch,
+        slot=item.slot,
+        kek=item.kek,
+        kek_version=item.version,
+        newest_kek_version=versions.newest if versions is not None else 0,
+        oldest_kek_version=versions.oldest if versions is not None else 0,
+        kek_version_time=timestamp(made) if made is not None else None,
+        slot_time=timestamp(item.slot_time) if item.slot_time is not None else None,
+        state=_STATES[item.state],
+        passed_over=item.passed_over[:_MAX_PASSED],
+    )
+
+
+def rotate_message(item: RotateReport) -> pb.RotateReport:
+    """Return what a rotation did."""
+    return pb.RotateReport(
+        rotated_count=item.rotated_count,
+        young_count=item.young_count,
+        lost_count=item.lost_count,
+    )
+
+
+def rewrap_message(item: RewrapReport) -> pb.RewrapReport:
+    """Return what a re-wrap did, and the proof behind it."""
+    proof = item.proof
+    return pb.RewrapReport(
+        rewrapped_count=item.rewrapped_count,
+        current_count=item.current_count,
+        contested_count=item.contested_count,
+        elapsed_seconds=item.elapsed_s,
+        slot_count=proof.slot_count,
+        kek_count=proof.kek_count,
+        old_count=proof.old_count,
+        unopened_count=proof.unopened_count,
+        lost_count=proof.lost_count,
+        passed_over_count=proof.passed_over_count,
+        versions=[
+            pb.KekVersionCount(
+                version=count.version,
+                slot_count=count.slot_count,
+                old_count=count.old_count,
+            )
+            for count in proof.versions
+        ],
+    )
+
+
+def retire_message(item: RetireReport) -> pb.RetireReport:
+    """Return what a retirement did."""
+    return pb.RetireReport(
+        retired_count=item.retired_count,
+        done_count=item.done_count,
+        held_count=item.held_count,
+        lost_count=item.lost_count,
+        notes=item.notes,
+    )

@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys, tokens and credentials are nowhere but where they belong.
+
+All secrets of a stack are gathered, domain keys included, which Vault unwraps for
+the test; then every command and with them every call is used, and all that the
+stack wrote, said or was started with is searched for them.
+"""
+
+import base64
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typer.main import get_command
+
+from strongroom.cli import program
+from strongroom_server.core import canonical, slots
+from strongroom_server.core.scope import Scope, parse_id
+from strongroom_server.dev.addresses import AddressBook
+from strongroom_server.dev.layout import StackLayout
+from strongroom_server.dev.openbao import OpenBao
+from strongroom_server.dev.provisioning import SERVER_APPROLE, approle
+from strongroom_server.dev.vault_client import VaultClient
+from tests.rpc.access_table import RPCS
+from tests.support.cli import LiveStack, Result
+from tests.support.searching import (
+    Place,
+    Wanted,
+    processes,
+    search,
+    stored_objects,
+    written_files,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+NAME = "secrets/model"
+#: Commands that are not of the product, or that never end.
+NOT_USED = {"dev up", "dev down"}
+
+
+class Session:
+    """Every command once, and what each said."""
+
+    def __init__(self, stack: LiveStack, folder: Path) -> None:
+        self.stack = stack
+        self.folder = folder
+        self.said: list[Place] = []
+        self.used: set[str] = set()
+
+    def run(self, *args: str, **environ: str) -> Result:
+        """Run a command, whatever comes of it; keep what it says."""
+        result = self.stack.run(*args, environ=environ)
+        line = " ".join(args)
+        self.said.append((line, (result.out + result.err).encode()))
+        assert "Traceback" not in result.err, (line, result)
+        self.used.add(line)
+        return result
+
+    def check(self, *args: str, **environ: str) -> Result:
+        """Run a command that must succeed."""
+        result = self.run(*args, **environ)
+        assert result.code == 0, (args, result)
+        return result
+
+    def transfer(self) -> None:
+        """Put versions in, and get them out."""
+        tree, name = self.folder / "tree", NAME
+        tree.mkdir()
+        (tree / "small.txt").write_bytes(b"one")
+        (tree / "big.bin").write_bytes(bytes(range(256)) * 20_000)
+        self.check("project", "create", "empty")
+        self.check("push", str(tree), name, "--kind", "weights")
+        (tree / "small.txt").write_bytes(b"two")
+        self.check("push", str(tree), name, "--json")
+        self.check("pull", name, str(self.folder / "out"))
+        self.check("cat", f"{name}/small.txt")
+        self.check("ls")
+        self.check("ls", "secrets")
+        self.check("ls", name, "--versions")
+        self.check("ls", f"{name}@1")
+        for command in ("show", "log", "explain", "verify"):
+            self.check(command, name)
+        self.check("diff", f"{name}@1", f"{name}@2")
+        self.check("ref", "move", name, "prod", "1")
+        self.check("ref", "move", name, "prod", "2")
+        self.check("ref", "ls", name)
+        self.check("rollback", name, "prod", "--reason", "why")
+        assert self.run("pull", f"{name}@9", str(self.folder / "none")).code != 0
+        assert self.run("push", str(tree), "Bad Name").code != 0
+
+    def keep(self) -> None:
+        """Delete, hold, sweep, verify and mend."""
+        tree, name = self.folder / "tree", NAME
+        self.check("delete", f"{name}@2", "--reason", "why")
+        self.check("undelete", f"{name}@2")
+        self.check("hold", "set", name, "--reason", "why")
+        self.check("hold", "lift", name, "--reason", "why")
+        self.check("policy", "show", name)
+        self.check("policy", "set", name, "--keep-last", "5")
+        self.check("sweep", "--plan", str(self.folder / "plan.json"))
+        self.check("sweep", "--apply", str(self.folder / "plan.json"))
+        self.check("verify", "--store")
+        self.check("verify", "--store", "--without-keys")
+        self.check("repair", f"{name}@2", "--from", str(tree))
+        self.check("index", "rebuild")
+        key = next(key for key, _ in stored_objects(self.stack) if key[:5] == "packs")
+        self.check("explain", "--object", key)
+
+    def operate(self) -> None:
+        """Look after keys, access, audit and the stack itself."""
+        for command in ("ls", "rotate", "rewrap", "retire"):
+            self.check("keys", command)
+        self.check("keys", "epoch", "secrets")
+        self.check(
+            "access", "explain", "--action", "version.read", "--resource", f"{NAME}@1"
+        )
+        table = self.folder / "table.csv"
+        table.write_text("principal,action,resource,expected\n")
+        assignments = str(self.stack.root / "server/assignments.toml")
+        self.run("access", "test", str(table), "--assignments", assignments)
+        self.audit()
+        self.check("doctor")
+        trace = re.search(rb"trace ([0-9a-f]{32})", b"".join(x for _, x in self.said))
+        assert trace is not None
+        self.check("trace", trace[1].decode())
+        self.check("vault", "policy")
+        for command in ("status", "env"):
+            self.check("dev", command, "--dir", str(self.stack.root))
+
+    def audit(self) -> None:
+        """Read the audit log in every way."""
+        settings = {
+            "STRONGROOM_SERVER_CONFIG": str(self.stack.root / "server/server.toml")
+        }
+        listed = self.check("audit", "ls", "--json", **settings).lines
+        audit_id = str(listed[-1]["audit_id"])
+        for command in ("tail", "keys", "verify"):
+            self.check("audit", command, **settings)
+        for command in ("show", "prove"):
+            self.check("audit", command, audit_id, **settings)
+        self.check("audit", "who-read", f"{NAME}@1", **settings)
+        self.check("audit", "export", str(self.folder / "exported"), **settings)
+
+
+def leaves() -> Iterator[str]:
+    """Yield every command that there is."""
+    app = program.make_app()
+    program._add_commands(app, ["--help"])
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[str]:  # noqa: ANN401
+        children: Mapping[str, object] = getattr(command, "commands", {})
+        for name, child in children.items():
+            yield from walk(child, (*path, name))
+        if not children:
+            yield " ".join(path)
+
+    return walk(get_command(app), ())
+
+
+def called(stack: LiveStack) -> set[str]:
+    """Return every method that the server's spans name."""
+    spans = (stack.root / "telemetry/server-spans.jsonl").read_text()
+    return {method for method in RPCS if method.lstrip("/") in spans}
+
+
+class Secrets:
+    """All secrets of a stack."""
+
+    def __init__(self, stack: LiveStack) -> None:
+        self._root = stack.root
+        self._layout = StackLayout(stack.root.resolve())
+
+    def all(self, objects: Mapping[str, bytes]) -> list[Wanted]:
+        """Return them; `objects` is the bucket."""
+        bao = OpenBao(self._layout, AddressBook(self._layout.addresses))
+        vault = approle(self._layout, SERVER_APPROLE).log_in(bao.client())
+        found = [
+            *self._of_store(),
+            *self._of_vault(),
+            *self._private_keys(),
+            *self._of_domains(objects, vault),
+            Wanted("a token of Vault", vault.token.encode()),
+        ]
+        assert len({item.value for item in found}) == len(found)
+        return found
+
+    def _of_store(self) -> Iterator[Wanted]:
+        for path in sorted((self._root / "seaweed").glob("*.json")):
+            credentials = json.loads(path.read_text())
+            if "secret_key" in credentials:
+                yield Wanted(
+                    f"the S3 secret key of {path.stem}",
+                    credentials["secret_key"].encode(),
+                    self._homes(path, self._root / "seaweed/identities.json"),
+                )
+
+    def _of_vault(self) -> Iterator[Wanted]:
+        record = self._layout.unseal_record
+        for name, value in json.loads(record.read_text()).items():
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and len(text) > 20:
+                    home = self._homes(record)
+                    yield Wanted(f"unseal.json: {name}", text.encode(), home)
+        for path in sorted(self._root.glob("vault/approle/*/secret_id")):
+            name = f"the secret id of {path.parent.name}"
+            yield Wanted(name, path.read_bytes().strip(), self._homes(path))
+
+    def _private_keys(self) -> Iterator[Wanted]:
+        for path in sorted(self._root.rglob("*.key")):
+            home = self._homes(path)
+            key = load_pem_private_key(path.read_bytes(), None)
+            assert isinstance(key, EllipticCurvePrivateKey)
+            numbers = key.private_numbers()
+            secret = numbers.private_value.to_bytes((key.key_size + 7) // 8, "big")
+            name = f"the private key {self._named(path)}"
+            yield Wanted(name, secret, home)
+            yield Wanted(f"{name} in PEM", path.read_bytes().splitlines()[1], home)
+
+    def _of_domains(
+        self, objects: Mapping[str, bytes], vault: VaultClient
+    ) -> Iterator[Wanted]:
+        seen = set()
+        for key, data in objects.items():
+            if not key.startswith("keys/"):
+                continue
+            body = canonical.decode_object(data.partition(b"\n")[2], 2**20)
+            scope = Scope(
+                bytes.fromhex(body["store"]),
+                parse_id(body["project"]),
+                parse_id(body["domain"]),
+                body["epoch"],
+            )
+            slot = slots.parse_slot(data.partition(b"\n")[2], scope)
+            if scope in seen or not slot.wrapped_master.startswith(newest(vault, slot)):
+                continue
+            seen.add(scope)
+            answer = vault.write_for_data(
+                f"transit/decrypt/{slot.kek}",
+                {
+                    "ciphertext": slot.wrapped_master,
+                    "context": base64.b64encode(scope.kek_context).decode(),
+                },
+            )
+            keys = slots.open_slot(slot, base64.b64decode(str(answer["plaintext"])))
+            for name, value in (
+                ("master key", keys.master),
+                ("dedup key", keys.dedup),
+                ("key of manifests", keys.object_key("manifest")),
+            ):
+                if name != "dedup key" or scope.epoch == 0:
+                    yield Wanted(f"{name} of {slot.kek}, epoch {scope.epoch}", value)
+
+    def _homes(self, *paths: Path) -> frozenset[str]:
+        return frozenset(self._named(path) for path in paths)
+
+    def _named(self, path: Path) -> str:
+        return str(path.resolve().relative_to(self._layout.root))
+
+
+def newest(vault: VaultClient, slot: slots.KeySlot) -> str:
+    """Return what begins a key that the KEK's newest version wraps."""
+    key = vault.read(f"transit/keys/{slot.kek}") or {}
+    return f"vault:v{key['latest_version']}:"
+
+
+def test_no_secret_is_said_stored_logged_or_passed_on(
+    own_stack: LiveStack, tmp_path: Path
+) -> None:
+    session = Session(own_stack, tmp_path)
+    session.transfer()
+    session.keep()
+    session.operate()
+    started = list(processes(own_stack))
+    objects = dict(stored_objects(own_stack))
+    wanted = Secrets(own_stack).all(objects)
+    crash(own_stack)
+
+    files = list(written_files(own_stack))
+    places = (*objects.items(), *files, *started, *session.said)
+
+    assert search(places, wanted) == []
+    assert look_like_secrets(places) <= {
+        item.at_home for item in wanted if "PEM" in item.name
+    }
+    # What was searched is all there is: every command, every call, every kind of file.
+    unused = {
+        leaf
+        for leaf in leaves()
+        if not any(f"{line} ".startswith(f"{leaf} ") for line in session.used)
+    }
+    assert unused == NOT_USED
+    assert called(own_stack) == set(RPCS)
+    names = {name.split("/", maxsplit=1)[0] for name, _ in files}
+    assert {"server", "logs", "telemetry", "seaweed", "vault"} <= names
+    kinds = {item.name.split(" of ")[0] for item in wanted}
+    assert {"master key", "dedup key", "the S3 secret key", "the secret id"} <= kinds
+    # A search that cannot find anything proves nothing: each is found at its home.
+    homes = {item.name: item.value for item in wanted if item.at_home}
+    found = search(files, [Wanted(name, value) for name, value in homes.items()])
+    # In PEM, lines end in the middle of a key.
+    broken = {name for name in homes if f"{name} in PEM" in homes}
+    assert {name for _, name in found} >= homes.keys() - broken
+
+
+#: A private key in PEM, and a token of Vault or OpenBao.
+SHAPES = re.compile(rb"PRIVATE KEY-----|\b(?:s|b|r|hv[sbr])\.[A-Za-z0-9]{24,}\b")
+
+
+def look_like_secrets(places: Iterable[Place]) -> set[frozenset[str]]:
+    """Return where something has the shape of a secret, whoever knows of it."""
+    return {frozenset({name}) for name, data in places if SHAPES.search(data)}
+
+
+def crash(stack: LiveStack) -> None:
+    """Kill the server as a bug in a library would; it must leave no core."""
+    process = stack.processes()["server"]
+    pid = int(process["pid"])
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    [core] = [line for line in limits.splitlines() if line.startswith("Max core")]
+    assert core.split()[4:6] == ["0", "0"], core
+    folder = Path(f"/proc/{pid}/cwd").resolve()
+    before = set(folder.iterdir())
+    os.kill(pid, signal.SIGSEGV)
+    while is_running(pid):
+        time.sleep(0.05)
+    assert {path.name for path in set(folder.iterdir()) - before} == set()
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process is there, and not only waiting to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole API over memory adapters, behind the guard."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from strongroom_server.ports import Authorizer
+from strongroom_server.rpc.access_servicer import AccessServicer
+from strongroom_server.rpc.artifact_servicer import ArtifactServicer
+from strongroom_server.rpc.key_servicer import KeyServicer
+from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.serve import Servicers
+from strongroom_server.rpc.transfer_servicer import TransferServicer
+from strongroom_server.services.checks import Checks
+from strongroom_server.services.probes import StoreProbe
+from tests.rpc.roles import AUTHORIZER
+from tests.rpc.running import Running, running_server
+from tests.support.world import World
+
+#: When the server's certificate ends, as it says.
+END = datetime(2099, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def serving_world(
+    authorizer: Authorizer = AUTHORIZER,
+) -> Iterator[tuple[World, Running]]:
+    """Serve an engine in memory, and decide by `authorizer`."""
+    world = World()
+    probe = StoreProbe(
+        blobs=world.blobs,
+        clock=world.clock,
+        entropy=world.entropy,
+        executor=world.executor,
+    )
+    checks = Checks(
+        key_service=world.key_service,
+        signer=world.signer,
+        store_probe=probe.run,
+        key_clock=lambda: None,
+        authorizer=authorizer,
+    )
+    facts = ServerFacts("1.2.3", "store", lambda: END, authorizer.roles_of)
+    servicers = Servicers(
+        ArtifactServicer(world.artifacts, world.refs, world.diffs, world.retention),
+        TransferServicer(world.uploads, world.downloads, clock=world.clock),
+        MaintenanceServicer(
+            world.verification,
+            checks,
+            facts,
+            store=world.store_verification,
+            repairing=world.repairing,
+            sweeping=world.sweeping,
+            index_rebuild=world.index_rebuild,
+        ),
+        KeyServicer(world.key_life),
+        AccessServicer(authorizer, clock=world.clock),
+    )
+    names = world.repository.keyring
+    with running_server(
+        servicers=servicers, names=names, authorizer=authorizer
+    ) as server:
+        yield world, server
+    world.executor.shutdown()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what, cell by cell, and what the cells may never say."""
+
+import csv
+
+import pytest
+
+from strongroom_server.rpc.methods import METHODS
+from tests.rpc.access_table import (
+    ABSENT,
+    DENIED,
+    FOREIGN,
+    MISSING,
+    NOBODY,
+    NONE,
+    OWN,
+    PLACES,
+    ROLES,
+    RPCS,
+    TABLE,
+    Answer,
+    Place,
+    Row,
+    collect,
+    render,
+)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return list(collect())
+
+
+@pytest.fixture(scope="module")
+def reviewed() -> list[dict[str, str]]:
+    return list(csv.DictReader(TABLE.read_text().splitlines()))
+
+
+def test_no_cell_differs_from_the_reviewed_table(rows: list[Row]) -> None:
+    asked = set(render(iter(rows)).splitlines())
+    expected = set(TABLE.read_text().splitlines())
+
+    # If this is what was meant: python -m tests.rpc.access_table, and review.
+    assert sorted(asked ^ expected) == []
+    assert len(rows) == len(RPCS) * (len(ROLES) + 1)
+    assert set(RPCS) == set(METHODS)
+
+
+def told(answer: Answer | None, place: Place) -> tuple[str, str, str]:
+    """Return an answer without the names that the caller itself gave."""
+    assert answer is not None
+    message = answer.message.replace(place.artifact, "@").replace(place.project, "#")
+    return answer.code, answer.reason, message
+
+
+def test_who_is_denied_cannot_tell_what_exists(rows: list[Row]) -> None:
+    for row in rows:
+        answers = dict(zip(PLACES, row.answers, strict=True))
+        if answers[MISSING] is None:
+            continue
+        assert told(answers[FOREIGN], FOREIGN) == told(answers[ABSENT], ABSENT)
+        if row.cells[3] == DENIED and not row.rpc.endswith("/CreateProject"):
+            assert told(answers[OWN], OWN) == told(answers[MISSING], MISSING)
+
+
+def test_a_role_ends_where_it_is_assigned(reviewed: list[dict[str, str]]) -> None:
+    for row in reviewed:
+        assert row["foreign"] == DENIED
+        assert row["absent"] in {DENIED, NONE}
+
+
+def test_nobody_may_do_nothing(reviewed: list[dict[str, str]]) -> None:
+    cells = {row["own"] for row in reviewed if row["role"] == NOBODY}
+
+    assert cells == {DENIED}
+
+
+@pytest.mark.parametrize("role", [*ROLES])
+def test_every_role_may_do_something(reviewed: list[dict[str, str]], role: str) -> None:
+    cells = {row["own"] for row in reviewed if row["role"] == role}
+
+    assert cells > {DENIED}
+
+
+def test_content_is_for_readers_and_writers_alone(
+    reviewed: list[dict[str, str]],
+) -> None:
+    content = {"version.read", "version.diff", "version.write"}
+
+    given = {
+        row["role"]
+        for row in reviewed
+        if row["action"] in content and row["own"] != DENIED
+    }
+
+    assert given == {"reader", "writer"}
+
+
+def test_every_right_is_some_roles(reviewed: list[dict[str, str]]) -> None:
+    given = {row["action"] for row in reviewed if row["own"] != DENIED}
+
+    assert given == {method.action for method in METHODS.values()}

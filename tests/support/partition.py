@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TCP proxy in front of a real server, whose wire a test takes away."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+
+class Wire:
+    """Forwards bytes both ways; a test may break it and mend it.
+
+    Attributes:
+        address: The URL of this side, with the scheme of the server's.
+    """
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        self._target = (parts.hostname or "", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._whole = threading.Event()
+        self._whole.set()
+        self._closed = False
+        self._sockets: list[socket.socket] = []
+        self.address = f"{parts.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def swallow(self) -> None:
+        """Let nothing through from now on; nobody is told."""
+        self._whole.clear()
+
+    def cut(self) -> None:
+        """Swallow, and break the connections that there are."""
+        self._whole.clear()
+        for item in self._sockets:
+            _close(item)
+
+    def mend(self) -> None:
+        """Let everything through, on new connections."""
+        for item in self._sockets:
+            _close(item)
+        self._sockets.clear()
+        self._whole.set()
+
+    def close(self) -> None:
+        """Close everything."""
+        self._closed = True
+        self._whole.set()
+        _close(self._listener)
+        self._accepting.join(timeout=10)
+        for item in self._sockets:
+            _close(item)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while not self._closed:
+                here, _ = self._listener.accept()
+                self._sockets.append(here)
+                if not self._whole.is_set():
+                    continue  # accepted by the kernel, and never heard of again
+                there = socket.create_connection(self._target, timeout=10)
+                there.settimeout(None)
+                self._sockets.append(there)
+                for ends in ((here, there), (there, here)):
+                    threading.Thread(
+                        target=self._forward, args=ends, daemon=True
+                    ).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if not self._whole.is_set():
+                    return
+                target.sendall(data)
+        _close(source)
+        _close(target)
+
+
+def _close(item: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        item.shutdown(socket.SHUT_RDWR)
+    item.close()
+
+
+@contextlib.contextmanager
+def wire_to(target: str) -> Iterator[Wire]:
+    """Run a proxy in front of the server at the URL `target`."""
+    wire = Wire(target)
+    try:
+        yield wire
+    finally:
+        wire.close()
