@@ -78,8 +78,10 @@ def _spellings(name: str) -> set[bytes]:
     spellings = {plain, plain.hex().encode(), plain.hex().upper().encode()}
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + plain)
-        # The characters at both ends mix with the neighbours' bits.
-        spellings.add(encoded[4 if shift else 0 : -4])
+        # Six bits a character; those at both ends mix with the neighbours' bits. All
+        # others count: four of them alone occur in random bytes by chance.
+        first, end = -(-8 * shift // 6), 8 * (shift + len(plain)) // 6
+        spellings.add(encoded[first:end])
     return spellings
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stack's life: up, twice, down, broken, mended, beside another one."""
 
+import base64
 import contextlib
 import os
 import signal
@@ -22,6 +23,7 @@ from strongroom_server.dev.provisioning import (
 )
 from strongroom_server.dev.seaweed import BUCKET, TENANT
 from strongroom_server.dev.stack import Stack, is_healthy
+from tests.contract.key_service_suite import CONTEXT
 from tests.dev.stacks import (
     COMPONENTS,
     bring_up,
@@ -70,7 +72,7 @@ def test_down_and_up_keep_what_was_stored(stack: Stack) -> None:
     server = approle(stack.layout, SERVER_APPROLE)
     client = server.log_in(bao.client())
     client.write("transit/keys/sr.kept.kept", AES)
-    context = {"context": "A" * 64}
+    context = {"context": base64.b64encode(CONTEXT).decode()}
     wrapped = client.write_for_data("transit/datakey/plaintext/sr.kept.kept", context)
     s3 = weed.client(TENANT)
     version = s3.put_object(Bucket=BUCKET, Key="kept", Body=b"x" * 5_000_000)
