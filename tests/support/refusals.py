@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from strongroom.errors import ERROR_BY_CODE
@@ -40,14 +40,14 @@ class Refusal:
         reason: The stable cause.
         says: What the message must mention.
         traced: Whether it was a call's answer, so that its trace must be named.
-        or_reason: Another cause that may be met first; what it says is its own.
+        otherwise: How it may end instead, if another cause is met first.
     """
 
     exit_code: int
     reason: str
     says: Sequence[str] = ()
     traced: bool = True
-    or_reason: str = ""
+    otherwise: "Refusal | None" = None
 
 
 def check_refused(
@@ -127,8 +127,9 @@ def read_json(result: Result) -> dict[str, Any]:
 
 def _compare(record: dict[str, Any], result: Result, refusal: Refusal) -> None:
     assert "Traceback" not in result.out + result.err
-    if record["reason"] == refusal.or_reason:
-        refusal = replace(refusal, reason=refusal.or_reason, says=())
+    other = refusal.otherwise
+    if other is not None and record["reason"] == other.reason:
+        refusal = other
     assert record["reason"] == refusal.reason, (record, result)
     assert result.code == record["exit_code"] == refusal.exit_code, result
     assert ERROR_BY_CODE[record["code"]].exit_code == refusal.exit_code, result
