@@ -17,11 +17,11 @@ from strongroom_server.ports import BlobExistsError, BlobNotFoundError, BlobVers
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A version; a delete marker has no data."""
+    """A version, and how a listing shows it; a delete marker has no data."""
 
     version_id: str
     data: bytes | None
-    modified_s: float
+    listed: BlobVersion
 
 
 class Bucket:
@@ -58,7 +58,8 @@ class Bucket:
         # Of this key only, so that one key's id never fits another's.
         number = int(held[-1].version_id.rpartition("-")[2]) + 1 if held else 1
         version_id = version_id_of(key, number)
-        held.append(Stored(version_id, data, now_s))
+        listed = BlobVersion(key, version_id, len(data or b""), now_s)
+        held.append(Stored(version_id, data, listed))
         return version_id
 
     def find(self, key: str, version_id: str) -> bytes:
@@ -94,10 +95,7 @@ class Bucket:
                 break
             for stored in self._versions[key]:
                 if stored.data is not None:
-                    size = len(stored.data)
-                    found.append(
-                        BlobVersion(key, stored.version_id, size, stored.modified_s)
-                    )
+                    found.append(stored.listed)
                     break
             place += 1
         return found

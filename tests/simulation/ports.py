@@ -311,6 +311,10 @@ class SimIndex:
             if value is not None:
                 yield key, value
 
+    def forget(self, prefix: bytes) -> None:
+        for key in [key for key in self._items if key.startswith(prefix)]:
+            del self._items[key]
+
     def clear(self) -> None:
         self._items.clear()
         self._batches.clear()

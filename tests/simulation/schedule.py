@@ -91,6 +91,7 @@ class Scheduler:
         self._closed = False
         self._count = 0
         self._at: tuple[int, Callable[[], None]] | None = None
+        self._last: Task | None = None
 
     def on_step(self, step: int, act: Callable[[], None]) -> None:
         """Do something once, before the step of this number."""
@@ -116,22 +117,29 @@ class Scheduler:
         Raises:
             StuckError: Some wait for what will not come, or for too long.
         """
-        last: Task | None = None
-        runnable, random = self._runnable, self.random.random
         while self._alive:
-            self._wake_sleepers()
-            if not runnable:
+            task = self._draw()
+            if task is None:
                 continue
-            if last is None or random() >= self._stickiness or last not in runnable:
-                last = runnable[int(random() * len(runnable))]
-            runnable.remove(last)
-            self._count_step()
-            self.current = last
-            last.body.switch()
-            self.current = None
-            if last.body.dead:
-                del self._alive[last]
-                last = None
+            self.current = task
+            task.body.switch()
+            # Whoever ended is not always whom this loop let run: see `_leave`.
+            ended, self.current = self.current, None
+            if ended is not None and ended.body.dead:
+                del self._alive[ended]
+                self._last = None
+
+    def _draw(self) -> Task | None:
+        """Draw who runs next; None if only somebody who sleeps on could."""
+        self._wake_sleepers()
+        runnable, random, last = self._runnable, self.random.random, self._last
+        if not runnable:
+            return None
+        if last is None or random() >= self._stickiness or last not in runnable:
+            last = self._last = runnable[int(random() * len(runnable))]
+        runnable.remove(last)
+        self._count_step()
+        return last
 
     def _wake_sleepers(self) -> None:
         """Wake who has slept enough; if nobody else can run, whoever is first."""
@@ -146,6 +154,11 @@ class Scheduler:
             or self.random.random() < self._leaps
         ):
             self._wake_first()
+
+    def _is_plain_step(self) -> bool:
+        """Tell whether nothing is to happen at the next step but a task's turn."""
+        acts = self._at is not None and self.steps + 1 >= self._at[0]
+        return not acts and self.steps < self.max_steps
 
     def _count_step(self) -> None:
         self.steps += 1
@@ -246,7 +259,18 @@ class Scheduler:
         return task
 
     def _leave(self, task: Task) -> None:
-        self._hub.switch()
+        """Let whoever is drawn run, and come back when it is this task.
+
+        The draw is made here, not in the hub: often the same task goes on, and then
+        nothing is switched. Only the hub acts between steps, and only it may fail.
+        """
+        drawn = self._draw() if self._runnable and self._is_plain_step() else None
+        if drawn is not None:
+            if drawn is not task:
+                self.current = drawn
+                drawn.body.switch()
+        else:
+            self._hub.switch()
         if task.process is not None and task.process.dead:
             raise CrashError
 

@@ -4,6 +4,7 @@
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Final
 from unittest.mock import patch
 
@@ -49,5 +50,6 @@ def _verify_hmac(message: bytes, signature: Signature, key: PublicKey) -> None:
         raise signatures._refused()
 
 
+@lru_cache(maxsize=20_000)
 def _hmac_of(key: PublicKey, message: bytes) -> bytes:
     return hmac.digest(_KEY + key.key_id.encode(), message, "sha256")

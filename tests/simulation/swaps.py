@@ -3,9 +3,10 @@
 
 Chunks, packs and pages are tiny, so that a push of some hundred bytes has several of
 each. An HMAC stands for both signature algorithms; how signatures are used is the real
-code. Four functions that only compute (base32, HKDF, a message's key material, and the
-check of canonical JSON) remember their results: the seeds begin with the same stores,
-and each server reads what the others wrote. The rest is the real code.
+code. Functions that only compute (base32, HKDF, a key schedule, a message's key
+material and its decryption, the checks of canonical JSON and of key slots) remember
+their results: the seeds begin with the same stores, and each server reads what the
+others wrote. The rest is the real code.
 """
 
 import base64
@@ -17,6 +18,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from strongroom.format import parts
+from strongroom_server.adapters import memory_keys
 from strongroom_server.core import (
     canonical,
     cobblestone,
@@ -24,6 +26,7 @@ from strongroom_server.core import (
     derivation,
     filetable,
     page_list,
+    slots,
 )
 from strongroom_server.repository import packs
 from strongroom_server.services.uploads import progress as upload_progress
@@ -86,10 +89,36 @@ def _decode_anew(data: bytes, max_bytes: int) -> object:
     return dict(value) if isinstance(value, dict) else value
 
 
+@lru_cache(maxsize=20_000)
+def _decrypt(
+    input_key: bytes, ciphertext: bytes, context: bytes, segment_bytes: int
+) -> bytes:
+    return _real_decrypt(
+        input_key, ciphertext, context=context, segment_bytes=segment_bytes
+    )
+
+
+def _decrypt_once(
+    input_key: bytes,
+    ciphertext: bytes | memoryview,
+    *,
+    context: bytes,
+    segment_bytes: int = cobblestone.C2SP_SEGMENT_BYTES,
+) -> bytes:
+    return _decrypt(input_key, bytes(ciphertext), context, segment_bytes)
+
+
 _real_decode: Final = canonical.decode
+_real_decrypt: Final = cobblestone.decrypt
 _REMEMBERING: Final[tuple[tuple[Any, str, object], ...]] = (
     (base64, "b32encode", lru_cache(maxsize=20_000)(base64.b32encode)),
+    (base64, "b32decode", lru_cache(maxsize=20_000)(base64.b32decode)),
     (derivation, "expand", lru_cache(maxsize=50_000)(derivation.expand)),
     (cobblestone, "derive", lru_cache(maxsize=20_000)(cobblestone.derive)),
+    (cobblestone, "AESGCM", lru_cache(maxsize=20_000)(cobblestone.AESGCM)),
+    (cobblestone, "decrypt", _decrypt_once),
     (canonical, "decode", _decode_anew),
+    (slots, "parse_slot", lru_cache(maxsize=5000)(slots.parse_slot)),
+    (slots, "open_slot", lru_cache(maxsize=5000)(slots.open_slot)),
+    (memory_keys, "_cipher", lru_cache(maxsize=5000)(memory_keys._cipher)),
 )

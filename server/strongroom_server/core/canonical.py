@@ -16,19 +16,19 @@ MAX_DEPTH: Final = 16
 MAX_INTEGER: Final = 2**53 - 1
 
 
+# Made once: `json.dumps` would make one for each call.
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+)
+
+
 class MalformedError(ValueError):
     """The bytes are not canonical JSON; callers name the thing that is damaged."""
 
 
 def encode(value: object) -> bytes:
     """Return the canonical bytes of a value of dicts, lists, str, int, bool, None."""
-    return json.dumps(
-        value,
-        ensure_ascii=False,
-        allow_nan=False,
-        separators=(",", ":"),
-        sort_keys=True,
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def decode(data: bytes, max_bytes: int) -> object:
