@@ -25,7 +25,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash chaos audit-storm simulate fuzz security compat ci demo bench-memory bench-dedup bench-million keys-rewrap lock clean
+	test contract e2e crash chaos audit-storm simulate fuzz security compat ci demo bench-memory bench-dedup bench-million bench-calls keys-rewrap lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -142,6 +142,9 @@ bench-dedup: setup build/bench-tools/.installed ## versions beside restic and pl
 
 bench-million: setup ## a million small files: push, list, compare, change one; BENCH_ARGS="--files 20000"
 	$(PY) -m tests.bench.bench_million $(BENCH_ARGS)
+
+bench-calls: setup ## calls a second with access and audit on, beside the same server without; BENCH_ARGS="--rounds 1 --calls info"
+	$(PY) -m tests.bench.bench_calls $(BENCH_ARGS)
 
 keys-rewrap: setup ## 10,000 key slots wrapped again: killed in the middle, resumed, proved; BENCH_ARGS="--slots 1000"
 	$(PY) -m tests.bench.keys_rewrap $(BENCH_ARGS)

@@ -28,3 +28,8 @@ def new_id(byte_count: int) -> int:
     W3C trace context forbids ids that are all zero.
     """
     return 1 + secrets.randbelow((1 << 8 * byte_count) - 1)
+
+
+def new_secret() -> str:
+    """Return 43 characters of a URL that nobody can guess: 256 random bits."""
+    return secrets.token_urlsafe(32)

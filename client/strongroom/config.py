@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
 
@@ -29,7 +30,10 @@ _VARIABLES: Final = {
 NO_FILE: Final = Path()
 #: The socket of a SPIFFE agent, as its standard calls it.
 AGENT_VARIABLE: Final = "SPIFFE_ENDPOINT_SOCKET"
-_PATHS: Final = ("ca_file", "cert_file", "key_file", "spans_file")
+_PATHS: Final = (
+    *("ca_file", "cert_file", "key_file", "spans_file"),
+    *("login_ca_file", "login_folder", "security_key_file"),
+)
 _TIMES: Final = ("call_timeout_s", "stall_timeout_s", "transfer_timeout_s")
 _MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
 
@@ -57,6 +61,18 @@ class ClientSettings:
     server_spiffe_id: str = ""
     #: The trust domain of both sides; may be empty.
     trust_domain: str = ""
+    #: The OIDC provider at which people sign in, `https://…`; may be empty.
+    login_issuer: str = ""
+    #: What the provider knows us as: a public client, without a secret.
+    login_client_id: str = ""
+    #: PEM: the authorities of the provider; the machine's own, unless given.
+    login_ca_file: Path = NO_FILE
+    #: What the provider is asked to tell of a person.
+    login_scopes: str = "openid profile"
+    #: Where logins are kept, each in a file for its owner only.
+    login_folder: Path = NO_FILE
+    #: A software security key, for development, in place of a device.
+    security_key_file: Path = NO_FILE
     #: Where the command line appends its spans, as JSON lines.
     spans_file: Path | None = None
     #: For calls that answer with one message, retries included, in seconds.
@@ -151,6 +167,8 @@ def load_settings(
         values = _resolve_paths(_read_config(source), source.parent)
     values |= _resolve_paths(given, start)
     _choose_identity(values, variables.get(AGENT_VARIABLE, ""), source)
+    if values.get("login_issuer"):
+        values.setdefault("login_folder", _state_folder(variables) / "logins")
     return _make_settings(values, source, start)
 
 
@@ -163,6 +181,17 @@ def _choose_identity(
         values.setdefault("workload_socket", agent)
     elif values.get("workload_socket"):
         raise _bad(source, "workload_socket", f"and {files[0]} exclude each other")
+
+
+def _state_folder(variables: Mapping[str, str]) -> Path:
+    """Return where programs keep what belongs to one person on one machine.
+
+    Source:
+        XDG Base Directory Specification 0.8: `XDG_STATE_HOME`, which is absolute.
+    """
+    named = Path(variables.get("XDG_STATE_HOME", ""))
+    state = named if named.is_absolute() else Path.home() / ".local" / "state"
+    return state / "strongroom"
 
 
 def _make_settings(
@@ -182,6 +211,8 @@ def _make_settings(
             setting=missing[0],
         )
     checked = {name: _check(name, value, source) for name, value in values.items()}
+    if checked.get("login_issuer") and not checked.get("login_client_id"):
+        raise _bad(source, "login_client_id", "is missing beside login_issuer")
     checked["source"] = source
     return ClientSettings(**checked)  # type: ignore[arg-type]  # _check saw to it
 
@@ -198,16 +229,28 @@ def _check(name: str, value: object, source: Path | None) -> object:
         return value
     if not isinstance(value, str) or not value.isprintable():
         raise _bad(source, name, "is not a line of text")
-    if name == "workload_socket" and value and not value.startswith("unix:/"):
-        raise _bad(source, name, f"is {value!r}, not unix:///PATH")
-    if name == "endpoint":
-        host, colon, port = value.rpartition(":")
-        plain = host and (":" not in host or host.startswith("["))
-        if not (colon and plain and port.isascii() and port.isdigit()) or not (
-            0 < int(port) < 1 << 16
-        ):
-            raise _bad(source, name, f"is {value!r}, not host:port")
+    problem = _address_problem(name, value) if value else ""
+    if problem:
+        raise _bad(source, name, f"is {value!r}, not {problem}")
     return value
+
+
+def _address_problem(name: str, value: str) -> str:
+    """Return what an address is not; empty if it is well formed or no address."""
+    match name:
+        case "workload_socket":
+            return "" if value.startswith("unix:/") else "unix:///PATH"
+        case "login_issuer":
+            parts = urlsplit(value)
+            plain = parts.scheme == "https" and parts.hostname and not parts.query
+            return "" if plain else "https://HOST/PATH"
+        case "endpoint":
+            host, colon, port = value.rpartition(":")
+            plain = host and (":" not in host or host.startswith("["))
+            number = colon and plain and port.isascii() and port.isdigit()
+            return "" if number and 0 < int(port) < 1 << 16 else "host:port"
+        case _:
+            return ""
 
 
 def _resolve_paths(values: dict[str, object], base: Path) -> dict[str, object]:

@@ -89,6 +89,28 @@ class Reason(StrEnum):
     IDENTITY_REVOKED = "IDENTITY_REVOKED"
     KEY_EXCHANGE_REFUSED = "KEY_EXCHANGE_REFUSED"
     KEK_VERSION_IN_USE = "KEK_VERSION_IN_USE"
+    STEP_UP_REQUIRED = "STEP_UP_REQUIRED"
+    APPROVAL_REQUIRED = "APPROVAL_REQUIRED"
+    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105
+    LOGIN_UNAVAILABLE = "LOGIN_UNAVAILABLE"
+    APPROVAL_NOT_FOUND = "APPROVAL_NOT_FOUND"
+    APPROVAL_INVALID = "APPROVAL_INVALID"
+    APPROVAL_EXPIRED = "APPROVAL_EXPIRED"
+    APPROVAL_USED = "APPROVAL_USED"
+    APPROVAL_DENIED = "APPROVAL_DENIED"
+    KEY_SHREDDED = "KEY_SHREDDED"
+    KEK_APPROVAL_PENDING = "KEK_APPROVAL_PENDING"
+    RECEIPT_NOT_FOUND = "RECEIPT_NOT_FOUND"
+    WITNESS_UNAVAILABLE = "WITNESS_UNAVAILABLE"
+    AUDIT_UNEXPLAINED = "AUDIT_UNEXPLAINED"
+
+
+#: What a person can mend by signing in or by asking somebody, by its exit code.
+EXIT_CODE_BY_REASON: Final = {
+    Reason.STEP_UP_REQUIRED: 13,
+    Reason.APPROVAL_REQUIRED: 13,
+}
 
 
 class StrongroomError(Exception):
@@ -100,6 +122,9 @@ class StrongroomError(Exception):
         metadata: Every value that the message mentions, by a stable key.
         trace_id: 32 hex digits that find the call in traces; set by the client.
         audit_id: The call's entry in the audit log; set by the client.
+        refused: What was refused for want of an approval: the method's full name and
+            the request's bytes; set by the client.
+        exit_code: Of the command line: that of the class, or of the reason.
     """
 
     #: The gRPC status code, by name.
@@ -108,8 +133,7 @@ class StrongroomError(Exception):
     default_reason: ClassVar[Reason] = Reason.INTERNAL
     #: Whether the same call may succeed later without anybody acting.
     retriable: ClassVar[bool] = False
-    #: The exit code of the command line.
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(
         self,
@@ -126,6 +150,8 @@ class StrongroomError(Exception):
         self.metadata = {key: str(value) for key, value in metadata.items()}
         self.trace_id = ""
         self.audit_id = ""
+        self.refused: tuple[str, bytes] | None = None
+        self.exit_code = EXIT_CODE_BY_REASON.get(self.reason, type(self).exit_code)
 
     def __str__(self) -> str:
         return self.message

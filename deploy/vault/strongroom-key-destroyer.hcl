@@ -21,7 +21,7 @@ path "transit/keys/+/config" {
 }
 
 path "transit/keys/+" {
-  capabilities = ["delete"]
+  capabilities = ["read", "delete"]
   control_group = {
     ttl = "1h"
     factor "owners" {
@@ -32,6 +32,52 @@ path "transit/keys/+" {
       }
     }
   }
+}
+
+# Never the store's own keys: without them nothing of it opens or verifies.
+path "transit/keys/sr.store" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.sign.version" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.sign.version.pq" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.log" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.log.pq" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.store/config" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.sign.version/config" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.sign.version.pq/config" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.log/config" {
+  capabilities = ["deny"]
+}
+
+path "transit/keys/sr.log.pq/config" {
+  capabilities = ["deny"]
+}
+
+# Carry out what was held back.
+path "sys/wrapping/unwrap" {
+  capabilities = ["update"]
 }
 
 # Keep its own token alive.

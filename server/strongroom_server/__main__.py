@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The program `strongroom-server`: serve, look at settings, check the audit log."""
+"""The program `strongroom-server`: serve, look at settings, check the log, witness."""
 
 import argparse
 import json
@@ -30,6 +30,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.command == "vault":
         sys.stdout.write(_policy(options))
         return
+    if options.command == "witness":
+        _witness(options)
+        return
     # Late, so that --help and the policy need neither gRPC nor S3's client.
     from strongroom_server import app  # noqa: PLC0415
 
@@ -46,6 +49,27 @@ def _run(options: argparse.Namespace) -> None:
             sys.stdout.write(json.dumps(summary) + "\n")
 
 
+def _witness(options: argparse.Namespace) -> None:
+    # Late, as above.
+    from strongroom_server import witness_program  # noqa: PLC0415
+
+    match options.action:
+        case "init":
+            sys.stdout.write(witness_program.create(options.folder, options.name))
+        case "keys":
+            sys.stdout.write(witness_program.public_keys(options.folder))
+        case _:
+            witness_program.serve(
+                witness_program.WitnessOptions(
+                    folder=options.folder,
+                    listen=options.listen,
+                    log_keys=options.log_keys,
+                    tls_cert=options.tls_cert,
+                    tls_key=options.tls_key,
+                )
+            )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="strongroom-server", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -58,7 +82,25 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("action", choices=["verify"])
     _add_config(audit)
     _add_vault(commands.add_parser("vault", help="print a policy for Vault"))
+    _add_witness(commands.add_parser("witness", help="watch over an audit log"))
     return parser
+
+
+def _add_witness(witness: argparse.ArgumentParser) -> None:
+    actions = witness.add_subparsers(dest="action", required=True)
+    init = actions.add_parser("init", help="make keys and an empty memory")
+    init.add_argument("--name", required=True, help="such as witness.example.org/w1")
+    keys = actions.add_parser("keys", help="print the public keys")
+    serve = actions.add_parser("serve", help="serve until SIGTERM")
+    for parser in (init, keys, serve):
+        parser.add_argument("--folder", type=Path, required=True)
+    serve.add_argument("--listen", default="127.0.0.1:7540", help="host:port")
+    serve.add_argument(
+        "--log-keys", type=Path, action="append", required=True,
+        help="what `strongroom audit keys` printed",
+    )  # fmt: skip
+    serve.add_argument("--tls-cert", type=Path, help="else on loopback only")
+    serve.add_argument("--tls-key", type=Path)
 
 
 def _add_vault(vault: argparse.ArgumentParser) -> None:
@@ -71,6 +113,9 @@ def _add_vault(vault: argparse.ArgumentParser) -> None:
     vault.add_argument("--client-pki-role", default=names.client_pki_role)
     vault.add_argument("--approvers", default=names.approvers, help="a group's name")
     vault.add_argument("--approvals", type=int, default=names.approvals)
+    vault.add_argument(
+        "--no-control-group", action="store_true", help="Vault asks no approvers"
+    )
     vault.add_argument(
         "--project", action="append", default=[], help="the id of one; else all"
     )
@@ -85,6 +130,7 @@ def _policy(options: argparse.Namespace) -> str:
             client_pki_role=options.client_pki_role,
             approvers=options.approvers,
             approvals=options.approvals,
+            control_group=not options.no_control_group,
             projects=tuple(options.project),
         )
     except ValueError as error:

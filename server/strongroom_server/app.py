@@ -14,11 +14,7 @@ from types import FrameType
 from typing import Final
 
 from strongroom_server import process_memory
-from strongroom_server.adapters.audit_log import (
-    AuditSummary,
-    open_audit_log,
-    verify_audit_log,
-)
+from strongroom_server.adapters.audit_log import AuditSummary, verify_audit_log
 from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
@@ -29,19 +25,23 @@ from strongroom_server.config import (
     format_settings,
     read_settings,
 )
-from strongroom_server.core.signed_note import NoteKey
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
 from strongroom_server.opening import (
     Identity,
+    ShreddingParts,
     access_files,
+    guard_limits,
+    open_approving,
     open_copies,
     open_identity,
     open_index,
     open_key_admin,
     open_remover,
+    open_shredding,
     s3_settings,
     vault_settings,
 )
+from strongroom_server.opening_audit import open_audit_trail
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
@@ -56,9 +56,10 @@ from strongroom_server.repository.repository import (
     open_repository,
 )
 from strongroom_server.rpc.access_servicer import AccessServicer
+from strongroom_server.rpc.approval_servicer import ApprovalServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
 from strongroom_server.rpc.call_audit import CallAudit
-from strongroom_server.rpc.guard import Guard, GuardLimits
+from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
@@ -66,8 +67,9 @@ from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Bound, Listening, Servicers, serving
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.rpc.watchdog import Watchdog
+from strongroom_server.services.approving import Approving
 from strongroom_server.services.artifacts import Artifacts
-from strongroom_server.services.auditing import AuditReader, AuditTrail, open_trail
+from strongroom_server.services.auditing import AuditTrail, KeyRequests
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
@@ -138,33 +140,6 @@ def verify_audit(config: Path) -> AuditSummary:
 
 
 @contextmanager
-def open_audit_reader(
-    config: Path, trusted: Sequence[NoteKey] = ()
-) -> Iterator[AuditReader]:
-    """Open what reads the audit log in the bucket.
-
-    Args:
-        config: The settings of a server.
-        trusted: The keys to check signatures with; those that Vault has if none.
-
-    Raises:
-        StrongroomError: The settings, Vault or S3 do not allow it.
-    """
-    settings, clock, entropy = read_settings(config), SystemClock(), SystemEntropy()
-    credentials = settings.store.credentials_file
-    with (
-        open_vault(vault_settings(settings), clock=clock, entropy=entropy) as vault,
-        open_s3(s3_settings(settings, credentials), clock) as blobs,
-    ):
-        keyring = open_keyring(
-            blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
-        )
-        log = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
-        keys = trusted or vault.checkpoints.keys(log.origin)
-        yield AuditReader(log, keyring=keyring, keys=keys)
-
-
-@contextmanager
 def running_server(settings: ServerSettings) -> Iterator[Bound]:
     """Open everything, serve for as long as the context lasts, close everything.
 
@@ -183,8 +158,14 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             )
         )
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
+        requests = KeyRequests(clock=clock)
         vault = stack.enter_context(
-            open_vault(vault_settings(settings), clock=clock, entropy=entropy)
+            open_vault(
+                vault_settings(settings),
+                clock=clock,
+                entropy=entropy,
+                requests_made=requests,
+            )
         )
         blobs = stack.enter_context(
             open_s3(s3_settings(settings, settings.store.credentials_file), clock)
@@ -195,8 +176,8 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
         )
         shared = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
-        audit = stack.enter_context(
-            _open_trail(settings.audit.path, shared, vault, clock, entropy)
+        audit = open_audit_trail(
+            settings, shared, vault, requests, clock=clock, entropy=entropy, stack=stack
         )
         index = open_index(settings, keyring.index_key(), stack)
         repository = open_repository(
@@ -213,26 +194,12 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         copies = open_copies(settings, clock, stack)
         remover = open_remover(settings, clock, stack)
         key_admin = open_key_admin(settings, clock, entropy, stack)
+        shredding = open_shredding(settings, repository, vault.keys, entropy, stack)
         parts = _Parts(
             settings, repository, vault, blobs, audit, probe, authorizer, identity,
-            copies, remover, key_admin,
+            copies, remover, key_admin, shredding, open_approving(settings, repository),
         )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
-
-
-@contextmanager
-def _open_trail(
-    path: Path,
-    shared: SharedAuditLog,
-    vault: VaultSession,
-    clock: Clock,
-    entropy: Entropy,
-) -> Iterator[AuditTrail]:
-    with (
-        open_audit_log(path, clock=clock, entropy=entropy) as local,
-        open_trail(local, shared, vault.checkpoints, clock=clock) as trail,
-    ):
-        yield trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +217,8 @@ class _Parts:
     copies: Sequence[BlobCopy]
     remover: BlobRemover | None
     key_admin: KeyAdmin | None
+    shredding: ShreddingParts
+    approving: Approving
 
     @contextmanager
     def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
@@ -268,7 +237,10 @@ class _Parts:
             alarms={
                 "access": self.authorizer.check_current,
                 "audit": self.audit.check_signed,
+                "witness": self.audit.check_witnessed,
+                "shreds": self.shredding.watch.check,
                 **self.identity.alarms,
+                **self.approving.alarms,
             },
         )
         guard = Guard(
@@ -277,15 +249,11 @@ class _Parts:
             audit=CallAudit(self.audit, names=self.repository.keyring, clock=clock),
             watchdog=watchdog,
             reviews=reviews,
-            limits=GuardLimits(
-                max_calls=settings.listen.max_calls,
-                max_own_calls=settings.listen.max_own_calls,
-                short_s=settings.listen.short_s,
-                long_s=settings.listen.long_s,
-                stream_s=settings.listen.stream_s,
-            ),
+            limits=guard_limits(settings),
             clock=clock,
             entropy=entropy,
+            tokens=self.identity.tokens,
+            approvals=self.approving,
         )
         with (
             keeper.running(),
@@ -362,6 +330,10 @@ class _Parts:
                 ),
                 index_rebuild=IndexRebuild(repository),
             ),
-            KeyServicer(KeyLife(repository, self.vault.keys, self.key_admin)),
+            KeyServicer(
+                KeyLife(repository, self.vault.keys, self.key_admin),
+                self.shredding.use_case,
+            ),
             AccessServicer(self.authorizer, clock=clock),
+            ApprovalServicer(self.approving),
         )

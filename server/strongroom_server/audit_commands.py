@@ -5,11 +5,9 @@ With `--config`, from the bucket, by who may read the server's settings. `verify
 also checks what `export` and `prove` wrote: offline, and with public keys alone.
 """
 
-import json
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,6 +16,7 @@ import typer
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, PreconditionError
 from strongroom.format.names import parse_uri
+from strongroom_server import reconcile_commands
 from strongroom_server.core.audit_check import AuditEntry
 from strongroom_server.core.audit_export import (
     MAX_FILE_BYTES,
@@ -30,6 +29,13 @@ from strongroom_server.core.signed_note import (
     NoteKey,
     parse_note_key,
 )
+from strongroom_server.reconcile_commands import (
+    Config,
+    Json,
+    audit_reader,
+    print_json,
+    print_safely,
+)
 from strongroom_server.services.auditing import AuditQuery, AuditReader
 
 app = typer.Typer(
@@ -41,16 +47,15 @@ app = typer.Typer(
 
 #: Entries that `tail` shows.
 _TAIL: Final = 20
-Config = Annotated[
-    Path, typer.Option(help="The server's settings.", envvar="STRONGROOM_SERVER_CONFIG")
-]
 MaybeConfig = Annotated[
     Path | None,
     typer.Option(help="The server's settings.", envvar="STRONGROOM_SERVER_CONFIG"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
 Keys = Annotated[
     Path | None, typer.Option("--keys", help="The log's public keys, one a line.")
+]
+Cosigned = Annotated[
+    bool, typer.Option("--cosigned", help="As far as a witness has cosigned it.")
 ]
 
 
@@ -77,7 +82,7 @@ def ls(
         since=since,
         until=until,
     )
-    with _reader(config) as reader:
+    with audit_reader(config) as reader:
         for entry in reader.entries(query):
             _show_line(reader, entry, as_json=as_json)
 
@@ -90,7 +95,7 @@ def tail(
     as_json: Json = False,
 ) -> None:
     """Show the newest entries."""
-    with _reader(config) as reader:
+    with audit_reader(config) as reader:
         for entry in deque(reader.entries(AuditQuery()), count):
             _show_line(reader, entry, as_json=as_json)
 
@@ -103,15 +108,15 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show all that is recorded of one call."""
-    with _reader(config) as reader:
+    with audit_reader(config) as reader:
         for entry in reader.entries(AuditQuery(audit_id=audit_id)):
             fields = _fields(reader, entry)
             if as_json:
-                _print_json(fields)
+                print_json(fields)
                 continue
             for key, value in fields.items():
-                _print(f"{key:<16}{_text(value)}".rstrip())
-            _print("")
+                print_safely(f"{key:<16}{_text(value)}".rstrip())
+            print_safely("")
 
 
 @app.command()
@@ -128,41 +133,41 @@ def who_read(
             f"the version {version} is not named by its number",
             hint="See `strongroom log` for the numbers.",
         )
-    with _reader(config) as reader:
+    with audit_reader(config) as reader:
         for item in reader.readers_of(name):
             if as_json:
-                _print_json(asdict(item))
+                print_json(asdict(item))
                 continue
             how = item.outcome or "no outcome"
             doubt = "" if item.certain else "  perhaps: another version, then"
             told = (item.time, item.principal, how, f"{item.size_bytes} bytes")
-            _print("  ".join((*told, item.audit_id)) + doubt)
+            print_safely("  ".join((*told, item.audit_id)) + doubt)
 
 
 @app.command()
 def keys(*, config: Config) -> None:
     """Print the log's public keys; keep them where the log's owner cannot write."""
-    with _reader(config) as reader:
+    with audit_reader(config) as reader:
         for key in reader.keys:
-            _print(key.text)
+            print_safely(key.text)
 
 
 @app.command()
-def prove(audit_id: str, *, config: Config) -> None:
+def prove(audit_id: str, *, config: Config, cosigned: Cosigned = False) -> None:
     """Print an entry with the proof that it is in the log that is signed."""
-    with _reader(config) as reader:
-        sys.stdout.write(reader.prove(audit_id))
+    with audit_reader(config) as reader:
+        sys.stdout.write(reader.prove(audit_id, cosigned=cosigned))
 
 
 @app.command()
-def export(folder: Path, *, config: Config) -> None:
+def export(folder: Path, *, config: Config, cosigned: Cosigned = False) -> None:
     """Write the log into a folder, laid out as C2SP's tlog-tiles says."""
     if folder.exists() and any(folder.iterdir()):
         raise PreconditionError(
             f"{folder} is not empty", hint="Name a folder that is not there yet."
         )
-    with _reader(config) as reader:
-        for path, data in reader.export():
+    with audit_reader(config) as reader:
+        for path, data in reader.export(cosigned=cosigned):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
@@ -183,9 +188,14 @@ def verify(
         list[Path] | None,
         typer.Option(help="A signed checkpoint kept elsewhere: it must fit."),
     ] = None,
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option(help="A witness's public keys: it must have cosigned."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check every entry, signature and checkpoint; name the first that is wrong."""
+    cosigners = [key for path in witness or () for key in _read_keys(path)]
     others = [_bounded(path, MAX_NOTE_BYTES) for path in checkpoint or ()]
     trusted = _read_keys(key_file) if key_file else []
     if (folder or proof) and not trusted:
@@ -194,14 +204,17 @@ def verify(
             hint="`strongroom audit keys --config server.toml` prints them.",
         )
     if proof:
-        entry = check_proof(_bounded(proof, MAX_FILE_BYTES).decode(), trusted)
-        _print_json({"index": entry.index, "writer": entry.writer, **entry.body})
+        keys = [*trusted, *cosigners]
+        entry = check_proof(_bounded(proof, MAX_FILE_BYTES).decode(), keys)
+        print_json({"index": entry.index, "writer": entry.writer, **entry.body})
     elif folder:
-        report = check_export(_Files(folder).read, trusted, others=others)
+        report = check_export(
+            _Files(folder).read, trusted, others=others, witness_keys=cosigners
+        )
         _tell(report, as_json=as_json)
     elif config:
-        with _reader(config, trusted) as reader:
-            _tell(reader.check(others), as_json=as_json)
+        with audit_reader(config, trusted) as reader:
+            _tell(reader.check(others, cosigners), as_json=as_json)
     else:
         raise InvalidArgumentError(
             "nothing is named that could be checked",
@@ -209,37 +222,35 @@ def verify(
         )
 
 
-@contextmanager
-def _reader(
-    config: Path, trusted: list[NoteKey] | None = None
-) -> Iterator[AuditReader]:
-    # Late, so that --help and offline checks need neither gRPC nor S3's client.
-    from strongroom_server.app import open_audit_reader
-
-    with open_audit_reader(config, trusted or []) as reader:
-        yield reader
+app.command()(reconcile_commands.reconcile)
 
 
 def _tell(report: LogReport, *, as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
         return
-    _print(f"{report.origin}: good")
-    _print(f"  entries      {report.entry_count}, of {report.writer_count} servers")
-    _print(f"  checkpoints  {report.checkpoint_count}, the newest of "
+    print_safely(f"{report.origin}: good")
+    print_safely(
+        f"  entries      {report.entry_count}, of {report.writer_count} servers"
+    )
+    print_safely(f"  checkpoints  {report.checkpoint_count}, the newest of "
            f"{report.signed_count} entries")  # fmt: skip
-    _print(f"  root         {report.root}")
+    if report.cosigned_count:
+        print_safely(
+            f"  cosigned     {report.cosigned_count} entries, by all that were named"
+        )
+    print_safely(f"  root         {report.root}")
 
 
 def _show_line(reader: AuditReader, entry: AuditEntry, *, as_json: bool) -> None:
     fields = _fields(reader, entry)
     if as_json:
-        _print_json(fields)
+        print_json(fields)
         return
     result = fields["outcome"] or fields["phase"]
     shown = (fields["time"], fields["audit_id"], fields["principal"] or "-")
     what = (fields["action"] or "-", fields["name"] or "-", fields["decision"], result)
-    _print("  ".join((*shown, *what)))
+    print_safely("  ".join((*shown, *what)))
 
 
 def _fields(reader: AuditReader, entry: AuditEntry) -> dict[str, Any]:
@@ -299,13 +310,3 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {item}" for key, item in value.items())
     return str(value)
-
-
-def _print_json(fields: Mapping[str, object]) -> None:
-    print(json.dumps({"message_type": "audit", **fields}))
-
-
-def _print(text: str) -> None:
-    """Print text that cannot steer the terminal, whoever wrote it."""
-    safe = (char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    print("".join(safe))

@@ -11,8 +11,10 @@ from typing import Final
 from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.cedar import AccessFiles
 from strongroom_server.adapters.certificate_files import CertificateFiles
+from strongroom_server.adapters.credentials_file import CredentialsFile
 from strongroom_server.adapters.folder_copy import FolderCopy
 from strongroom_server.adapters.lmdb_index import open_lmdb_index
+from strongroom_server.adapters.oidc import OidcTokens
 from strongroom_server.adapters.revocation_file import RevocationFile
 from strongroom_server.adapters.s3 import S3Settings, open_s3
 from strongroom_server.adapters.s3 import open_remover as open_s3_remover
@@ -23,7 +25,9 @@ from strongroom_server.adapters.vault import (
     make_login,
     open_vault,
 )
+from strongroom_server.adapters.webauthn_check import WebAuthnVerifier
 from strongroom_server.config import ServerSettings, read_credentials
+from strongroom_server.core.operators import LoginRules
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
@@ -32,10 +36,22 @@ from strongroom_server.ports import (
     Entropy,
     Index,
     KeyAdmin,
+    KeyService,
+    TokenVerifier,
 )
+from strongroom_server.repository.approvals import ApprovalRecords
 from strongroom_server.repository.copies import BucketCopy
+from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.guard import GuardLimits
 from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.methods import METHODS
+from strongroom_server.services.approving import (
+    ApprovalSettings,
+    Approving,
+    SecurityKeys,
+)
+from strongroom_server.services.shredding import Shredding, ShredSettings, ShredWatch
 
 #: Certificates that somebody else renews are looked at again that often.
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
@@ -50,17 +66,19 @@ class Identity:
         keeper: Of the server's certificate.
         rules: For callers.
         alarms: What somebody has to see to, while the server goes on.
+        tokens: What checks people's logins; None where nobody may sign in.
     """
 
     keeper: CertificateKeeper
     rules: IdentityRules
     alarms: Mapping[str, Callable[[], object]]
+    tokens: TokenVerifier | None = None
 
 
 def open_identity(
     settings: ServerSettings, vault: VaultSession, clock: Clock, stack: ExitStack
 ) -> Identity:
-    """Get the server's certificate, and read who is revoked.
+    """Get the server's certificate, read who is revoked, and say who may sign in.
 
     Raises:
         StrongroomError: As the issuer does, or the revocations cannot be read.
@@ -78,7 +96,30 @@ def open_identity(
         revocations = RevocationFile(identity.revoked_file, clock=clock)
         rules = replace(rules, revoked=revocations.current)
         alarms["revocations"] = revocations.check_current
-    return Identity(keeper, rules, alarms)
+    tokens = open_tokens(settings, clock)
+    if tokens is not None:
+        alarms["logins"] = tokens.check_current
+    return Identity(keeper, rules, alarms, tokens)
+
+
+def open_tokens(settings: ServerSettings, clock: Clock) -> TokenVerifier | None:
+    """Open what checks people's logins, if the settings say where they sign in.
+
+    Raises:
+        PreconditionError: The provider's authorities cannot be read
+            (SETTING_INVALID).
+    """
+    operators = settings.operators
+    if not operators.issuer:
+        return None
+    rules = LoginRules(
+        operators.issuer,
+        operators.audience,
+        name_claim=operators.name_claim,
+        acr_values=operators.acr_values,
+        max_age=timedelta(seconds=operators.session_s),
+    )
+    return OidcTokens(rules, ca_file=operators.ca_file, clock=clock)
 
 
 def _open_workload_api(
@@ -155,6 +196,44 @@ def vault_settings(settings: ServerSettings) -> VaultSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ShreddingParts:
+    """Shredding: what does it, and what hears of it."""
+
+    use_case: Shredding
+    watch: ShredWatch
+
+
+def open_shredding(
+    settings: ServerSettings,
+    repository: Repository,
+    keys: KeyService,
+    entropy: Entropy,
+    stack: ExitStack,
+) -> ShreddingParts:
+    """Open what projects are shredded with, as far as this server may; and the watch.
+
+    Raises:
+        UnavailableError: It cannot be told what is dead already.
+    """
+    vault, clock = settings.vault, repository.clock
+    role_id = vault.key_destroyer_role_id_file
+    secret_id = vault.key_destroyer_secret_id_file
+    destroyer = remover = None
+    if role_id is not None and secret_id is not None:
+        session = _open_own_role(settings, (role_id, secret_id), clock, entropy, stack)
+        destroyer = session.key_destroyer
+    path = settings.store.shredder_credentials_file
+    if path is not None:
+        remover = stack.enter_context(
+            open_s3_remover(s3_settings(settings, path), clock)
+        )
+    watch = ShredWatch(repository, interval_s=settings.store.shred_watch_s)
+    stack.enter_context(watch.running())
+    rules = ShredSettings(vault.snapshot_days)
+    return ShreddingParts(Shredding(repository, keys, destroyer, remover, rules), watch)
+
+
 def open_key_admin(
     settings: ServerSettings, clock: Clock, entropy: Entropy, stack: ExitStack
 ) -> KeyAdmin | None:
@@ -163,16 +242,73 @@ def open_key_admin(
     role_id, secret_id = vault.key_admin_role_id_file, vault.key_admin_secret_id_file
     if role_id is None or secret_id is None:
         return None
+    session = _open_own_role(settings, (role_id, secret_id), clock, entropy, stack)
+    return session.key_admin
+
+
+def _open_own_role(
+    settings: ServerSettings,
+    files: tuple[Path, Path],
+    clock: Clock,
+    entropy: Entropy,
+    stack: ExitStack,
+) -> VaultSession:
+    """Open Vault as another identity than the server's: of a role and secret id."""
+    vault = settings.vault
+    role_id, secret_id = files
     mount = vault.auth_mount if vault.auth == "approle" else ""
     login = AppRoleLogin(role_id, secret_id, mount or "approle")
     own = replace(vault_settings(settings), login=login)
-    return stack.enter_context(open_vault(own, clock=clock, entropy=entropy)).key_admin
+    return stack.enter_context(open_vault(own, clock=clock, entropy=entropy))
 
 
 def access_files(settings: ServerSettings) -> AccessFiles:
     """Return where it stands who may do what."""
     access = settings.access
-    return AccessFiles(access.assignments_file, access.policies, access.shipped_roles)
+    return AccessFiles(
+        access.assignments_file,
+        access.policies,
+        access.shipped_roles,
+        access.shipped_rules,
+    )
+
+
+def guard_limits(settings: ServerSettings) -> GuardLimits:
+    """Return how many calls there may be at once, and how long each may take."""
+    listen = settings.listen
+    return GuardLimits(
+        max_calls=listen.max_calls,
+        max_own_calls=listen.max_own_calls,
+        short_s=listen.short_s,
+        long_s=listen.long_s,
+        stream_s=listen.stream_s,
+    )
+
+
+def open_approving(settings: ServerSettings, repository: Repository) -> Approving:
+    """Open the book of approvals; nobody can approve without operators' credentials.
+
+    Raises:
+        StrongroomError: The credentials cannot be read.
+    """
+    operators, limits = settings.operators, guard_limits(settings)
+    keys = None
+    if operators.credentials_file is not None:
+        origin = f"https://{operators.rp_id}"
+        keys = SecurityKeys(
+            operators.rp_id,
+            origin,
+            CredentialsFile(operators.credentials_file, clock=repository.clock),
+            WebAuthnVerifier(relying_party=operators.rp_id, origin=origin),
+        )
+    bounds = ApprovalSettings(
+        settings.approvals.expire_s,
+        settings.approvals.max_pending,
+        lambda method: limits.seconds(METHODS[method].time_class),
+    )
+    records = ApprovalRecords(repository.blobs, repository.keyring)
+    clock, entropy = repository.clock, repository.entropy
+    return Approving(records, keys, bounds, clock=clock, entropy=entropy)
 
 
 def open_copies(

@@ -55,6 +55,9 @@ def policy(
     approvals: Annotated[
         int, typer.Option(help="How many of it must, at least 2.")
     ] = _DEFAULT.approvals,
+    control_group: Annotated[
+        bool, typer.Option(help="Whether Vault asks that group at all.")
+    ] = _DEFAULT.control_group,
     project: Annotated[
         list[str] | None,
         typer.Option(help="The id of a project that a server may open; else all."),
@@ -72,6 +75,7 @@ def policy(
             client_pki_role=client_pki_role,
             approvers=approvers,
             approvals=approvals,
+            control_group=control_group,
             projects=tuple(project or ()),
         )
     except ValueError as error:

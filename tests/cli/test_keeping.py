@@ -195,13 +195,15 @@ def test_a_policy_may_come_before_the_first_push(
     assert (untold.code, untold.error["reason"]) == (10, "ARTIFACT_NOT_FOUND")
     assert "--kind" in untold.error["hint"]
     assert tried.code == 0
-    assert "nothing was changed" in tried.err
+    assert f"{name} would be made; nothing was changed" in tried.err
     assert absent.code == 10
     assert made.code == 0
     assert f"{name} is new" in made.err
     [line] = [line for line in listed.splitlines() if line.startswith(name)]
     assert line.split()[1:3] == ["-", "weights"]
     assert pushed.code == 0
+    assert f"the first version of {name}" in pushed.err
+    assert "is new" not in pushed.err
     assert strongroom("policy", "show", name, "--json").lines[0]["cuts"] == "fixed"
     other = strongroom(*command, "--kind", "dataset", "--json")
     assert (other.code, other.error["reason"]) == (16, "KIND_MISMATCH")

@@ -129,6 +129,28 @@ def test_a_new_epoch_is_made_once(strongroom: Command, tmp_path: Path) -> None:
     assert strongroom("verify", "one/a").code == 0
 
 
+@pytest.mark.usefixtures("pushed")
+def test_an_epoch_whose_slots_are_gone_is_told_and_gone_on_behind(
+    strongroom: Command, engine: Engine
+) -> None:
+    assert strongroom("keys", "epoch", "one").code == 0
+    world = engine.world
+    scope = world.repository.projects.get(ProjectName("one")).scope
+    for item, _ in world.bucket.objects():
+        if item.key == layout.slot_key(scope.domain, 1, 0):
+            world.bucket.delete_version(item.key, item.version_id)
+    world.repository.keyring.forget_domains()
+
+    listed = strongroom("keys", "ls", "one")
+    again = strongroom("keys", "epoch", "one", "--json")
+    behind = strongroom("keys", "epoch", "one", "--after", "1")
+
+    assert "DOES NOT OPEN" in listed.out.splitlines()[-1]
+    assert (again.code, again.error["reason"]) == (14, "KEY_SLOT_MISSING")
+    assert "--after 1" in again.error["hint"]
+    assert behind.out == "one: epoch 2, after 1\n"
+
+
 def test_a_project_that_is_not_there_has_no_keys(strongroom: Command) -> None:
     for command in ("ls", "rotate", "rewrap", "retire", "epoch"):
         result = strongroom("keys", command, "nowhere")

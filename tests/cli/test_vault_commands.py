@@ -29,6 +29,21 @@ def test_both_programs_print_the_same_policy(
     assert capsys.readouterr().out == printed == vault_policy.ROLES[role](names)
 
 
+def test_a_vault_without_control_groups_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["vault", "policy", "--role", "key-destroyer", "--no-control-group"]
+    expected = vault_policy.key_destroyer_policy(
+        vault_policy.Names(control_group=False)
+    )
+
+    assert run(options) == 0
+    assert capsys.readouterr().out == expected
+    assert server_program.main(options) == 0
+    assert capsys.readouterr().out == expected
+    assert "control_group" not in expected
+
+
 def test_a_server_of_one_project_is_named_by_its_id(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -221,3 +221,53 @@ def test_an_agent_in_the_configuration_and_files_exclude_each_other(
     assert "cert_file exclude each other" in refusal(tmp_path)
     path.write_text('endpoint = "host:1"\nworkload_socket = "/run/agent.sock"\n')
     assert "not unix:///PATH" in refusal(tmp_path)
+
+
+LOGIN = TOML + 'login_issuer = "https://id.example/realm"\nlogin_client_id = "us"\n'
+
+
+def test_logins_are_kept_where_programs_keep_their_state(tmp_path: Path) -> None:
+    write_nearest(tmp_path, LOGIN)
+    for environ, folder in (
+        ({"XDG_STATE_HOME": "/state"}, Path("/state/strongroom/logins")),
+        ({}, Path.home() / ".local/state/strongroom/logins"),
+        ({"XDG_STATE_HOME": "no"}, Path.home() / ".local/state/strongroom/logins"),
+    ):
+        settings = load_settings(environ=environ, directory=tmp_path)
+        assert settings.login_folder == folder
+        assert settings.login_scopes == "openid profile"
+
+
+def test_logins_are_kept_where_the_file_says(tmp_path: Path) -> None:
+    path = write_nearest(
+        tmp_path, LOGIN + 'login_folder = "logins"\nlogin_ca_file = "id.crt"\n'
+    )
+
+    settings = load_settings(environ={}, directory=tmp_path)
+
+    assert settings.login_folder == path.parent / "logins"
+    assert settings.login_ca_file == path.parent / "id.crt"
+
+
+def test_without_a_provider_there_is_no_place_for_logins(tmp_path: Path) -> None:
+    write_nearest(tmp_path)
+
+    assert load_settings(environ={}, directory=tmp_path).login_folder == NO_FILE
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('login_issuer = "http://id.example"\nlogin_client_id = "us"\n', "https://"),
+        ('login_issuer = "https:///x"\nlogin_client_id = "us"\n', "https://"),
+        ('login_issuer = "https://h/x?y=z"\nlogin_client_id = "us"\n', "https://"),
+        ('login_issuer = "https://id.example"\n', "login_client_id is missing"),
+        ('login_issuer = 1\nlogin_client_id = "us"\n', "login_issuer"),
+    ],
+)
+def test_a_provider_is_named_by_https_and_knows_us(
+    tmp_path: Path, lines: str, told: str
+) -> None:
+    write_nearest(tmp_path, TOML + lines)
+
+    assert told in refusal(tmp_path)

@@ -4,8 +4,8 @@
 from collections.abc import Callable
 
 from strongroom_server.core.signed_note import (
+    LOG_ALGORITHMS,
     Checkpoint,
-    NoteAlgorithm,
     open_note,
     parse_note_key,
 )
@@ -27,7 +27,7 @@ class CheckpointSignerSuite:
 
         keys = signer.keys(ORIGIN)
         assert open_note(note, keys) == checkpoint()
-        assert {key.algorithm for key in keys} == set(NoteAlgorithm)
+        assert {key.algorithm for key in keys} == set(LOG_ALGORITHMS)
         assert [parse_note_key(key.text) for key in keys] == list(keys)
 
     def test_after_a_rotation_old_and_new_checkpoints_open(

@@ -73,6 +73,19 @@ class IndexSuite:
 
         assert len(list(index.scan(b"b"))) == 5
 
+    def test_what_has_a_prefix_is_forgotten_and_nothing_else(
+        self, index: Index
+    ) -> None:
+        many = {b"b%06d" % number: b"v" for number in range(3000)}
+        index.put_many({b"a": b"1", b"b": b"2", b"c": b"3", b"\xff": b"4", **many})
+
+        index.forget(b"b")
+        index.forget(b"nothing")
+
+        assert [key for key, _ in index.scan(b"")] == [b"a", b"c", b"\xff"]
+        index.put_many({b"b": b"again"})
+        assert index.get(b"b") == b"again"
+
     def test_after_clear_nothing_is_left(self, index: Index) -> None:
         index.put_many({b"a": b"1"})
 

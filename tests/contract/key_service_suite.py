@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom_server.core.scope import Scope
 from strongroom_server.ports import MAX_REWRAP, KeyAdmin, KeyService, WrappedKey
 
 CONTEXT = b"SRCTX-v1\0" + bytes(range(39))
@@ -245,6 +246,33 @@ class KeyServiceSuite:
         assert again[2] is not None
         assert keys.unwrap(kek, CONTEXT, again[2]) == good.plaintext
         assert keys.rewrap(kek, asked[:2]) == [None, None]
+
+    def test_a_hundred_made_up_keys_hide_no_true_one(
+        self, keys: KeyService, kek: str
+    ) -> None:
+        good = keys.generate(kek, CONTEXT)
+        head, _, tail = good.wrapped.rpartition(":")
+        made_up = [
+            WrappedKey(CONTEXT, f"{head}:{format(number, '04d')}{tail[4:]}")
+            for number in range(MAX_REWRAP - 1)
+        ]
+
+        again = keys.rewrap(kek, [*made_up, WrappedKey(CONTEXT, good.wrapped)])
+
+        assert [text is not None for text in again] == [False] * 99 + [True]
+
+    def test_the_marks_of_epochs_are_keys_that_can_be_asked_for(
+        self, keys: KeyService
+    ) -> None:
+        scope = Scope(secrets.token_bytes(16), secrets.token_bytes(18),
+                      secrets.token_bytes(18), 1)  # fmt: skip
+
+        keys.create_kek(scope.epoch_mark)
+
+        assert keys.kek_state(scope.epoch_mark).newest == 1
+        with pytest.raises(PreconditionError) as caught:
+            keys.kek_state(scope.at_epoch(2).epoch_mark)
+        assert caught.value.reason is Reason.KEK_MISSING
 
     def test_more_keys_than_fit_are_a_bug_of_the_caller(
         self, keys: KeyService, kek: str

@@ -21,7 +21,7 @@ from tests.contract.authorizer_suite import AuthorizerSuite, Make
 def write_files(
     folder: Path, texts: Mapping[str, str], assignments: list[dict[str, Any]]
 ) -> AccessFiles:
-    """Write policies and assignments as files; the shipped roles stay away."""
+    """Write policies and assignments as files; what ships stays away."""
     policies = folder / "policies"
     policies.mkdir(exist_ok=True)
     for name, text in texts.items():
@@ -31,7 +31,12 @@ def write_files(
         lines.append("[[assignments]]")
         lines += [f"{key} = {json.dumps(value)}" for key, value in item.items()]
     (folder / "assignments.toml").write_text("\n".join(lines))
-    return AccessFiles(folder / "assignments.toml", policies, shipped_roles=False)
+    return AccessFiles(
+        folder / "assignments.toml",
+        policies,
+        shipped_roles=False,
+        shipped_rules=False,
+    )
 
 
 class TestFixed(AuthorizerSuite):

@@ -2,8 +2,9 @@
 """Access policies: what ships, what is refused when it is read, and why."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -15,24 +16,37 @@ from strongroom_server.adapters.cedar import (
     shipped_policies,
 )
 from strongroom_server.adapters.cedar.policies import parse_policies
-from strongroom_server.core.access import AccessAction
+from strongroom_server.core.access import AccessAction, CallFacts, Decision
 from strongroom_server.core.assignments import parse_assignments
 from strongroom_server.core.expectations import parse_expectations
 from tests.contract.authorizer_suite import DEVELOPER, VERSION
-from tests.support.access import FACTS, make_authorizer
+from tests.support.access import FACTS, make_authorizer, role_policy
 
 DEPLOYED: Final = Path(__file__).parents[2] / "deploy" / "policies"
 SHIPPED: Final = {**shipped_policies(), "strongroom.cedarschema": schema_text()}
 ROLES: Final = {
-    *("auditor", "maintainer", "operator", "reader", "security-officer", "writer"),
+    *("approver", "auditor", "break-glass", "maintainer", "operator", "reader"),
+    *("security-officer", "writer"),
+}
+ALICE: Final = "operator:alice"
+#: What a person may do after an old login, or one factor. A new action belongs here
+#: or to the rule `fresh-mfa`.
+LOOKING: Final = {
+    *("access.explain", "approval.list", "approval.request", "artifact.get"),
+    *("artifact.list", "journal.read", "key.list", "project.list", "ref.list"),
+    *("retention.explain", "server.info", "store.check", "store.verify"),
+    *("sweep.plan", "version.diff", "version.list", "version.read", "version.verify"),
 }
 GOOD: Final = '@id("open") permit (principal, action, resource);'
 
 
 def test_the_deployed_files_are_those_that_ship() -> None:
-    files = [path for path in DEPLOYED.iterdir() if path.suffix.startswith(".cedar")]
+    files = {
+        path.relative_to(DEPLOYED).as_posix(): path.read_text("utf-8")
+        for path in DEPLOYED.rglob("*.cedar*")
+    }
 
-    assert {path.name: path.read_text("utf-8") for path in files} == SHIPPED
+    assert files == SHIPPED
 
 
 def test_the_shipped_roles_are_these() -> None:
@@ -187,9 +201,134 @@ def test_what_the_readme_shows_holds(tmp_path: Path) -> None:
     authorizer = AccessFiles(tmp_path / "assignments.toml", tmp_path).read()
 
     rows = list(parse_expectations(table.splitlines()))
-    assert len(rows) == 2
+    assert len(rows) == 5
     for row in rows:
         question = (row.principal, row.action, row.resource, row.facts)
         decision = authorizer.explain(*question).decision
         assert decision.allowed is row.allowed
         assert decision.policy_id == row.policy or not row.policy
+
+
+def decide(
+    principal: str,
+    role: str,
+    action: AccessAction,
+    resource: str = VERSION,
+    facts: CallFacts = FACTS,
+    *more: str,
+) -> Decision:
+    """Decide by what ships, for who has one role, or more, everywhere."""
+    assignment = {
+        "id": "one",
+        "principal": principal,
+        "roles": [role, *more],
+        "resources": ["projects/*", "server"],
+    }
+    authorizer = CedarAuthorizer(
+        shipped_policies(), parse_assignments({"assignments": [assignment]})
+    )
+    return authorizer.decide(principal, action, resource, facts)
+
+
+def test_a_person_changes_nothing_without_a_fresh_second_factor() -> None:
+    owner = {"owner.cedar": role_policy("owner", ["*"]), **shipped_policies()}
+    assignment = {"principal": ALICE, "roles": ["owner"], "resources": ["projects/*"]}
+    authorizer = CedarAuthorizer(
+        owner, parse_assignments({"assignments": [assignment]})
+    )
+
+    def allowed(facts: dict[str, Any]) -> set[str]:
+        own = replace(FACTS, approvals=1, **facts)
+        return {
+            action.value
+            for action in AccessAction
+            if authorizer.decide(ALICE, action, VERSION, own).allowed
+        }
+
+    assert allowed({"mfa": True, "auth_age_s": 300}) == {*AccessAction}
+    for facts in ({"mfa": True, "auth_age_s": 301}, {"mfa": False}):
+        assert allowed(facts) == LOOKING
+
+
+def test_programs_sign_in_nowhere_and_are_asked_for_nothing() -> None:
+    move = AccessAction.REF_MOVE
+
+    assert decide(DEVELOPER, "operator", move).allowed
+    assert not decide(ALICE, "operator", move).allowed
+
+
+@pytest.mark.parametrize(
+    ("principal", "facts", "allowed"),
+    [
+        (ALICE, CallFacts("TLSv1.3", "", 1, mfa=True, approvals=1), True),
+        (ALICE, CallFacts("TLSv1.3", "", 1, mfa=True, approvals=0), False),
+        (ALICE, CallFacts("TLSv1.3", "", 1, mfa=False, approvals=9), False),
+        (ALICE, CallFacts("TLSv1.3", "", 1, True, 301, 1), False),  # noqa: FBT003
+        (DEVELOPER, CallFacts("TLSv1.3", "", 1, mfa=True, approvals=9), False),
+    ],
+)
+def test_only_a_person_with_another_ones_approval_shreds(
+    principal: str, facts: CallFacts, allowed: bool
+) -> None:
+    shred = AccessAction.PROJECT_SHRED
+
+    decision = decide(principal, "operator", shred, "projects/demo", facts)
+
+    assert decision.allowed is allowed
+
+
+def test_only_people_approve() -> None:
+    decide_it = AccessAction.APPROVAL_DECIDE
+    fresh = replace(FACTS, mfa=True)
+    for role in ("approver", "security-officer"):
+        assert decide(ALICE, role, decide_it, "server", fresh).allowed
+        refused = decide(DEVELOPER, role, decide_it, "server", fresh)
+        assert (refused.allowed, refused.policies) == (False, ("people-approve",))
+    assert not decide(ALICE, "operator", decide_it, "server", fresh).allowed
+
+
+def test_broken_glass_gives_what_operators_and_security_officers_may() -> None:
+    def may(role: str) -> set[str]:
+        return {
+            action.value
+            for action in AccessAction
+            if decide(DEVELOPER, role, action).allowed
+        }
+
+    both = may("operator") | may("security-officer")
+    assert both - may("break-glass") == {"approval.request"}
+    assert may("break-glass") <= both
+    for action in ("version.read", "version.diff", "project.shred"):
+        for role in ("reader", "operator", "writer"):
+            refused = decide(
+                DEVELOPER, "break-glass", AccessAction(action), VERSION, FACTS, role
+            )
+            assert not refused.allowed
+
+
+def test_rules_hold_for_roles_of_a_sites_own_unless_it_leaves_them_out(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.cedar").write_text(role_policy("own", ["*"]))
+    (tmp_path / "assignments.toml").write_text(
+        f'[[assignments]]\nprincipal = "{ALICE}"\nroles = ["own"]\n'
+        'resources = ["projects/*"]\n'
+    )
+    move = (ALICE, AccessAction.REF_MOVE, VERSION, FACTS)
+    path = tmp_path / "assignments.toml"
+
+    with_rules = AccessFiles(path, tmp_path, shipped_roles=False)
+    without = AccessFiles(path, tmp_path, shipped_roles=False, shipped_rules=False)
+
+    assert with_rules.read().decide(*move).policy_id == "fresh-mfa"
+    assert without.read().decide(*move).policy_id == "own@assignment-1"
+
+
+def test_a_person_is_named_bare_in_policies_and_a_program_never_is_one() -> None:
+    text = '@id("alice") permit (principal == Operator::"alice", action, resource);'
+    authorizer = CedarAuthorizer({"alice.cedar": text}, ())
+    read = AccessAction.VERSION_READ
+
+    assert authorizer.decide(ALICE, read, VERSION, FACTS).allowed
+    for principal in ("alice", "operator:bob", "operator:operator:alice", DEVELOPER):
+        assert not authorizer.decide(principal, read, VERSION, FACTS).allowed

@@ -18,7 +18,7 @@ from strongroom_server.adapters.s3 import (
     open_remover,
     open_s3,
 )
-from strongroom_server.dev.seaweed import ADMIN, REMOVER, TENANT
+from strongroom_server.dev.seaweed import ADMIN, REMOVER, SHREDDER, TENANT
 from tests.contract.blob_remover_suite import KEY, BlobRemoverSuite
 from tests.support.stack import BUCKET, WeedForTests, running_weed
 
@@ -157,7 +157,14 @@ def test_the_remover_neither_writes_nor_deletes_without_a_version(
 
 @pytest.mark.parametrize(
     "key",
-    ["journals/a/b/0", "keys/a/0.0", "projects/a", "sweep/0", "strongroom.json"],
+    [
+        "journals/a/b/0",
+        "keys/a/0.0",
+        "projects/a",
+        "shreds/a/tombstone-0",
+        "sweep/0",
+        "strongroom.json",
+    ],
 )
 def test_the_remover_leaves_alone_what_no_sweep_removes(
     weed: WeedForTests, key: str
@@ -172,4 +179,46 @@ def test_the_remover_leaves_alone_what_no_sweep_removes(
     body = writer.get_object(**place, VersionId=version_id)["Body"].read()
     writer.close()
     remover.close()
+    assert body == b"x"
+
+
+@pytest.mark.parametrize("key", ["keys/d/0.0", "repairs/objects/keys/d/0.0/ab"])
+def test_the_shredder_removes_key_slots(weed: WeedForTests, key: str) -> None:
+    writer, shredder = weed.client(TENANT), weed.client(SHREDDER)
+    place = {"Bucket": BUCKET, "Key": key}
+    version_id = writer.put_object(**place, Body=b"x")["VersionId"]
+
+    shredder.delete_object(**place, VersionId=version_id)
+
+    listed = writer.list_object_versions(Bucket=BUCKET, Prefix=key)
+    writer.close()
+    shredder.close()
+    assert "Versions" not in listed
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["packs/ab/c", "manifests/ab/c", "journals/a/b/0", "shreds/a/tombstone-0",
+     "projects/s", "audit/main/batches/0", "index/a/0", "uploads/a/b/0",
+     "repairs/mended/a/b", "repairs/objects/packs/ab/c/d", "strongroom.json"],
+)  # fmt: skip
+def test_the_shredder_removes_and_writes_nothing_else(
+    weed: WeedForTests, key: str
+) -> None:
+    writer, shredder = weed.client(TENANT), weed.client(SHREDDER)
+    place = {"Bucket": BUCKET, "Key": key}
+    version_id = writer.put_object(**place, Body=b"x")["VersionId"]
+
+    refused: list[Callable[[], object]] = [
+        lambda: shredder.delete_object(**place, VersionId=version_id),
+        lambda: shredder.delete_object(**place),
+        lambda: shredder.put_object(**place, Body=b"y"),
+    ]
+    for call in refused:
+        with pytest.raises(shredder.exceptions.ClientError, match="AccessDenied"):
+            call()
+
+    body = writer.get_object(**place, VersionId=version_id)["Body"].read()
+    writer.close()
+    shredder.close()
     assert body == b"x"

@@ -167,3 +167,64 @@ def test_two_assignments_may_not_share_an_id() -> None:
 
     with pytest.raises(InvalidArgumentError, match="same"):
         parse_assignments({"assignments": document["assignments"] * 2})
+
+
+PEOPLE: dict[str, Any] = {
+    "assignments": [
+        {
+            "id": "alice",
+            "principal": "operator:alice",
+            "roles": ["operator"],
+            "resources": ["server"],
+        },
+        {
+            "id": "everybody",
+            "principal": "operator:*",
+            "roles": ["reader"],
+            "resources": ["projects/*"],
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("principal", "ids"),
+    [
+        ("operator:alice", ["alice", "everybody"]),
+        ("operator:bob@example.org", ["everybody"]),
+        ("operator:*", ["everybody"]),
+        ("operator:", []),
+        ("operator", []),
+        ("alice", []),
+        ("Operator:alice", []),
+        ("spiffe://operator:alice", []),
+        ("spiffe://example.org/operator:alice", []),
+        (DEVELOPER, []),
+    ],
+)
+def test_people_have_what_their_name_or_everybody_is_given(
+    principal: str, ids: list[str]
+) -> None:
+    index = AssignmentIndex(parse_assignments(PEOPLE))
+
+    assert [item.assignment_id for item in index.of(principal)] == ids
+
+
+@pytest.mark.parametrize(
+    "principal",
+    [
+        "operator:",
+        "operator:al*",
+        "operator:alice*",
+        "operator:**",
+        "operator:-alice",
+        "operator:alice/job",
+        "operator:alice ",
+        "operator:operator:alice",
+        "operator:" + "a" * 129,
+        "Operator:alice",
+    ],
+)
+def test_a_malformed_person_is_refused(principal: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="malformed principal"):
+        parse_assignments(_assignment(principal=principal))

@@ -36,6 +36,19 @@ def test_a_table_is_read_line_by_line() -> None:
     assert night.facts == CallFacts("TLSv1.3", "X25519", 3)
 
 
+def test_people_have_facts_of_their_own() -> None:
+    heading = f"{HEADING},mfa,auth_age_s,approvals"
+    rows = ["operator:a,ref.move,projects/p,deny,true,301,2", f"{ROW},,,"]
+
+    person, program = parse_expectations([heading, *rows])
+
+    assert person.principal == "operator:a"
+    assert person.facts == CallFacts(
+        "TLSv1.3", "X25519MLKEM768", 12, mfa=True, auth_age_s=301, approvals=2
+    )
+    assert program.facts == CallFacts("TLSv1.3", "X25519MLKEM768", 12)
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
@@ -47,6 +60,9 @@ def test_a_table_is_read_line_by_line() -> None:
         ([HEADING, ROW.replace("allow", "yes")], "line 2: 'yes'"),
         ([HEADING, "", ROW.replace("read", "fly")], "line 3: 'version.fly'"),
         ([f"{HEADING},hour_utc", f"{ROW},noon"], "line 2: 'noon'"),
+        ([f"{HEADING},mfa", f"{ROW},yes"], "line 2: 'yes'"),
+        ([f"{HEADING},auth_age_s", f"{ROW},-1"], "line 2: '-1'"),
+        ([f"{HEADING},approvals", f"{ROW},two"], "line 2: 'two'"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_line(lines: list[str], told: str) -> None:

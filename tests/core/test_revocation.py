@@ -62,3 +62,18 @@ def test_a_line_that_is_neither_is_refused_with_its_number(line: str) -> None:
 
     assert caught.value.reason is Reason.SETTING_INVALID
     assert line not in caught.value.message
+
+
+def test_people_are_revoked_by_their_name() -> None:
+    revoked = parse_revocations("operator:alice\noperator:bob@example.org # left\n")
+
+    assert revoked.name("operator:alice", "")
+    assert revoked.name("operator:bob@example.org", "")
+    assert not revoked.name("operator:alice2", "")
+    assert not revoked.name("operator:", "")
+
+
+@pytest.mark.parametrize("line", ["operator:", "operator:*", "operator:a b", "alice"])
+def test_a_line_that_names_no_person_is_refused(line: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="line 1 "):
+        parse_revocations(line)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from strongroom.errors import UnavailableError
 from strongroom.format.digest import VersionDigester
-from strongroom.format.names import ArtifactName, VersionName
+from strongroom.format.names import ArtifactName, ProjectName, VersionName
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import (
     MemoryBlobRemover,
@@ -18,6 +18,7 @@ from strongroom_server.adapters.memory_keys import MemoryKeyService, MemorySigne
 from strongroom_server.core.records import ArtifactPolicy, Kind
 from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.ports import Index
+from strongroom_server.services.shredding import Approval, Shredding
 from strongroom_server.services.sweeping import Sweeping
 from strongroom_server.services.uploads import Upload, UploadStart
 from tests.simulation.signing import HmacSigner
@@ -39,6 +40,8 @@ BLOCK_BYTES = 1024 * 1024
 #: Two checkpoints that differ in one byte: the second is stored as a difference.
 WEIGHTS = filled("weights", 300_000)
 STEPPED = {"w": WEIGHTS[:-1] + b"!"}
+#: An artifact of a project that is going to be shredded.
+DOOMED = ArtifactName("doomed", "model")
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,32 @@ def _repair(world: World) -> None:
         repair.finish()
 
 
+def _prepare_doomed(world: World) -> None:
+    world.push({"a": b"1"})
+    world.push({"a": b"2"}, DOOMED)
+    world.push({"a": b"3"}, DOOMED)
+
+
+def _shred(world: World) -> object:
+    return world.shredding.shred(
+        ProjectName(DOOMED.project),
+        reason="a reason",
+        request_id=REQUEST,
+        caller=CALLER,
+        approval=Approval("an-approval", ("operator:bob",)),
+    )
+
+
+def _left_of_doomed(world: World) -> object:
+    """Sweep, and tell what is left of the doomed project: KEKs, slots, content."""
+    _shred(world)
+    return (
+        len(world.key_service._keks),
+        len(world.keys("keys/")),
+        _stored_after_sweeps(world),
+    )
+
+
 USE_CASES = [
     UseCase("create_project", None, _create_project),
     UseCase("first_push", None, _push_first),
@@ -226,6 +255,7 @@ USE_CASES = [
         "sweep_remove", _prepare_due, _sweep, _stored_after_sweeps, is_repeatable=False
     ),
     UseCase("repair", _prepare_damage, _repair),
+    UseCase("shred", _prepare_doomed, _shred, _left_of_doomed),
 ]
 
 
@@ -254,6 +284,9 @@ class Store:
         if blobs is not None:
             remover = blobs.remover(MemoryBlobRemover(self.blobs))
             world.sweeping = Sweeping(world.repository, remover, sweeps.AT_ONCE)
+            world.shredding = Shredding(
+                world.repository, self.key_service, world.destroyer, remover
+            )
         return world
 
 

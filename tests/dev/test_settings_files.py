@@ -11,13 +11,18 @@ from strongroom_server.adapters.cedar import AccessFiles, CedarAuthorizer
 from strongroom_server.config import load_settings as load_server_settings
 from strongroom_server.core.access import AccessAction
 from strongroom_server.dev.addresses import AddressBook
-from strongroom_server.dev.client_certificates import client_spiffe_id
+from strongroom_server.dev.client_certificates import WORKSTATION, client_spiffe_id
 from strongroom_server.dev.components import sweep_settings
+from strongroom_server.dev.identity_provider import issuer_url
 from strongroom_server.dev.layout import StackLayout
+from strongroom_server.dev.people import PEOPLE
+from strongroom_server.dev.private_files import write_private
 from strongroom_server.dev.settings_files import (
     client_settings,
     owner_policy,
+    person_settings,
     role_assignments,
+    security_key_file,
     server_ports,
     server_settings,
 )
@@ -34,6 +39,10 @@ DANGEROUS = {
 
 #: What maintainers do by the clock.
 UPKEEP = {"sweep.plan", "sweep.apply", "store.verify", "version.repair"}
+
+
+#: What no program does, whatever role it has.
+FOR_PEOPLE = {"project.shred", "approval.decide"}
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +63,12 @@ def allowed(authorizer: Authorizer, account: str) -> set[str]:
     }
 
 
-def test_the_developer_may_do_everything(authorizer: Authorizer) -> None:
-    assert allowed(authorizer, "developer") == {action.value for action in AccessAction}
+def test_the_developer_may_do_everything_that_needs_no_person(
+    authorizer: Authorizer,
+) -> None:
+    every = {action.value for action in AccessAction}
+
+    assert allowed(authorizer, "developer") == every - FOR_PEOPLE
 
 
 def test_the_trainer_writes_but_moves_no_ref_and_checks_no_store(
@@ -90,6 +103,62 @@ def test_everybody_may_ask_the_server_who_it_is(
 def test_strangers_and_other_accounts_may_do_nothing(authorizer: Authorizer) -> None:
     for account in ("stranger", "developer/job/x"):
         assert allowed(authorizer, account) == set()
+
+
+def provided(tmp_path: Path) -> tuple[StackLayout, AddressBook]:
+    """Return a stack whose identity provider knows the command line."""
+    layout = StackLayout(tmp_path)
+    addresses = AddressBook(layout.addresses)
+    addresses.choose(["vault", *server_ports(layout)])
+    write_private(layout.login_client, "known-as\n")
+    return layout, addresses
+
+
+def test_people_have_their_roles_and_the_workstation_has_none(
+    authorizer: CedarAuthorizer,
+) -> None:
+    for name, roles in PEOPLE.items():
+        told = authorizer.explain(
+            f"operator:{name}", AccessAction.SERVER_INFO, "server", FACTS
+        )
+        assert told.assignments[0].roles == roles
+    assert allowed(authorizer, WORKSTATION) == set()
+
+
+def test_the_server_knows_where_people_sign_in(tmp_path: Path) -> None:
+    layout, addresses = provided(tmp_path)
+
+    text = server_settings(layout, addresses, "http://127.0.0.1:1")
+
+    operators = load_server_settings(tomllib.loads(text), {}).operators
+    assert operators.issuer == issuer_url(addresses.port("vault"))
+    assert operators.audience == "known-as"
+    assert operators.ca_file == layout.vault_ca
+    assert operators.credentials_file == layout.operator_credentials
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_a_person_has_settings_and_logins_of_their_own(
+    tmp_path: Path, name: str
+) -> None:
+    layout, addresses = provided(tmp_path)
+    path = layout.client(name) / "client.toml"
+    write_private(path, person_settings(layout, addresses, name))
+    write_private(
+        layout.client_settings, client_settings(layout, addresses, "developer")
+    )
+
+    settings = load_settings(environ={}, config_file=path)
+    others = load_settings(environ={}, config_file=layout.client_settings)
+
+    assert settings.cert_file == layout.client(WORKSTATION) / "tls.crt"
+    assert settings.login_issuer == others.login_issuer
+    assert settings.login_issuer == issuer_url(addresses.port("vault"))
+    assert settings.login_client_id == "known-as"
+    assert settings.login_ca_file == layout.vault_ca
+    assert settings.login_folder == layout.client(name) / "login"
+    assert settings.login_folder != others.login_folder
+    assert settings.security_key_file == security_key_file(layout, name)
 
 
 @pytest.mark.parametrize("folder", ["plain", 'a "quoted" \\ name', "naïve-模型"])

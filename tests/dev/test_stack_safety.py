@@ -14,7 +14,7 @@ from strongroom_server.dev.provisioning import (
     SERVER_APPROLE,
     approle,
 )
-from strongroom_server.dev.seaweed import ADMIN, BUCKET, REMOVER, TENANT
+from strongroom_server.dev.seaweed import ADMIN, BUCKET, REMOVER, SHREDDER, TENANT
 from strongroom_server.dev.stack import Stack
 from tests.dev.stacks import bring_up, parts, pids
 
@@ -74,6 +74,7 @@ def test_secrets_are_in_their_own_files_only(stack: Stack) -> None:
         weed.credentials(ADMIN).secret_key,
         weed.credentials(TENANT).secret_key,
         weed.credentials(REMOVER).secret_key,
+        weed.credentials(SHREDDER).secret_key,
         *(
             approle(layout, path.name).secret_id_file.read_text("utf-8")
             for path in (layout.vault / "approle").iterdir()
@@ -81,7 +82,7 @@ def test_secrets_are_in_their_own_files_only(stack: Stack) -> None:
     }
     homes = {
         *(layout.unseal_record, layout.store / "identities.json"),
-        *(layout.store_credentials(name) for name in (ADMIN, TENANT, REMOVER)),
+        *map(layout.store_credentials, (ADMIN, TENANT, REMOVER, SHREDDER)),
         *layout.vault.glob("approle/*/secret_id"),
     }
 

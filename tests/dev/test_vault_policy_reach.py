@@ -95,14 +95,14 @@ def persons(bao: BaoForTests) -> Mapping[str, VaultClient]:
     root = bao.client()
     for role in ("key-destroyer", "key-approver"):
         root.write(f"sys/policies/acl/{role}", {"policy": ROLES[role](Names())})
-    root.write("sys/auth/userpass", {"type": "userpass"})
+    root.write("sys/auth/persons", {"type": "userpass"})
     clients, entities = {}, []
     for name in ("asks", "first", "second", "outside"):
         both = ["key-destroyer", "key-approver"]
         policies = both if name == "asks" else ["key-approver"]
         body = {"password": f"pass-{name}", "token_policies": policies}
-        root.write(f"auth/userpass/users/{name}", body)
-        auth = root.write(f"auth/userpass/login/{name}", {"password": f"pass-{name}"})
+        root.write(f"auth/persons/users/{name}", body)
+        auth = root.write(f"auth/persons/login/{name}", {"password": f"pass-{name}"})
         assert isinstance(auth["auth"], dict)
         clients[name] = root.with_token(str(auth["auth"]["client_token"]))
         if name != "outside":

@@ -10,7 +10,7 @@ import pytest
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.scope import Scope
-from strongroom_server.repository.keyring import CACHE_TTL_S, MAX_CACHED
+from strongroom_server.repository.timed import CACHE_TTL_S, MAX_CACHED
 from tests.support.clock import ManualClock
 from tests.support.world import ARTIFACT, World, memory_world
 

@@ -21,19 +21,37 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from strongroom_server.adapters.cedar import CedarAuthorizer, shipped_policies
+from strongroom_server.adapters.cedar.policies import parse_policies
 from strongroom_server.core.assignments import parse_assignments
+from strongroom_server.core.operators import PREFIX
 from strongroom_server.rpc.methods import METHODS
 from strongroom_server.rpc.serve import SERVICES
 from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN
 from tests.rpc.engine import serving_world
+from tests.rpc.people import WORKSTATION, Metadata, bearing
 from tests.rpc.running import read_failure
 from tests.rpc.serving import Served, write, write_requests
 
 TABLE: Final = Path(__file__).with_suffix(".csv")
 HEADING: Final = ("rpc", "action", "role", "own", "missing", "foreign", "absent")
-ROLES: Final = tuple(name.removesuffix(".cedar") for name in shipped_policies())
+ROLES: Final = parse_policies(shipped_policies()).roles
 NOBODY: Final = "nobody"
+#: The roles of people, who have them after a fresh login and after an old one.
+PEOPLE: Final = ("approver", "auditor", "operator", "security-officer")
+FRESH: Final = " (person)"
+OLD: Final = " (old login)"
+#: Who calls, as the table names them: programs by their role, then people.
+CALLERS: Final = (
+    *ROLES,
+    NOBODY,
+    *(role + FRESH for role in PEOPLE),
+    *(role + OLD for role in PEOPLE),
+)
 DENIED: Final = "deny"
+#: What a call lacks that would be allowed with it.
+LACKING: Final = {"STEP_UP_REQUIRED": "sign in", "APPROVAL_REQUIRED": "approval"}
+#: Cells of those who may not, or not so.
+REFUSED: Final = frozenset({DENIED, *LACKING.values()})
 #: There is one server and one list of projects: nothing missing, nothing absent.
 NONE: Final = "-"
 #: Has each role in one project only, and none on the server.
@@ -65,6 +83,13 @@ PLACES: Final = (OWN, MISSING, FOREIGN, ABSENT)
 #: The first request of each RPC, `@` for the artifact and `#` for the project.
 _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "ExplainAccess": {"action": "server.info", "resource": "server"},
+    "RequestApproval": {
+        "method": "/strongroom.v1.ArtifactService/ListProjects",
+        "reason": "asked",
+    },
+    "ListApprovals": {},
+    "GetApproval": {"name": "approvals/00000000-0000000000"},
+    "DecideApproval": {"name": "approvals/00000000-0000000000", "deny": {}},
     "CreateProject": {"project_id": "#"},
     "ListProjects": {},
     "ListArtifacts": {"parent": "projects/#"},
@@ -77,7 +102,7 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "MoveRef": {"name": "@/refs/prod", "version": "2"},
     "DeleteVersion": {"name": "@/versions/1", "validate_only": True},
     "UndeleteVersion": {"name": "@/versions/1"},
-    "SetHold": {"name": "@/versions/1", "hold": True, "reason": "asked"},
+    "SetHold": {"name": "@/versions/1", "hold": False, "reason": "asked"},
     "SetPolicy": {
         "name": "@",
         "policy": {"keep_last": 2, "trash_days": 30, "codec": "raw", "cuts": "aligned"},
@@ -99,6 +124,10 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "RewrapSlots": {"name": "projects/#"},
     "RetireKeks": {},
     "StartEpoch": {"name": "projects/#"},
+    "PreviewShred": {"name": "projects/#"},
+    "ShredProject": {"name": "projects/#", "reason": "asked"},
+    "GetShredReceipt": {"name": "projects/#"},
+    "ListSigningKeys": {},
 }
 
 
@@ -113,12 +142,14 @@ class Answer:
     @property
     def cell(self) -> str:
         """The answer as the table has it."""
-        return DENIED if self.reason == "ACTION_NOT_ALLOWED" else self.code
+        if self.reason == "ACTION_NOT_ALLOWED":
+            return DENIED
+        return LACKING.get(self.reason, self.code)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one role sees of one RPC."""
+    """What one caller sees of one RPC."""
 
     rpc: str
     role: str
@@ -137,20 +168,43 @@ def collect() -> Iterator[Row]:
     with serving_world(_authorizer()) as (world, server):
         served = Served(world, server)
         _fill(served)
-        for role in (*ROLES, NOBODY):
-            here, elsewhere = (_principal(role), _principal(role + ELSEWHERE))
+        for caller in CALLERS:
             with (
-                served.server.channel(served.issue(here)) as channel,
-                served.server.channel(served.issue(elsewhere)) as other,
+                _line(served, caller) as line,
+                _line(served, caller, ELSEWHERE) as other,
             ):
                 for rpc, values in _asked():
                     answers: tuple[Answer | None, ...]
                     if _is_placed(values):
-                        answers = tuple(_answers(channel, rpc, role, values))
+                        answers = tuple(_answers(line, rpc, caller, values))
                     else:
-                        own, foreign = (_ask(c, rpc, values) for c in (channel, other))
+                        own, foreign = (
+                            _ask(item, rpc, values) for item in (line, other)
+                        )
                         answers = (own, None, foreign, None)
-                    yield Row(rpc, role, answers)
+                    yield Row(rpc, caller, answers)
+
+
+@dataclass(frozen=True)
+class Line:
+    """How somebody calls."""
+
+    channel: grpc.Channel
+    metadata: Metadata = ()
+
+
+@contextmanager
+def _line(served: Served, caller: str, where: str = "") -> Iterator[Line]:
+    """Connect a program, or the workstation of a person who has signed in."""
+    role, _, login = caller.partition(" (")
+    if not login:
+        with served.server.channel(served.issue(_principal(role + where))) as channel:
+            yield Line(channel)
+        return
+    age_s = 0 if caller.endswith(FRESH) else 3600
+    token = served.server.logins.sign_in(role + where, age_s=age_s)
+    with served.server.channel(served.issue(WORKSTATION)) as channel:
+        yield Line(channel, bearing(token))
 
 
 def render(rows: Iterator[Row]) -> str:
@@ -174,13 +228,18 @@ def _is_placed(values: dict[str, Any]) -> bool:
 
 
 def _answers(
-    channel: grpc.Channel, rpc: str, role: str, values: dict[str, Any]
+    line: Line, rpc: str, caller: str, values: dict[str, Any]
 ) -> Iterator[Answer]:
     for place in PLACES:
         if rpc.endswith("/CreateProject") and place is MISSING:
-            yield _ask(channel, rpc, {"project_id": f"new-{role}"})
+            yield _ask(line, rpc, {"project_id": _new_project(caller)})
             continue
-        yield _ask(channel, rpc, _placed(values, place))
+        yield _ask(line, rpc, _placed(values, place))
+
+
+def _new_project(caller: str) -> str:
+    role, _, login = caller.partition(" (")
+    return f"new-{role}-{login[:3]}" if login else f"new-{role}"
 
 
 def _placed(value: Any, place: Place) -> Any:  # noqa: ANN401 (as deep as a request)
@@ -194,12 +253,13 @@ def _placed(value: Any, place: Place) -> Any:  # noqa: ANN401 (as deep as a requ
             return value
 
 
-def _ask(channel: grpc.Channel, rpc: str, values: dict[str, Any]) -> Answer:
+def _ask(line: Line, rpc: str, values: dict[str, Any]) -> Answer:
     # On the wire a call of any kind is a stream of requests and of answers.
-    call: Any = channel.stream_stream(rpc)
+    call: Any = line.channel.stream_stream(rpc)
     request = _request(rpc, values)
     try:
-        list(call(iter([request.SerializeToString()]), timeout=30))
+        requests = iter([request.SerializeToString()])
+        list(call(requests, timeout=30, metadata=line.metadata))
     except grpc.RpcError as error:
         failed = read_failure(error)
         return Answer(failed.code, failed.reason, failed.message)
@@ -228,27 +288,38 @@ def _principal(role: str) -> str:
     return f"spiffe://{TRUST_DOMAIN}/ns/table/sa/{role}/job/1"
 
 
+def _person(role: str) -> str:
+    return PREFIX + role
+
+
+def _new_resource(role: str, end: str) -> str:
+    return f"projects/{_new_project(role + end)}"
+
+
 def _authorizer() -> CedarAuthorizer:
+    given = [(role, role, _principal) for role in ROLES]
+    given += [(f"person-{role}", role, _person) for role in PEOPLE]
     assignments: list[dict[str, Any]] = [
         {
-            "id": role,
-            "principal": _principal(role),
+            "id": assignment_id,
+            "principal": name(role),
             "roles": [role],
             "resources": [
                 *(f"projects/{place.project}/*" for place in (OWN, MISSING)),
-                *(f"projects/new-{role}", "projects", "server"),
+                *(_new_resource(role, end) for end in ("", FRESH, OLD)),
+                *("projects", "server"),
             ],
         }
-        for role in ROLES
+        for assignment_id, role, name in given
     ]
     elsewhere: list[dict[str, Any]] = [
         {
-            "id": role + ELSEWHERE,
-            "principal": _principal(role + ELSEWHERE),
+            "id": assignment_id + ELSEWHERE,
+            "principal": name(role + ELSEWHERE),
             "roles": [role],
             "resources": [f"projects/{OWN.project}/*"],
         }
-        for role in ROLES
+        for assignment_id, role, name in given
     ]
     filler = {
         "id": "filler",

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 from strongroom_server.ports import Authorizer
 from strongroom_server.rpc.access_servicer import AccessServicer
+from strongroom_server.rpc.approval_servicer import ApprovalServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
 from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
+from strongroom_server.services.approving import SecurityKeys
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.probes import StoreProbe
 from tests.rpc.roles import AUTHORIZER
@@ -25,9 +27,12 @@ END = datetime(2099, 1, 1, tzinfo=UTC)
 @contextmanager
 def serving_world(
     authorizer: Authorizer = AUTHORIZER,
+    *,
+    keys: SecurityKeys | None = None,
 ) -> Iterator[tuple[World, Running]]:
-    """Serve an engine in memory, and decide by `authorizer`."""
+    """Serve an engine in memory, decide by `authorizer`, and believe `keys`."""
     world = World()
+    world.approving.keys = keys
     probe = StoreProbe(
         blobs=world.blobs,
         clock=world.clock,
@@ -54,12 +59,16 @@ def serving_world(
             sweeping=world.sweeping,
             index_rebuild=world.index_rebuild,
         ),
-        KeyServicer(world.key_life),
+        KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
+        ApprovalServicer(world.approving),
     )
     names = world.repository.keyring
     with running_server(
-        servicers=servicers, names=names, authorizer=authorizer
+        servicers=servicers,
+        names=names,
+        authorizer=authorizer,
+        approvals=world.approving,
     ) as server:
         yield world, server
     world.executor.shutdown()

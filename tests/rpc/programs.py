@@ -103,30 +103,33 @@ class Program:
         raise AssertionError(message)
 
 
+def program(settings: Path) -> contextlib.AbstractContextManager[Program]:
+    """Run a server with settings."""
+    return running("serve", "--config", str(settings), home=settings.parent)
+
+
 @contextlib.contextmanager
-def program(settings: Path) -> Iterator[Program]:
+def running(*arguments: str, home: Path) -> Iterator[Program]:
+    """Run a command of the program that goes on until it is ended."""
     process = subprocess.Popen(
-        [
-            sys.executable, "-m", "strongroom_server", "serve",
-            "--config", str(settings),
-        ],
+        [sys.executable, "-m", "strongroom_server", *arguments],
         stderr=subprocess.PIPE,
         text=True,
-        env={"PATH": os.environ["PATH"], "HOME": str(settings.parent)},
-    )  # fmt: skip
-    running = Program(process, [])
+        env={"PATH": os.environ["PATH"], "HOME": str(home)},
+    )
+    found = Program(process, [])
 
     def collect() -> None:
         assert process.stderr is not None
         for line in process.stderr:
             # What is not JSON would be a traceback; the test shows it and fails.
             is_json = line.startswith("{")
-            running.lines.append(json.loads(line) if is_json else {"event": line})
+            found.lines.append(json.loads(line) if is_json else {"event": line})
 
     reader = threading.Thread(target=collect)
     reader.start()
     try:
-        yield running
+        yield found
     finally:
         process.kill()
         process.wait()

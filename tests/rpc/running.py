@@ -17,7 +17,6 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import artifact_service_pb2_grpc as artifact_grpc
-from strongroom.v1 import key_service_pb2_grpc as key_grpc
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import maintenance_service_pb2_grpc as maintenance_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
@@ -25,7 +24,15 @@ from strongroom.v1 import transfer_service_pb2_grpc as transfer_grpc
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryAuditLog
-from strongroom_server.ports import Authorizer, IssuedCertificate
+from strongroom_server.adapters.memory_approvals import MemoryApprovalBook
+from strongroom_server.adapters.memory_logins import MemoryLogins
+from strongroom_server.core.operators import LoginRules
+from strongroom_server.ports import (
+    ApprovalBook,
+    Authorizer,
+    IssuedCertificate,
+    TokenVerifier,
+)
 from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.call_audit import CallAudit, NameSealer
 from strongroom_server.rpc.certificates import CertificateKeeper
@@ -37,9 +44,11 @@ from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import Watchdog
 from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN, Authority, FixedIssuer
 from tests.rpc.roles import AUTHORIZER
+from tests.rpc.unasked import UnaskedApprovals, UnaskedKeys
 
 ARTIFACT = "projects/demo/artifacts/minilm"
 VERSION = f"{ARTIFACT}/versions/1"
+LOGIN_RULES = LoginRules("https://login.test.strongroom.internal", "strongroom")
 
 
 class PlainNames:
@@ -109,19 +118,6 @@ class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
             self._script.closed.set()
 
 
-class ScriptedKeys(key_grpc.KeyServiceServicer):
-    """Is there, and is not asked."""
-
-    def _unused(self, request: Any, context: Any) -> Any:
-        raise NotImplementedError
-
-    ListKeys = _unused
-    RotateKeks = _unused
-    RewrapSlots = _unused
-    RetireKeks = _unused
-    StartEpoch = _unused
-
-
 class ScriptedMaintenance(maintenance_grpc.MaintenanceServiceServicer):
     """CheckServer does what the test says."""
 
@@ -177,6 +173,8 @@ class Running:
     admin_port: int
     lines: list[dict[str, Any]]
     reviews: Reviews
+    logins: MemoryLogins
+    book: MemoryApprovalBook
 
     @contextmanager
     def channel(
@@ -242,12 +240,16 @@ def running_server(
     rules: IdentityRules | None = None,
     authority: Authority | None = None,
     keeper: CertificateKeeper | None = None,
+    takes_logins: bool = True,
+    tokens: TokenVerifier | None = None,
+    approvals: ApprovalBook | None = None,
 ) -> Iterator[Running]:
     """Serve servicers, scripted unless given, behind the guard, over real mTLS."""
     clock = SystemClock()
     limits = limits or GuardLimits(max_calls=4)
     authority, script, sink = authority or Authority(), Script(), MemoryAuditLog()
     watchdog, reviews = Watchdog(clock=clock, stall_s=stall_s), Reviews()
+    logins, book = MemoryLogins(LOGIN_RULES, clock=clock), MemoryApprovalBook(clock)
     guard = Guard(
         rules=rules or IdentityRules(TRUST_DOMAIN),
         authorizer=authorizer or AUTHORIZER,
@@ -257,14 +259,17 @@ def running_server(
         limits=limits,
         clock=clock,
         entropy=SystemEntropy(),
+        tokens=(tokens or logins) if takes_logins else None,
+        approvals=approvals or book,
     )
     keeper = keeper or CertificateKeeper(FixedIssuer(authority), clock=clock)
     servicers = servicers or Servicers(
         ScriptedArtifacts(script),
         ScriptedTransfers(script),
         ScriptedMaintenance(script),
-        ScriptedKeys(),
+        UnaskedKeys(),
         AccessServicer(authorizer or AUTHORIZER, clock=clock),
+        UnaskedApprovals(),
     )
     with (
         _log_lines() as lines,
@@ -289,6 +294,8 @@ def running_server(
             bound.admin_port,
             lines,
             reviews,
+            logins,
+            book,
         )
 
 

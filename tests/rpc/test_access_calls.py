@@ -2,6 +2,7 @@
 """ExplainAccess over real mTLS: why calls are allowed or denied, and who may ask."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -10,6 +11,7 @@ from strongroom.v1 import access_service_pb2 as pb
 from strongroom.v1 import access_service_pb2_grpc as access_grpc
 from tests.rpc.authority import DEVELOPER, NOBODY, READER
 from tests.rpc.engine import serving_world
+from tests.rpc.people import ALICE, AUTHORIZER, PROD, STAGING, WORKSTATION, bearing
 from tests.rpc.running import ARTIFACT, VERSION, Failed, Running, read_failure
 from tests.support.access import make_authorizer
 
@@ -140,3 +142,67 @@ def test_what_decided_stands_in_the_audit_entry(running: Running) -> None:
 
     assert (allowed.decision, allowed.policy) == ("allow", "owner@developers")
     assert (denied.decision, denied.policy) == ("deny", "default")
+
+
+@pytest.fixture(scope="module")
+def people() -> Iterator[Running]:
+    with serving_world(AUTHORIZER) as (_world, server):
+        yield server
+
+
+def test_what_a_person_lacks_beside_rights_is_told(people: Running) -> None:
+    question = {"principal": ALICE, "action": "ref.move", "resource": PROD}
+
+    told = explained(people, **question)
+    dave = explained(people, **{**question, "principal": "operator:dave"})
+    fine = explained(people, **{**question, "action": "ref.list", "resource": ARTIFACT})
+
+    assert (told.allowed, list(told.policies)) == (
+        False,
+        ["fresh-mfa", "protected-prod"],
+    )
+    assert told.HasField("remedy")
+    assert (told.remedy.login, told.remedy.max_age_s, told.remedy.approvals) == (
+        True,
+        300,
+        1,
+    )
+    assert not dave.allowed
+    assert not dave.HasField("remedy")
+    assert fine.allowed
+    assert not fine.HasField("remedy")
+
+
+def test_facts_of_people_can_be_asked_about(people: Running) -> None:
+    def ask_about(facts: dict[str, Any]) -> pb.ExplainAccessResponse:
+        request = pb.ExplainAccessRequest(
+            principal=ALICE,
+            action="ref.move",
+            resource=PROD,
+            facts=pb.CallFacts(**facts),
+        )
+        return ask(people, request)
+
+    assert ask_about({"mfa": True, "auth_age_s": 300, "approvals": 1}).allowed
+    for facts in (
+        {"mfa": True, "auth_age_s": 301, "approvals": 1},
+        {"mfa": True, "approvals": 0},
+        {"mfa": False, "approvals": 1},
+    ):
+        assert not ask_about(facts).allowed
+    assert ask_about({"mfa": True}).remedy == pb.AccessRemedy(approvals=1)
+
+
+def test_who_asks_of_others_lends_them_no_login(people: Running) -> None:
+    token = people.logins.sign_in("alice")
+    request = pb.ExplainAccessRequest(action="ref.move", resource=STAGING)
+    other = pb.ExplainAccessRequest(
+        principal="operator:bob", action="ref.move", resource=STAGING
+    )
+    with people.channel(people.authority.issue(WORKSTATION)) as channel:
+        stub = access_grpc.AccessServiceStub(channel)
+        own = stub.ExplainAccess(request, timeout=10, metadata=bearing(token))
+        bob = stub.ExplainAccess(other, timeout=10, metadata=bearing(token))
+
+    assert (own.principal, own.allowed) == (ALICE, True)
+    assert not bob.allowed

@@ -8,13 +8,17 @@ import pytest
 from strongroom_server.rpc.methods import METHODS
 from tests.rpc.access_table import (
     ABSENT,
+    CALLERS,
     DENIED,
     FOREIGN,
+    FRESH,
     MISSING,
     NOBODY,
     NONE,
+    OLD,
     OWN,
     PLACES,
+    REFUSED,
     ROLES,
     RPCS,
     TABLE,
@@ -42,7 +46,7 @@ def test_no_cell_differs_from_the_reviewed_table(rows: list[Row]) -> None:
 
     # If this is what was meant: python -m tests.rpc.access_table, and review.
     assert sorted(asked ^ expected) == []
-    assert len(rows) == len(RPCS) * (len(ROLES) + 1)
+    assert len(rows) == len(RPCS) * len(CALLERS)
     assert set(RPCS) == set(METHODS)
 
 
@@ -59,7 +63,7 @@ def test_who_is_denied_cannot_tell_what_exists(rows: list[Row]) -> None:
         if answers[MISSING] is None:
             continue
         assert told(answers[FOREIGN], FOREIGN) == told(answers[ABSENT], ABSENT)
-        if row.cells[3] == DENIED and not row.rpc.endswith("/CreateProject"):
+        if row.cells[3] in REFUSED and not row.rpc.endswith("/CreateProject"):
             assert told(answers[OWN], OWN) == told(answers[MISSING], MISSING)
 
 
@@ -100,3 +104,35 @@ def test_every_right_is_some_roles(reviewed: list[dict[str, str]]) -> None:
     given = {row["action"] for row in reviewed if row["own"] != DENIED}
 
     assert given == {method.action for method in METHODS.values()}
+
+
+def test_people_who_have_just_signed_in_may_what_programs_of_their_role_may(
+    reviewed: list[dict[str, str]],
+) -> None:
+    cells = {(row["rpc"], row["role"]): row["own"] for row in reviewed}
+    fresh = {key: cell for key, cell in cells.items() if key[1].endswith(FRESH)}
+
+    differing = {
+        (rpc, role): cell
+        for (rpc, role), cell in fresh.items()
+        if (cell in REFUSED) != (cells[rpc, role.removesuffix(FRESH)] in REFUSED)
+    }
+
+    # What only people may, whatever their role gives to programs.
+    assert {rpc.rpartition("/")[2] for rpc, _ in differing} == {"DecideApproval"}
+    assert "sign in" not in fresh.values()
+    assert {rpc for (rpc, _), cell in fresh.items() if cell == "approval"} == {
+        "KeyService/ShredProject"
+    }
+
+
+def test_after_an_old_login_people_look_and_change_nothing(
+    reviewed: list[dict[str, str]],
+) -> None:
+    cells = {(row["rpc"], row["role"]): row["own"] for row in reviewed}
+    old = {key: cell for key, cell in cells.items() if key[1].endswith(OLD)}
+
+    for (rpc, role), cell in old.items():
+        fresh = cells[rpc, role.removesuffix(OLD) + FRESH]
+        assert cell == fresh or (cell == "sign in" and fresh != DENIED)
+    assert "sign in" in old.values()

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from strongroom.errors import InvalidArgumentError, Reason
+from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
 from strongroom_server.config import format_settings, load_settings, read_settings
+from strongroom_server.opening import open_tokens
+from tests.support.clock import ManualClock
 
 DOCUMENT: dict[str, dict[str, Any]] = {
     "store": {
@@ -38,6 +40,11 @@ def changed(section: str, **values: object) -> dict[str, dict[str, Any]]:
     document = copy.deepcopy(DOCUMENT)
     document.setdefault(section, {}).update(values)
     return document
+
+
+def signing_in(**values: object) -> dict[str, dict[str, Any]]:
+    good = {"issuer": "https://login.internal/v1", "audience": "strongroom"}
+    return changed("operators", **(good | values))
 
 
 def test_a_file_is_understood_with_its_defaults() -> None:
@@ -140,6 +147,16 @@ def test_what_is_shown_is_understood_the_same() -> None:
         ),
         (changed("identity", pq="always"), "identity.pq"),
         (changed("identity", max_lifetime_s=-1), "identity.max_lifetime_s"),
+        (changed("operators", issuer="https://login"), "audience belong together"),
+        (changed("operators", audience="x"), "audience belong together"),
+        (signing_in(issuer="http://127.0.0.1:1"), "operators.issuer"),
+        (signing_in(issuer="login.internal"), "operators.issuer"),
+        (signing_in(issuer="https://a@login"), "operators.issuer"),
+        (signing_in(issuer="https://login?x=1"), "operators.issuer"),
+        (signing_in(issuer="https://login#x"), "operators.issuer"),
+        (signing_in(name_claim=""), "operators.name_claim"),
+        (signing_in(session_s=0), "session_s"),
+        (signing_in(acr_values="gold", acr="x"), "operators.acr"),
     ],
 )
 def test_a_bad_setting_is_refused_by_name(document: dict[str, Any], told: str) -> None:
@@ -267,3 +284,25 @@ def test_a_way_to_log_in_that_is_not_there_is_refused(auth: str) -> None:
         load_settings(with_login(auth=auth, **LOGINS["approle"]), {})
 
     assert "approle, cert, jwt, kubernetes, token" in caught.value.message
+
+
+def test_people_sign_in_where_the_settings_say_and_nowhere_by_default() -> None:
+    operators = load_settings(signing_in(), {}).operators
+
+    assert operators.issuer == "https://login.internal/v1"
+    assert (operators.name_claim, operators.acr_values) == ("sub", ("phr", "phrh"))
+    assert load_settings(DOCUMENT, {}).operators.issuer == ""
+    assert load_settings(DOCUMENT, {}).access.shipped_rules
+
+
+def test_what_people_sign_in_with_is_opened_and_only_then(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings = load_settings(signing_in(session_s=60), {})
+    missing = load_settings(signing_in(ca_file=str(tmp_path / "gone")), {})
+
+    assert open_tokens(load_settings(DOCUMENT, {}), clock) is None
+    tokens = open_tokens(settings, clock)
+    assert tokens is not None
+    tokens.check_current()
+    with pytest.raises(PreconditionError, match=r"operators\.ca_file"):
+        open_tokens(missing, clock)

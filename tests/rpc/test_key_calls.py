@@ -52,7 +52,7 @@ def test_a_name_that_the_caller_may_not_know_is_left_out(
         {"officer": ["key.list"]},
         {"principal": DEVELOPER, "roles": ["officer"], "resources": ["server"]},
     )
-    monkeypatch.setattr(served.server.guard, "_authorizer", officer)
+    monkeypatch.setattr(served.server.guard._decisions, "_authorizer", officer)
 
     assert {entry.project for entry in entries(keys)} == {""}
 

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from strongroom.errors import InvalidArgumentError
 from strongroom.v1 import (
     access_service_pb2,
+    approval_service_pb2,
     artifact_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
@@ -20,6 +21,7 @@ from strongroom_server.rpc.wire import FLAT
 
 FILES: list[Any] = [
     access_service_pb2,
+    approval_service_pb2,
     artifact_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
@@ -38,6 +40,10 @@ NUMBER = f"{ARTIFACT}/versions/3"
 #: A good first request of each method, and the targets that it names.
 EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "ExplainAccess": ({}, [("server", "server")]),
+    "RequestApproval": ({}, [("server", "server")]),
+    "ListApprovals": ({}, [("server", "server")]),
+    "GetApproval": ({}, [("server", "server")]),
+    "DecideApproval": ({}, [("server", "server")]),
     "CreateProject": ({"project_id": "demo"}, [("projects/demo", "projects/demo")]),
     "ListProjects": ({}, [("projects", "projects")]),
     "ListArtifacts": ({"parent": "projects/demo"}, [("projects/demo",) * 2]),
@@ -75,6 +81,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "RewrapSlots": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
     "RetireKeks": ({}, [("server", "server")]),
     "StartEpoch": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "PreviewShred": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "ShredProject": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "GetShredReceipt": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "ListSigningKeys": ({}, [("server", "server")]),
 }
 
 
@@ -101,7 +111,8 @@ def test_every_right_is_needed_by_an_rpc_or_a_listing() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
     changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
-        *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch")
+        *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch"),
+        *("RequestApproval", "DecideApproval", "ShredProject"),
     }
     method = METHODS[name]
     is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming
@@ -110,7 +121,7 @@ def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
 
     assert (method.phases is Phases.INTENT_OUTCOME) is expected
     assert (method.time_class is not TimeClass.SHORT) is (
-        is_stream or name.endswith("CheckServer")
+        is_stream or name.endswith(("CheckServer", "PreviewShred", "ShredProject"))
     )
 
 

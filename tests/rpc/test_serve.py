@@ -6,6 +6,7 @@ import ssl
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def open_and_close(server: Running, where: Listening) -> None:
         where,
         guard=server.guard,
         state=Health({}, interval_s=60),
-        servicers=Servicers(nothing, nothing, nothing, nothing, nothing),
+        servicers=Servicers(*(nothing for _ in fields(Servicers))),
         credentials=keeper.credentials(),
     ):
         if where.admin.startswith("unix:"):

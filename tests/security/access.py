@@ -12,11 +12,11 @@ from typing import Final
 
 from strongroom.errors import Reason
 from tests.rpc.access_table import (
+    CALLERS,
     DENIED,
     HEADING,
-    NOBODY,
     PLACES,
-    ROLES,
+    REFUSED,
     TABLE,
     Answer,
     Place,
@@ -76,7 +76,7 @@ def _attacks(rows: Sequence[Row]) -> Iterator[Attack]:
             )
         ],
     )
-    for role in (*ROLES, NOBODY):
+    for role in CALLERS:
         for place, column in enumerate(_COLUMNS):
             denied = [
                 partial(_denied, row.answers[place])
@@ -102,7 +102,7 @@ def _attacks(rows: Sequence[Row]) -> Iterator[Attack]:
             partial(_alike, row, 0, 1)
             for row in placed
             # A project that exists is what this call is refused for.
-            if row.cells[3] == DENIED and not row.rpc.endswith("/CreateProject")
+            if row.cells[3] in REFUSED and not row.rpc.endswith("/CreateProject")
         ],
     )
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.security import (
     access,
+    approvals,
     audit_log,
     bombs,
     certificates,
@@ -14,6 +15,7 @@ from tests.security import (
     names,
     salamanders,
     swaps,
+    tokens,
     uploads,
     vault_policies,
     wire,
@@ -33,7 +35,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     wrapped_keys.FAMILY,
     certificates.FAMILY,
     access.FAMILY,
+    approvals.FAMILY,
     identities.FAMILY,
+    tokens.FAMILY,
     wire.FAMILY,
     audit_log.FAMILY,
     key_life.FAMILY,

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of keys, attacked by whoever may write to the bucket.
 
-Slots and epochs are planted and put back: to be read from, to lock a project out, to
-have a version of a KEK retired that is still needed. Each attack begins with a store
-of its own whose KEKs were rotated once.
+Slots and epochs are planted, put back and deleted: to be read from, to lock a project
+out, to have a version of a KEK retired that is still needed, to have an old master key
+used again. Each attack begins with a store of its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -223,6 +223,76 @@ def _second_master(stack: ExitStack) -> Attack:
     )
 
 
+def _flood(stack: ExitStack, *, thorough: bool) -> Attack:
+    """Return the attack with more slots than anybody would try one by one."""
+
+    def plant(count: int, epochs: Sequence[int]) -> None:
+        with ExitStack() as own:
+            subject = _subject(own)
+            for epoch in epochs:
+                claim = subject.changed(
+                    wrapped_dmk="memory:v1:" + "A" * 80, epoch=epoch
+                )
+                for number in range(1, count + 1):
+                    subject.plant(epoch, number, claim)
+            subject.use()
+        raise RefusedError(PASSED_OVER)
+
+    counts = (150, 1500) if thorough else (150,)
+    return Attack(
+        "planted slots and epochs by the hundred, to lock a project out",
+        reasons(PASSED_OVER),
+        _subject(stack).use,
+        [
+            *(partial(plant, count, [0]) for count in counts),
+            partial(plant, 1, range(1, 151)),
+        ],
+    )
+
+
+def _delete_newest(subject: Subject) -> None:
+    for item, _ in subject.world.bucket.objects():
+        if layout.slot_place(item.key) == (subject.scope.domain, 1, 0):
+            subject.world.bucket.delete_version(item.key, item.version_id)
+
+
+def _swap_newest(subject: Subject) -> None:
+    _delete_newest(subject)
+    subject.plant(1, 0, subject.changed(epoch=1))
+    subject.plant(2, 0, subject.changed(epoch=2))
+
+
+def _crowd(subject: Subject) -> None:
+    for epoch in range(2, 152):
+        subject.plant(epoch, 0, subject.changed(epoch=epoch))
+
+
+def _old_master(stack: ExitStack) -> Attack:
+    """Return the attack on a new epoch: to have the leaked key used again."""
+
+    def write(attack: Callable[[Subject], None]) -> None:
+        with ExitStack() as own:
+            subject = _subject(own)
+            subject.world.key_life.start_epoch(DEMO, after=0)
+            attack(subject)
+            fresh = subject.world.reopened()
+            fresh.push({"more": b"content"})
+            used = fresh.repository.keyring.open_newest(subject.scope).scope.epoch
+            raise RefusedError(PASSED_OVER if used == 1 else f"epoch {used}")
+
+    def honest() -> None:
+        world = _subject(stack).world
+        world.key_life.start_epoch(DEMO, after=0)
+        world.reopened().push({"more": b"content"})
+
+    return Attack(
+        "the slots of the newest epoch deleted, so that the old master key is used",
+        reasons(Reason.KEY_SLOT_MISSING, Reason.KEY_SLOT_CORRUPT, PASSED_OVER),
+        honest,
+        [partial(write, attack) for attack in (_delete_newest, _swap_newest, _crowd)],
+    )
+
+
 @contextmanager
 def _opened(thorough: bool) -> Iterator[Sequence[Attack]]:
     with ExitStack() as stack:
@@ -232,6 +302,8 @@ def _opened(thorough: bool) -> Iterator[Sequence[Attack]]:
             _believed(stack),
             _retired_slot(stack),
             _second_master(stack),
+            _flood(stack, thorough=thorough),
+            _old_master(stack),
         ]
 
 

@@ -13,7 +13,7 @@ from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import canonical, layout
 from strongroom_server.core.records import Kind
 from strongroom_server.core.sweep_plan import SweepPlan
-from strongroom_server.repository.keyring import CACHE_TTL_S
+from strongroom_server.repository.timed import CACHE_TTL_S
 from tests.support.clock import ManualClock
 from tests.support.keys import (
     DEMO,

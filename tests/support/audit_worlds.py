@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that write one audit log in one store, as the tests start and kill them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +11,15 @@ from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
 from strongroom_server.core.audit import AuditEvent
 from strongroom_server.core.audit_check import AuditEntry, LogChecker
-from strongroom_server.ports import BlobStore, Clock
+from strongroom_server.ports import BlobStore, Clock, Witness
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.services.auditing import (
     AuditReader,
     AuditTrail,
     Checkpointer,
+    Cosigner,
+    KeyRequests,
+    KeyUse,
     Shipper,
 )
 from tests.contract.audit_sink_suite import audit_event
@@ -35,6 +38,8 @@ class AuditWorld:
         default_factory=lambda: MemoryCheckpointSigner(entropy=SystemEntropy())
     )
 
+    witnesses: Sequence[Witness] = ()
+
     def log(self, blobs: BlobStore | None = None) -> SharedAuditLog:
         """Return the log of all servers, as one of them sees it."""
         return SharedAuditLog(
@@ -51,10 +56,27 @@ class AuditWorld:
         seed, shared = sum(name.encode()), self.log(blobs)
         with opened(self.root / name, seed=seed) as local:
             shipper = Shipper(local, shared, clock=self.clock)
-            checkpointer = Checkpointer(shipper, shared, self.signer, clock=self.clock)
+            requests = KeyRequests(clock=self.clock)
+            key_use = KeyUse(local, requests, clock=self.clock)
+            cosigner = Cosigner(
+                shipper,
+                shared,
+                self.witnesses,
+                log_keys=lambda: self.signer.keys(shared.origin),
+                clock=self.clock,
+            )
+            checkpointer = Checkpointer(
+                shipper,
+                shared,
+                self.signer,
+                clock=self.clock,
+                key_use=key_use,
+                cosigner=cosigner,
+            )
             with shipper.running():
-                trail = AuditTrail(local, shipper, checkpointer)
-                yield AuditServer(shipper, checkpointer, trail)
+                cosigner.confront()
+                trail = AuditTrail(local, shipper, checkpointer, cosigner, key_use)
+                yield AuditServer(shipper, checkpointer, trail, cosigner, requests)
 
     def reader(self) -> AuditReader:
         """Return what reads the log, with the keys that it is signed with."""
@@ -63,6 +85,7 @@ class AuditWorld:
             log,
             keyring=self.world.repository.keyring,
             keys=self.signer.keys(log.origin),
+            witnesses=self.witnesses,
         )
 
     def entries(self) -> list[AuditEntry]:
@@ -86,6 +109,8 @@ class AuditServer:
     shipper: Shipper
     checkpointer: Checkpointer
     trail: AuditTrail
+    cosigner: Cosigner
+    requests: KeyRequests
 
     def record(self, mark: str, *, shared: bool = True) -> str:
         """Record an event that carries a mark; return its audit id."""
@@ -95,3 +120,8 @@ class AuditServer:
     def append(self, event: AuditEvent, *, shared: bool = True) -> str:
         """Record an event; return its audit id."""
         return self.trail.append(event, shared=shared).audit_id
+
+    def sign(self) -> None:
+        """Sign all that is shipped, and have it cosigned."""
+        self.checkpointer.sign()
+        self.cosigner.cosign()

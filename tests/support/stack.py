@@ -25,6 +25,7 @@ from strongroom_server.dev.seaweed import (
     ADMIN,
     BUCKET,
     REMOVER,
+    SHREDDER,
     TENANT,
     SeaweedFS,
     StoreCredentials,
@@ -98,6 +99,7 @@ class WeedForTests:
         admin: Credentials that may do everything.
         strongroom: Credentials that may read, write and list in each bucket.
         remover: Credentials that may remove versions that a sweep may remove.
+        shredder: Credentials that may remove versions of key slots.
         credentials_file: Strongroom's as the server reads them.
     """
 
@@ -107,6 +109,7 @@ class WeedForTests:
     admin: StoreCredentials
     strongroom: StoreCredentials
     remover: StoreCredentials
+    shredder: StoreCredentials
     credentials_file: Path
 
     @property
@@ -183,6 +186,7 @@ def running_weed(tmp: Path) -> Iterator[WeedForTests]:
             admin=weed.credentials(ADMIN),
             strongroom=weed.credentials(TENANT),
             remover=weed.credentials(REMOVER),
+            shredder=weed.credentials(SHREDDER),
             credentials_file=layout.store_credentials(TENANT),
         )
     finally:

@@ -261,8 +261,8 @@ OPENED: Final[Mapping[str, set[str]]] = {
         *_OWN_TOKEN,
         *(
             f"{method} transit/keys/{key}{below}"
-            for key in (KEK, FOREIGN, "sr.store", "sr.sign.version")
-            for method, below in (("DELETE", ""), ("POST", "/config"))
+            for key in (KEK, FOREIGN)
+            for method, below in (("GET", ""), ("DELETE", ""), ("POST", "/config"))
         ),
     },
     "key-approver": {

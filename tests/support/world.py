@@ -19,6 +19,7 @@ from strongroom_server.adapters.memory import (
 )
 from strongroom_server.adapters.memory_keys import (
     MemoryKeyAdmin,
+    MemoryKeyDestroyer,
     MemoryKeyService,
     MemorySigner,
 )
@@ -34,11 +35,13 @@ from strongroom_server.core.records import (
 )
 from strongroom_server.core.suites import DEFAULT_SUITE, Suite
 from strongroom_server.ports import BlobStore, Clock, Entropy, Index
+from strongroom_server.repository.approvals import ApprovalRecords
 from strongroom_server.repository.repository import (
     Repository,
     open_keyring,
     open_repository,
 )
+from strongroom_server.services.approving import ApprovalSettings, Approving
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
@@ -47,6 +50,7 @@ from strongroom_server.services.keys import KeyLife
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
 from strongroom_server.services.retention import Retention
+from strongroom_server.services.shredding import Shredding
 from strongroom_server.services.store_verification import StoreVerification
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import (
@@ -95,6 +99,13 @@ class World:
             executor=self.executor,
             suite=self.suite,
         )
+        self.approving = Approving(
+            ApprovalRecords(self.blobs, keyring),
+            None,
+            ApprovalSettings(),
+            clock=self.clock,
+            entropy=self.entropy,
+        )
         self.uploads = Uploads(self.repository)
         self.downloads = Downloads(self.repository)
         self.artifacts = Artifacts(self.repository)
@@ -110,6 +121,10 @@ class World:
         self.verification = Verification(self.repository)
         self.store_verification = StoreVerification(self.repository)
         self.repairing = Repairing(self.repository)
+        self.destroyer = MemoryKeyDestroyer(self.key_service)
+        self.shredding = Shredding(
+            self.repository, self.key_service, self.destroyer, self.remover
+        )
         self.key_life = KeyLife(
             self.repository, self.key_service, MemoryKeyAdmin(self.key_service)
         )

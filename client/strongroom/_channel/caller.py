@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from strongroom import _status, _telemetry
 from strongroom._channel import handshake
@@ -43,11 +44,23 @@ class Answers(Protocol[_AnswerT_co]):
         ...
 
 
-class Caller:
-    """Makes calls over one connection."""
+def _no_headers() -> Headers:
+    return ()
 
-    def __init__(self, settings: ClientSettings) -> None:
+
+class Caller:
+    """Makes calls over one connection.
+
+    Args:
+        settings: Where to, and as whom.
+        headers: Is asked before each call for what to send beside trace context.
+    """
+
+    def __init__(
+        self, settings: ClientSettings, headers: Callable[[], Headers] = _no_headers
+    ) -> None:
         self.settings = settings
+        self.headers = headers
         self._connection = Connection(settings)
 
     def close(self) -> None:
@@ -80,8 +93,48 @@ class Caller:
                 ).with_call(
                     request,
                     timeout=timeout_s or self.settings.call_timeout_s,
-                    metadata=span.headers(),
+                    metadata=span.headers() + self.headers(),
                 )
+        except grpc.RpcError as failure:
+            error = self.translate(failure, span)
+            raise _with_request(error, method, request) from failure
+        except BaseException:
+            span.end("CANCELLED")
+            raise
+        trailers = _status.trailers_of(call.trailing_metadata())
+        span.end("OK", trailers.get(_status.AUDIT_ID_KEY, ""))
+        return response
+
+    def send(
+        self, path: str, data: bytes, *, headers: Headers, streamed: bool
+    ) -> Iterator[bytes]:
+        """Make a call with one request, sent as it is; yield the answers' bytes.
+
+        Args:
+            path: The method's full name.
+            data: The request's bytes.
+            headers: What to send beside trace context and login.
+            streamed: Whether the method may answer with many messages; then they
+                may take as long as a transfer.
+
+        Raises:
+            StrongroomError: What the server raised, or why it was not reached.
+        """
+        service, _, name = path.removeprefix("/").partition("/")
+        span = _telemetry.start_call(service, name)
+        settings = self.settings
+        try:
+            with self._connection.channel() as channel:
+                call = channel.unary_stream(
+                    path, request_serializer=_as_is, response_deserializer=_as_is
+                )(
+                    data,
+                    timeout=settings.transfer_timeout_s
+                    if streamed
+                    else settings.call_timeout_s,
+                    metadata=span.headers() + self.headers() + headers,
+                )
+                yield from call
         except grpc.RpcError as failure:
             raise self.translate(failure, span) from failure
         except BaseException:
@@ -89,7 +142,6 @@ class Caller:
             raise
         trailers = _status.trailers_of(call.trailing_metadata())
         span.end("OK", trailers.get(_status.AUDIT_ID_KEY, ""))
-        return response
 
     def stream(
         self, method: Method[RequestT, ResponseT], request: RequestT
@@ -155,7 +207,7 @@ class Caller:
                 response_deserializer=decode,
             )(request, timeout=self.settings.transfer_timeout_s, metadata=headers)
 
-        return Stream(self, self._connection, method, start)
+        return Stream(self, self._connection, method, start, request)
 
     def translate(
         self, failure: grpc.RpcError, span: _telemetry.CallSpan
@@ -190,8 +242,11 @@ class Stream(Generic[_AnswerT]):
         connection: Connection,
         method: Method[Any, Any],
         start: Callable[[grpc.Channel, Headers, StallWatch], Answers[_AnswerT]],
+        request: Message | None = None,
     ) -> None:
         self._caller = caller
+        self._method = method
+        self._request = request
         self._span = _telemetry.start_call(method.service, method.name)
         self._ended = False
         self._call: Answers[_AnswerT] | None = None
@@ -201,7 +256,8 @@ class Stream(Generic[_AnswerT]):
             self._watch = StallWatch(caller.settings.stall_timeout_s, self.cancel)
             stack.callback(self._watch.stop)
             stack.callback(self.cancel)
-            self._call = start(channel, self._span.headers(), self._watch)
+            headers = self._span.headers() + caller.headers()
+            self._call = start(channel, headers, self._watch)
             self._resources = stack.pop_all()
 
     @property
@@ -256,24 +312,38 @@ class Stream(Generic[_AnswerT]):
     def _error(self, failure: grpc.RpcError) -> StrongroomError:
         if not self._watch.stalled:
             self._ended = True
-            return self._caller.translate(failure, self._span)
+            error = self._caller.translate(failure, self._span)
+            return _with_request(error, self._method, self._request)
         self._end("DEADLINE_EXCEEDED")
         self._caller.renew()
         limit_s = self._caller.settings.stall_timeout_s
         message = f"the server sent and took nothing for {limit_s:g} seconds"
-        error = DeadlineExceededError(
+        stalled = DeadlineExceededError(
             message,
             reason=Reason.STALLED,
             hint="Try again; if it lasts, `strongroom doctor` looks for the cause.",
             stall_timeout_s=limit_s,
         )
-        error.trace_id = self.trace_id
-        return error
+        stalled.trace_id = self.trace_id
+        return stalled
 
     def _end(self, code: str, audit_id: str = "") -> None:
         if not self._ended:
             self._ended = True
             self._span.end(code, audit_id)
+
+
+def _as_is(data: bytes) -> bytes:
+    return data
+
+
+def _with_request(
+    error: StrongroomError, method: Method[Any, Any], request: Message | None
+) -> StrongroomError:
+    """Keep what was refused for want of an approval: that is what to ask one for."""
+    if error.reason is Reason.APPROVAL_REQUIRED and request is not None:
+        error.refused = (method.path, method.encode(request))
+    return error
 
 
 def _watched(

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from strongroom.format.frames import BlockFrame
 from strongroom.v1 import access_service_pb2 as access
+from strongroom.v1 import approval_service_pb2 as approvals
 from strongroom.v1 import artifact_service_pb2 as artifacts
 from strongroom.v1 import key_service_pb2 as keys
 from strongroom.v1 import maintenance_service_pb2 as maintenance
@@ -49,6 +50,7 @@ class Method(Generic[RequestT, ResponseT]):
 
 
 _ACCESS: Final = "strongroom.v1.AccessService"
+_APPROVALS: Final = "strongroom.v1.ApprovalService"
 _ARTIFACTS: Final = "strongroom.v1.ArtifactService"
 _KEYS: Final = "strongroom.v1.KeyService"
 _MAINTENANCE: Final = "strongroom.v1.MaintenanceService"
@@ -59,6 +61,21 @@ EXPLAIN_ACCESS: Final = Method(
     "ExplainAccess",
     access.ExplainAccessRequest,
     access.ExplainAccessResponse,
+)
+REQUEST_APPROVAL: Final = Method(
+    _APPROVALS, "RequestApproval", approvals.RequestApprovalRequest, approvals.Approval
+)
+LIST_APPROVALS: Final = Method(
+    _APPROVALS,
+    "ListApprovals",
+    approvals.ListApprovalsRequest,
+    approvals.ListApprovalsResponse,
+)
+GET_APPROVAL: Final = Method(
+    _APPROVALS, "GetApproval", approvals.GetApprovalRequest, approvals.Approval
+)
+DECIDE_APPROVAL: Final = Method(
+    _APPROVALS, "DecideApproval", approvals.DecideApprovalRequest, approvals.Approval
 )
 CREATE_PROJECT: Final = Method(
     _ARTIFACTS, "CreateProject", artifacts.CreateProjectRequest, artifacts.Project
@@ -200,11 +217,28 @@ RETIRE_KEKS: Final = Method(
     _KEYS, "RetireKeks", keys.RetireKeksRequest, keys.RetireKeksResponse
 )
 START_EPOCH: Final = Method(_KEYS, "StartEpoch", keys.StartEpochRequest, keys.KeyEpoch)
+PREVIEW_SHRED: Final = Method(
+    _KEYS, "PreviewShred", keys.PreviewShredRequest, keys.ShredPreview
+)
+SHRED_PROJECT: Final = Method(
+    _KEYS, "ShredProject", keys.ShredProjectRequest, keys.ShredReceipt
+)
+GET_SHRED_RECEIPT: Final = Method(
+    _KEYS, "GetShredReceipt", keys.GetShredReceiptRequest, keys.ShredReceipt
+)
+LIST_SIGNING_KEYS: Final = Method(
+    _KEYS,
+    "ListSigningKeys",
+    keys.ListSigningKeysRequest,
+    keys.ListSigningKeysResponse,
+)
 
 #: Unary calls that may be sent again: reads, and changes with a request id.
 #: Streams are resumed by `_transfer`, which knows where they stopped.
 _RETRIED: Final = (
     EXPLAIN_ACCESS.key,
+    LIST_APPROVALS.key,
+    GET_APPROVAL.key,
     CREATE_PROJECT.key,
     LIST_PROJECTS.key,
     LIST_ARTIFACTS.key,
@@ -221,6 +255,9 @@ _RETRIED: Final = (
     EXPLAIN_RETENTION.key,
     GET_SERVER_INFO.key,
     START_EPOCH.key,
+    PREVIEW_SHRED.key,
+    GET_SHRED_RECEIPT.key,
+    LIST_SIGNING_KEYS.key,
 )
 
 

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of `strongroom.v1` turned into the SDK's own values."""
 
+from strongroom._convert.approvals import (
+    approval_listing_of,
+    approval_name,
+    approval_of,
+)
 from strongroom._convert.catalog import (
     answered_version_of,
     artifact_of,
@@ -23,6 +28,15 @@ from strongroom._convert.keys import (
     retire_report_of,
     rewrap_report_of,
     rotate_report_of,
+    shred_preview_of,
+    shred_receipt_of,
+    signing_key_of,
+)
+from strongroom._convert.requests import (
+    answer_of,
+    answers_stream,
+    request_of,
+    shown_fields,
 )
 from strongroom._convert.upkeep import (
     check_result_of,
@@ -40,7 +54,12 @@ from strongroom._convert.upkeep import (
 )
 
 __all__ = [
+    "answer_of",
     "answered_version_of",
+    "answers_stream",
+    "approval_listing_of",
+    "approval_name",
+    "approval_of",
     "artifact_of",
     "check_result_of",
     "diff_summary_of",
@@ -59,11 +78,16 @@ __all__ = [
     "project_of",
     "ref_of",
     "repair_report_of",
+    "request_of",
     "retention_of",
     "retire_report_of",
     "rewrap_report_of",
     "rotate_report_of",
     "server_info_of",
+    "shown_fields",
+    "shred_preview_of",
+    "shred_receipt_of",
+    "signing_key_of",
     "state_of",
     "store_finding_of",
     "store_report_of",

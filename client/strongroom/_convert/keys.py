@@ -5,12 +5,16 @@ from strongroom._convert.catalog import time_of, word
 from strongroom.format.names import parse_project_name
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom.values import (
+    DoomedArtifact,
     KekVersionCount,
     KeyEntry,
     KeyState,
     RetireReport,
     RewrapReport,
     RotateReport,
+    ShredPreview,
+    ShredReceipt,
+    SigningKey,
     Stage,
 )
 
@@ -80,3 +84,33 @@ def retire_report_of(message: pb.RetireReport) -> RetireReport:
         lost_count=message.lost_count,
         notes=tuple(message.notes),
     )
+
+
+def shred_preview_of(message: pb.ShredPreview) -> ShredPreview:
+    """Return what would die with a project."""
+    return ShredPreview(
+        project=parse_project_name(message.name).project,
+        kek=message.kek,
+        slot_count=message.slot_count,
+        artifacts=tuple(
+            DoomedArtifact(
+                item.artifact, item.version_count, dict(item.refs), item.held
+            )
+            for item in message.artifacts
+        ),
+        artifact_count=message.artifact_count,
+        version_count=message.version_count,
+        ref_count=message.ref_count,
+        stored_bytes=message.stored_bytes,
+        held_count=message.held_count,
+    )
+
+
+def shred_receipt_of(message: pb.ShredReceipt) -> ShredReceipt:
+    """Return the receipt of a project that was shredded."""
+    return ShredReceipt(parse_project_name(message.name).project, message.receipt)
+
+
+def signing_key_of(message: pb.SigningKey) -> SigningKey:
+    """Return a public key."""
+    return SigningKey(message.key_id, message.algorithm, message.data)

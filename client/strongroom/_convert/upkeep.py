@@ -7,6 +7,7 @@ from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as pb
 from strongroom.values import (
     CheckResult,
+    Login,
     ObjectExplanation,
     ObjectState,
     ObjectUse,
@@ -58,6 +59,17 @@ def server_info_of(message: pb.ServerInfo) -> ServerInfo:
         certificate_expire_time=time_of(message.certificate_expire_time),
         roles=tuple(message.roles),
         kinds=tuple(kind_of(kind) for kind in message.kinds),
+        workload=message.workload,
+        login=_login_of(message.login) if message.HasField("login") else None,
+    )
+
+
+def _login_of(message: pb.Login) -> Login:
+    return Login(
+        auth_time=time_of(message.auth_time),
+        mfa=message.mfa,
+        acr=message.acr,
+        amr=tuple(message.amr),
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from strongroom.cli.output import Output, counted, short_digest
 from strongroom.cli.session import JsonFlag, session_of
-from strongroom.values import AccessExplanation
+from strongroom.values import AccessExplanation, AccessRemedy
 
 
 def make_access_app() -> typer.Typer:
@@ -36,7 +36,10 @@ def explain(
         ),
     ],
     principal: Annotated[
-        str, typer.Option("--principal", help="A SPIFFE id; your own if missing.")
+        str,
+        typer.Option(
+            "--principal", help="A SPIFFE id or operator:NAME; your own if missing."
+        ),
     ] = "",
     as_json: JsonFlag = False,
 ) -> None:
@@ -70,13 +73,27 @@ def _told(told: AccessExplanation) -> list[str]:
         lines.append(f"    on {where}")
     if not told.assignments:
         lines.append("  no assignment gives it a role there")
-    if not told.allowed and not told.policies:
+    if told.remedy is not None:
+        lines.append(f"  would be allowed with: {_lacking(told.remedy)}")
+    elif not told.allowed and not told.policies:
         allowing = ", ".join(told.allowing_roles)
         lines.append(f"  would be allowed as: {allowing or 'none of the roles'}")
     lines.append(f"  policies {short_digest('sha256:' + told.digest)}")
     if told.refusal:
         lines.append(f"  ! {told.refusal}")
     return lines
+
+
+def _lacking(remedy: AccessRemedy) -> str:
+    parts = []
+    if remedy.login:
+        when = f"at most {remedy.max_age_s} seconds ago"
+        parts.append(f"a login with a second factor {when}")
+    if remedy.approvals:
+        parts.append(
+            f"the approval of {counted(remedy.approvals, 'other person', 'others')}"
+        )
+    return " and ".join(parts)
 
 
 def _deciding(told: AccessExplanation) -> str:

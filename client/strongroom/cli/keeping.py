@@ -255,9 +255,11 @@ def set_policy(
     _print_policy(output, replace(made, policy=wanted))
     if wanted.keep_days and not wanted.keep_last:
         output.say("all versions are kept while keep-last is 0")
+    is_new = etag == _NO_ARTIFACT
     if dry_run:
-        output.say(_UNCHANGED)
-    elif etag == _NO_ARTIFACT:
+        would_be = f"{artifact} would be made; " if is_new else ""
+        output.say(would_be + _UNCHANGED)
+    elif is_new:
         output.say(f"{artifact} is new; its first version comes with a push")
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands about keys: what there is, and their life. No key is ever shown."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -16,6 +17,7 @@ from strongroom.cli.session import (
     QuietFlag,
     session_of,
 )
+from strongroom.client import Client
 from strongroom.errors import IntegrityError, PreconditionError
 from strongroom.errors import Reason as Why
 from strongroom.values import KeyEntry, KeyState, RewrapReport
@@ -215,6 +217,13 @@ def epoch(
     context: typer.Context,
     project: Annotated[str, typer.Argument(help="The project.")],
     *,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            metavar="EPOCH",
+            help="The newest epoch, if its slots are gone for good: go on behind it.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Give a project a new master key, for what is stored from now on.
@@ -228,16 +237,41 @@ def epoch(
     """
     output = Output(as_json=as_json)
     with session_of(context).client() as client:
-        known = [entry.epoch for entry in client.iter_keys(project) if entry.slot >= 0]
-        if not known:
-            message = f"project {project} has no key that opens"
-            raise IntegrityError(
-                message, reason=Why.KEY_SLOT_MISSING, hint="strongroom keys ls"
-            )
-        after = max(known)
+        if after is None:
+            after = _newest_epoch(client, project)
         newest = client.start_epoch(project, after=after)
     output.record("epoch", {"project": project, "epoch": newest, "before": after})
     output.line(f"{project}: epoch {newest}, after {after}")
+
+
+def _newest_epoch(client: Client, project: str) -> int:
+    known = [entry.epoch for entry in client.iter_keys(project) if entry.slot >= 0]
+    if not known:
+        message = f"project {project} has no key that opens"
+        raise IntegrityError(
+            message, reason=Why.KEY_SLOT_MISSING, hint="strongroom keys ls"
+        )
+    return max(known)
+
+
+@keys_app.command()
+def public(context: typer.Context) -> None:
+    """Print the public keys that journals and receipts are signed with, as JSON.
+
+    Keep the file where nobody who could change receipts can change it.
+
+    For example:
+
+      strongroom keys public > strongroom-keys.json
+    """
+    with session_of(context).client() as client:
+        found = client.signing_keys()
+    listed = [
+        {"algorithm": key.algorithm, "data": key.data.hex(), "key_id": key.key_id}
+        for key in found
+    ]
+    body = {"format": 1, "keys": listed, "type": "strongroom-signing-keys"}
+    print(json.dumps(body, indent=2, sort_keys=True))
 
 
 def _check_proof(report: RewrapReport) -> None:

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from strongroom.cli import (
     access,
+    approvals,
     changing,
     explaining,
     keeping,
@@ -24,6 +25,8 @@ from strongroom.cli import (
     listing,
     maintaining,
     proving,
+    shredding,
+    signing_in,
     transfers,
 )
 from strongroom.cli.output import print_error
@@ -51,7 +54,7 @@ _STOPPED_TEXT: Final = {
 }
 _EXIT_CODES: Final = (
     "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
-    "14 damaged, 16 precondition, 17 unavailable or full, 130 interrupted; "
+    "13 sign in again or ask for approval, 14 damaged, 16 precondition, 17 unavailable or full, 130 interrupted; "
     "any other is a failure, too."
 )
 
@@ -130,8 +133,12 @@ def make_app() -> typer.Typer:
         proving.verify,
         maintaining.repair,
         maintaining.sweep,
+        shredding.shred,
         proving.doctor,
         proving.trace,
+        signing_in.login,
+        signing_in.logout,
+        signing_in.whoami,
     ):
         app.command()(command)
     app.add_typer(changing.ref_app, name="ref")
@@ -140,6 +147,7 @@ def make_app() -> typer.Typer:
     app.add_typer(keeping.policy_app, name="policy")
     app.add_typer(maintaining.index_app, name="index")
     app.add_typer(keys.keys_app, name="keys")
+    app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(access.make_access_app(), name="access")
     return app
 

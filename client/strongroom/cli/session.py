@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from strongroom.cli.asking import ask_for_approval
 from strongroom.cli.spans import spans_recorded
 from strongroom.client import Client
 from strongroom.config import ClientSettings, load_settings
+from strongroom.errors import PermissionDeniedError
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print JSON lines instead of text.")
@@ -43,10 +45,20 @@ class Session:
 
     @contextmanager
     def client(self) -> Iterator[Client]:
-        """Yield a client; its spans go to the file that the settings name."""
+        """Yield a client, of the person who signed in, if one did.
+
+        Its spans go to the file that the settings name.
+        """
         settings = self.settings()
-        with spans_recorded(settings.spans_file), Client(settings) as client:
-            yield client
+        with (
+            spans_recorded(settings.spans_file),
+            Client(settings, login=True) as client,
+        ):
+            try:
+                yield client
+            except PermissionDeniedError as error:
+                ask_for_approval(client, error)
+                raise
 
 
 def session_of(context: typer.Context) -> Session:

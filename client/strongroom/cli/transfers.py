@@ -273,7 +273,8 @@ def _print_pushed(output: Output, result: PushResult, duration_s: float) -> None
     output.line(version.name if output.quiet else f"{version.name}  {version.digest}")
     output.say(f"{said}; {_rate(result.sent_bytes, duration_s)}")
     if version.number == 1 and not result.unchanged:
-        output.say(f"{version.artifact.short} is new")
+        # A policy may have made the artifact before.
+        output.say(f"the first version of {version.artifact.short}")
     if result.resumed_bytes:
         output.say(f"{format_size(result.resumed_bytes)} were there already: resumed")
     if result.same_bytes:

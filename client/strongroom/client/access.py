@@ -5,7 +5,7 @@ from strongroom._channel import methods
 from strongroom.client.keys import Keys
 from strongroom.format.names import parse_uri
 from strongroom.v1 import access_service_pb2 as pb
-from strongroom.values import AccessExplanation, RoleAssignment
+from strongroom.values import AccessExplanation, AccessRemedy, RoleAssignment
 
 #: What resource names begin with; anything else is written as elsewhere.
 _RESOURCES = ("server", "projects")
@@ -23,7 +23,7 @@ class Access(Keys):
             action: The right, such as `version.read`.
             resource: `server`, `projects`, a resource name, or
                 `project/artifact@version`.
-            principal: A SPIFFE id; the caller's own if empty.
+            principal: A SPIFFE id, or `operator:NAME`; the caller's own if empty.
 
         Raises:
             PermissionDeniedError: The caller may not ask (ACTION_NOT_ALLOWED).
@@ -50,7 +50,12 @@ class Access(Keys):
             allowing_roles=tuple(answer.allowing_roles),
             digest=answer.digest,
             refusal=answer.refusal,
+            remedy=_remedy(answer.remedy) if answer.HasField("remedy") else None,
         )
+
+
+def _remedy(message: pb.AccessRemedy) -> AccessRemedy:
+    return AccessRemedy(message.login, message.max_age_s, message.approvals)
 
 
 def _resource(text: str) -> str:

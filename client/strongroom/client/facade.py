@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`connect` and `Client`: the SDK's front door, and bytes in and out."""
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ from strongroom import _convert, _system
 from strongroom._channel import methods
 from strongroom._channel.caller import Caller
 from strongroom._files.source import scan_source
+from strongroom._login.logins import LoginHeaders
 from strongroom._transfer.pull import Pull, pull_version
 from strongroom._transfer.push import push_version
 from strongroom._transfer.remote_file import StrongroomFile
@@ -37,6 +39,7 @@ def connect(
     ca_file: str | os.PathLike[str] | None = None,
     cert_file: str | os.PathLike[str] | None = None,
     key_file: str | os.PathLike[str] | None = None,
+    login: bool = False,
 ) -> "Client":
     """Return a client; nothing is sent before the first call.
 
@@ -49,6 +52,8 @@ def connect(
         ca_file: PEM: the authorities that the server's certificate may come from.
         cert_file: PEM: the caller's certificate, then its chain.
         key_file: PEM: the private key of it.
+        login: Whether to call as the person who did `strongroom login`, if one
+            did; else, as programs do, as the certificate alone.
 
     Raises:
         InvalidArgumentError: A setting is missing or malformed (SETTING_INVALID).
@@ -61,7 +66,8 @@ def connect(
             ca_file=ca_file,
             cert_file=cert_file,
             key_file=key_file,
-        )
+        ),
+        login=login,
     )
 
 
@@ -75,9 +81,12 @@ class Client(Maintenance):
     method raises classes of `strongroom.errors`.
     """
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, *, login: bool = False) -> None:
         self.settings = settings
-        super().__init__(Caller(settings))
+        self._login = login
+        super().__init__(
+            Caller(settings, LoginHeaders(settings)) if login else Caller(settings)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -90,8 +99,8 @@ class Client(Maintenance):
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> "tuple[type[Client], tuple[ClientSettings]]":
-        return type(self), (self.settings,)
+    def __reduce__(self) -> "tuple[Callable[..., Client], tuple[ClientSettings]]":
+        return functools.partial(type(self), login=self._login), (self.settings,)
 
     def __repr__(self) -> str:
         return f"Client({self.settings.endpoint!r})"

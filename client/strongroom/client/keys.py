@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from strongroom import _convert, _telemetry
+from strongroom import _convert, _system, _telemetry
 from strongroom._channel import methods
 from strongroom.client.keeping import Keeping
 from strongroom.errors import InternalError
@@ -14,6 +14,9 @@ from strongroom.values import (
     RetireReport,
     RewrapReport,
     RotateReport,
+    ShredPreview,
+    ShredReceipt,
+    SigningKey,
     StageCallback,
 )
 
@@ -141,6 +144,67 @@ class Keys(Keeping):
         """
         request = pb.StartEpochRequest(name=_resource(project), after_epoch=after)
         return self._caller.unary(methods.START_EPOCH, request).epoch
+
+
+    def preview_shred(self, project: str) -> ShredPreview:
+        """Tell what would die with a project; nothing is changed.
+
+        Raises:
+            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+            PreconditionError: It was shredded (KEY_SHREDDED).
+        """
+        request = pb.PreviewShredRequest(name=_resource(project))
+        limit_s = self._caller.settings.transfer_timeout_s
+        answer = self._caller.unary(methods.PREVIEW_SHRED, request, timeout_s=limit_s)
+        return _convert.shred_preview_of(answer)
+
+    def shred_project(
+        self, project: str, *, reason: str, request_id: str = ""
+    ) -> ShredReceipt:
+        """Destroy a project for good: its key, and with it all that it protects.
+
+        It cannot be undone. As servers are shipped, a person has to ask who has just
+        signed in, and another one has to approve exactly this request; then
+        `strongroom approvals run` makes it. Broken off anywhere, it is finished by
+        calling it again, and answers with the same receipt.
+
+        Args:
+            project: Its name.
+            reason: Why; kept in the receipt.
+            request_id: Makes the call repeatable; a new one, unless given.
+
+        Raises:
+            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+            PermissionDeniedError: It needs a fresh login or an approval
+                (STEP_UP_REQUIRED, APPROVAL_REQUIRED).
+            PreconditionError: A legal hold forbids it (LEGAL_HOLD), the server may
+                not (KEK_ACCESS_DENIED), or Vault waits for its own approvers
+                (KEK_APPROVAL_PENDING).
+        """
+        request = pb.ShredProjectRequest(
+            name=_resource(project),
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+        )
+        limit_s = self._caller.settings.transfer_timeout_s
+        answer = self._caller.unary(methods.SHRED_PROJECT, request, timeout_s=limit_s)
+        return _convert.shred_receipt_of(answer)
+
+    def shred_receipt(self, project: str) -> ShredReceipt:
+        """Return the signed receipt of a project that was shredded.
+
+        Raises:
+            NotFoundError: It was not, or that is not finished (RECEIPT_NOT_FOUND).
+        """
+        request = pb.GetShredReceiptRequest(name=_resource(project))
+        answer = self._caller.unary(methods.GET_SHRED_RECEIPT, request)
+        return _convert.shred_receipt_of(answer)
+
+    def signing_keys(self) -> tuple[SigningKey, ...]:
+        """Return the public keys that journals and receipts are signed with."""
+        request = pb.ListSigningKeysRequest()
+        answer = self._caller.unary(methods.LIST_SIGNING_KEYS, request)
+        return tuple(map(_convert.signing_key_of, answer.keys))
 
 
 def _resource(project: str) -> str:

@@ -10,7 +10,7 @@ from strongroom._channel import methods
 from strongroom._files.source import scan_source
 from strongroom._transfer.repairing import Repair, repair_version
 from strongroom._transfer.verifying import verify_versions
-from strongroom.client.access import Access
+from strongroom.client.approvals import Approvals
 from strongroom.client.catalog import parse_artifact
 from strongroom.errors import InternalError
 from strongroom.format.names import ProjectName, parse_uri
@@ -43,7 +43,7 @@ _PART_BYTES: Final = 1 << 20
 _MAX_PLAN_BYTES: Final = 1 << 30
 
 
-class Maintenance(Access):
+class Maintenance(Approvals):
     """The part of `Client` that looks after a store."""
 
     def verify(

@@ -19,17 +19,23 @@ class ExplainAccessRequest(_message.Message):
     def __init__(self, principal: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., facts: _Optional[_Union[CallFacts, _Mapping]] = ...) -> None: ...
 
 class CallFacts(_message.Message):
-    __slots__ = ("tls_version", "key_exchange", "hour_utc")
+    __slots__ = ("tls_version", "key_exchange", "hour_utc", "mfa", "auth_age_s", "approvals")
     TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
     KEY_EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     HOUR_UTC_FIELD_NUMBER: _ClassVar[int]
+    MFA_FIELD_NUMBER: _ClassVar[int]
+    AUTH_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
     tls_version: str
     key_exchange: str
     hour_utc: int
-    def __init__(self, tls_version: _Optional[str] = ..., key_exchange: _Optional[str] = ..., hour_utc: _Optional[int] = ...) -> None: ...
+    mfa: bool
+    auth_age_s: int
+    approvals: int
+    def __init__(self, tls_version: _Optional[str] = ..., key_exchange: _Optional[str] = ..., hour_utc: _Optional[int] = ..., mfa: bool = ..., auth_age_s: _Optional[int] = ..., approvals: _Optional[int] = ...) -> None: ...
 
 class ExplainAccessResponse(_message.Message):
-    __slots__ = ("allowed", "policies", "errors", "assignments", "allowing_roles", "digest", "principal", "refusal")
+    __slots__ = ("allowed", "policies", "errors", "assignments", "allowing_roles", "digest", "principal", "refusal", "remedy")
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     POLICIES_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +44,7 @@ class ExplainAccessResponse(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
     allowed: bool
     policies: _containers.RepeatedScalarFieldContainer[str]
     errors: _containers.RepeatedScalarFieldContainer[str]
@@ -46,7 +53,18 @@ class ExplainAccessResponse(_message.Message):
     digest: str
     principal: str
     refusal: str
-    def __init__(self, allowed: bool = ..., policies: _Optional[_Iterable[str]] = ..., errors: _Optional[_Iterable[str]] = ..., assignments: _Optional[_Iterable[_Union[RoleAssignment, _Mapping]]] = ..., allowing_roles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., principal: _Optional[str] = ..., refusal: _Optional[str] = ...) -> None: ...
+    remedy: AccessRemedy
+    def __init__(self, allowed: bool = ..., policies: _Optional[_Iterable[str]] = ..., errors: _Optional[_Iterable[str]] = ..., assignments: _Optional[_Iterable[_Union[RoleAssignment, _Mapping]]] = ..., allowing_roles: _Optional[_Iterable[str]] = ..., digest: _Optional[str] = ..., principal: _Optional[str] = ..., refusal: _Optional[str] = ..., remedy: _Optional[_Union[AccessRemedy, _Mapping]] = ...) -> None: ...
+
+class AccessRemedy(_message.Message):
+    __slots__ = ("login", "max_age_s", "approvals")
+    LOGIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    login: bool
+    max_age_s: int
+    approvals: int
+    def __init__(self, login: bool = ..., max_age_s: _Optional[int] = ..., approvals: _Optional[int] = ...) -> None: ...
 
 class RoleAssignment(_message.Message):
     __slots__ = ("id", "principal", "roles", "resources")

@@ -192,3 +192,94 @@ class KeyEpoch(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     def __init__(self, epoch: _Optional[int] = ...) -> None: ...
+
+class PreviewShredRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DoomedArtifact(_message.Message):
+    __slots__ = ("artifact", "version_count", "refs", "held")
+    class RefsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    artifact: str
+    version_count: int
+    refs: _containers.ScalarMap[str, int]
+    held: bool
+    def __init__(self, artifact: _Optional[str] = ..., version_count: _Optional[int] = ..., refs: _Optional[_Mapping[str, int]] = ..., held: bool = ...) -> None: ...
+
+class ShredPreview(_message.Message):
+    __slots__ = ("name", "kek", "slot_count", "artifacts", "artifact_count", "version_count", "ref_count", "stored_bytes", "held_count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KEK_FIELD_NUMBER: _ClassVar[int]
+    SLOT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REF_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HELD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kek: str
+    slot_count: int
+    artifacts: _containers.RepeatedCompositeFieldContainer[DoomedArtifact]
+    artifact_count: int
+    version_count: int
+    ref_count: int
+    stored_bytes: int
+    held_count: int
+    def __init__(self, name: _Optional[str] = ..., kek: _Optional[str] = ..., slot_count: _Optional[int] = ..., artifacts: _Optional[_Iterable[_Union[DoomedArtifact, _Mapping]]] = ..., artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., ref_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., held_count: _Optional[int] = ...) -> None: ...
+
+class ShredProjectRequest(_message.Message):
+    __slots__ = ("name", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ShredReceipt(_message.Message):
+    __slots__ = ("name", "receipt")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    receipt: bytes
+    def __init__(self, name: _Optional[str] = ..., receipt: _Optional[bytes] = ...) -> None: ...
+
+class GetShredReceiptRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListSigningKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SigningKey(_message.Message):
+    __slots__ = ("key_id", "algorithm", "data")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    ALGORITHM_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    algorithm: str
+    data: bytes
+    def __init__(self, key_id: _Optional[str] = ..., algorithm: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ListSigningKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[SigningKey]
+    def __init__(self, keys: _Optional[_Iterable[_Union[SigningKey, _Mapping]]] = ...) -> None: ...

@@ -63,6 +63,26 @@ class KeyServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_key__service__pb2.StartEpochRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_key__service__pb2.KeyEpoch.FromString,
                 _registered_method=True)
+        self.PreviewShred = channel.unary_unary(
+                '/strongroom.v1.KeyService/PreviewShred',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.PreviewShredRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredPreview.FromString,
+                _registered_method=True)
+        self.ShredProject = channel.unary_unary(
+                '/strongroom.v1.KeyService/ShredProject',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredProjectRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+                _registered_method=True)
+        self.GetShredReceipt = channel.unary_unary(
+                '/strongroom.v1.KeyService/GetShredReceipt',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+                _registered_method=True)
+        self.ListSigningKeys = channel.unary_unary(
+                '/strongroom.v1.KeyService/ListSigningKeys',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysResponse.FromString,
+                _registered_method=True)
 
 
 class KeyServiceServicer(object):
@@ -111,6 +131,37 @@ class KeyServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewShred(self, request, context):
+        """Tells what would die with a project; changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShredProject(self, request, context):
+        """Destroys a project for good: its KEK in Vault, its key slots, and what servers
+        hold of it. Needs a server that holds the credential of a key destroyer, and one
+        that may remove objects. Interrupted anywhere, it is finished by calling it
+        again; when it is done, it answers with the receipt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShredReceipt(self, request, context):
+        """Returns the receipt of a project that was shredded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSigningKeys(self, request, context):
+        """Returns the public keys that journals and receipts are signed with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KeyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +189,26 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.StartEpoch,
                     request_deserializer=strongroom_dot_v1_dot_key__service__pb2.StartEpochRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_key__service__pb2.KeyEpoch.SerializeToString,
+            ),
+            'PreviewShred': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewShred,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.PreviewShredRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredPreview.SerializeToString,
+            ),
+            'ShredProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShredProject,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredProjectRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.SerializeToString,
+            ),
+            'GetShredReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShredReceipt,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.SerializeToString,
+            ),
+            'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSigningKeys,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -279,6 +350,114 @@ class KeyService(object):
             '/strongroom.v1.KeyService/StartEpoch',
             strongroom_dot_v1_dot_key__service__pb2.StartEpochRequest.SerializeToString,
             strongroom_dot_v1_dot_key__service__pb2.KeyEpoch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewShred(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/PreviewShred',
+            strongroom_dot_v1_dot_key__service__pb2.PreviewShredRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ShredPreview.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShredProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/ShredProject',
+            strongroom_dot_v1_dot_key__service__pb2.ShredProjectRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShredReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/GetShredReceipt',
+            strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSigningKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/ListSigningKeys',
+            strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ListSigningKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,18 @@ class KeyServiceStub:
     """Gives a project's key domain a new master key, for what is stored from now on.
     What is stored stays readable, and is shared with new versions.
     """
+    PreviewShred: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.PreviewShredRequest, _key_service_pb2.ShredPreview]
+    """Tells what would die with a project; changes nothing."""
+    ShredProject: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ShredProjectRequest, _key_service_pb2.ShredReceipt]
+    """Destroys a project for good: its KEK in Vault, its key slots, and what servers
+    hold of it. Needs a server that holds the credential of a key destroyer, and one
+    that may remove objects. Interrupted anywhere, it is finished by calling it
+    again; when it is done, it answers with the receipt.
+    """
+    GetShredReceipt: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetShredReceiptRequest, _key_service_pb2.ShredReceipt]
+    """Returns the receipt of a project that was shredded."""
+    ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ListSigningKeysRequest, _key_service_pb2.ListSigningKeysResponse]
+    """Returns the public keys that journals and receipts are signed with."""
 
 class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks after the keys of a store. No call tells a key, or uses one on content.
@@ -93,5 +105,41 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives a project's key domain a new master key, for what is stored from now on.
         What is stored stays readable, and is shared with new versions.
         """
+
+    @_abc_1.abstractmethod
+    def PreviewShred(
+        self,
+        request: _key_service_pb2.PreviewShredRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ShredPreview:
+        """Tells what would die with a project; changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ShredProject(
+        self,
+        request: _key_service_pb2.ShredProjectRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ShredReceipt:
+        """Destroys a project for good: its KEK in Vault, its key slots, and what servers
+        hold of it. Needs a server that holds the credential of a key destroyer, and one
+        that may remove objects. Interrupted anywhere, it is finished by calling it
+        again; when it is done, it answers with the receipt.
+        """
+
+    @_abc_1.abstractmethod
+    def GetShredReceipt(
+        self,
+        request: _key_service_pb2.GetShredReceiptRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ShredReceipt:
+        """Returns the receipt of a project that was shredded."""
+
+    @_abc_1.abstractmethod
+    def ListSigningKeys(
+        self,
+        request: _key_service_pb2.ListSigningKeysRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ListSigningKeysResponse:
+        """Returns the public keys that journals and receipts are signed with."""
 
 def add_KeyServiceServicer_to_server(servicer: KeyServiceServicer, server: _grpc.Server) -> None: ...

@@ -376,7 +376,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "store_id", "principal", "key_exchange", "tls_version", "certificate_expire_time", "roles", "kinds")
+    __slots__ = ("version", "store_id", "principal", "key_exchange", "tls_version", "certificate_expire_time", "roles", "kinds", "workload", "login")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STORE_ID_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +385,8 @@ class ServerInfo(_message.Message):
     CERTIFICATE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    LOGIN_FIELD_NUMBER: _ClassVar[int]
     version: str
     store_id: str
     principal: str
@@ -393,4 +395,18 @@ class ServerInfo(_message.Message):
     certificate_expire_time: _timestamp_pb2.Timestamp
     roles: _containers.RepeatedScalarFieldContainer[str]
     kinds: _containers.RepeatedScalarFieldContainer[_artifact_service_pb2.ArtifactKind]
-    def __init__(self, version: _Optional[str] = ..., store_id: _Optional[str] = ..., principal: _Optional[str] = ..., key_exchange: _Optional[str] = ..., tls_version: _Optional[str] = ..., certificate_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., roles: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[_artifact_service_pb2.ArtifactKind, str]]] = ...) -> None: ...
+    workload: str
+    login: Login
+    def __init__(self, version: _Optional[str] = ..., store_id: _Optional[str] = ..., principal: _Optional[str] = ..., key_exchange: _Optional[str] = ..., tls_version: _Optional[str] = ..., certificate_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., roles: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[_artifact_service_pb2.ArtifactKind, str]]] = ..., workload: _Optional[str] = ..., login: _Optional[_Union[Login, _Mapping]] = ...) -> None: ...
+
+class Login(_message.Message):
+    __slots__ = ("auth_time", "mfa", "acr", "amr")
+    AUTH_TIME_FIELD_NUMBER: _ClassVar[int]
+    MFA_FIELD_NUMBER: _ClassVar[int]
+    ACR_FIELD_NUMBER: _ClassVar[int]
+    AMR_FIELD_NUMBER: _ClassVar[int]
+    auth_time: _timestamp_pb2.Timestamp
+    mfa: bool
+    acr: str
+    amr: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, auth_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mfa: bool = ..., acr: _Optional[str] = ..., amr: _Optional[_Iterable[str]] = ...) -> None: ...

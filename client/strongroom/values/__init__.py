@@ -1,7 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The values that the SDK takes and returns: plain, immutable, free of protobuf."""
 
-from strongroom.values.access import AccessExplanation, RoleAssignment
+from strongroom.values.access import (
+    AccessExplanation,
+    AccessRemedy,
+    RoleAssignment,
+)
+from strongroom.values.approvals import (
+    Approval,
+    ApprovalListing,
+    ApprovalState,
+    Consent,
+    KeyAssertion,
+    RelyingParty,
+)
 from strongroom.values.catalog import (
     Action,
     Artifact,
@@ -20,12 +32,16 @@ from strongroom.values.catalog import (
     VersionState,
 )
 from strongroom.values.keys import (
+    DoomedArtifact,
     KekVersionCount,
     KeyEntry,
     KeyState,
     RetireReport,
     RewrapReport,
     RotateReport,
+    ShredPreview,
+    ShredReceipt,
+    SigningKey,
 )
 from strongroom.values.transfers import (
     Progress,
@@ -36,6 +52,7 @@ from strongroom.values.transfers import (
 from strongroom.values.upkeep import (
     CheckResult,
     IndexReport,
+    Login,
     ObjectExplanation,
     ObjectState,
     ObjectUse,
@@ -56,21 +73,29 @@ from strongroom.values.upkeep import (
 
 __all__ = [
     "AccessExplanation",
+    "AccessRemedy",
     "Action",
+    "Approval",
+    "ApprovalListing",
+    "ApprovalState",
     "Artifact",
     "ArtifactPolicy",
     "Change",
     "CheckResult",
+    "Consent",
     "Diff",
     "DiffSummary",
+    "DoomedArtifact",
     "File",
     "FileChange",
     "IndexReport",
     "JournalEntry",
     "KekVersionCount",
+    "KeyAssertion",
     "KeyEntry",
     "KeyState",
     "Kind",
+    "Login",
     "ObjectExplanation",
     "ObjectState",
     "ObjectUse",
@@ -80,6 +105,7 @@ __all__ = [
     "PullResult",
     "PushResult",
     "Ref",
+    "RelyingParty",
     "RepairReport",
     "Retention",
     "RetentionExplanation",
@@ -88,6 +114,9 @@ __all__ = [
     "RoleAssignment",
     "RotateReport",
     "ServerInfo",
+    "ShredPreview",
+    "ShredReceipt",
+    "SigningKey",
     "Stage",
     "StageCallback",
     "StoreFinding",

@@ -15,6 +15,21 @@ class RoleAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessRemedy:
+    """What a call lacks, other than rights.
+
+    Attributes:
+        login: Whether the person has to sign in anew, with two factors.
+        max_age_s: How long ago they may have signed in at most, in seconds.
+        approvals: How many others must approve exactly this request.
+    """
+
+    login: bool
+    max_age_s: int
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccessExplanation:
     """Why a call would be allowed or denied.
 
@@ -29,6 +44,7 @@ class AccessExplanation:
         allowing_roles: With one of these there, and no other, it would be allowed.
         digest: Of the policies and assignments in force; 64 hex digits.
         refusal: Why newer ones are not in force; "" if there are none.
+        remedy: What would turn a denial into a permission; None if nothing would.
     """
 
     allowed: bool
@@ -41,3 +57,4 @@ class AccessExplanation:
     allowing_roles: tuple[str, ...]
     digest: str
     refusal: str
+    remedy: AccessRemedy | None

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told about keys: never one itself."""
 
+import base64
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from strongroom.errors import IntegrityError, Reason
 
 
 class KeyState(StrEnum):
@@ -118,3 +124,74 @@ class RetireReport:
     lost_count: int
     #: Why KEKs were left alone; at most 20 sentences.
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DoomedArtifact:
+    """What would die with one artifact."""
+
+    artifact: str
+    version_count: int
+    #: Its refs, and the version that each points at.
+    refs: Mapping[str, int]
+    #: Whether a legal hold forbids it.
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShredPreview:
+    """What would die with a project."""
+
+    project: str
+    #: The KEK's name in Vault.
+    kek: str
+    slot_count: int
+    #: By name; not all of very many, and none if you may not list them.
+    artifacts: tuple[DoomedArtifact, ...]
+    artifact_count: int
+    version_count: int
+    ref_count: int
+    #: What their pushes stored.
+    stored_bytes: int
+    #: Artifacts under a legal hold: while there is one, nothing is shredded.
+    held_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShredReceipt:
+    """The signed receipt of a project that was shredded."""
+
+    project: str
+    #: The receipt itself, to be kept: `strongroom receipt verify` checks it offline.
+    data: bytes
+
+    def told(self) -> Mapping[str, Any]:
+        """Return what the receipt says; its signatures are not checked.
+
+        Raises:
+            IntegrityError: It is no receipt (RECORD_CORRUPT).
+        """
+        try:
+            envelope = json.loads(self.data)
+            told = json.loads(base64.b64decode(envelope["payload"], validate=True))
+            if isinstance(told, dict):
+                return told
+        except (ValueError, KeyError, TypeError) as error:
+            raise _no_receipt() from error
+        raise _no_receipt()
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One version of a key that signs journals and receipts; its public half."""
+
+    key_id: str
+    #: `ecdsa-p384-sha384` or `ml-dsa-65`.
+    algorithm: str
+    #: PEM for P-384, 1952 raw bytes for ML-DSA-65.
+    data: bytes
+
+
+def _no_receipt() -> IntegrityError:
+    message = "the server's answer is no receipt"
+    return IntegrityError(message, reason=Reason.RECORD_CORRUPT)

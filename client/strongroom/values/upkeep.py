@@ -52,12 +52,26 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """How a person has signed in."""
+
+    #: When they last proved who they are.
+    auth_time: datetime
+    #: Whether they did so with two factors.
+    mfa: bool
+    #: The identity provider's class of that proof.
+    acr: str
+    #: Its methods.
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """What a server is, and whom it takes the caller for."""
 
     version: str
     store_id: str
-    #: The SPIFFE id that the server sees of the caller.
+    #: Whom the server takes the caller for: a SPIFFE id, or `operator:NAME`.
     principal: str
     key_exchange: str
     tls_version: str
@@ -65,6 +79,10 @@ class ServerInfo:
     certificate_expire_time: datetime
     roles: tuple[str, ...]
     kinds: tuple[Kind, ...]
+    #: The SPIFFE id of the connection's certificate, whoever the principal is.
+    workload: str
+    #: How the person has signed in; None for programs.
+    login: Login | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -133,6 +134,12 @@ class LmdbIndex:
                 return
             # The next key in order: nothing lies between k and k + one zero byte.
             start = batch[-1][0] + b"\0"
+
+    def forget(self, prefix: bytes) -> None:
+        """See `Index`."""
+        while batch := self._scan_from(prefix, prefix):
+            keys = [key for key, _ in batch]
+            self._run(partial(_delete, keys=keys))
 
     def clear(self) -> None:
         """See `Index`."""
@@ -273,6 +280,12 @@ def _forget(environment: lmdb.Environment, key: bytes, value: bytes) -> None:
     """Delete an item, unless somebody has stored another value meanwhile."""
     with environment.begin(write=True) as transaction:
         if transaction.get(key) == value:
+            transaction.delete(key)
+
+
+def _delete(environment: lmdb.Environment, keys: list[bytes]) -> None:
+    with environment.begin(write=True) as transaction:
+        for key in keys:
             transaction.delete(key)
 
 

@@ -253,6 +253,12 @@ class MemoryIndex:
             if value is not None:
                 yield key, value
 
+    def forget(self, prefix: bytes) -> None:
+        """See `Index`."""
+        with self._lock:
+            for key in [key for key in self._items if key.startswith(prefix)]:
+                del self._items[key]
+
     def clear(self) -> None:
         """See `Index`."""
         with self._lock:

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from strongroom_server.core.signed_note import (
+    LOG_ALGORITHMS,
     Checkpoint,
     NoteAlgorithm,
     NoteKey,
@@ -29,7 +30,7 @@ class MemoryCheckpointSigner:
 
     def rotate(self) -> None:
         """Make a new version of both keys, which signs from now on."""
-        seeds = [self._entropy.token_bytes(_SEED_BYTES) for _ in NoteAlgorithm]
+        seeds = [self._entropy.token_bytes(_SEED_BYTES) for _ in LOG_ALGORITHMS]
         self._classic.append(Ed25519PrivateKey.from_private_bytes(seeds[0]))
         self._quantum.append(mldsa.MLDSA44PrivateKey.from_seed_bytes(seeds[1]))
 
@@ -46,7 +47,7 @@ class MemoryCheckpointSigner:
         classic, quantum = self._classic[-1], self._quantum[-1]
         messages = [
             checkpoint.message(algorithm, name=name, time_s=time_s)
-            for algorithm in NoteAlgorithm
+            for algorithm in LOG_ALGORITHMS
         ]
         signed = (
             (_classic_key(name, classic), classic.sign(messages[0])),

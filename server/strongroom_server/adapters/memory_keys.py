@@ -26,6 +26,7 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
+from strongroom_server.core.scope import is_project_kek
 from strongroom_server.core.signatures import PublicKey, Signature, SignatureAlgorithm
 from strongroom_server.ports import (
     MAX_REWRAP,
@@ -34,6 +35,7 @@ from strongroom_server.ports import (
     Entropy,
     KekState,
     KeyAdmin,
+    KeyDestroyer,
     KeyService,
     Signer,
     WrappedKey,
@@ -219,6 +221,63 @@ class MemoryKeyAdmin:
         return self._keys.retire_kek(kek, oldest=oldest)
 
 
+class MemoryKeyDestroyer:
+    """Destroys the KEKs of a key service in memory; may have approvers to ask."""
+
+    def __init__(self, keys: MemoryKeyService) -> None:
+        self._keys = keys
+        self._allowed: set[str] = set()
+        self._held = False
+
+    def allow(self, kek: str) -> None:
+        """See `KeyDestroyer`."""
+        _check_project_kek(kek)
+        self._keys.kek_state(kek)
+        if self._held and kek not in self._allowed:
+            message = f"the destruction of {kek} waits for its approvers"
+            raise PreconditionError(
+                message, reason=Reason.KEK_APPROVAL_PENDING, hint="Call `let_go()`."
+            )
+        self._allowed.add(kek)
+
+    def destroy(self, kek: str) -> bool:
+        """See `KeyDestroyer`."""
+        _check_project_kek(kek)
+        try:
+            self._keys.kek_state(kek)
+        except PreconditionError as error:
+            if error.reason is not Reason.KEK_MISSING:
+                raise
+            return False
+        if kek not in self._allowed:
+            message = f"deletion is not allowed for the KEK {kek}"
+            raise PreconditionError(message, reason=Reason.KEK_ACCESS_DENIED, key=kek)
+        self._keys.delete_kek(kek)
+        return True
+
+    def hold(self) -> None:
+        """Hold back what is asked from now on, as a control group does."""
+        self._held = True
+
+    def let_go(self) -> None:
+        """Agree to what is asked from now on."""
+        self._held = False
+
+
+def _check_project_kek(name: str) -> None:
+    """Check that a name is that of a project's KEK.
+
+    Raises:
+        PreconditionError: It is not, so that it must not be destroyed
+            (KEK_ACCESS_DENIED).
+    """
+    if not is_project_kek(name):
+        message = f"{name[:80]!r} is no project's KEK, and is never destroyed"
+        raise PreconditionError(
+            message, reason=Reason.KEK_ACCESS_DENIED, hint="Name a project."
+        )
+
+
 class MemorySigner:
     """A P-384 key and an ML-DSA-65 key, in as many versions as were rotated."""
 
@@ -294,4 +353,5 @@ def _slot_corrupt() -> IntegrityError:
 
 _key_service: type[KeyService] = MemoryKeyService
 _key_admin: type[KeyAdmin] = MemoryKeyAdmin
+_key_destroyer: type[KeyDestroyer] = MemoryKeyDestroyer
 _signer: type[Signer] = MemorySigner

@@ -14,17 +14,25 @@ from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom_server.config.sections import (
+    ApprovalsSection,
     AuditSection,
     CopySection,
     IdentitySection,
+    OperatorsSection,
     ServerSettings,
     VaultSection,
+    WitnessSection,
 )
 
 #: Variables with this prefix are settings; all others are none of our business.
 PREFIX: Final = "STRONGROOM__"
-#: The one section that there may be several of.
+#: Longer than that nobody is to wait for a person.
+_MAX_APPROVAL_S: Final = 86_400
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+#: The sections that there may be several of.
 _COPIES: Final = "copies"
+_WITNESSES: Final = "witnesses"
+_LISTS: Final = frozenset({_COPIES, _WITNESSES})
 #: A part of keys in the bucket.
 _LOG_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
@@ -66,13 +74,14 @@ def load_settings(
             cannot be (SETTING_INVALID).
     """
     tables = _tables(document)
-    copies = _copies(document.get(_COPIES, []))
+    copies = _sections(_COPIES, CopySection, document)
+    witnesses = _sections(_WITNESSES, WitnessSection, document)
     for name, value in environ.items():
         if name.startswith(PREFIX):
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             tables.setdefault(section, {})[key] = value
     sections = get_type_hints(ServerSettings)
-    del sections[_COPIES]
+    sections = {name: cls for name, cls in sections.items() if name not in _LISTS}
     unknown = sorted(set(tables) - set(sections))
     if unknown:
         message = f"[{unknown[0]}] is not a section of the settings"
@@ -83,6 +92,7 @@ def load_settings(
             for name, cls in sections.items()
         },
         copies=copies,
+        witnesses=witnesses,
     )
     _check(settings)
     return settings
@@ -91,9 +101,13 @@ def load_settings(
 def format_settings(settings: ServerSettings) -> str:
     """Return the settings as a TOML file that would be understood the same."""
     sections = asdict(settings)
-    copies = sections.pop(_COPIES)
+    lists = {name: sections.pop(name) for name in sorted(_LISTS)}
     parts = [_format_table(f"[{name}]", section) for name, section in sections.items()]
-    parts += [_format_table(f"[[{_COPIES}]]", section) for section in copies]
+    parts += [
+        _format_table(f"[[{name}]]", section)
+        for name, tables in lists.items()
+        for section in tables
+    ]
     return "\n".join(parts)
 
 
@@ -109,7 +123,7 @@ def _format_table(heading: str, table: Mapping[str, object]) -> str:
 def _tables(document: Mapping[str, object]) -> dict[str, dict[str, object]]:
     tables: dict[str, dict[str, object]] = {}
     for name, table in document.items():
-        if name == _COPIES:
+        if name in _LISTS:
             continue
         if not isinstance(table, Mapping):
             message = f"{name} is not a section of the settings"
@@ -118,14 +132,21 @@ def _tables(document: Mapping[str, object]) -> dict[str, dict[str, object]]:
     return tables
 
 
-def _copies(value: object) -> tuple[CopySection, ...]:
+def _sections(
+    name: str, cls: type[Section], document: Mapping[str, object]
+) -> tuple[Section, ...]:
+    value = document.get(name, [])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        message = f"{_COPIES} is not a list of tables: write [[{_COPIES}]]"
+        message = f"{name} is not a list of tables: write [[{name}]]"
         raise _invalid(message)
-    copies = tuple(_make_section(_COPIES, CopySection, item) for item in value)
-    for copy in copies:
+    return tuple(_make_section(name, cls, item) for item in value)
+
+
+def _check_lists(settings: ServerSettings) -> None:
+    for copy in settings.copies:
         _check_copy(copy)
-    return copies
+    for witness in settings.witnesses:
+        _check_url(f"{_WITNESSES}.url", witness.url)
 
 
 def _check_copy(copy: CopySection) -> None:
@@ -217,11 +238,16 @@ def _check(settings: ServerSettings) -> None:
     _check_url("store.endpoint", settings.store.endpoint)
     _check_url("vault.address", settings.vault.address)
     _check_login(settings.vault)
-    admin = settings.vault
-    if (admin.key_admin_role_id_file is None) != (
-        admin.key_admin_secret_id_file is None
-    ):
-        message = "vault.key_admin_role_id_file and _secret_id_file belong together"
+    for role in ("key_admin", "key_destroyer"):
+        files = [
+            getattr(settings.vault, f"{role}_{name}_file")
+            for name in ("role_id", "secret_id")
+        ]
+        if (files[0] is None) != (files[1] is None):
+            message = f"vault.{role}_role_id_file and _secret_id_file belong together"
+            raise _invalid(message)
+    if not settings.store.shred_watch_s:
+        message = "the setting store.shred_watch_s cannot be 0"
         raise _invalid(message)
     if settings.telemetry.otlp_endpoint:
         _check_url("telemetry.otlp_endpoint", settings.telemetry.otlp_endpoint)
@@ -234,6 +260,9 @@ def _check(settings: ServerSettings) -> None:
         raise _invalid(message)
     _check_log(settings.audit)
     _check_identity(settings.identity)
+    _check_lists(settings)
+    _check_operators(settings.operators)
+    _check_approvals(settings.approvals)
 
 
 def _check_log(audit: AuditSection) -> None:
@@ -252,6 +281,38 @@ def _check_identity(identity: IdentitySection) -> None:
         raise _invalid(message)
     if identity.pq not in {"allow", "require"}:
         message = f"the setting identity.pq cannot be {identity.pq!r}: allow or require"
+        raise _invalid(message)
+
+
+def _check_operators(operators: OperatorsSection) -> None:
+    if bool(operators.issuer) != bool(operators.audience):
+        message = "operators.issuer and audience belong together"
+        raise _invalid(message)
+    parts = urlsplit(operators.issuer)
+    good = parts.scheme == "https" and parts.hostname and not parts.username
+    if operators.issuer and (not good or parts.query or parts.fragment):
+        message = (
+            f"the setting operators.issuer cannot be {operators.issuer!r}: it is "
+            "https://…, without query and fragment"
+        )
+        raise _invalid(message)
+    if bool(operators.rp_id) != bool(operators.credentials_file):
+        message = "operators.rp_id and credentials_file belong together"
+        raise _invalid(message)
+    if operators.rp_id and not _HOST.fullmatch(operators.rp_id):
+        message = f"operators.rp_id cannot be {operators.rp_id!r}: it is a host name"
+        raise _invalid(message)
+    if not operators.name_claim or not operators.session_s:
+        message = "operators.name_claim and session_s cannot be empty or 0"
+        raise _invalid(message)
+
+
+def _check_approvals(approvals: ApprovalsSection) -> None:
+    if not 0 < approvals.expire_s <= _MAX_APPROVAL_S or not approvals.max_pending:
+        message = (
+            f"approvals.expire_s is 1 to {_MAX_APPROVAL_S} seconds, and "
+            "approvals.max_pending not 0"
+        )
         raise _invalid(message)
 
 

@@ -15,6 +15,10 @@ class StoreSection:
         credentials_file: JSON with `access_key` and `secret_key`.
         remover_credentials_file: The same, of a credential that may delete versions;
             only for servers that sweep.
+        shredder_credentials_file: The same, of a credential that may delete versions
+            of key slots and nothing else; only for servers that shred projects.
+        shred_watch_s: How often a server looks whether another one has shredded a
+            project.
         region: Any name will do for stores that have none.
         prefix: Put before every key.
         ca_file: Certificates to trust for `endpoint`; the public ones if missing.
@@ -25,6 +29,8 @@ class StoreSection:
     bucket: str
     credentials_file: Path
     remover_credentials_file: Path | None = None
+    shredder_credentials_file: Path | None = None
+    shred_watch_s: float = 2.0
     region: str = "us-east-1"
     prefix: str = ""
     ca_file: Path | None = None
@@ -50,6 +56,10 @@ class VaultSection:
         key_admin_role_id_file: The role id of an AppRole that rotates and retires
             KEKs; only for servers that do so.
         key_admin_secret_id_file: Its secret id.
+        key_destroyer_role_id_file: The role id of an AppRole that destroys KEKs of
+            projects; only for servers that shred.
+        key_destroyer_secret_id_file: Its secret id.
+        snapshot_days: How long snapshots of Vault's storage are kept; for receipts.
         ca_file: Certificates to trust for `address`; the public ones if missing.
         transit_mount: Where the transit engine is mounted.
     """
@@ -66,6 +76,9 @@ class VaultSection:
     token_file: Path | None = None
     key_admin_role_id_file: Path | None = None
     key_admin_secret_id_file: Path | None = None
+    key_destroyer_role_id_file: Path | None = None
+    key_destroyer_secret_id_file: Path | None = None
+    snapshot_days: int = 35
     ca_file: Path | None = None
     transit_mount: str = "transit"
 
@@ -198,13 +211,56 @@ class AccessSection:
         assignments_file: TOML: who has which role where.
         policies: A folder with Cedar policies of your own; none if missing.
         shipped_roles: Whether the roles that come with the server are there.
+        shipped_rules: Whether the rules for everybody that come with it are: fresh
+            logins for changes, two people for what cannot be undone.
         reload_s: How often the files are looked at; a good change counts at once.
     """
 
     assignments_file: Path
     policies: Path | None = None
     shipped_roles: bool = True
+    shipped_rules: bool = True
     reload_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorsSection:
+    """`[operators]`: people, who sign in at an OpenID Connect provider.
+
+    Attributes:
+        issuer: The provider, `https://…`, as its tokens spell it; nobody may sign in
+            if it is empty.
+        audience: The client id that people's tokens are for.
+        ca_file: Certificates to trust for `issuer`; the public ones if missing.
+        name_claim: The claim that holds a person's name; nobody but the provider may
+            be able to choose it.
+        acr_values: The provider's classes of authentication that are two factors.
+        session_s: How long after signing in a person must do so again.
+        rp_id: The host name that security keys of approvers are registered for.
+        credentials_file: TOML: whose security keys are believed.
+    """
+
+    issuer: str = ""
+    audience: str = ""
+    ca_file: Path | None = None
+    name_claim: str = "sub"
+    acr_values: tuple[str, ...] = ("phr", "phrh")
+    session_s: int = 43_200
+    rp_id: str = ""
+    credentials_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalsSection:
+    """`[approvals]`: what one person may do only if others agree.
+
+    Attributes:
+        expire_s: How long a request waits for approvals, and may then be sent.
+        max_pending: How many a principal may have that nobody has decided.
+    """
+
+    expire_s: int = 900
+    max_pending: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +334,21 @@ class CopySection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessSection:
+    """`[[witnesses]]`: who else remembers how far the audit log had come.
+
+    Attributes:
+        url: What stands before `/add-checkpoint`; `http://` on loopback only.
+        keys_file: The witness's public keys, one a line.
+        ca_file: Certificates to trust for `url`; the public ones if missing.
+    """
+
+    url: str
+    keys_file: Path
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """All settings, one attribute a section of the file."""
 
@@ -288,7 +359,10 @@ class ServerSettings:
     index: IndexSection
     audit: AuditSection
     access: AccessSection
+    operators: OperatorsSection = field(default_factory=OperatorsSection)
+    approvals: ApprovalsSection = field(default_factory=ApprovalsSection)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     sweep: SweepSection = field(default_factory=SweepSection)
     workers: WorkersSection = field(default_factory=WorkersSection)
     copies: tuple[CopySection, ...] = ()
+    witnesses: tuple[WitnessSection, ...] = ()

@@ -18,6 +18,8 @@ SERVER: Final = "server"
 PROJECTS: Final = "projects"
 #: `Decision.policy_id` if no policy allowed.
 DEFAULT: Final = "default"
+#: The policy, and the role, for the day on which nobody can sign in.
+BREAK_GLASS: Final = "break-glass"
 #: More policies than these are counted in an audit entry, not named.
 _MAX_NAMED: Final = 8
 
@@ -55,6 +57,10 @@ class AccessAction(StrEnum):
     KEY_REWRAP = "key.rewrap"
     KEY_RETIRE = "key.retire"
     KEY_EPOCH = "key.epoch"
+    PROJECT_SHRED = "project.shred"
+    APPROVAL_REQUEST = "approval.request"
+    APPROVAL_LIST = "approval.list"
+    APPROVAL_DECIDE = "approval.decide"
 
 
 class ResourceType(StrEnum):
@@ -80,11 +86,19 @@ class CallFacts:
         tls_version: Such as `TLSv1.3`.
         key_exchange: Such as `X25519MLKEM768`; "" if it is not known.
         hour_utc: 0 to 23, by the server's clock.
+        mfa: Whether the caller is a person who signed in with two factors.
+        auth_age_s: How long ago a person signed in, in whole seconds, when the call
+            began; 0 for programs.
+        approvals: How many people other than the caller have approved exactly this
+            request.
     """
 
     tls_version: str
     key_exchange: str
     hour_utc: int
+    mfa: bool = False
+    auth_age_s: int = 0
+    approvals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

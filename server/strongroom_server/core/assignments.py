@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
+from strongroom_server.core.operators import NAME as OPERATOR_NAME
+from strongroom_server.core.operators import PREFIX as OPERATOR_PREFIX
+from strongroom_server.core.operators import is_operator
 
 #: One segment of a principal or, as the last one of a resource, all that follows.
 WILDCARD: Final = "*"
@@ -19,6 +22,7 @@ ID: Final = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 _PRINCIPAL: Final = re.compile(
     r"spiffe://[a-z0-9._-]{1,255}(?:/(?:[A-Za-z0-9._-]+|\*))+\Z"
+    rf"|{OPERATOR_PREFIX}(?:{OPERATOR_NAME}|\*)\Z"
 )
 _RESOURCE: Final = re.compile(r"(?:server|projects(?:/(?:[^/*\s]+|\*))*)\Z")
 _SECTIONS: Final = frozenset({"assignments"})
@@ -31,7 +35,8 @@ class Assignment:
 
     Attributes:
         assignment_id: Names it in audit entries.
-        principal: A SPIFFE id; a segment `*` stands for any one segment.
+        principal: A SPIFFE id, in which a segment `*` stands for any one segment;
+            or a person, `operator:NAME`, or all of them, `operator:*`.
         roles: Names of roles.
         resources: Resource names; a segment `*` stands for any one segment, and
             as the last one for the name before it and everything below.
@@ -58,14 +63,14 @@ class AssignmentIndex:
         # By which segments are wildcards, then by the segments that are not.
         self._shapes: dict[tuple[bool, ...], dict[tuple[str, ...], list[_Placed]]] = {}
         for number, item in enumerate(assignments):
-            segments = item.principal.split("/")
+            segments = _segments(item.principal)
             shape = tuple(segment == WILDCARD for segment in segments)
             of_shape = self._shapes.setdefault(shape, {})
             of_shape.setdefault(_fixed(segments, shape), []).append((number, item))
 
     def of(self, principal: str) -> tuple[Assignment, ...]:
         """Return the assignments that `principal` matches, in the file's order."""
-        segments = principal.split("/")
+        segments = _segments(principal)
         found: list[_Placed] = []
         for shape, of_shape in self._shapes.items():
             if len(shape) == len(segments) and _fills(segments, shape):
@@ -110,6 +115,12 @@ def parse_assignments(document: Mapping[str, object]) -> tuple[Assignment, ...]:
             raise _invalid(message)
         seen.add(assignment.assignment_id)
     return assignments
+
+
+def _segments(principal: str) -> list[str]:
+    if is_operator(principal):
+        return [OPERATOR_PREFIX, principal.removeprefix(OPERATOR_PREFIX)]
+    return principal.split("/")
 
 
 def _fixed(segments: Sequence[str], shape: Sequence[bool]) -> tuple[str, ...]:

@@ -57,7 +57,8 @@ class AuditEvent:
         time: RFC 3339 in UTC, the server's clock.
         phase: INTENT before anything happens, OUTCOME after; CALL is both in one.
         call_id: The same for intent and outcome; 32 hex digits.
-        principal: The peer's SPIFFE id, or "" if it has none.
+        principal: The peer's SPIFFE id, the person as `operator:NAME` if the call
+            shows a login, or "" if it has neither.
         action: Such as `version.read`; "" for an unknown method.
         method: The gRPC method's full name.
         resource_id: A keyed id; shows equality, not the name.
@@ -67,7 +68,8 @@ class AuditEvent:
         outcome: gRPC status code name; "" in an intent.
         reason: `ErrorInfo.reason`; "" if none.
         trace_id: 32 hex digits.
-        detail: Counts and digests, never names: `bytes`, `files`, `version`.
+        detail: Counts and digests, never names of what is stored: `bytes`, `files`;
+            for people also how they signed in, and who approved.
     """
 
     time: str

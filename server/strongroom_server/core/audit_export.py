@@ -47,6 +47,7 @@ class LogReport:
         checkpoint_count: Signed checkpoints, each checked.
         signed_count: Entries that the newest of them covers.
         root: The tree's root over all entries, in hex.
+        cosigned_count: Entries that all witnesses cover that were asked for.
     """
 
     origin: str
@@ -55,6 +56,7 @@ class LogReport:
     checkpoint_count: int
     signed_count: int
     root: str
+    cosigned_count: int = 0
 
 
 class Exporter:
@@ -92,6 +94,7 @@ def check_export(
     keys: Sequence[NoteKey],
     *,
     others: Sequence[bytes] = (),
+    witness_keys: Sequence[NoteKey] = (),
 ) -> LogReport:
     """Check exported files, all of them.
 
@@ -100,6 +103,7 @@ def check_export(
         keys: Of the log, from a source that is trusted.
         others: Signed checkpoints that somebody else kept: of them the log must be
             a continuation, or they of it.
+        witness_keys: Public keys of witnesses, each of which must have cosigned.
 
     Raises:
         IntegrityError: Names the first entry, the tile or the checkpoint that is
@@ -108,7 +112,7 @@ def check_export(
     note = read(CHECKPOINT)
     if note is None:
         raise _wrong_file(CHECKPOINT)
-    checkpoint = open_note(note, keys)
+    checkpoint = open_note(note, [*keys, *witness_keys])
     checker = LogChecker()
     for number, width in bundles(checkpoint.size):
         _check_bundle(checker, read, number, width)
@@ -126,6 +130,7 @@ def check_export(
         1 + len(others),
         checkpoint.size,
         checker.tree.root().hex(),
+        checkpoint.size if witness_keys else 0,
     )
 
 
@@ -190,6 +195,15 @@ def _check_bundle(
         if tile[start : start + HASH_BYTES] != leaf_hash(entry):
             raise bad_entry(first + place)
         checker.add(entry)
+
+
+def not_cosigned(name: str) -> IntegrityError:
+    """Return the error for a log that a witness has not cosigned."""
+    return IntegrityError(
+        f"the audit log has no checkpoint that the witness {name} has cosigned",
+        reason=Reason.AUDIT_CORRUPT,
+        hint="Ask the witness what it has cosigned: GET /<log>/checkpoint.",
+    )
 
 
 def _wrong_file(path: str) -> IntegrityError:

@@ -3,8 +3,8 @@
 
 A CSV file with a heading. `principal`, `action`, `resource` and `expected` (`allow`
 or `deny`) must be there; `policy` (what decides, as the audit log has it),
-`tls_version`, `key_exchange` and `hour_utc` may. Lines that begin with `#` are
-comments.
+`tls_version`, `key_exchange` and `hour_utc` may, and for people `mfa` (`true` or
+`false`), `auth_age_s` and `approvals`. Lines that begin with `#` are comments.
 """
 
 import csv
@@ -20,7 +20,12 @@ _FACTS: Final = {
     "tls_version": "TLSv1.3",
     "key_exchange": "X25519MLKEM768",
     "hour_utc": "12",
+    "mfa": "false",
+    "auth_age_s": "0",
+    "approvals": "0",
 }
+_NUMBERS: Final = {"hour_utc": "hour", "auth_age_s": "age", "approvals": "count"}
+_FLAGS: Final = {"true": True, "false": False}
 _KNOWN: Final = _NEEDED | {"policy"} | _FACTS.keys()
 _VERDICTS: Final = {"allow": True, "deny": False}
 
@@ -31,7 +36,7 @@ class Expectation:
 
     Attributes:
         line: Its number in the file, from 1.
-        principal: A SPIFFE id.
+        principal: A SPIFFE id, or `operator:NAME`.
         action: The right.
         resource: A resource name.
         facts: Of the call; as most calls have them, unless the table says otherwise.
@@ -80,8 +85,6 @@ def _without_comments(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 def _parse(number: int, row: Mapping[str, str]) -> Expectation:
     facts = {name: row.get(name) or default for name, default in _FACTS.items()}
-    if not facts["hour_utc"].isdecimal():
-        raise _wrong(number, f"{facts['hour_utc']!r} is no hour")
     if row["expected"] not in _VERDICTS:
         raise _wrong(number, f"{row['expected']!r} is neither allow nor deny")
     try:
@@ -93,11 +96,25 @@ def _parse(number: int, row: Mapping[str, str]) -> Expectation:
         principal=row["principal"],
         action=action,
         resource=row["resource"],
-        facts=CallFacts(
-            facts["tls_version"], facts["key_exchange"], int(facts["hour_utc"])
-        ),
+        facts=_facts(number, facts),
         allowed=_VERDICTS[row["expected"]],
         policy=row.get("policy", ""),
+    )
+
+
+def _facts(number: int, facts: Mapping[str, str]) -> CallFacts:
+    for name, what in _NUMBERS.items():
+        if not facts[name].isdecimal():
+            raise _wrong(number, f"{facts[name]!r} is no {what}")
+    if facts["mfa"] not in _FLAGS:
+        raise _wrong(number, f"{facts['mfa']!r} is neither true nor false")
+    return CallFacts(
+        facts["tls_version"],
+        facts["key_exchange"],
+        int(facts["hour_utc"]),
+        mfa=_FLAGS[facts["mfa"]],
+        auth_age_s=int(facts["auth_age_s"]),
+        approvals=int(facts["approvals"]),
     )
 
 

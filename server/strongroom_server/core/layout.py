@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Object keys: where each stored thing lies below the bucket's prefix."""
 
+import hashlib
 import re
 from typing import Final
 
@@ -19,10 +20,13 @@ MAX_SLOT_NUMBER: Final = 10**9 - 1
 _NUMBER: Final = "(0|[1-9][0-9]{0,8})"
 _SLOT: Final = re.compile(rf"keys/([a-z2-7]{{29}})/{_NUMBER}\.{_NUMBER}\Z")
 _BY_DIGEST: Final = re.compile(r"(?:packs|manifests)/([0-9a-f]{2})/\1[0-9a-f]{62}\Z")
+_TOMBSTONE: Final = re.compile(r"shreds/[a-z2-7]{29}/tombstone-[0-9]{20}\Z")
 REPAIRS: Final = "repairs/"
 REPAIRED_OBJECTS: Final = "repairs/objects/"
 MENDED: Final = "repairs/mended/"
 AUDIT: Final = "audit/"
+APPROVALS: Final = "approvals/"
+SHREDS: Final = "shreds/"
 NUMBER_DIGITS: Final = 20
 
 
@@ -179,3 +183,52 @@ def audit_checkpoints_prefix(log: str) -> str:
 def audit_checkpoint_key(log: str, size: int) -> str:
     """Return the key of the checkpoint of a size."""
     return f"{audit_checkpoints_prefix(log)}{size:0{NUMBER_DIGITS}d}"
+
+
+def approval_prefix(approval_id: str) -> str:
+    """Return what the records of an approval lie below."""
+    return f"{APPROVALS}{approval_id}/"
+
+
+def approval_key(approval_id: str, number: int) -> str:
+    """Return the key of a record of an approval."""
+    return f"{approval_prefix(approval_id)}{number:0{NUMBER_DIGITS}d}"
+
+
+def shred_prefix(project: bytes) -> str:
+    """Return what the tombstones and receipts of a shredded project lie below."""
+    return f"{SHREDS}{format_id(project)}/"
+
+
+def tombstone_key(project: bytes, number: int) -> str:
+    """Return the key of a tombstone; the first one that is ours counts."""
+    return f"{shred_prefix(project)}tombstone-{number:0{NUMBER_DIGITS}d}"
+
+
+def receipt_key(project: bytes, number: int) -> str:
+    """Return the key of the encrypted copy of a receipt; the first one counts."""
+    return f"{shred_prefix(project)}receipt-{number:0{NUMBER_DIGITS}d}"
+
+
+def is_tombstone(key: str) -> bool:
+    """Return whether a key is one that `tombstone_key` makes."""
+    return bool(_TOMBSTONE.match(key))
+
+
+def slot_copies_prefix(domain: bytes) -> str:
+    """Return what the verbatim copies of a domain's key slots lie below."""
+    return f"{REPAIRED_OBJECTS}{slots_prefix(domain)}"
+
+
+def audit_cosigned_prefix(log: str, witness: str = "") -> str:
+    """Return what the checkpoints that a witness, or any, has cosigned lie below."""
+    prefix = f"{AUDIT}{log}/cosigned/"
+    if not witness:
+        return prefix
+    # Names of witnesses are nearly any text.
+    return f"{prefix}{hashlib.sha256(witness.encode()).hexdigest()[:16]}/"
+
+
+def audit_cosigned_key(log: str, witness: str, size: int) -> str:
+    """Return the key of the checkpoint of a size that a witness has cosigned."""
+    return f"{audit_cosigned_prefix(log, witness)}{size:0{NUMBER_DIGITS}d}"

@@ -72,6 +72,40 @@ class Frontier:
         return root
 
 
+def growth_proof(before: Frontier, leaves: Sequence[bytes]) -> list[bytes]:
+    """Return the proof that a tree goes on where `before` ended.
+
+    As `Tree.consistency_proof` from `before.size`, without the leaves before it: of
+    those such a proof shows nothing but what the frontier holds.
+
+    Args:
+        before: The tree before.
+        leaves: The leaf hashes that came since, at least one.
+    """
+    old_size, size = before.size, before.size + len(leaves)
+    if old_size == 0:
+        return []
+    subtrees: dict[tuple[int, int], bytes] = {}
+    start = 0
+    for item in before.hashes:
+        end = start + (1 << ((old_size - start).bit_length() - 1))
+        subtrees[start, end], start = item, end
+    proof: list[bytes] = []
+    start, end, is_whole = 0, size, True
+    while old_size != end:
+        middle = start + _split(end - start)
+        if old_size <= middle:
+            added = leaves[middle - old_size : end - old_size]
+            proof.append(Frontier().extended(added).root)
+            end = middle
+        else:
+            proof.append(subtrees[start, middle])
+            start, is_whole = middle, False
+    if not is_whole:
+        proof.append(subtrees[start, end])
+    return proof[::-1]
+
+
 class Tree:
     """A whole tree in memory, 64 bytes a leaf: any root, any proof, any tile."""
 

@@ -2,8 +2,8 @@
 """Revocations: who is nobody from now on, whatever certificate is shown.
 
 A text file with one revocation a line: a SPIFFE id, in which `*` stands for any one
-segment, or `sha256:` and the digest of a certificate's DER bytes. Empty lines and
-what follows `#` say nothing.
+segment, a person as `operator:NAME`, or `sha256:` and the digest of a certificate's
+DER bytes. Empty lines and what follows `#` say nothing.
 """
 
 import re
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
+from strongroom_server.core.operators import NAME, PREFIX
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
 _PRINCIPAL: Final = re.compile(
     r"spiffe://[a-z0-9._-]{1,255}(?:/(?:[A-Za-z0-9._-]+|\*))+\Z"
+    rf"|{PREFIX}{NAME}\Z"
 )
 _CERTIFICATE: Final = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
@@ -25,7 +27,7 @@ class Revocations:
     """What a file of revocations says.
 
     Attributes:
-        principals: SPIFFE ids without `*`.
+        principals: SPIFFE ids without `*`, and people.
         patterns: SPIFFE ids with `*`, by their segments.
         certificates: Digests, as `sha256:…`.
     """
@@ -59,11 +61,11 @@ def parse_revocations(text: str) -> Revocations:
         if _CERTIFICATE.match(entry):
             certificates.append(entry)
         elif not _PRINCIPAL.match(entry):
-            message = f"line {number} of the revocations is no SPIFFE id and no digest"
+            message = f"line {number} of the revocations names no principal or digest"
             raise InvalidArgumentError(
                 message,
                 reason=Reason.SETTING_INVALID,
-                hint="Write spiffe://…, or sha256: and 64 small hex digits.",
+                hint="Write spiffe://…, operator:…, or sha256: and 64 hex digits.",
                 line=number,
             )
         elif "*" in entry:

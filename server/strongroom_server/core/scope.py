@@ -6,6 +6,7 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 STORE_BYTES: Final = 16
@@ -18,6 +19,7 @@ STORE_PROJECT: Final = bytes(ID_BYTES)
 #: The KEK of the store's own key domain.
 STORE_KEK: Final = "sr.store"
 
+_PROJECT_KEK: Final = re.compile(r"sr\.[a-z2-7]{29}\.[a-z2-7]{29}\Z")
 _ID_TEXT: Final = re.compile(r"[a-z2-7]{29}\Z")
 #: What every context begins with; nine bytes, a multiple of three as well.
 CONTEXT_LABEL: Final = b"SRCTX-v1\0"
@@ -70,9 +72,19 @@ class Scope:
             return STORE_KEK
         return f"sr.{format_id(self.project)}.{format_id(self.domain)}"
 
+    @property
+    def epoch_mark(self) -> str:
+        """The name of the key in Vault that says that the epoch was begun."""
+        return f"{self.kek}.e{self.epoch}"
+
     def at_epoch(self, epoch: int) -> "Scope":
         """Return the same domain at another epoch."""
         return Scope(self.store, self.project, self.domain, epoch)
+
+
+def is_project_kek(name: str) -> bool:
+    """Return whether a name is that of a project's KEK."""
+    return bool(_PROJECT_KEK.match(name))
 
 
 def store_scope(store: bytes) -> Scope:
@@ -81,6 +93,8 @@ def store_scope(store: bytes) -> Scope:
     return Scope(store, STORE_PROJECT, domain[:ID_BYTES], 0)
 
 
+# Each key of an object has ids in it, mostly the same few.
+@lru_cache(maxsize=4096)
 def format_id(value: bytes) -> str:
     """Return an id as 29 characters of lower-case base32."""
     return base64.b32encode(value).decode().rstrip("=").lower()

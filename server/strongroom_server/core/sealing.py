@@ -35,6 +35,8 @@ class ObjectKind(IntEnum):
     UPLOAD = 7
     REPAIR = 8
     AUDIT = 9
+    APPROVAL = 10
+    SHRED = 11
 
 
 @dataclass(frozen=True, slots=True)

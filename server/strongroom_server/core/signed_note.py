@@ -3,7 +3,8 @@
 
 A checkpoint is three lines: the log's origin, its size, its root. Below a blank
 line stand signatures: Ed25519 over those lines, and ML-DSA-44 over the structure
-of tlog-cosignature. https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint
+of tlog-cosignature. Witnesses add theirs, which are dated. https://c2sp.org/signed-note,
+https://c2sp.org/tlog-checkpoint, https://c2sp.org/tlog-cosignature
 """
 
 import base64
@@ -34,11 +35,22 @@ class NoteAlgorithm(IntEnum):
     """How a signature was made; the byte that the specification gives it."""
 
     ED25519 = 1
+    ED25519_COSIGNATURE = 4
     ML_DSA_44 = 6
 
 
+#: How a log signs, and how a witness does, in signing order.
+LOG_ALGORITHMS: Final = (NoteAlgorithm.ED25519, NoteAlgorithm.ML_DSA_44)
+WITNESS_ALGORITHMS: Final = (
+    NoteAlgorithm.ED25519_COSIGNATURE,
+    NoteAlgorithm.ML_DSA_44,
+)
 #: Bytes of a public key.
-_KEY_BYTES: Final = {NoteAlgorithm.ED25519: 32, NoteAlgorithm.ML_DSA_44: 1312}
+_KEY_BYTES: Final = {
+    NoteAlgorithm.ED25519: 32,
+    NoteAlgorithm.ED25519_COSIGNATURE: 32,
+    NoteAlgorithm.ML_DSA_44: 1312,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,8 @@ class Checkpoint:
         """Return the bytes that a key called `name` signs at a time."""
         if algorithm is NoteAlgorithm.ED25519:
             return self.body
+        if algorithm is NoteAlgorithm.ED25519_COSIGNATURE:
+            return f"cosignature/v1\ntime {time_s}\n".encode() + self.body
         return b"".join(
             (
                 b"subtree/v1\n\0",
@@ -129,6 +143,39 @@ def signature_line(key: NoteKey, value: bytes, *, time_s: int) -> bytes:
 def format_note(checkpoint: Checkpoint, lines: Sequence[bytes]) -> bytes:
     """Return a signed checkpoint."""
     return checkpoint.body + b"\n" + b"".join(lines)
+
+
+def add_signatures(note: bytes, lines: bytes) -> bytes:
+    """Return a note with more lines of signatures, those that it lacks.
+
+    Raises:
+        IntegrityError: One of both is malformed (AUDIT_CORRUPT).
+    """
+    head, _, there = note.partition(b"\n\n")
+    known = set(there.splitlines(keepends=True))
+    new = [item for item in lines.splitlines(keepends=True) if item not in known]
+    added = head + b"\n\n" + there + b"".join(new)
+    _parse(added)
+    return added
+
+
+def cosignature_lines(
+    checkpoint: Checkpoint, lines: bytes, keys: Sequence[NoteKey]
+) -> bytes:
+    """Return, of the lines with which a witness answered, those of its `keys`.
+
+    Raises:
+        IntegrityError: One is missing or wrong, or they are no signatures
+            (AUDIT_CORRUPT).
+    """
+    open_note(format_note(checkpoint, [lines]), keys)
+    ids = {(key.name, key.key_id) for key in keys}
+    kept = [
+        line
+        for line in lines.splitlines(keepends=True)
+        if _parse_line(line.decode().rstrip("\n"))[0] in ids
+    ]
+    return b"".join(kept)
 
 
 def read_unverified(note: bytes) -> Checkpoint:
@@ -172,15 +219,15 @@ def open_note(note: bytes, keys: Sequence[NoteKey]) -> Checkpoint:
 
 
 def _verify(key: NoteKey, checkpoint: Checkpoint, value: bytes) -> None:
-    if key.algorithm is NoteAlgorithm.ED25519:
-        public = Ed25519PublicKey.from_public_bytes(key.data)
-        public.verify(value, checkpoint.body)
-        return
-    (time_s,) = _TIMESTAMP.unpack_from(value)
+    time_s = 0
+    if key.algorithm is not NoteAlgorithm.ED25519:
+        (time_s,) = _TIMESTAMP.unpack_from(value)
+        value = value[_TIMESTAMP.size :]
     message = checkpoint.message(key.algorithm, name=key.name, time_s=time_s)
-    mldsa.MLDSA44PublicKey.from_public_bytes(key.data).verify(
-        value[_TIMESTAMP.size :], message
-    )
+    if key.algorithm is NoteAlgorithm.ML_DSA_44:
+        mldsa.MLDSA44PublicKey.from_public_bytes(key.data).verify(value, message)
+    else:
+        Ed25519PublicKey.from_public_bytes(key.data).verify(value, message)
 
 
 def _parse(note: bytes) -> tuple[Checkpoint, list[tuple[tuple[str, bytes], bytes]]]:

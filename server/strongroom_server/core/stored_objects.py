@@ -22,6 +22,7 @@ from strongroom_server.core import (
     repair,
     slots,
     sweep,
+    tombstone,
     upload_record,
 )
 from strongroom_server.core.manifest import MAX_MANIFEST_BYTES, manifest_error
@@ -43,6 +44,7 @@ _LIMITS: Final = {
     layout.JOURNALS: journal.MAX_ENTRY_BYTES,
     layout.KEYS: slots.MAX_SLOT_BYTES,
     layout.REPAIRS: repair.MAX_RECORD_BYTES,
+    layout.SHREDS: tombstone.MAX_TOMBSTONE_BYTES,
     layout.SWEEP: sweep.MAX_RECORD_BYTES,
     "index/": index_segment.MAX_SEGMENT_BYTES,
     "uploads/": upload_record.MAX_RECORD_BYTES,

@@ -73,6 +73,8 @@ class Names:
         client_pki_role: The role for certificates of clients.
         approvers: The identity group that must approve that a key is destroyed.
         approvals: How many of them must.
+        control_group: Whether Vault asks them; if not, the approvals of Strongroom
+            are all that stands before a key.
         projects: The ids of the projects whose keys a server may use; all if empty.
     """
 
@@ -82,6 +84,7 @@ class Names:
     client_pki_role: str = "strongroom-client"
     approvers: str = "strongroom-key-owners"
     approvals: int = _MIN_APPROVALS
+    control_group: bool = True
     projects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -161,18 +164,28 @@ def key_admin_policy(names: Names = DEFAULT_NAMES) -> str:
 
 
 def key_destroyer_policy(names: Names = DEFAULT_NAMES) -> str:
-    """Write the policy of whoever may ask that a key is destroyed.
+    """Write the policy of the server's credential that destroys projects' keys.
 
     Vault itself holds each request back until others have approved it (a control
-    group: OpenBao 2.7, or Vault Enterprise).
+    group: OpenBao 2.7, or Vault Enterprise), unless `names` says otherwise.
     """
     mount = names.mount
     allow = {"deletion_allowed": "[true, false]"}
-    return _document(
+    fixed = (STORE_KEK, *SIGNING_KEYS, *LOG_KEYS)
+    caption = (
         "Whoever destroys keys, and with them all that they protect. Vault holds each\n"
         f"request back until {names.approvals} others have approved it, by a control\n"
         "group. Not for a Vault that does not enforce those, such as HashiCorp's\n"
-        "community edition: there one person alone could delete a key.",
+        "community edition: there one person alone could delete a key."
+    )
+    if not names.control_group:
+        caption = (
+            "Whoever destroys keys, and with them all that they protect. Vault asks\n"
+            "nobody else: whoever holds this credential can delete a key alone, and\n"
+            "the approvals of Strongroom are all that stands before it."
+        )
+    return _document(
+        caption,
         _section(
             "",
             _rule(
@@ -181,8 +194,24 @@ def key_destroyer_policy(names: Names = DEFAULT_NAMES) -> str:
                 allowed=allow,
                 group=_control_group(names, "update"),
             ),
-            _rule(f"{mount}/keys/+", "delete", group=_control_group(names, "delete")),
+            _rule(
+                f"{mount}/keys/+",
+                "read",
+                "delete",
+                group=_control_group(names, "delete"),
+            ),
         ),
+        _section(
+            "Never the store's own keys: without them nothing of it opens or verifies.",
+            *(_rule(f"{mount}/keys/{key}", "deny") for key in fixed),
+            *(_rule(f"{mount}/keys/{key}/config", "deny") for key in fixed),
+        ),
+        _section(
+            "Carry out what was held back.",
+            _rule("sys/wrapping/unwrap", "update"),
+        )
+        if names.control_group
+        else "",
         _own_token(),
     )
 
@@ -296,6 +325,8 @@ def _own_token() -> str:
 
 
 def _control_group(names: Names, capability: str) -> str:
+    if not names.control_group:
+        return ""
     return f"""\
   control_group = {{
     ttl = "1h"
@@ -311,7 +342,7 @@ def _control_group(names: Names, capability: str) -> str:
 
 
 def _document(caption: str, *sections: str) -> str:
-    return "\n".join([_comment(caption), *sections])
+    return "\n".join([_comment(caption), *filter(None, sections)])
 
 
 def _section(comment: str, *rules: str) -> str:

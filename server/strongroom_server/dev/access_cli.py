@@ -38,6 +38,9 @@ def compare(
     shipped_roles: Annotated[
         bool, typer.Option(help="With the roles that come with the server.")
     ] = True,
+    shipped_rules: Annotated[
+        bool, typer.Option(help="With the rules for everybody that come with it.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of text.")
     ] = False,
@@ -51,7 +54,7 @@ def compare(
 
       strongroom access test expectations.csv --assignments assignments.toml
     """
-    authorizer = AccessFiles(assignments, policies, shipped_roles).read()
+    authorizer = AccessFiles(assignments, policies, shipped_roles, shipped_rules).read()
     rows = list(parse_expectations(_lines(table)))
     differing = 0
     for row in rows:

@@ -3,13 +3,22 @@
 
 "Write" lets a SeaweedFS identity destroy versions too. The server never does, so
 whoever steals its keys shall not either. The remover does nothing else, and leaves
-alone what no sweep touches.
+alone what no sweep touches; the shredder removes key slots, and nothing else.
 """
 
 from typing import Final
 
 #: Folders from which a sweep removes nothing.
-_KEPT: Final = ("audit", "journals", "keys", "projects", "repairs", "sweep")
+_KEPT: Final = (
+    "approvals", "audit", "journals", "keys", "projects", "repairs", "shreds", "sweep",
+)  # fmt: skip
+#: Folders of which a shredding removes nothing, beside those that hold slots.
+_UNSHREDDED: Final = (
+    "approvals", "audit", "index", "journals", "manifests", "packs", "projects",
+    "repairs/mended", "repairs/objects/journals", "repairs/objects/manifests",
+    "repairs/objects/packs", "repairs/objects/projects", "repairs/objects/sweep",
+    "shreds", "sweep", "uploads",
+)  # fmt: skip
 _NEVER: Final = ("s3:PutBucketVersioning", "s3:BypassGovernanceRetention")
 _NO_WRITES: Final = (
     "s3:PutObject",
@@ -19,17 +28,22 @@ _NO_WRITES: Final = (
 )
 
 
-def bucket_policy(bucket: str, server: str, remover: str) -> dict[str, object]:
-    """Return the policy document of a bucket, for these two identities."""
+def bucket_policy(
+    bucket: str, server: str, remover: str, shredder: str
+) -> dict[str, object]:
+    """Return the policy document of a bucket, for these three identities."""
     everywhere = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    record = f"arn:aws:s3:::{bucket}/strongroom.json"
     kept = [f"arn:aws:s3:::{bucket}/{folder}/*" for folder in _KEPT]
-    kept.append(f"arn:aws:s3:::{bucket}/strongroom.json")
+    unshredded = [f"arn:aws:s3:::{bucket}/{folder}/*" for folder in _UNSHREDDED]
     return {
         "Version": "2012-10-17",
         "Statement": [
             _deny(server, ("s3:DeleteObjectVersion", *_NEVER), everywhere),
             _deny(remover, (*_NO_WRITES, *_NEVER), everywhere),
-            _deny(remover, ("s3:DeleteObjectVersion",), kept),
+            _deny(remover, ("s3:DeleteObjectVersion",), [*kept, record]),
+            _deny(shredder, (*_NO_WRITES, *_NEVER), everywhere),
+            _deny(shredder, ("s3:DeleteObjectVersion",), [*unshredded, record]),
         ],
     }
 

@@ -11,15 +11,19 @@ import json
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from strongroom.errors import NotFoundError, Reason, StrongroomError
 from strongroom_server.dev.addresses import HOST, AddressBook
+from strongroom_server.dev.openbao import OpenBao
+from strongroom_server.dev.people import PEOPLE, PERIOD_S, Person, person
+from strongroom_server.dev.sign_in import sign_in
 from strongroom_server.dev.stack import DOWN, ProcessStatus, Stack, is_healthy
 
 _NOT_HEALTHY = 3
@@ -42,6 +46,11 @@ _Folder = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="alice or bob.")]
+_Url = Annotated[
+    str,
+    typer.Argument(metavar="URL", help="As `strongroom login` prints it, in quotes."),
+]
 _FOLDER_NAME = ".strongroom"
 
 
@@ -55,6 +64,7 @@ def up(folder: _Folder = None, as_json: _Json = False) -> None:
     _say(f"The stack runs in {stack.layout.root}; Strongroom on {stack.endpoint}.")
     _say(f"  logs       {stack.layout.root / 'logs'}")
     _say("  try        strongroom doctor")
+    _say("  people     strongroom dev people")
     _say("  stop       strongroom dev down")
 
 
@@ -98,6 +108,67 @@ def env(folder: _Folder = None, as_json: _Json = False) -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
+@app.command()
+def people(folder: _Folder = None, as_json: _Json = False) -> None:
+    """List the people of the stack, their roles, and where their settings lie."""
+    stack = _stack(folder)
+    with _errors_told(as_json=as_json):
+        _check_exists(stack)
+        found = [_told_person(stack, person(stack.layout, name)) for name in PEOPLE]
+    if as_json:
+        _print_json({"people": found})
+        return
+    for one in found:
+        print(f"{one['name']:<8} {', '.join(one['roles'])}")
+        print(f"  settings  {one['settings']}")
+        print(f"  password  in {one['password_file']}")
+    _say("  sign in    strongroom --config SETTINGS login")
+    _say("  phone      strongroom dev otp NAME")
+
+
+@app.command()
+def otp(name: _Name, folder: _Folder = None, as_json: _Json = False) -> None:
+    """Print the code that somebody's phone would show now; each is good once."""
+    with _errors_told(as_json=as_json):
+        stack = _stack(folder)
+        _check_exists(stack)
+        now = time.time()
+        code = person(stack.layout, name).code(now)
+    left_s = PERIOD_S - int(now) % PERIOD_S
+    if as_json:
+        _print_json({"code": code, "seconds_left": left_s})
+        return
+    print(code)
+    _say(f"good for {left_s} more seconds")
+
+
+@app.command("sign-in")
+def sign_in_as(name: _Name, url: _Url, folder: _Folder = None) -> None:
+    """Sign in as somebody without a browser: password, code, and back to the program.
+
+    For example, all in one terminal:
+
+      BROWSER='strongroom dev sign-in alice %s' strongroom login
+    """
+    with _errors_told(as_json=False):
+        stack = _stack(folder)
+        _check_exists(stack)
+        bao = OpenBao(stack.layout, AddressBook(stack.layout.addresses))
+        sign_in(bao.client(), person(stack.layout, name), url)
+    _say(f"Signed in as {name}.")
+
+
+def _told_person(stack: Stack, who: Person) -> dict[str, Any]:
+    """Say what a person needs to know of themselves, but no secret."""
+    return {
+        "name": who.name,
+        "principal": f"operator:{who.name}",
+        "roles": list(who.roles),
+        "settings": str(stack.layout.client(who.name) / "client.toml"),
+        "password_file": str(who.password_file),
+    }
+
+
 def _stack(folder: Path | None) -> Stack:
     """Return the stack of a folder, or the nearest one, as clients find theirs.
 
@@ -113,15 +184,19 @@ def _stack(folder: Path | None) -> Stack:
     return Stack(here / _FOLDER_NAME)
 
 
-def _variables(stack: Stack) -> dict[str, str]:
-    layout = stack.layout
+def _check_exists(stack: Stack) -> None:
     if not stack.exists:
         raise NotFoundError(
-            f"there is no stack in {layout.root}.",
+            f"there is no stack in {stack.layout.root}.",
             reason=Reason.PATH_NOT_FOUND,
             hint="Run `strongroom dev up`, or name another folder with --dir.",
-            path=layout.root,
+            path=stack.layout.root,
         )
+
+
+def _variables(stack: Stack) -> dict[str, str]:
+    layout = stack.layout
+    _check_exists(stack)
     ports = AddressBook(layout.addresses)
     return {
         "STRONGROOM_DEV_DIR": str(layout.root),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates of the stack's clients: three service accounts, issued by OpenBao."""
+"""Certificates of the stack's clients, issued by OpenBao: accounts, a workstation."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,9 @@ from strongroom_server.dev.vault_client import VaultClient
 
 #: Service accounts and the role that `assignments.toml` gives them.
 ACCOUNTS: Final = {"developer": "owner", "trainer": "writer", "reader": "reader"}
+#: Where people sit. It has no role: what they may do, they may as themselves.
+WORKSTATION: Final = "workstation"
+HOLDERS: Final = (*ACCOUNTS, WORKSTATION)
 
 
 def client_spiffe_id(account: str, job: str = "local") -> str:
@@ -49,7 +52,7 @@ def ensure_client_certificates(client: VaultClient, layout: StackLayout) -> list
     """
     authority = client.read(f"{PKI_MOUNT}/cert/ca")
     ca = str(authority["certificate"]).strip() if authority else ""
-    stale = [name for name in ACCOUNTS if not _is_good(layout.client(name), name, ca)]
+    stale = [name for name in HOLDERS if not _is_good(layout.client(name), name, ca)]
     if not stale:
         return []
     issuer = approle(layout, CLIENTS_APPROLE).log_in(client)

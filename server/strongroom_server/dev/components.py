@@ -18,14 +18,18 @@ from strongroom_server.dev.client_certificates import (
 )
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.openbao import OpenBao
+from strongroom_server.dev.people import PEOPLE
 from strongroom_server.dev.private_files import make_private_folder, write_if_changed
 from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
 from strongroom_server.dev.provisioning import ensure_provisioned
 from strongroom_server.dev.seaweed import SeaweedFS
+from strongroom_server.dev.security_keys import provide_keys
 from strongroom_server.dev.settings_files import (
     client_settings,
     owner_policy,
+    person_settings,
     role_assignments,
+    security_key_file,
     server_ports,
     server_settings,
 )
@@ -183,6 +187,11 @@ class ServerComponent:
         for account in ACCOUNTS:
             text = client_settings(layout, addresses, account)
             write_if_changed(layout.client(account) / "client.toml", text)
+        for name in PEOPLE:
+            text = person_settings(layout, addresses, name)
+            write_if_changed(layout.client(name) / "client.toml", text)
+        keys = {name: security_key_file(layout, name) for name in PEOPLE}
+        provide_keys(keys, layout.operator_credentials)
         text = client_settings(layout, addresses, next(iter(ACCOUNTS)))
         write_if_changed(layout.client_settings, text)
         settings = server_settings(layout, addresses, self._weed.endpoint)

@@ -46,6 +46,16 @@ class StackLayout:
         return folder / "role_id", folder / "secret_id"
 
     @property
+    def people(self) -> Path:
+        """A folder for each person: what stands in for memory and phone."""
+        return self.vault / "people"
+
+    @property
+    def login_client(self) -> Path:
+        """What the identity provider knows the command line as."""
+        return self.vault / "login_client_id"
+
+    @property
     def store(self) -> Path:
         """All of SeaweedFS: configuration, credentials, data."""
         return self.root / "seaweed"
@@ -75,6 +85,11 @@ class StackLayout:
         return self.server / "policies"
 
     @property
+    def operator_credentials(self) -> Path:
+        """Whose security keys the server believes."""
+        return self.server / "operator-credentials.toml"
+
+    @property
     def telemetry(self) -> Path:
         """Spans of server and clients, as JSON lines."""
         return self.root / "telemetry"
@@ -85,5 +100,5 @@ class StackLayout:
         return self.root / "client.toml"
 
     def client(self, account: str) -> Path:
-        """Certificate, key and CA of one service account."""
+        """Certificate, key and CA of one service account; settings of a person."""
         return self.root / "client" / account

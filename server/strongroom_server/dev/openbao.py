@@ -51,7 +51,7 @@ audit "file" "strongroom" {{
 
 api_addr          = "https://{host}:{port}"
 cluster_addr      = "https://{host}:{cluster_port}"
-ui                = false
+ui                = true
 max_lease_ttl     = "768h"
 default_lease_ttl = "1h"
 log_format        = "json"
@@ -200,6 +200,8 @@ class OpenBao:
         self.process.stop()
         shutil.rmtree(self._layout.vault / "data", ignore_errors=True)
         shutil.rmtree(self._layout.vault / "approle", ignore_errors=True)
+        shutil.rmtree(self._layout.people, ignore_errors=True)
+        self._layout.login_client.unlink(missing_ok=True)
         (self._layout.vault / "provisioned.json").unlink(missing_ok=True)
         self._layout.unseal_record.unlink(missing_ok=True)
         self._initialising.unlink()

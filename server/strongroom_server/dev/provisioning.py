@@ -9,7 +9,7 @@ by doing all of them again.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 from strongroom.errors import PreconditionError, Reason, StrongroomError
 from strongroom_server.core import vault_policy
 from strongroom_server.dev.addresses import HOST
+from strongroom_server.dev.identity_provider import desired_people, provide_people
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.openbao import OpenBao
 from strongroom_server.dev.private_files import (
@@ -36,6 +37,7 @@ APPROLE_MOUNT: Final = "approle"
 #: The identities of the stack: AppRole and policy have the same name.
 SERVER_APPROLE: Final = "strongroom-server"
 KEY_ADMIN_APPROLE: Final = "strongroom-key-admin"
+KEY_DESTROYER_APPROLE: Final = "strongroom-key-destroyer"
 CLIENTS_APPROLE: Final = "strongroom-dev-clients"
 PROVISIONER_APPROLE: Final = "strongroom-dev-provisioner"
 
@@ -48,6 +50,10 @@ _NAMES: Final = vault_policy.Names(
 _POLICIES: Final[Mapping[str, str]] = {
     SERVER_APPROLE: vault_policy.server_policy(_NAMES),
     KEY_ADMIN_APPROLE: vault_policy.key_admin_policy(_NAMES),
+    # The stack has nobody whom Vault could ask; Strongroom's own approvals stand.
+    KEY_DESTROYER_APPROLE: vault_policy.key_destroyer_policy(
+        replace(_NAMES, control_group=False)
+    ),
     CLIENTS_APPROLE: vault_policy.client_issuer_policy(_NAMES),
     PROVISIONER_APPROLE: vault_policy.provisioner_policy(),
 }
@@ -184,6 +190,7 @@ def provision(client: VaultClient, layout: StackLayout) -> None:
     for name, text in _POLICIES.items():
         client.write(f"sys/policies/acl/{name}", {"policy": text})
         _ensure_approle(client, layout, name)
+    provide_people(client, layout)
 
 
 def approle(layout: StackLayout, name: str) -> AppRole:
@@ -230,5 +237,6 @@ def _logs_in(client: VaultClient, identity: AppRole) -> bool:
 
 
 def _desired_digest() -> str:
-    desired = [_POLICIES, _KEYS, _APPROLE, _PKI_ROLES, _PKI_ROLE_COMMON]
+    desired: list[object] = [_POLICIES, _KEYS, _APPROLE, _PKI_ROLES, _PKI_ROLE_COMMON]
+    desired.append(desired_people())
     return hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()

@@ -37,6 +37,7 @@ ADMIN: Final = "admin"
 TENANT: Final = "strongroom"
 #: Reads the one bucket, and removes versions of what a sweep may remove.
 REMOVER: Final = "remover"
+SHREDDER: Final = "shredder"
 
 _START_TIMEOUT_S = 60.0
 _STORAGE_TIMEOUT_S = 30.0
@@ -160,7 +161,8 @@ class SeaweedFS:
         self.make_bucket(BUCKET, versioning=True, lock=True)
         admin = self.client(ADMIN)
         try:
-            policy = json.dumps(bucket_policy(BUCKET, TENANT, REMOVER))
+            document = bucket_policy(BUCKET, TENANT, REMOVER, SHREDDER)
+            policy = json.dumps(document)
             admin.put_bucket_policy(Bucket=BUCKET, Policy=policy)
             self._wait_until_writable(admin)
         except (BotoCoreError, ClientError) as error:
@@ -246,13 +248,14 @@ class SeaweedFS:
         folder = make_private_folder(self._layout.store)
         for name in names:
             make_private_folder(folder / name)
-        for identity in (ADMIN, TENANT, REMOVER):
+        for identity in (ADMIN, TENANT, REMOVER, SHREDDER):
             self._ensure_credentials(identity)
         actions = [f"{verb}:{self._granted}" for verb in ("Read", "Write", "List")]
         identities = [
             self._identity(ADMIN, ["Admin"]),
             self._identity(TENANT, actions),
             self._identity(REMOVER, actions),
+            self._identity(SHREDDER, actions),
         ]
         text = json.dumps({"identities": identities}, indent=2)
         write_if_changed(folder / "identities.json", text)

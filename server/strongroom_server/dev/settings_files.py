@@ -3,14 +3,22 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from strongroom_server.dev.addresses import HOST, AddressBook
-from strongroom_server.dev.client_certificates import ACCOUNTS, client_spiffe_id
+from strongroom_server.dev.client_certificates import (
+    ACCOUNTS,
+    WORKSTATION,
+    client_spiffe_id,
+)
+from strongroom_server.dev.identity_provider import NAME_CLAIM, client_id, issuer_url
 from strongroom_server.dev.layout import StackLayout
+from strongroom_server.dev.people import PEOPLE
 from strongroom_server.dev.provisioning import (
     APPROLE_MOUNT,
     KEY_ADMIN_APPROLE,
+    KEY_DESTROYER_APPROLE,
     PKI_MOUNT,
     SERVER_APPROLE,
     SERVER_ROLE,
@@ -18,7 +26,8 @@ from strongroom_server.dev.provisioning import (
     TRANSIT_MOUNT,
     TRUST_DOMAIN,
 )
-from strongroom_server.dev.seaweed import BUCKET, REGION, REMOVER, TENANT
+from strongroom_server.dev.seaweed import BUCKET, REGION, REMOVER, SHREDDER, TENANT
+from strongroom_server.dev.security_keys import RELYING_PARTY
 
 #: The longest path of a Unix socket, in bytes (`sun_path` less its last zero).
 _SOCKET_PATH_BYTES = 107
@@ -52,8 +61,6 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
         addresses: Its ports.
         store: The URL of the S3 gateway.
     """
-    role_id, secret_id = layout.approle(SERVER_APPROLE)
-    admin_role_id, admin_secret_id = layout.approle(KEY_ADMIN_APPROLE)
     socket = f"unix:{layout.server / 'admin.sock'}"
     admin = socket if _socket_fits(layout) else _at(addresses, "server-admin")
     tables: dict[str, dict[str, _Value]] = {
@@ -63,6 +70,7 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "region": REGION,
             "credentials_file": str(layout.store_credentials(TENANT)),
             "remover_credentials_file": str(layout.store_credentials(REMOVER)),
+            "shredder_credentials_file": str(layout.store_credentials(SHREDDER)),
             "prefix": "",
         },
         "vault": {
@@ -71,10 +79,9 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "transit_mount": TRANSIT_MOUNT,
             "auth": "approle",
             "auth_mount": APPROLE_MOUNT,
-            "role_id_file": str(role_id),
-            "secret_id_file": str(secret_id),
-            "key_admin_role_id_file": str(admin_role_id),
-            "key_admin_secret_id_file": str(admin_secret_id),
+            **_approle_files("", layout.approle(SERVER_APPROLE)),
+            **_approle_files("key_admin_", layout.approle(KEY_ADMIN_APPROLE)),
+            **_approle_files("key_destroyer_", layout.approle(KEY_DESTROYER_APPROLE)),
         },
         "identity": {
             "trust_domain": TRUST_DOMAIN,
@@ -97,10 +104,34 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
         },
         "telemetry": {"spans_file": str(layout.telemetry / "server-spans.jsonl")},
     }
+    if known_as := client_id(layout):
+        tables["operators"] = _operators(layout, addresses, known_as)
     caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
     return caption + "".join(
         f"\n[{name}]\n{_table(table)}" for name, table in tables.items()
     )
+
+
+def _approle_files(setting: str, files: tuple[Path, Path]) -> dict[str, str]:
+    """Name the files of an AppRole as settings whose names begin so."""
+    role_id, secret_id = files
+    return {
+        f"{setting}role_id_file": str(role_id),
+        f"{setting}secret_id_file": str(secret_id),
+    }
+
+
+def _operators(
+    layout: StackLayout, addresses: AddressBook, known_as: str
+) -> dict[str, _Value]:
+    return {
+        "issuer": issuer_url(addresses.port("vault")),
+        "audience": known_as,
+        "ca_file": str(layout.vault_ca),
+        "name_claim": NAME_CLAIM,
+        "rp_id": RELYING_PARTY,
+        "credentials_file": str(layout.operator_credentials),
+    }
 
 
 def role_assignments() -> str:
@@ -114,6 +145,14 @@ def role_assignments() -> str:
             "resources": ["projects/*", "server"],
         }
         parts.append(f"\n[[assignments]]\n{_table(assignment)}")
+    for name, roles in PEOPLE.items():
+        person: dict[str, _Value] = {
+            "id": name,
+            "principal": f"operator:{name}",
+            "roles": roles,
+            "resources": ["projects/*", "server"],
+        }
+        parts.append(f"\n[[assignments]]\n{_table(person)}")
     return "".join(parts)
 
 
@@ -124,18 +163,41 @@ def owner_policy() -> str:
 
 def client_settings(layout: StackLayout, addresses: AddressBook, account: str) -> str:
     """Write `client.toml` for one service account."""
-    folder = layout.client(account)
-    return "# Written by `strongroom dev up`; what you change here is lost.\n" + _table(
-        {
-            "endpoint": _at(addresses, "server-data"),
-            "ca_file": str(folder / "ca.crt"),
-            "cert_file": str(folder / "tls.crt"),
-            "key_file": str(folder / "tls.key"),
-            "server_spiffe_id": SERVER_SPIFFE_ID,
-            "trust_domain": TRUST_DOMAIN,
-            "spans_file": str(layout.telemetry / "client-spans.jsonl"),
-        }
-    )
+    return _client_table(layout, addresses, account, account)
+
+
+def person_settings(layout: StackLayout, addresses: AddressBook, name: str) -> str:
+    """Write `client.toml` for a person, who sits at the stack's workstation."""
+    key = {"security_key_file": str(security_key_file(layout, name))}
+    return _client_table(layout, addresses, WORKSTATION, name) + _table(key)
+
+
+def security_key_file(layout: StackLayout, name: str) -> Path:
+    """Name the file that stands in for a person's security key."""
+    return layout.client(name) / "security-key.json"
+
+
+def _client_table(
+    layout: StackLayout, addresses: AddressBook, holder: str, user: str
+) -> str:
+    """Write settings with the certificate of `holder` and the logins of `user`."""
+    folder = layout.client(holder)
+    table: dict[str, _Value] = {
+        "endpoint": _at(addresses, "server-data"),
+        "ca_file": str(folder / "ca.crt"),
+        "cert_file": str(folder / "tls.crt"),
+        "key_file": str(folder / "tls.key"),
+        "server_spiffe_id": SERVER_SPIFFE_ID,
+        "trust_domain": TRUST_DOMAIN,
+        "spans_file": str(layout.telemetry / "client-spans.jsonl"),
+    }
+    if known_as := client_id(layout):
+        table["login_issuer"] = issuer_url(addresses.port("vault"))
+        table["login_client_id"] = known_as
+        table["login_ca_file"] = str(layout.vault_ca)
+        table["login_folder"] = str(layout.client(user) / "login")
+    caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
+    return caption + _table(table)
 
 
 def _at(addresses: AddressBook, name: str) -> str:

@@ -6,7 +6,18 @@ Every method's docstring is its contract. One conformance suite a port, in
 Adapters raise classes of `strongroom.errors`, and the two signals below.
 """
 
-from strongroom_server.ports.audit import AuditSink, CheckpointSigner, LocalAuditLog
+from strongroom_server.ports.approvals import (
+    ApprovalBook,
+    Approved,
+    AssertionVerifier,
+    CredentialSource,
+)
+from strongroom_server.ports.audit import (
+    AuditSink,
+    CheckpointSigner,
+    KeyRequestSink,
+    LocalAuditLog,
+)
 from strongroom_server.ports.blobs import (
     BlobCopy,
     BlobExistsError,
@@ -27,14 +38,20 @@ from strongroom_server.ports.keys import (
     DataKey,
     KekState,
     KeyAdmin,
+    KeyDestroyer,
     KeyService,
     Signer,
     WrappedKey,
 )
+from strongroom_server.ports.operators import TokenVerifier
 from strongroom_server.ports.system import Clock, Entropy, Index
+from strongroom_server.ports.witness import CosigningKeys, Witness, WitnessState
 
 __all__ = [
     "MAX_REWRAP",
+    "ApprovalBook",
+    "Approved",
+    "AssertionVerifier",
     "AuditSink",
     "Authorizer",
     "BlobCopy",
@@ -46,16 +63,23 @@ __all__ = [
     "CertificateIssuer",
     "CheckpointSigner",
     "Clock",
+    "CosigningKeys",
+    "CredentialSource",
     "DataKey",
     "Entropy",
     "Index",
     "IssuedCertificate",
     "KekState",
     "KeyAdmin",
+    "KeyDestroyer",
+    "KeyRequestSink",
     "KeyService",
     "LocalAuditLog",
     "ReadBuffer",
     "RevocationSource",
     "Signer",
+    "TokenVerifier",
+    "Witness",
+    "WitnessState",
     "WrappedKey",
 ]

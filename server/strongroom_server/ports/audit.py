@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ports of the audit log: the whole log, one server's own, its signatures."""
+"""The ports of the audit log: the whole log, one server's own, keys and their use."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -64,6 +64,22 @@ class LocalAuditLog(Protocol):
 
     def save_mark(self, mark: bytes) -> None:
         """Keep a few bytes beside the log. May be lost by a crash, never torn."""
+        ...
+
+
+class KeyRequestSink(Protocol):
+    """Takes note of what was asked of Vault, so that its audit log can be explained.
+
+    Safe to use from many threads; neither waits nor fails.
+    """
+
+    def note(self, request_id: str, *, trace_id: str) -> None:
+        """Take the id that Vault gave a request, and the trace that it was made in.
+
+        Args:
+            request_id: As Vault's answer says.
+            trace_id: 32 hex digits; "" outside of any.
+        """
         ...
 
 

@@ -116,6 +116,34 @@ class KeyAdmin(Protocol):
         ...
 
 
+class KeyDestroyer(Protocol):
+    """Destroys the KEKs of projects for good; held by shredding alone.
+
+    It works with a credential of its own, which may use no key. The store's own KEK,
+    and the keys that sign, it refuses by their names. Errors as for `KeyService`;
+    where the key service has approvers of its own, PreconditionError
+    (KEK_APPROVAL_PENDING) until they agree: then the same call is to be repeated.
+    """
+
+    def allow(self, kek: str) -> None:
+        """Let a KEK be destroyed, which by itself changes nothing for anybody.
+
+        Harmless if it is repeated.
+
+        Raises:
+            PreconditionError: There is no such KEK (KEK_MISSING).
+        """
+        ...
+
+    def destroy(self, kek: str) -> bool:
+        """Destroy a KEK that `allow` was called for: all versions, for good.
+
+        Returns:
+            Whether it was there; harmless if it is repeated.
+        """
+        ...
+
+
 class Signer(Protocol):
     """Signing keys that never leave Vault. Errors as for `KeyService`."""
 

@@ -25,6 +25,13 @@ class Index(Protocol):
         """Yield the undamaged items whose key has `prefix`, in key order."""
         ...
 
+    def forget(self, prefix: bytes) -> None:
+        """Forget the items whose key has `prefix`.
+
+        Whether one that is stored meanwhile is forgotten, too, is not said.
+        """
+        ...
+
     def clear(self) -> None:
         """Forget everything."""
         ...

@@ -66,6 +66,12 @@ class Cache(Generic[Key, Value]):
                 self._forget(next(iter(self._items)))
         return value
 
+    def drop(self, wanted: Callable[[Key], bool]) -> None:
+        """Forget values by their keys."""
+        with self._lock:
+            for key in [key for key in self._items if wanted(key)]:
+                self._forget(key)
+
     def _forget(self, key: Key) -> None:
         item = self._items.pop(key, None)
         self._weight -= item.weight if item is not None else 0

@@ -81,6 +81,12 @@ class ChunkIndex:
             dict.fromkeys((_chunk_key(keys, item) for item in chunk_ids), b"")
         )
 
+    def forget_domain(self, domain: bytes) -> None:
+        """Forget which chunks a domain has, and which segments tell of them."""
+        segments = b"i" + layout.index_prefix(domain).encode()
+        for prefix in (b"c" + domain, b"s" + domain, segments):
+            self._index.forget(prefix)
+
     def refresh(self, keys: DomainKeys) -> int:
         """Take in the segments that other servers wrote; return how many.
 

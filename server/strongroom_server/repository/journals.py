@@ -130,6 +130,11 @@ class Journals:
             return None
         return loaded.entries[number].digest
 
+    def forget(self, project: bytes) -> None:
+        """Forget the histories of a project, in memory and in the local index."""
+        self._loaded.drop(lambda journal: journal.project == project)
+        self._index.forget(b"j" + project)
+
     def public_keys(self) -> Mapping[str, PublicKey]:
         """Return the keys that entries are signed with, by key id."""
         return self._signer.public_keys()

@@ -3,7 +3,9 @@
 
 Whoever may write to the bucket may plant a slot with any number. So the slot that
 counts is not the one with the greatest number, but the one with the greatest number
-that is whole and opens; what does not is passed over, and told.
+that is whole and opens; what does not is passed over, and told. Where many do not,
+Vault sifts a hundred with one request: it wraps again what it once wrapped, and
+nothing else.
 """
 
 import contextlib
@@ -23,16 +25,27 @@ from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.scope import Scope, format_id
 from strongroom_server.core.slots import KeySlot
 from strongroom_server.ports import (
+    MAX_REWRAP,
     BlobNotFoundError,
     BlobStore,
     BlobVersion,
     KeyService,
+    WrappedKey,
 )
+from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.numbered_blobs import put_numbered
 from strongroom_server.repository.object_copies import copies_of
 
-#: Of the slots of one epoch, so many are tried; each may cost a request to Vault.
-MAX_TRIED: Final = 100
+#: So many slots of an epoch are tried one by one; the rest is sifted before.
+MAX_ALONE: Final = 8
+#: Of the slots of an epoch so many are looked at, from both ends: whoever plants
+#: thousands behind the one that counts must have planted hundreds before it, too.
+MAX_NEWEST: Final = 1600
+MAX_OLDEST: Final = 400
+#: What slots say of their KEK is anybody's word; so many KEKs are asked about them.
+MAX_KEKS: Final = 8
+#: Of so many epochs it is remembered which of their slots opened last.
+_REMEMBERED: Final = 10_000
 #: What makes a slot one that does not count, and no reason to give up.
 PASSED_OVER: Final = (
     Reason.KEY_SLOT_CORRUPT,
@@ -53,23 +66,6 @@ class StoredSlot:
     item: BlobVersion
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSlot:
-    """The slot that counts, of one domain and epoch.
-
-    Attributes:
-        stored: Where it lies.
-        slot: What it says.
-        keys: The keys that it holds.
-        passed_over: Keys of slots with greater numbers, which do not open.
-    """
-
-    stored: StoredSlot
-    slot: KeySlot
-    keys: DomainKeys
-    passed_over: tuple[str, ...] = ()
-
-
 class KeySlots:
     """Finds, opens and adds key slots. Safe to use from many threads."""
 
@@ -79,6 +75,7 @@ class KeySlots:
         self._store = store
         self._blobs = blobs
         self._key_service = key_service
+        self._opened: Cache[tuple[bytes, int], BlobVersion] = Cache(_REMEMBERED)
 
     def domains(self) -> Iterator[tuple[StoredSlot, ...]]:
         """Yield the slots of each domain of the store, in the order of their keys."""
@@ -95,13 +92,10 @@ class KeySlots:
         """Return the slots of a domain, of all epochs."""
         return tuple(self._listed(layout.slots_prefix(domain)))
 
-    def newest_first(self, found: Sequence[StoredSlot], epoch: int) -> list[StoredSlot]:
-        """Return those slots of an epoch that are to be tried, in this order."""
-        own = [stored for stored in found if stored.epoch == epoch]
-        return sorted(own, key=_number, reverse=True)[:MAX_TRIED]
+    def open(self, scope: Scope, found: Sequence[StoredSlot]) -> DomainKeys:
+        """Return the keys that a slot of an epoch holds, out of those of a domain.
 
-    def open(self, scope: Scope, found: Sequence[StoredSlot]) -> OpenedSlot:
-        """Open the slot that counts, out of those of a domain.
+        Of slots that open any will do: Vault wraps one master key an epoch.
 
         Raises:
             IntegrityError: There is none (KEY_SLOT_MISSING), or none opens
@@ -109,42 +103,63 @@ class KeySlots:
             UnavailableError: S3 or Vault cannot be reached.
             PreconditionError: Vault refuses the KEK.
         """
+        place = (scope.domain, scope.epoch)
+        last = self._opened.get(place)
+        # What opened last comes first, so that a flood of others costs once.
+        likely = [stored for stored in found if stored.item == last]
         errors: list[StrongroomError] = []
-        passed: list[str] = []
-        for stored in self.newest_first(found, scope.epoch):
-            try:
-                slot, keys = self._open_stored(stored, scope)
-            except (IntegrityError, PreconditionError) as error:
-                if error.reason not in PASSED_OVER:
-                    raise
-                errors.append(error)
-                passed.append(stored.item.key)
-            else:
-                return OpenedSlot(stored, slot, keys, tuple(passed))
+        for among in (likely, found):
+            for stored, slot in self.candidates(among, scope.epoch, scope=scope):
+                try:
+                    keys = self.open_parsed(slot)
+                except (IntegrityError, PreconditionError) as error:
+                    if error.reason not in PASSED_OVER:
+                        raise
+                    errors.append(error)
+                else:
+                    self._opened.put(place, stored.item, weight=1)
+                    return keys
         # What Vault withholds may be the right one; what is damaged is none.
         withheld = (item for item in errors if isinstance(item, PreconditionError))
-        raise next(withheld, None) or next(iter(errors), slot_missing(scope))
+        is_there = any(stored.epoch == scope.epoch for stored in found)
+        none = slots.slot_error(scope) if is_there else slot_missing(scope)
+        raise next(withheld, None) or next(iter(errors), none)
 
     def candidates(
-        self, found: Sequence[StoredSlot], epoch: int
+        self,
+        found: Sequence[StoredSlot],
+        epoch: int,
+        *,
+        scope: Scope | None = None,
     ) -> Iterator[tuple[StoredSlot, KeySlot]]:
-        """Yield the slots of an epoch that are whole in form, newest first.
+        """Yield the slots of an epoch that may open, newest first.
 
-        Whose they are is read from themselves; only opening one proves it.
+        Beyond the first few, those are left out that Vault does not take for its own.
+
+        Args:
+            found: The slots of a domain.
+            epoch: Which of them.
+            scope: Whose they must be. Without it that is read from themselves, and
+                only opening one proves it.
 
         Raises:
-            UnavailableError: S3 cannot be reached.
+            UnavailableError: S3 or Vault cannot be reached.
+            PreconditionError: Vault refuses.
         """
-        for stored in self.newest_first(found, epoch):
-            for data in self._contents(stored):
-                try:
-                    scope = stored_objects.slot_scope(
-                        data, stored.item.key, self._store
-                    )
-                except IntegrityError:
-                    continue
-                yield stored, slots.parse_slot(data, scope)
-                break
+        own = [stored for stored in found if stored.epoch == epoch]
+        own.sort(key=_number, reverse=True)
+        newest, others = own[:MAX_NEWEST], own[MAX_NEWEST:]
+        tried = newest + others[-MAX_OLDEST:]
+        for stored in tried[:MAX_ALONE]:
+            yield from self._whole(stored, scope)
+        keks: set[str] = set()
+        for start in range(MAX_ALONE, len(tried), MAX_REWRAP):
+            whole = [
+                item
+                for stored in tried[start : start + MAX_REWRAP]
+                for item in self._whole(stored, scope)
+            ]
+            yield from self._sifted(whole, keks)
 
     def open_bytes(self, scope: Scope, data: bytes) -> tuple[KeySlot, DomainKeys]:
         """Open the bytes of a slot; errors as `open`."""
@@ -185,18 +200,43 @@ class KeySlots:
             if place is not None:
                 yield StoredSlot(*place, item)
 
-    def _open_stored(
-        self, stored: StoredSlot, scope: Scope
-    ) -> tuple[KeySlot, DomainKeys]:
-        first: StrongroomError | None = None
+    def _whole(
+        self, stored: StoredSlot, scope: Scope | None
+    ) -> Iterator[tuple[StoredSlot, KeySlot]]:
+        """Yield what lies at a slot's place and is one in form."""
+        key = stored.item.key
         for data in self._contents(stored):
-            try:
-                return self.open_bytes(scope, data)
-            except (IntegrityError, PreconditionError) as error:
-                if error.reason not in PASSED_OVER:
-                    raise
-                first = first or error
-        raise first or slots.slot_error(scope)
+            with contextlib.suppress(IntegrityError):
+                own = scope or stored_objects.slot_scope(data, key, self._store)
+                yield stored, slots.parse_slot(data, own)
+
+    def _sifted(
+        self, items: Sequence[tuple[StoredSlot, KeySlot]], keks: set[str]
+    ) -> Iterator[tuple[StoredSlot, KeySlot]]:
+        """Yield, in order, what Vault would wrap again; note in `keks` by whom."""
+        kept: set[int] = set()
+        for kek in dict.fromkeys(slot.kek for _, slot in items):
+            if kek not in keks and len(keks) == MAX_KEKS:
+                continue
+            keks.add(kek)
+            own = [at for at, (_, slot) in enumerate(items) if slot.kek == kek]
+            for start in range(0, len(own), MAX_REWRAP):
+                batch = own[start : start + MAX_REWRAP]
+                kept.update(self._wrapped_by(kek, [(at, items[at][1]) for at in batch]))
+        yield from (items[at] for at in sorted(kept))
+
+    def _wrapped_by(self, kek: str, batch: Sequence[tuple[int, KeySlot]]) -> list[int]:
+        keys = [
+            WrappedKey(slot.scope.kek_context, slot.wrapped_master) for _, slot in batch
+        ]
+        try:
+            answers = self._key_service.rewrap(kek, keys)
+        except PreconditionError as error:
+            if error.reason is not Reason.KEK_MISSING:
+                raise
+            return []
+        pairs = zip(batch, answers, strict=True)
+        return [at for (at, _), answer in pairs if answer is not None]
 
     def _contents(self, stored: StoredSlot) -> Iterator[bytes]:
         """Yield a slot's bytes, then what repairs put beside it."""

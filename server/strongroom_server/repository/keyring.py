@@ -8,8 +8,8 @@ newest epoch. Another server's new epoch is used once the cache has forgotten th
 import base64
 import contextlib
 import threading
-from collections import OrderedDict
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from strongroom.errors import (
     ExhaustedError,
@@ -20,7 +20,13 @@ from strongroom.errors import (
 from strongroom_server.core import layout, slots
 from strongroom_server.core.cobblestone import SALT_BYTES
 from strongroom_server.core.derivation import KEY_BYTES, DomainKeys
-from strongroom_server.core.scope import MAX_EPOCH, Scope, format_id, store_scope
+from strongroom_server.core.scope import (
+    MAX_EPOCH,
+    STORE_PROJECT,
+    Scope,
+    format_id,
+    store_scope,
+)
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
@@ -35,48 +41,17 @@ from strongroom_server.ports import (
     Entropy,
     KeyService,
 )
+from strongroom_server.repository.graves import Graves
+from strongroom_server.repository.key_epochs import EpochMarks, epoch_lost
 from strongroom_server.repository.key_slots import (
-    MAX_TRIED,
     PASSED_OVER,
     KeySlots,
+    StoredSlot,
 )
+from strongroom_server.repository.timed import Timed
 
-#: Keys of at most this many domains are kept, and used for at most this long.
-MAX_CACHED: Final = 64
-CACHE_TTL_S: Final = 900.0
-
-Place = TypeVar("Place")
-Kept = TypeVar("Kept")
-
-
-class _Timed(Generic[Place, Kept]):
-    """A bounded map that forgets what is older than `CACHE_TTL_S`; takes no lock."""
-
-    def __init__(self) -> None:
-        self._items: OrderedDict[Place, tuple[Kept, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def get(self, place: Place, now_s: float) -> Kept | None:
-        """Return what is kept; forget all whose time is over, whoever is asked for."""
-        self.forget(now_s)
-        if place not in self._items:
-            return None
-        self._items.move_to_end(place)
-        return self._items[place][0]
-
-    def forget(self, now_s: float) -> None:
-        """Forget all whose time is over."""
-        old = [key for key, (_, until_s) in self._items.items() if until_s <= now_s]
-        for key in old:
-            del self._items[key]
-
-    def put(self, place: Place, kept: Kept, now_s: float) -> None:
-        """Keep something; the one that was not asked for the longest goes."""
-        self._items[place] = (kept, now_s + CACHE_TTL_S)
-        while len(self._items) > MAX_CACHED:
-            self._items.popitem(last=False)
+#: A new epoch is begun behind at most so many at which somebody planted something.
+MAX_SKIPPED: Final = 8
 
 
 class Keyring:
@@ -97,10 +72,12 @@ class Keyring:
         self._clock = clock
         self._entropy = entropy
         self.slots = KeySlots(store, blobs=blobs, key_service=key_service)
+        self.marks = EpochMarks(key_service)
+        self.graves = Graves()
         self._lock = threading.Lock()
-        self._cache = _Timed[tuple[bytes, bytes, int], DomainKeys]()
+        self._cache = Timed[tuple[bytes, bytes, int], DomainKeys]()
         #: The newest epoch, by project and domain.
-        self._newest = _Timed[tuple[bytes, bytes], int]()
+        self._newest = Timed[tuple[bytes, bytes], int]()
         self._store_keys: DomainKeys | None = None
 
     def open_store_domain(self, *, may_create: bool = False) -> DomainKeys:
@@ -128,28 +105,34 @@ class Keyring:
             UnavailableError: Vault cannot be reached, and the keys are not cached.
             PreconditionError: Vault refuses the KEK.
         """
+        self.graves.check(scope)
         place = (scope.project, scope.domain, scope.epoch)
         with self._lock:
             cached = self._cache.get(place, self._clock.monotonic())
         if cached is not None:
             return cached
-        keys = self.slots.open(scope, self.slots.of_domain(scope.domain)).keys
+        with self._unless_dead(scope):
+            keys = self.slots.open(scope, self.slots.of_domain(scope.domain))
         with self._lock:
+            # Buried meanwhile, it must not be kept.
+            self.graves.check(scope)
             self._cache.put(place, keys, self._clock.monotonic())
         return keys
 
     def open_newest(self, scope: Scope) -> DomainKeys:
         """Return the keys of a domain's newest epoch, to write with; errors as `open`.
 
-        A newer epoch that does not open is passed over: anybody who may write to
-        the bucket can plant one.
+        The newest is the one that Vault has a mark of, so that nobody brings back an
+        older one by deleting its slots. What else lies in the bucket and does not
+        open is passed over: anybody who may write there can plant it.
         """
         place = (scope.project, scope.domain)
         with self._lock:
             epoch = self._newest.get(place, self._clock.monotonic())
         if epoch is not None:
             return self.open(scope.at_epoch(epoch))
-        return self._look_for_newest(scope)
+        with self._unless_dead(scope):
+            return self._look_for_newest(scope)
 
     def open_object(
         self,
@@ -195,25 +178,30 @@ class Keyring:
         The dedup key stays, so that chunks are shared across epochs. What older
         epochs encrypted stays readable.
 
+        Args:
+            scope: Of the domain.
+            after: The newest epoch now. If its slots are gone for good, this is how
+                the domain can be written to again.
+
         Returns:
             The keys of the newest epoch, whoever made it.
 
         Raises:
             ExhaustedError: The domain has had all epochs that there can be.
+            IntegrityError: An epoch behind `after` was begun, and its slots are gone
+                (KEY_SLOT_MISSING, KEY_SLOT_CORRUPT); or too much was planted
+                (KEY_SLOT_CORRUPT).
         """
-        newest = self._look_for_newest(scope)
-        if newest.scope.epoch > after:
-            return newest
-        taken = {item.epoch for item in self.slots.of_domain(scope.domain)}
-        # An epoch at which anything lies may have a master key already, even if it
-        # does not open now; it must not get a second one.
-        fresh = newest.scope.epoch + 1
-        while fresh in taken:
-            fresh += 1
-        if fresh > MAX_EPOCH:
-            message = f"the key domain {format_id(scope.domain)} has no epoch left"
-            raise ExhaustedError(message, hint="Push to a new project.")
-        self._add_slot(scope.at_epoch(fresh), newest.dedup)
+        self.graves.check(scope)
+        found = self.slots.of_domain(scope.domain)
+        marked = self.marks.newest(scope)
+        newest = self._open_behind(scope, marked, found) or self._open_latest(
+            scope, marked
+        )
+        known = max(marked, newest.scope.epoch)
+        if known <= after:
+            fresh = _free_epoch(scope, known, found)
+            self._add_slot(scope.at_epoch(fresh), newest.dedup)
         return self._look_for_newest(scope)
 
     def check_slot(self, scope: Scope, data: bytes) -> None:
@@ -225,8 +213,11 @@ class Keyring:
             IntegrityError: They do not (KEY_SLOT_CORRUPT); otherwise as `open`.
         """
         try:
-            self.slots.open_bytes(scope, data)
+            with self._unless_dead(scope):
+                self.slots.open_bytes(scope, data)
         except PreconditionError as error:
+            if error.reason is Reason.KEY_SHREDDED:
+                raise
             slot = slots.parse_slot(data, scope)
             versions = self._key_service.kek_state(slot.kek)
             if slot.kek_version > versions.newest:
@@ -270,6 +261,28 @@ class Keyring:
         )
         return base64.b64encode(sealed).decode()
 
+    def forget_domain(self, scope: Scope) -> None:
+        """Forget the keys of a domain, of all epochs."""
+        with self._lock:
+            self._cache.drop(lambda place: place[1] == scope.domain)
+            self._newest.drop(lambda place: place[1] == scope.domain)
+
+    def forget_domains(self) -> None:
+        """Forget the keys of all domains but the store's own."""
+        with self._lock:
+            self._cache.drop(lambda place: place[0] != STORE_PROJECT)
+            self._newest.drop(lambda _: True)
+
+    @contextlib.contextmanager
+    def _unless_dead(self, scope: Scope) -> Iterator[None]:
+        """Say of a domain that was shredded that it was, not what is missing."""
+        self.graves.check(scope)
+        try:
+            yield
+        except (IntegrityError, PreconditionError):
+            self.graves.look(scope)
+            raise
+
     def _add_slot(self, scope: Scope, dedup: bytes) -> None:
         """Make a master key and store its slot, unless another one is there."""
         data_key = self._key_service.generate(scope.kek, scope.kek_context)
@@ -280,19 +293,72 @@ class Keyring:
 
     def _look_for_newest(self, scope: Scope) -> DomainKeys:
         found = self.slots.of_domain(scope.domain)
-        epochs = sorted({item.epoch for item in found}, reverse=True)
-        newest = None
-        for epoch in epochs[:MAX_TRIED]:
-            if epoch <= scope.epoch:
-                break
+        marked = self.marks.newest(scope)
+        # What was begun, and whoever began it was killed before it was marked.
+        keys = self._open_behind(scope, marked, found)
+        if keys is None:
             try:
-                newest = self.open(scope.at_epoch(epoch))
-                break
-            except (IntegrityError, PreconditionError) as error:
-                if error.reason not in PASSED_OVER:
+                keys = self.open(scope.at_epoch(max(marked, scope.epoch)))
+            except IntegrityError as error:
+                if not marked:
                     raise
-        keys = newest or self.open(scope)
+                raise epoch_lost(scope.at_epoch(marked), error) from error
+        self.marks.mark(keys.scope, after=marked)
         with self._lock:
             place, now_s = (scope.project, scope.domain), self._clock.monotonic()
             self._newest.put(place, keys.scope.epoch, now_s)
         return keys
+
+    def _open_behind(
+        self, scope: Scope, marked: int, found: Sequence[StoredSlot]
+    ) -> DomainKeys | None:
+        """Return the keys of the newest epoch behind the marked one, if one opens."""
+        epochs = {item.epoch for item in found}
+        keys = None
+        epoch = last = max(marked, scope.epoch)
+        while epoch < min(last + MAX_SKIPPED, MAX_EPOCH):
+            epoch += 1
+            if epoch in epochs and (opened := self._open_if_whole(scope, epoch)):
+                keys, last = opened, epoch
+        return keys
+
+    def _open_latest(self, scope: Scope, newest: int) -> DomainKeys:
+        """Return the keys of the newest epoch that opens, up to one."""
+        for epoch in range(newest, scope.epoch, -1):
+            if keys := self._open_if_whole(scope, epoch):
+                return keys
+        return self.open(scope)
+
+    def _open_if_whole(self, scope: Scope, epoch: int) -> DomainKeys | None:
+        try:
+            return self.open(scope.at_epoch(epoch))
+        except (IntegrityError, PreconditionError) as error:
+            if error.reason not in (*PASSED_OVER, Reason.KEY_SLOT_MISSING):
+                raise
+            return None
+
+
+def _free_epoch(scope: Scope, known: int, found: Sequence[StoredSlot]) -> int:
+    """Return the first epoch behind a known one at which nothing lies.
+
+    Where anything lies there may be a master key already, even if it does not open
+    now; an epoch must not get a second one.
+    """
+    taken = {item.epoch for item in found}
+    fresh = known + 1
+    while fresh in taken:
+        fresh += 1
+    domain = format_id(scope.domain)
+    if fresh > MAX_EPOCH:
+        message = f"the key domain {domain} has no epoch left"
+        raise ExhaustedError(message, hint="Push to a new project.")
+    if fresh - known > MAX_SKIPPED:
+        raise IntegrityError(
+            f"key slots lie at the epochs {known + 1} to {fresh - 1} of domain "
+            f"{domain}, and none opens",
+            reason=Reason.KEY_SLOT_CORRUPT,
+            hint="Remove those objects below keys/ if no server wrote them.",
+            domain=domain,
+            epoch=known + 1,
+        )
+    return fresh

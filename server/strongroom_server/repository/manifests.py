@@ -73,6 +73,12 @@ class Manifests:
             _CACHED_FILES
         )
 
+    def forget(self) -> None:
+        """Forget all manifests and file tables that are kept in memory."""
+        self._manifests.drop(lambda _: True)
+        self._lists.drop(lambda _: True)
+        self._pages.drop(lambda _: True)
+
     def store(self, scope: Scope, manifest: Manifest) -> StoredManifest:
         """Store a manifest whose packs are durable.
 

@@ -78,8 +78,10 @@ class Projects:
 
         Raises:
             AlreadyExistsError: Another request made it (PROJECT_EXISTS).
+            PreconditionError: One of this name was shredded (KEY_SHREDDED).
         """
         project = self._project_id(name)
+        self._keyring.graves.check_project(project)
         scope = Scope(
             self._keyring.store, project, self._entropy.token_bytes(ID_BYTES), 0
         )
@@ -99,8 +101,11 @@ class Projects:
 
         Raises:
             NotFoundError: It does not exist (PROJECT_NOT_FOUND).
+            PreconditionError: It was shredded (KEY_SHREDDED).
         """
-        project = self._load_if_there(self._project_id(name))
+        project_id = self._project_id(name)
+        self._keyring.graves.check_project(project_id)
+        project = self._load_if_there(project_id)
         if project is None:
             raise NotFoundError(
                 f"project {name.project} does not exist",
@@ -110,15 +115,31 @@ class Projects:
             )
         return project
 
+    def id_of(self, name: ProjectName) -> bytes:
+        """Return the keyed id of a name, whether there is such a project or not."""
+        return self._project_id(name)
+
+    def forget(self, project: bytes) -> None:
+        """Forget what is known of a project."""
+        with self._lock:
+            self._known.pop(project, None)
+
     def all(self) -> Iterator[Project]:
-        """Yield every project, in order of id."""
+        """Yield every project that was not shredded, in order of id."""
         with self._lock:
             known = {
                 layout.project_key(item): self._known[item] for item in self._known
             }
         for item in self._blobs.first_versions(layout.PROJECTS):
             project = known.get(item.key)
-            yield self._load(item) if project is None else project
+            try:
+                project = self._load(item) if project is None else project
+                self._keyring.graves.check(project.scope)
+            except PreconditionError as error:
+                if error.reason is not Reason.KEY_SHREDDED:
+                    raise
+                continue
+            yield project
 
     def readable(self) -> Iterator[Project]:
         """Yield every project whose record and keys are whole, in order of id."""

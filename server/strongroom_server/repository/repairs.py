@@ -119,6 +119,10 @@ class Repairs:
         self._known: Cache[bytes, _Known] = Cache(_MAX_KNOWN)
         self._copied: Cache[str, tuple[BlobVersion, ...]] = Cache(_MAX_COPIED_PACKS)
 
+    def forget_domain(self, domain: bytes) -> None:
+        """Forget what the records of a domain say."""
+        self._known.drop(lambda known: known == domain)
+
     def places(self, keys: DomainKeys, ref: ChunkRef) -> Iterator[Place]:
         """Yield where a chunk may lie beside its own place, best first.
 

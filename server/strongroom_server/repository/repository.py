@@ -23,6 +23,7 @@ from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
 from strongroom_server.repository.repairs import Repairs
+from strongroom_server.repository.shreds import Shreds
 from strongroom_server.repository.store import is_empty, open_store
 from strongroom_server.repository.sweeps import Sweeps
 from strongroom_server.repository.upload_records import UploadRecords
@@ -119,6 +120,7 @@ class Repository:
     upload_records: UploadRecords
     sweeps: Sweeps
     repairs: Repairs
+    shreds: Shreds
 
     def artifact(self, name: ArtifactName) -> Artifact:
         """Return an artifact with its history as of now.
@@ -209,6 +211,24 @@ def open_repository(
         blobs=blobs, keyring=keyring, signer=signer, clock=clock, entropy=entropy
     )
     chunks = ChunkReader(blobs=blobs, keyring=keyring, repairs=repairs)
+    chunk_index = ChunkIndex(
+        blobs=blobs, index=index, keyring=keyring, clock=clock, entropy=entropy
+    )
+    manifests = Manifests(
+        blobs=blobs, keyring=keyring, chunks=chunks, repairs=repairs, executor=executor
+    )
+    journals = Journals(blobs=blobs, index=index, keyring=keyring, signer=signer)
+    projects = Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy)
+
+    def purge(scope: Scope) -> None:
+        """Forget all that is held of a domain that was shredded."""
+        keyring.forget_domain(scope)
+        manifests.forget()
+        repairs.forget_domain(scope.domain)
+        projects.forget(scope.project)
+        journals.forget(scope.project)
+        chunk_index.forget_domain(scope.domain)
+
     return Repository(
         blobs=blobs,
         clock=clock,
@@ -222,19 +242,14 @@ def open_repository(
         header_lock=Lock(),
         keyring=keyring,
         chunks=chunks,
-        chunk_index=ChunkIndex(
-            blobs=blobs, index=index, keyring=keyring, clock=clock, entropy=entropy
-        ),
-        manifests=Manifests(
-            blobs=blobs,
-            keyring=keyring,
-            chunks=chunks,
-            repairs=repairs,
-            executor=executor,
-        ),
-        journals=Journals(blobs=blobs, index=index, keyring=keyring, signer=signer),
-        projects=Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy),
+        chunk_index=chunk_index,
+        manifests=manifests,
+        journals=journals,
+        projects=projects,
         upload_records=UploadRecords(blobs=blobs, keyring=keyring, entropy=entropy),
         sweeps=Sweeps(blobs=blobs, index=index, keyring=keyring),
         repairs=repairs,
+        shreds=Shreds(
+            blobs=blobs, keyring=keyring, signer=signer, clock=clock, purge=purge
+        ),
     )

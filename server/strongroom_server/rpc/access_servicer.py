@@ -9,7 +9,9 @@ import grpc
 from strongroom.errors import InvalidArgumentError, PreconditionError
 from strongroom.v1 import access_service_pb2 as pb
 from strongroom.v1 import access_service_pb2_grpc
-from strongroom_server.core.access import AccessAction, CallFacts
+from strongroom_server.core.access import AccessAction, CallFacts, Decision
+from strongroom_server.core.operators import is_operator
+from strongroom_server.core.remedies import find_remedy
 from strongroom_server.ports import Authorizer, Clock
 from strongroom_server.rpc.call import current_call
 
@@ -26,9 +28,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> pb.ExplainAccessResponse:
         """Decide a question as a call would be decided, and say why."""
         principal = request.principal or current_call().peer.principal
-        told = self._authorizer.explain(
-            principal, _action(request.action), request.resource, self._facts(request)
-        )
+        facts = self._facts(request, principal)
+        action = _action(request.action)
+        told = self._authorizer.explain(principal, action, request.resource, facts)
         return pb.ExplainAccessResponse(
             allowed=told.decision.allowed,
             policies=told.decision.policies,
@@ -46,14 +48,56 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             digest=told.digest,
             principal=principal,
             refusal=self._refusal(),
+            remedy=self._remedy(request, action, principal, facts, told.decision),
         )
 
-    def _facts(self, request: pb.ExplainAccessRequest) -> CallFacts:
+    def _facts(self, request: pb.ExplainAccessRequest, principal: str) -> CallFacts:
         if request.HasField("facts"):
             facts = request.facts
-            return CallFacts(facts.tls_version, facts.key_exchange, facts.hour_utc)
+            return CallFacts(
+                facts.tls_version,
+                facts.key_exchange,
+                facts.hour_utc,
+                mfa=facts.mfa,
+                auth_age_s=facts.auth_age_s,
+                approvals=facts.approvals,
+            )
         peer = current_call().peer
-        return CallFacts(peer.tls_version, peer.key_exchange, self._clock.now().hour)
+        own = peer.operator if principal == peer.principal else None
+        return CallFacts(
+            peer.tls_version,
+            peer.key_exchange,
+            self._clock.now().hour,
+            mfa=own is not None and own.mfa,
+            auth_age_s=peer.auth_age_s if own else 0,
+        )
+
+    def _remedy(
+        self,
+        request: pb.ExplainAccessRequest,
+        action: AccessAction,
+        principal: str,
+        facts: CallFacts,
+        decision: Decision,
+    ) -> pb.AccessRemedy | None:
+        """Say what would help; calls of most actions can be approved."""
+        if decision.allowed:
+            return None
+
+        def allows(other: CallFacts) -> bool:
+            decide = self._authorizer.decide
+            return decide(principal, action, request.resource, other).allowed
+
+        remedy = find_remedy(
+            allows, facts, is_person=is_operator(principal), approvable=True
+        )
+        if remedy is None:
+            return None
+        return pb.AccessRemedy(
+            login=remedy.max_age_s is not None,
+            max_age_s=remedy.max_age_s or 0,
+            approvals=remedy.approvals,
+        )
 
     def _refusal(self) -> str:
         try:

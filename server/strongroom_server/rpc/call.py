@@ -9,6 +9,7 @@ from typing import Final
 from strongroom.errors import InternalError
 from strongroom_server.core.access import AccessAction, Decision
 from strongroom_server.core.records import Caller
+from strongroom_server.ports import Approved
 from strongroom_server.rpc.identity import Peer
 
 NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
@@ -28,6 +29,7 @@ class Call:
         peer: Who calls.
         resource_id: The keyed id of the artifact, project or server it is about.
         sealed_resource: The whole resource name, encrypted.
+        approved: Those who approved exactly this request, if the call names them.
         decision: Whether it may happen, and what said so.
         audit_id: The entry that callers and journals name.
         detail: What the servicer counted.
@@ -41,6 +43,7 @@ class Call:
     peer: Peer = NOBODY
     resource_id: str = ""
     sealed_resource: str = ""
+    approved: Approved | None = None
     decision: Decision = UNDECIDED
     audit_id: str = ""
     detail: dict[str, int] = field(default_factory=dict)
@@ -53,6 +56,7 @@ class CallView:
     Attributes:
         caller: Who calls, with the ids that journals keep.
         peer: The caller's connection.
+        approved: Who approved exactly this request, if it needed and named them.
         may: Whether the caller has a right on a resource name.
         count: Adds to the counts of the audit entry; never names.
         check: To be called where an answer takes long; raises once the time is
@@ -61,6 +65,7 @@ class CallView:
 
     caller: Caller
     peer: Peer
+    approved: Approved | None
     may: Callable[[AccessAction, str], bool]
     count: Callable[[str, int], None]
     check: Callable[[], None]

@@ -10,9 +10,11 @@ from typing import Final, Protocol
 from opentelemetry.trace import Span, Status, StatusCode
 
 from strongroom.errors import StrongroomError
+from strongroom_server.core.access import BREAK_GLASS
 from strongroom_server.core.audit import READS, AuditEvent, Phase
-from strongroom_server.ports import AuditSink, Clock
+from strongroom_server.ports import Approved, AuditSink, Clock
 from strongroom_server.rpc.call import Call
+from strongroom_server.rpc.identity import Peer
 from strongroom_server.rpc.methods import Target
 
 LOG: Final = logging.getLogger("strongroom_server.calls")
@@ -71,7 +73,22 @@ class CallAudit:
             ),
             shared=call.action not in READS,
         )
+        first = not call.audit_id
         call.audit_id = call.audit_id or receipt.audit_id
+        if first and BREAK_GLASS in call.decision.policies and call.decision.allowed:
+            self._warn(call)
+
+    def _warn(self, call: Call) -> None:
+        line = {
+            "time": self._time(),
+            "event": "break_glass",
+            "method": call.method,
+            "principal": call.peer.principal,
+            "resource_id": call.resource_id,
+            "trace_id": call.trace_id,
+            "audit_id": call.audit_id,
+        }
+        LOG.warning("%s", json.dumps(line))
 
     def describe(self, call: Call, span: Span, failure: StrongroomError | None) -> None:
         """Complete the call's span and write its log line."""
@@ -96,6 +113,7 @@ class CallAudit:
             "code": _code(failure),
             "reason": failure.reason.value if failure else "",
             "principal": call.peer.principal,
+            "workload": call.peer.workload,
             "resource_id": call.resource_id,
             "duration_ms": round((self._clock.monotonic() - call.started_s) * 1000, 3),
             "trace_id": call.trace_id,
@@ -123,7 +141,7 @@ class CallAudit:
 
 
 def _detail(call: Call, phase: Phase) -> tuple[tuple[str, str], ...]:
-    """Return the counts of a call and, in its first event, what it came over."""
+    """Return the counts of a call and, in its first event, whom and what it shows."""
     counts = tuple((key, str(call.detail[key])) for key in call.detail)
     peer = call.peer
     if phase is Phase.OUTCOME or not peer.principal:
@@ -132,7 +150,30 @@ def _detail(call: Call, phase: Phase) -> tuple[tuple[str, str], ...]:
         ("certificate", peer.certificate_digest),
         ("key_exchange", peer.key_exchange),
     )
-    return (*connection, *counts)
+    return (*connection, *_person(peer), *_approval(call.approved), *counts)
+
+
+def _person(peer: Peer) -> tuple[tuple[str, str], ...]:
+    """Return by what program a person called, and how they had signed in."""
+    operator = peer.operator
+    if operator is None:
+        return ()
+    return (
+        ("workload", peer.workload),
+        ("mfa", "true" if operator.mfa else "false"),
+        ("auth_age_s", str(peer.auth_age_s)),
+        ("acr", operator.acr),
+        ("amr", " ".join(operator.amr)),
+    )
+
+
+def _approval(approved: Approved | None) -> tuple[tuple[str, str], ...]:
+    if approved is None:
+        return ()
+    return (
+        ("approval", approved.approval_id),
+        ("approvers", " ".join(approved.approvers)),
+    )
 
 
 def _code(failure: StrongroomError | None) -> str:

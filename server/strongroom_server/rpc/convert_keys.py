@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages about keys."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from strongroom.format.names import ProjectName
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom_server.core.scope import format_id
+from strongroom_server.core.signatures import PublicKey
+from strongroom_server.core.tombstone import fit_doomed
 from strongroom_server.rpc.convert import timestamp
 from strongroom_server.services.keys import (
     KeyEntry,
@@ -15,6 +18,7 @@ from strongroom_server.services.keys import (
     RotateReport,
     SlotState,
 )
+from strongroom_server.services.shredding import ShredPreview
 
 _STATES: Final = {
     SlotState.CURRENT: pb.SLOT_STATE_CURRENT,
@@ -96,4 +100,43 @@ def retire_message(item: RetireReport) -> pb.RetireReport:
         held_count=item.held_count,
         lost_count=item.lost_count,
         notes=item.notes,
+    )
+
+
+def preview_message(
+    project: ProjectName, item: ShredPreview, *, named: bool
+) -> pb.ShredPreview:
+    """Return what would die with a project. `named`: names may be told."""
+    found = [artifact.artifact for artifact in item.artifacts]
+    stored_bytes = sum(artifact.stored_bytes for artifact in item.artifacts)
+    doomed = fit_doomed(found, stored_bytes)
+    told = item.artifacts[: len(doomed.artifacts)] if named else ()
+    return pb.ShredPreview(
+        name=project.resource,
+        kek=item.scope.kek,
+        slot_count=item.slot_count,
+        artifacts=[
+            pb.DoomedArtifact(
+                artifact=one.artifact.artifact,
+                version_count=one.artifact.version_count,
+                refs=one.artifact.refs,
+                held=one.held,
+            )
+            for one in told
+        ],
+        artifact_count=doomed.artifact_count,
+        version_count=doomed.version_count,
+        ref_count=doomed.ref_count,
+        stored_bytes=doomed.stored_bytes,
+        held_count=len(item.held),
+    )
+
+
+def signing_keys_message(keys: Mapping[str, PublicKey]) -> pb.ListSigningKeysResponse:
+    """Return public keys, in order of their ids."""
+    return pb.ListSigningKeysResponse(
+        keys=[
+            pb.SigningKey(key_id=key_id, algorithm=key.algorithm.value, data=key.data)
+            for key_id, key in sorted(keys.items())
+        ]
     )

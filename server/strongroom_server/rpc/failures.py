@@ -98,6 +98,37 @@ def denied(
     )
 
 
+def step_up(
+    action: AccessAction, resource: str, max_age_s: int
+) -> PermissionDeniedError:
+    """Say that a person must prove anew, with two factors, who they are."""
+    return PermissionDeniedError(
+        f"permission {action} on {resource} needs a login with a second factor, at "
+        f"most {max_age_s} seconds ago",
+        reason=Reason.STEP_UP_REQUIRED,
+        hint="Sign in again: `strongroom login --fresh`.",
+        action=action,
+        resource=resource,
+        max_age=max_age_s,
+    )
+
+
+def approval_required(
+    method: str, action: AccessAction, resource: str, count: int
+) -> PermissionDeniedError:
+    """Say that others must approve exactly this request first."""
+    who = "another person" if count == 1 else f"{count} other people"
+    return PermissionDeniedError(
+        f"permission {action} on {resource} needs the approval of {who}",
+        reason=Reason.APPROVAL_REQUIRED,
+        hint="Ask for it, then run what was approved; see `strongroom approvals`.",
+        method=method,
+        action=action,
+        resource=resource,
+        approvals=count,
+    )
+
+
 def bug(trace_id: str) -> InternalError:
     """Say that something unforeseen happened, and nothing of its text."""
     return InternalError(

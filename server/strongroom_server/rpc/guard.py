@@ -2,11 +2,11 @@
 """The guard: what every call passes before a servicer sees it, and when it ends.
 
 In this order: trace context, identity, drain, limit of calls, deadline, the first
-request's resource, the access decision, the audit entry; then the servicer; then
-the outcome's entry, the span, the log line and the status. Every kind of method
-is served as a stream of raw requests, since only so does a caller that opens a
-call and sends nothing meet a time limit, and a request that does not decode an
-audit entry.
+request's resource, the approval, the access decision, the audit entry; then the
+servicer; then the outcome's entry, the span, the log line and the status. Every
+kind of method is served as a stream of raw requests, since only so does a caller
+that opens a call and sends nothing meet a time limit, and a request that does not
+decode an audit entry.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,21 +22,24 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from strongroom.errors import CancelledError, StrongroomError
-from strongroom_server.core.access import AccessAction, CallFacts, Decision
 from strongroom_server.core.audit import Phase
 from strongroom_server.core.records import Caller
-from strongroom_server.ports import Authorizer, Clock, Entropy
+from strongroom_server.ports import (
+    ApprovalBook,
+    Authorizer,
+    Clock,
+    Entropy,
+    TokenVerifier,
+)
 from strongroom_server.rpc import failures
 from strongroom_server.rpc.admission import Admission
+from strongroom_server.rpc.approving import Approvals
 from strongroom_server.rpc.call import Call, CallView, enter_call
 from strongroom_server.rpc.call_audit import CallAudit
-from strongroom_server.rpc.identity import (
-    IdentityRules,
-    Peer,
-    check_revoked,
-    identify,
-)
-from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeClass
+from strongroom_server.rpc.decisions import Decisions
+from strongroom_server.rpc.identity import IdentityRules, check_revoked, identify
+from strongroom_server.rpc.logins import Logins
+from strongroom_server.rpc.methods import METHODS, Method, Phases, TimeClass
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.responding import Handler, respond, with_frames
 from strongroom_server.rpc.reviews import Reviews
@@ -94,9 +97,13 @@ class Guard(grpc.ServerInterceptor):
         limits: GuardLimits,
         clock: Clock,
         entropy: Entropy,
+        tokens: TokenVerifier | None = None,
+        approvals: ApprovalBook | None = None,
     ) -> None:
         self._rules = rules
-        self._authorizer = authorizer
+        self._logins = Logins(tokens, rules, clock)
+        self._decisions = Decisions(authorizer, clock)
+        self._approvals = Approvals(approvals)
         self._audit = audit
         self._watchdog = watchdog
         self._reviews = reviews
@@ -212,18 +219,33 @@ class Guard(grpc.ServerInterceptor):
             # The stubs say bytes; gRPC gives a list of bytes for each key.
             facts = cast("Mapping[str, Sequence[bytes]]", run.context.auth_context())
             call.peer = identify(facts, self._rules, now=self._clock.now())
+            call.peer = self._logins.enter(call.peer, run.metadata)
             self._admission.enter(call.peer.principal)
             stack.callback(self._admission.leave, call.peer.principal)
             self._check_deadline(run)
             method, handler = _known(run.guarded)
-            first, rest = self._receive(run, handler, stack)
+            first, rest, data = self._receive(run, handler, stack)
             targets = method.targets(first)
             self._audit.name_targets(call, targets)
-            self._decide(call, method, targets)
-            look = partial(self._look_again, call, method, targets)
+            call.approved = self._approvals.check(
+                run.metadata,
+                method=method.name,
+                request=data,
+                requester=call.peer.principal,
+            )
+            require = partial(
+                self._decisions.require,
+                call,
+                method,
+                targets,
+                approvable=data is not None,
+            )
+            require()
+            look = partial(self._look_again, call, require)
             stack.enter_context(self._reviews.reviewing(run.watch, look))
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
+            stack.enter_context(self._approvals.using(call.approved))
             enter_call(self._view(run))
             check = partial(self._check_deadline, run)
             responses = respond(handler, first, rest, run.context, check)
@@ -244,7 +266,8 @@ class Guard(grpc.ServerInterceptor):
         run: "_Run",
         handler: Handler,
         stack: ExitStack,
-    ) -> tuple[Message, RequestReader | None]:
+    ) -> tuple[Message, RequestReader | None, bytes | None]:
+        """Return the first request, the others if there may be any, else its bytes."""
         # Generated handlers decode with `SomeMessage.FromString`.
         decode = cast("Decode", handler.request_deserializer)
         if handler.request_streaming:
@@ -259,7 +282,7 @@ class Guard(grpc.ServerInterceptor):
             first = next(reader, None)
             if not isinstance(first, Message):
                 raise failures.no_request()
-            return first, reader
+            return first, reader, None
         run.watch.wait_for_peer()
         data = next(run.requests, None)
         run.watch.go_on()
@@ -268,24 +291,11 @@ class Guard(grpc.ServerInterceptor):
             raise failures.gave_up(run.watch, run.context)
         if data is None:
             raise failures.no_request()
-        return decode_request(decode, data), None
+        return decode_request(decode, data), None, data
 
-    def _decide(self, call: Call, method: Method, targets: tuple[Target, ...]) -> None:
-        for target in targets:
-            call.decision = self._ask(call.peer, method.action, target.resource)
-            if not call.decision.allowed:
-                principal = call.peer.principal
-                raise failures.denied(method.action, target.resource, principal)
-
-    def _look_again(
-        self, call: Call, method: Method, targets: tuple[Target, ...]
-    ) -> None:
+    def _look_again(self, call: Call, require: Callable[[], None]) -> None:
         check_revoked(call.peer, self._rules)
-        self._decide(call, method, targets)
-
-    def _ask(self, peer: Peer, action: AccessAction, resource: str) -> Decision:
-        facts = CallFacts(peer.tls_version, peer.key_exchange, self._clock.now().hour)
-        return self._authorizer.decide(peer.principal, action, resource, facts)
+        require()
 
     def _check_awaited(self, run: "_Run") -> None:
         self._check_deadline(run)
@@ -301,7 +311,8 @@ class Guard(grpc.ServerInterceptor):
         return CallView(
             caller=Caller(principal, call.trace_id, call.audit_id),
             peer=call.peer,
-            may=lambda action, resource: self._ask(call.peer, action, resource).allowed,
+            approved=call.approved,
+            may=lambda action, on: self._decisions.ask(call, action, on).allowed,
             count=count,
             check=partial(self._check_awaited, run),
         )
@@ -359,6 +370,11 @@ class _Run:
     context: grpc.ServicerContext
     watch: Watch
     deadline_s: float
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What the caller sent beside its requests."""
+        return tuple(self.context.invocation_metadata() or ())
 
 
 def _known(guarded: _Guarded) -> tuple[Method, Handler]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who calls: one SPIFFE id out of the peer's certificate, or nobody.
+"""What calls: one SPIFFE id out of the peer's certificate, or nobody.
 
 gRPC completes the handshake for any certificate of our authority: with two URI
 names, with none, with an http one. It sets `peer_spiffe_id` only for exactly one
@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from strongroom.errors import Reason, UnauthenticatedError
+from strongroom_server.core.operators import Operator
 from strongroom_server.core.revocation import Revocations
 
 TLS_VERSION: Final = "TLSv1.3"
@@ -52,19 +53,25 @@ class IdentityRules:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A caller whose certificate has been checked.
+    """A caller whose certificate, and login if one is shown, have been checked.
 
     Attributes:
-        principal: The SPIFFE id.
+        principal: The SPIFFE id; `operator:NAME` if the call shows a login.
         tls_version: As gRPC tells it.
         key_exchange: The group, as gRPC tells it: `X25519MLKEM768`.
         certificate_digest: `sha256:…` of the certificate's DER bytes.
+        workload: The certificate's SPIFFE id, whoever the principal is.
+        operator: The person whose login the call shows.
+        auth_age_s: How long ago they signed in, when the call began.
     """
 
     principal: str
     tls_version: str
     key_exchange: str
     certificate_digest: str = ""
+    workload: str = ""
+    operator: Operator | None = None
+    auth_age_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +113,19 @@ def identify(
     _check_leaf(leaf, rules, now)
     principal = _only(auth_context, "peer_spiffe_id")
     _check_principal(principal, rules)
-    peer = Peer(principal, tls_version, key_exchange, leaf.digest)
+    peer = Peer(principal, tls_version, key_exchange, leaf.digest, principal)
     check_revoked(peer, rules)
     return peer
 
 
 def check_revoked(peer: Peer, rules: IdentityRules) -> None:
-    """Check that neither a caller nor its certificate is revoked by now.
+    """Check that neither a caller, nor what it calls by, is revoked by now.
 
     Raises:
         UnauthenticatedError: IDENTITY_REVOKED.
     """
-    if rules.revoked().name(peer.principal, peer.certificate_digest):
+    revoked, digest = rules.revoked(), peer.certificate_digest
+    if revoked.name(peer.principal, digest) or revoked.name(peer.workload, digest):
         message = f"{peer.principal}, or the certificate that it shows, is revoked"
         raise UnauthenticatedError(
             message,

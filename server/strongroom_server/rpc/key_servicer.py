@@ -16,16 +16,18 @@ from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc import convert_keys
 from strongroom_server.rpc.call import current_call
 from strongroom_server.services.keys import KeyLife, KeyProgress
+from strongroom_server.services.shredding import Approval, Shredding
 
 #: Entries in one response.
 PART_ENTRIES = 100
 
 
 class KeyServicer(pb_grpc.KeyServiceServicer):
-    """Answers from the use case `KeyLife`; the guard has decided who may ask."""
+    """Answers from `KeyLife` and `Shredding`; the guard has decided who may ask."""
 
-    def __init__(self, keys: KeyLife) -> None:
+    def __init__(self, keys: KeyLife, shredding: Shredding) -> None:
         self._keys = keys
+        self._shredding = shredding
 
     def ListKeys(
         self, request: pb.ListKeysRequest, context: grpc.ServicerContext
@@ -98,13 +100,62 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
         self, request: pb.StartEpochRequest, context: grpc.ServicerContext
     ) -> pb.KeyEpoch:
         """Give a project's key domain a new master key."""
-        project = _project(request.name)
-        if project is None:
-            message = "the guard let a StartEpoch without a project in"
-            raise InternalError(message)
+        project = _named_project(request.name)
         epoch = self._keys.start_epoch(project, after=request.after_epoch)
         current_call().count("epoch", epoch)
         return pb.KeyEpoch(epoch=epoch)
+
+    def PreviewShred(
+        self, request: pb.PreviewShredRequest, context: grpc.ServicerContext
+    ) -> pb.ShredPreview:
+        """Tell what would die; names only to who may list them."""
+        call = current_call()
+        project = _named_project(request.name)
+        preview = self._shredding.preview(project, check=call.check)
+        may_list = call.may(AccessAction.ARTIFACT_LIST, project.resource)
+        return convert_keys.preview_message(project, preview, named=may_list)
+
+    def ShredProject(
+        self, request: pb.ShredProjectRequest, context: grpc.ServicerContext
+    ) -> pb.ShredReceipt:
+        """Destroy a project for good."""
+        call = current_call()
+        project = _named_project(request.name)
+        approval = Approval()
+        if call.approved is not None:
+            approval = Approval(call.approved.approval_id, call.approved.approvers)
+        receipt = self._shredding.shred(
+            project,
+            reason=request.reason,
+            request_id=request.request_id,
+            caller=call.caller,
+            approval=approval,
+            check=call.check,
+        )
+        call.count("shredded", 1)
+        return pb.ShredReceipt(name=project.resource, receipt=receipt)
+
+    def GetShredReceipt(
+        self, request: pb.GetShredReceiptRequest, context: grpc.ServicerContext
+    ) -> pb.ShredReceipt:
+        """Return the receipt of a project that was shredded."""
+        project = _named_project(request.name)
+        receipt = self._shredding.receipt(project)
+        return pb.ShredReceipt(name=project.resource, receipt=receipt)
+
+    def ListSigningKeys(
+        self, request: pb.ListSigningKeysRequest, context: grpc.ServicerContext
+    ) -> pb.ListSigningKeysResponse:
+        """Return the public keys that journals and receipts are signed with."""
+        return convert_keys.signing_keys_message(self._shredding.signing_keys())
+
+
+def _named_project(name: str) -> ProjectName:
+    project = _project(name)
+    if project is None:
+        message = "the guard let a call without a project in"
+        raise InternalError(message)
+    return project
 
 
 def _project(name: str) -> ProjectName | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 import grpc
 
 from strongroom.v1 import maintenance_service_pb2 as pb
+from strongroom_server.core.operators import Operator
 from strongroom_server.core.records import Kind
 from strongroom_server.rpc import convert, convert_upkeep
 from strongroom_server.rpc.call import current_call
@@ -90,4 +91,17 @@ class MaintenanceServicer(ProofCalls, SweepCalls):
             certificate_expire_time=convert.timestamp(expire_time),
             roles=self._facts.roles(peer.principal),
             kinds=[convert.kind_value(kind) for kind in Kind],
+            workload=peer.workload,
+            login=_login(peer.operator),
         )
+
+
+def _login(operator: Operator | None) -> pb.Login | None:
+    if operator is None:
+        return None
+    return pb.Login(
+        auth_time=convert.timestamp(operator.auth_time),
+        mfa=operator.mfa,
+        acr=operator.acr,
+        amr=operator.amr,
+    )

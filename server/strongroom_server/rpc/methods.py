@@ -195,6 +195,7 @@ def _write_parent(request: object) -> tuple[Target, ...]:
     return _artifact("parent")(request.start)
 
 
+_APPROVALS: Final = "/strongroom.v1.ApprovalService"
 _ACCESS: Final = "/strongroom.v1.AccessService"
 _ARTIFACTS: Final = "/strongroom.v1.ArtifactService"
 _TRANSFER: Final = "/strongroom.v1.TransferService"
@@ -203,6 +204,20 @@ _KEYS: Final = "/strongroom.v1.KeyService"
 
 _ROWS: Final = (
     Method(f"{_ACCESS}/ExplainAccess", AccessAction.ACCESS_EXPLAIN, _server),
+    Method(
+        f"{_APPROVALS}/RequestApproval",
+        AccessAction.APPROVAL_REQUEST,
+        _server,
+        Phases.INTENT_OUTCOME,
+    ),
+    Method(f"{_APPROVALS}/ListApprovals", AccessAction.APPROVAL_LIST, _server),
+    Method(f"{_APPROVALS}/GetApproval", AccessAction.APPROVAL_LIST, _server),
+    Method(
+        f"{_APPROVALS}/DecideApproval",
+        AccessAction.APPROVAL_DECIDE,
+        _server,
+        Phases.INTENT_OUTCOME,
+    ),
     Method(
         f"{_ARTIFACTS}/CreateProject",
         AccessAction.PROJECT_CREATE,
@@ -356,6 +371,21 @@ _ROWS: Final = (
         _project("name"),
         Phases.INTENT_OUTCOME,
     ),
+    Method(
+        f"{_KEYS}/PreviewShred",
+        AccessAction.KEY_LIST,
+        _project("name"),
+        time_class=TimeClass.LONG,
+    ),
+    Method(
+        f"{_KEYS}/ShredProject",
+        AccessAction.PROJECT_SHRED,
+        _project("name"),
+        Phases.INTENT_OUTCOME,
+        TimeClass.LONG,
+    ),
+    Method(f"{_KEYS}/GetShredReceipt", AccessAction.KEY_LIST, _project("name")),
+    Method(f"{_KEYS}/ListSigningKeys", AccessAction.KEY_LIST, _server),
 )
 
 #: Every method by its full name.

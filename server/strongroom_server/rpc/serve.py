@@ -17,6 +17,8 @@ from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.v1 import (
     access_service_pb2,
     access_service_pb2_grpc,
+    approval_service_pb2,
+    approval_service_pb2_grpc,
     artifact_service_pb2,
     artifact_service_pb2_grpc,
     key_service_pb2,
@@ -43,6 +45,7 @@ SERVICES: Final = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
         (access_service_pb2, "AccessService"),
+        (approval_service_pb2, "ApprovalService"),
         (artifact_service_pb2, "ArtifactService"),
         (key_service_pb2, "KeyService"),
         (maintenance_service_pb2, "MaintenanceService"),
@@ -62,6 +65,7 @@ class Servicers:
     maintenance: maintenance_service_pb2_grpc.MaintenanceServiceServicer
     keys: key_service_pb2_grpc.KeyServiceServicer
     access: access_service_pb2_grpc.AccessServiceServicer
+    approvals: approval_service_pb2_grpc.ApprovalServiceServicer
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,9 @@ def _add_servicers(server: grpc.Server, servicers: Servicers) -> None:
     key_service_pb2_grpc.add_KeyServiceServicer_to_server(servicers.keys, server)
     access_service_pb2_grpc.add_AccessServiceServicer_to_server(
         servicers.access, server
+    )
+    approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(
+        servicers.approvals, server
     )
 
 

@@ -27,6 +27,7 @@ from strongroom_server.core.assignments import (
     AssignmentIndex,
     told_roles,
 )
+from strongroom_server.core.operators import PREFIX, is_operator
 
 #: Principals and resources whose place among roles and projects is remembered.
 _REMEMBERED = 4096
@@ -140,15 +141,25 @@ def _request(
     principal: str, action: str, resource: tuple[str, str], facts: CallFacts
 ) -> dict[str, object]:
     return {
-        "principal": {"type": "Workload", "id": principal},
+        "principal": _principal(principal),
         "action": {"type": "Action", "id": str(action)},
         "resource": {"type": str(resource[0]), "id": resource[1]},
         "context": {
             "tls_version": facts.tls_version,
             "key_exchange": facts.key_exchange,
             "hour_utc": facts.hour_utc,
+            "mfa": facts.mfa,
+            "auth_age_s": facts.auth_age_s,
+            "approvals": facts.approvals,
         },
     }
+
+
+def _principal(principal: str) -> dict[str, str]:
+    """Return a principal as policies name it: a person by the bare name."""
+    if is_operator(principal):
+        return {"type": "Operator", "id": principal.removeprefix(PREFIX)}
+    return {"type": "Workload", "id": principal}
 
 
 def _make_entities(
@@ -158,7 +169,7 @@ def _make_entities(
     uids = [{"type": str(kind), "id": name} for kind, name in resource_chain(resource)]
     entities = [
         {
-            "uid": {"type": "Workload", "id": principal},
+            "uid": _principal(principal),
             "attrs": {},
             "parents": [{"type": "Role", "id": role} for role in sorted(roles)],
         }

@@ -27,11 +27,13 @@ class AccessFiles:
         assignments: TOML: who has which role where.
         policies: A folder with `*.cedar` files of the site's own; None for none.
         shipped_roles: Whether the roles that come with the server are there, too.
+        shipped_rules: Whether the rules for everybody that come with it are.
     """
 
     assignments: Path
     policies: Path | None = None
     shipped_roles: bool = True
+    shipped_rules: bool = True
 
     def identity(self) -> Identity:
         """Return what changes whenever a file is replaced, written, made or removed.
@@ -55,7 +57,7 @@ class AccessFiles:
             PreconditionError: A file cannot be read (SETTING_INVALID).
             InvalidArgumentError: As `CedarAuthorizer` and `parse_assignments`.
         """
-        texts = shipped_policies() if self.shipped_roles else {}
+        texts = shipped_policies(roles=self.shipped_roles, rules=self.shipped_rules)
         for path in self._policy_files():
             # A site's file never takes the place of one of ours: ids would clash.
             texts[f"{path.parent.name}/{path.name}"] = _read(path)

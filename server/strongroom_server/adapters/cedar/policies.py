@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any, Final
 
 import cedarpy
@@ -18,6 +19,7 @@ from strongroom_server.core.assignments import ID
 #: Where the schema and the roles that come with the server lie.
 _SHIPPED: Final = resources.files(__package__ or "").joinpath("shipped")
 _SCHEMA: Final = "strongroom.cedarschema"
+_RULES: Final = "rules"
 _SUFFIX: Final = ".cedar"
 #: Cedar 4.12 overruns its stack, and ends the process, at some hundreds of brackets
 #: within each other, and at some thousands of `if` in one policy (measured).
@@ -50,11 +52,24 @@ class Policies:
         return _told(error, self.names)
 
 
-def shipped_policies() -> dict[str, str]:
-    """Return the roles that come with the server: text by file name."""
+def shipped_policies(*, roles: bool = True, rules: bool = True) -> dict[str, str]:
+    """Return the policies that come with the server: text by file name.
+
+    Args:
+        roles: With the roles.
+        rules: With what holds for everybody whatever role they have.
+    """
+    texts = _texts(_SHIPPED) if roles else {}
+    if rules:
+        of_rules = _texts(_SHIPPED.joinpath(_RULES))
+        texts |= {f"{_RULES}/{name}": text for name, text in of_rules.items()}
+    return texts
+
+
+def _texts(folder: Traversable) -> dict[str, str]:
     return {
         item.name: item.read_text("utf-8")
-        for item in sorted(_SHIPPED.iterdir(), key=lambda item: item.name)
+        for item in sorted(folder.iterdir(), key=lambda item: item.name)
         if item.name.endswith(_SUFFIX)
     }
 

@@ -4,7 +4,7 @@
 `session` opens it; `client` keeps a token alive, which one of the `logins` gives;
 `transport` makes one request, in time, and by `storage_index` reads what it wrote;
 `failures` turns what hvac and requests raise into errors of ours; `keys`,
-`key_admin`, `signer`, `checkpoints` and `issuer` are the ports.
+`key_admin`, `key_destroyer`, `signer`, `checkpoints` and `issuer` are the ports.
 """
 
 from strongroom_server.adapters.vault.logins import (

@@ -13,6 +13,7 @@ from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.vault.client import VaultClient
 from strongroom_server.adapters.vault.failures import key_missing, unavailable
 from strongroom_server.core.signed_note import (
+    LOG_ALGORITHMS,
     Checkpoint,
     NoteAlgorithm,
     NoteKey,
@@ -23,7 +24,7 @@ from strongroom_server.core.vault_policy import LOG_KEYS
 from strongroom_server.ports import CheckpointSigner
 
 #: Transit key by algorithm, in signing order; and what transit calls the algorithm.
-_KEYS: Final = dict(zip(NoteAlgorithm, LOG_KEYS, strict=True))
+_KEYS: Final = dict(zip(LOG_ALGORITHMS, LOG_KEYS, strict=True))
 _TYPES: Final = {
     NoteAlgorithm.ED25519: "ed25519",
     NoteAlgorithm.ML_DSA_44: "mldsa-44",
@@ -41,11 +42,11 @@ class VaultCheckpointSigner:
 
     def keys(self, name: str) -> Sequence[NoteKey]:
         """See `CheckpointSigner`."""
-        for algorithm in NoteAlgorithm:
+        for algorithm in LOG_ALGORITHMS:
             self._known[algorithm] = self._read(algorithm)
         return [
             NoteKey(name, algorithm, self._known[algorithm][version])
-            for algorithm in NoteAlgorithm
+            for algorithm in LOG_ALGORITHMS
             for version in sorted(self._known[algorithm])
         ]
 
@@ -55,7 +56,7 @@ class VaultCheckpointSigner:
             self.keys(checkpoint.origin)
         lines = [
             self._sign(algorithm, checkpoint, time_s)
-            for algorithm in NoteAlgorithm
+            for algorithm in LOG_ALGORITHMS
             if self._known[algorithm]
         ]
         return format_note(checkpoint, lines)

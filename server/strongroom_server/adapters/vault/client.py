@@ -77,8 +77,27 @@ class VaultClient:
     ) -> dict[str, Any]:
         """Make one request and return the `data` of its answer, or {}.
 
+        Arguments and errors are those of `exchange`.
+        """
+        answer = self.exchange(
+            method, mount, operation, name=name, body=body, refused=refused
+        )
+        return answer.get("data") or {}
+
+    def exchange(
+        self,
+        method: str,
+        mount: str,
+        operation: str,
+        *,
+        name: str = "",
+        body: dict[str, object] | None = None,
+        refused: Refusal | None = None,
+    ) -> dict[str, Any]:
+        """Make one request and return Vault's whole answer, or {}.
+
         Args:
-            method: GET or POST.
+            method: GET, POST or DELETE.
             mount: Where the engine is mounted.
             operation: What to do there; goes to the span.
             name: The key or role that it is done with; does not go to the span.
@@ -96,7 +115,7 @@ class VaultClient:
         deadline = self._clock.monotonic() + self._settings.deadline_s
         token = self._usable_token(deadline)
         try:
-            answer = self._transport.send(call, token.value, deadline)
+            return self._transport.send(call, token.value, deadline)
         except PreconditionError as error:
             if not is_denied(error):
                 raise
@@ -104,8 +123,7 @@ class VaultClient:
             another = self._token_after(token, deadline)
             if another is None:
                 raise
-            answer = self._transport.send(call, another.value, deadline)
-        return answer.get("data") or {}
+            return self._transport.send(call, another.value, deadline)
 
     def check_clock(self) -> None:
         """Compare Vault's clock with ours, by the answer to an audited request.

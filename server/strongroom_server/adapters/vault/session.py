@@ -9,11 +9,12 @@ from strongroom_server.adapters.vault.checkpoints import VaultCheckpointSigner
 from strongroom_server.adapters.vault.client import VaultClient
 from strongroom_server.adapters.vault.issuer import VaultIssuer
 from strongroom_server.adapters.vault.key_admin import VaultKeyAdmin
+from strongroom_server.adapters.vault.key_destroyer import VaultKeyDestroyer
 from strongroom_server.adapters.vault.keys import VaultKeyService
 from strongroom_server.adapters.vault.settings import VaultSettings
 from strongroom_server.adapters.vault.signer import VaultSigner
 from strongroom_server.adapters.vault.transport import VaultTransport
-from strongroom_server.ports import Clock, Entropy
+from strongroom_server.ports import Clock, Entropy, KeyRequestSink
 
 
 class VaultSession:
@@ -22,6 +23,7 @@ class VaultSession:
     Attributes:
         keys: KEKs, which never leave Vault.
         key_admin: What looks after KEKs; for a session with an identity of its own.
+        key_destroyer: What destroys KEKs; for a session with an identity of its own.
         signer: The signing keys of journal entries, which never leave it either.
         checkpoints: Those of the audit log's checkpoints.
     """
@@ -33,6 +35,9 @@ class VaultSession:
         self._client = client
         self.keys = VaultKeyService(client, mount=settings.transit_mount)
         self.key_admin = VaultKeyAdmin(client, mount=settings.transit_mount)
+        self.key_destroyer = VaultKeyDestroyer(
+            client, mount=settings.transit_mount, clock=clock
+        )
         self.signer = VaultSigner(client, mount=settings.transit_mount, clock=clock)
         self.checkpoints = VaultCheckpointSigner(client, mount=settings.transit_mount)
 
@@ -62,17 +67,24 @@ class VaultSession:
 
 @contextlib.contextmanager
 def open_vault(
-    settings: VaultSettings, *, clock: Clock, entropy: Entropy
+    settings: VaultSettings,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    requests_made: KeyRequestSink | None = None,
 ) -> Iterator[VaultSession]:
     """Open Vault, and close it at the end.
 
     Checks the settings and makes no request: a server may start while Vault is
     sealed, and logs in with its first request. `keys.check_ready()` asks now.
+    What keys are used for is told to `requests_made`.
 
     Raises:
         PreconditionError: The settings cannot work (SETTING_INVALID).
     """
-    transport = VaultTransport(settings, clock=clock, entropy=entropy)
+    transport = VaultTransport(
+        settings, clock=clock, entropy=entropy, requests_made=requests_made
+    )
     with contextlib.closing(transport):
         yield VaultSession(
             settings, VaultClient(settings, transport, clock=clock), clock=clock

@@ -31,7 +31,8 @@ from strongroom_server.adapters.vault.settings import (
     check_ca_file,
 )
 from strongroom_server.adapters.vault.storage_index import StorageIndex
-from strongroom_server.ports import Clock, Entropy
+from strongroom_server.core.key_requests import is_request_id
+from strongroom_server.ports import Clock, Entropy, KeyRequestSink
 
 _TRACER: Final = trace.get_tracer(__name__)
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
@@ -48,7 +49,7 @@ class Call:
     """One request, before it is tried. Its body may hold secrets.
 
     Attributes:
-        method: GET or POST.
+        method: GET, POST or DELETE.
         mount: Where the engine or the login method is mounted.
         operation: Below the mount; goes to the span.
         name: The key or role, below the operation; does not go to the span.
@@ -82,13 +83,19 @@ class VaultTransport:
     """
 
     def __init__(
-        self, settings: VaultSettings, *, clock: Clock, entropy: Entropy
+        self,
+        settings: VaultSettings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        requests_made: KeyRequestSink | None = None,
     ) -> None:
         check_address(settings.address)
         check_ca_file(settings.ca_file)
         self._settings = settings
         self._clock = clock
         self._entropy = entropy
+        self._requests_made = requests_made
         self._closed = False
         self.skew_s: float | None = None
         self._index = StorageIndex()
@@ -144,6 +151,7 @@ class VaultTransport:
             raise InternalError(message)
         if remaining_s <= 0:
             raise unavailable("Vault did not answer in time")
+        caller = trace.get_current_span().get_span_context()
         with _TRACER.start_as_current_span(
             f"Vault {call.mount}/{call.operation}",
             kind=trace.SpanKind.CLIENT,
@@ -158,11 +166,23 @@ class VaultTransport:
         ) as span:
             try:
                 with vault_errors(call.name, call.refused, call.denied):
-                    return self._exchange(call, token, remaining_s, span)
+                    answer = self._exchange(call, token, remaining_s, span)
             except Exception as error:
                 reason = getattr(error, "reason", Reason.INTERNAL)
                 span.set_status(trace.Status(trace.StatusCode.ERROR, str(reason)))
                 raise
+        self._note_made(call, str(answer.get("request_id", "")), caller)
+        return answer
+
+    def _note_made(
+        self, call: Call, request_id: str, caller: trace.SpanContext
+    ) -> None:
+        """Tell whoever explains Vault's audit log what was done with a key."""
+        is_use = call.method != "GET" and call.mount == self._settings.transit_mount
+        if self._requests_made is None or not is_use or not is_request_id(request_id):
+            return
+        trace_id = trace.format_trace_id(caller.trace_id) if caller.is_valid else ""
+        self._requests_made.note(request_id, trace_id=trace_id)
 
     @contextlib.contextmanager
     def _session_for(self, call: Call) -> Iterator[requests.Session]:

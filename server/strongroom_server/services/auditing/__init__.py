@@ -2,10 +2,16 @@
 """Auditing: every server's events in one log, signed, checked and searched."""
 
 from strongroom_server.services.auditing.checkpoints import Checkpointer
-from strongroom_server.services.auditing.reading import (
-    AuditQuery,
-    AuditReader,
-    Reader,
+from strongroom_server.services.auditing.cosigning import Cosigner
+from strongroom_server.services.auditing.key_use import KeyRequests, KeyUse
+from strongroom_server.services.auditing.queries import AuditQuery
+from strongroom_server.services.auditing.reading import AuditReader, Reader
+from strongroom_server.services.auditing.reconciling import (
+    Reconciliation,
+    Span,
+    check_explained,
+    read_vault_log,
+    reconcile,
 )
 from strongroom_server.services.auditing.shipping import Shipper
 from strongroom_server.services.auditing.trail import AuditTrail, open_trail
@@ -15,7 +21,15 @@ __all__ = [
     "AuditReader",
     "AuditTrail",
     "Checkpointer",
+    "Cosigner",
+    "KeyRequests",
+    "KeyUse",
     "Reader",
+    "Reconciliation",
     "Shipper",
+    "Span",
+    "check_explained",
     "open_trail",
+    "read_vault_log",
+    "reconcile",
 ]

@@ -16,6 +16,8 @@ from strongroom.errors import Reason, StrongroomError, UnavailableError
 from strongroom_server.core.signed_note import Checkpoint
 from strongroom_server.ports import CheckpointSigner, Clock
 from strongroom_server.repository.audit_log import SharedAuditLog
+from strongroom_server.services.auditing.cosigning import Cosigner
+from strongroom_server.services.auditing.key_use import KeyUse
 from strongroom_server.services.auditing.shipping import Shipper
 
 #: Between two checkpoints, while there are new entries.
@@ -37,8 +39,22 @@ class Checkpointer:
         signer: CheckpointSigner,
         *,
         clock: Clock,
+        key_use: KeyUse | None = None,
+        cosigner: Cosigner | None = None,
     ) -> None:
+        """Prepare to sign.
+
+        Args:
+            shipper: Knows how far the log has come.
+            shared: The log.
+            signer: Its keys.
+            clock: Dates signatures, and is for alarms.
+            key_use: What was asked of Vault is recorded before it is signed.
+            cosigner: Is given what is signed.
+        """
         self._shipper = shipper
+        self._key_use = key_use
+        self._cosigner = cosigner
         self._shared = shared
         self._signer = signer
         self._clock = clock
@@ -57,6 +73,8 @@ class Checkpointer:
         finally:
             self._stopping.set()
             self._thread.join(_CLOSE_TIMEOUT_S)
+            if self._key_use is not None:
+                self._key_use.close()
 
     def sign(self) -> None:
         """Sign the log as it is known now, unless that was done.
@@ -65,6 +83,8 @@ class Checkpointer:
             UnavailableError: Vault or S3 cannot be reached.
             PreconditionError: Vault refuses the key.
         """
+        if self._key_use is not None:
+            self._key_use.flush()
         tree = self._shipper.head.tree
         if tree.size <= self._signed:
             return
@@ -73,6 +93,8 @@ class Checkpointer:
         note = self._signer.sign(checkpoint, time_s=time_s)
         self._shared.put_checkpoint(tree.size, note)
         self._signed = tree.size
+        if self._cosigner is not None:
+            self._cosigner.offer(checkpoint, note)
 
     def check_current(self) -> None:
         """Check that new entries have been signed lately.

@@ -2,9 +2,9 @@
 """Reading the audit log: every entry checked as it goes by, searched, and proved."""
 
 import base64
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Final
 
 from strongroom.errors import IntegrityError, NotFoundError, Reason
@@ -16,40 +16,18 @@ from strongroom_server.core.audit_export import (
     LogReport,
     check_same_log,
     format_proof,
+    not_cosigned,
 )
 from strongroom_server.core.sealing import ObjectKind
-from strongroom_server.core.signed_note import Checkpoint, NoteKey
+from strongroom_server.core.signed_note import Checkpoint, NoteKey, add_signatures
+from strongroom_server.ports import Witness
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.services.auditing.queries import AuditQuery, fits
 
 #: Calls that give out plaintext of files.
 READ_ACTIONS: Final = frozenset({"version.read"})
 _MAX_NAME_BYTES: Final = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class AuditQuery:
-    """Which entries to show; what is empty asks for nothing.
-
-    Attributes:
-        principal: A SPIFFE id; `*` stands for anything.
-        resource: A resource name: of an artifact, a project, or `server`.
-        action: Such as `version.read`; `*` stands for anything.
-        trace_id: 32 hex digits.
-        audit_id: `<writer>-<number>`: that entry and the others of its call.
-        decision: `allow` or `deny`.
-        since: RFC 3339 in UTC, or the beginning of it; from then on.
-        until: The same; before then.
-    """
-
-    principal: str = ""
-    resource: str = ""
-    action: str = ""
-    trace_id: str = ""
-    audit_id: str = ""
-    decision: str = ""
-    since: str = ""
-    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +58,52 @@ class AuditReader:
     """One pass over the log for each question; nothing is believed unchecked."""
 
     def __init__(
-        self, shared: SharedAuditLog, *, keyring: Keyring, keys: Sequence[NoteKey]
+        self,
+        shared: SharedAuditLog,
+        *,
+        keyring: Keyring,
+        keys: Sequence[NoteKey],
+        witnesses: Sequence[Witness] = (),
     ) -> None:
+        """Read a log.
+
+        Args:
+            shared: The log.
+            keyring: Opens names.
+            keys: The log's public keys.
+            witnesses: Who is asked what the log was, when all of it is checked.
+        """
         self._shared = shared
         self._keyring = keyring
         self._keys = keys
+        self._witnesses = witnesses
 
     @property
     def keys(self) -> Sequence[NoteKey]:
         """The public keys that checkpoints are checked with."""
         return self._keys
 
-    def check(self, others: Sequence[bytes] = ()) -> LogReport:
-        """Check every entry and every checkpoint.
+    def check(
+        self, others: Sequence[bytes] = (), witness_keys: Sequence[NoteKey] = ()
+    ) -> LogReport:
+        """Check every entry and every checkpoint, and what witnesses have seen.
 
         Args:
             others: Signed checkpoints that somebody else kept.
+            witness_keys: Public keys of witnesses, each of which must have cosigned.
 
         Raises:
-            IntegrityError: Names the first entry or the checkpoint that is wrong
-                (AUDIT_CORRUPT).
+            IntegrityError: Names the first entry or the checkpoint that is wrong, or
+                the witness that has not cosigned (AUDIT_CORRUPT).
+            UnavailableError: A witness that is to be asked does not answer
+                (WITNESS_UNAVAILABLE).
         """
+        # Asked first: what they have seen must be in the store by then.
+        shown = [
+            (witness, note)
+            for witness in self._witnesses
+            if (note := witness.newest(self._shared.origin)) is not None
+        ]
         checker = LogChecker()
         for _ in self._walk(checker):
             pass
@@ -112,6 +115,8 @@ class AuditReader:
             count, signed = count + 1, size
         for note in others:
             self._check_note(checker, note)
+        for witness, note in shown:
+            self._check_note(checker, note, witness.keys)
         return LogReport(
             self._shared.origin,
             checker.tree.size,
@@ -119,7 +124,27 @@ class AuditReader:
             count + len(others),
             signed,
             checker.tree.root().hex(),
+            self._check_cosigned(checker, witness_keys),
         )
+
+    def _check_cosigned(
+        self, checker: LogChecker, witness_keys: Sequence[NoteKey]
+    ) -> int:
+        """Check what is kept of witnesses; return how far all of `witness_keys` go."""
+        ends: dict[str, int] = {}
+        for name in dict.fromkeys(key.name for key in witness_keys):
+            own = [key for key in witness_keys if key.name == name]
+            for size, note in self._shared.cosigned(name):
+                if self._check_note(checker, note, own).size != size:
+                    raise _misplaced(size)
+                ends[name] = size
+            if name not in ends:
+                raise not_cosigned(name)
+        if witness_keys:
+            return min(ends.values())
+        for _, note in self._shared.cosigned():
+            self._check_note(checker, note)
+        return 0
 
     def entries(self, query: AuditQuery) -> Iterator[AuditEntry]:
         """Yield the entries that a query asks for, in order.
@@ -138,7 +163,7 @@ class AuditReader:
             body = entry.body
             if call_id and body["call_id"] != call_id:
                 continue
-            if (not resource or body["resource_id"] == resource) and _fits(query, body):
+            if (not resource or body["resource_id"] == resource) and fits(query, body):
                 yield entry
 
     def name_of(self, entry: AuditEntry) -> str:
@@ -193,8 +218,12 @@ class AuditReader:
                 readers.append(replace(reader, certain=False))
         return readers
 
-    def prove(self, audit_id: str) -> str:
+    def prove(self, audit_id: str, *, cosigned: bool = False) -> str:
         """Return an entry with the proof that it is in the log that is signed.
+
+        Args:
+            audit_id: Of the entry.
+            cosigned: By a checkpoint that a witness has cosigned, too.
 
         Raises:
             NotFoundError: There is no such entry, or it is not signed yet.
@@ -207,10 +236,11 @@ class AuditReader:
                 found = entry.index, data
         if found is None:
             raise _no_entry(audit_id)
-        checkpoint, note = self._newest(checker)
+        checkpoint, note = self._newest(checker, cosigned=cosigned)
         if checkpoint is None or checkpoint.size <= found[0]:
             raise NotFoundError(
-                f"audit entry {audit_id} is not signed yet",
+                f"audit entry {audit_id} is not {'cosigned' if cosigned else 'signed'}"
+                " yet",
                 hint="Try again in some seconds.",
             )
         return format_proof(checker.tree, *found, note, checkpoint.size)
@@ -219,17 +249,21 @@ class AuditReader:
         """Return of how many entries there are checkpoints; they are not checked."""
         return [size for size, _ in self._shared.checkpoints()]
 
-    def export(self, size: int = 0) -> Iterator[tuple[str, bytes]]:
+    def export(
+        self, size: int = 0, *, cosigned: bool = False
+    ) -> Iterator[tuple[str, bytes]]:
         """Yield path and bytes of every file of the log as far as it is signed.
 
         Args:
             size: Of the checkpoint to export; of the newest if 0.
+            cosigned: Take the newest that a witness has cosigned instead, with what
+                all of them signed of it.
 
         Raises:
             NotFoundError: Nothing is signed yet, or nothing of this size.
             IntegrityError: Names the first entry that is wrong (AUDIT_CORRUPT).
         """
-        notes = dict(self._shared.checkpoints())
+        notes = self._cosigned() if cosigned else dict(self._shared.checkpoints())
         size = size or max(notes, default=0)
         if size not in notes:
             raise NotFoundError(
@@ -268,14 +302,31 @@ class AuditReader:
             for data in batch.entries:
                 yield data, checker.add(data)
 
-    def _newest(self, checker: LogChecker) -> tuple[Checkpoint | None, bytes]:
+    def _newest(
+        self, checker: LogChecker, *, cosigned: bool
+    ) -> tuple[Checkpoint | None, bytes]:
         newest: tuple[Checkpoint | None, bytes] = None, b""
-        for _, note in self._shared.checkpoints():
+        notes = self._cosigned() if cosigned else dict(self._shared.checkpoints())
+        for _, note in sorted(notes.items()):
             newest = self._check_note(checker, note), note
         return newest
 
-    def _check_note(self, checker: LogChecker, note: bytes) -> Checkpoint:
-        checkpoint = checker.check_note(note, self._keys)
+    def _cosigned(self) -> dict[int, bytes]:
+        """Return by size what witnesses have cosigned, with what all of them signed.
+
+        What is no note is left out here: `check` names it.
+        """
+        notes: dict[int, bytes] = {}
+        for size, note in self._shared.cosigned():
+            _, _, lines = note.partition(b"\n\n")
+            with contextlib.suppress(IntegrityError):
+                notes[size] = add_signatures(notes.get(size, note), lines)
+        return notes
+
+    def _check_note(
+        self, checker: LogChecker, note: bytes, more: Sequence[NoteKey] = ()
+    ) -> Checkpoint:
+        checkpoint = checker.check_note(note, [*self._keys, *more])
         check_same_log(Checkpoint(self._shared.origin, 0, checkpoint.root), checkpoint)
         return checkpoint
 
@@ -284,22 +335,6 @@ class AuditReader:
             if entry.audit_id == audit_id:
                 return str(entry.body["call_id"])
         raise _no_entry(audit_id)
-
-
-def _fits(query: AuditQuery, body: dict[str, object]) -> bool:
-    time = str(body["time"])
-    if query.since and time < query.since:
-        return False
-    if query.until and time >= query.until:
-        return False
-    patterns = {"principal": query.principal, "action": query.action}
-    if any(
-        pattern and not fnmatchcase(str(body[name]), pattern)
-        for name, pattern in patterns.items()
-    ):
-        return False
-    exact = {"trace_id": query.trace_id, "decision": query.decision}
-    return all(not value or body[name] == value for name, value in exact.items())
 
 
 def _reader(entry: AuditEntry) -> Reader:

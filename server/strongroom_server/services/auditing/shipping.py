@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -27,7 +27,8 @@ from strongroom_server.core.audit_batch import (
 )
 from strongroom_server.core.merkle import Frontier
 from strongroom_server.ports import Clock, LocalAuditLog
-from strongroom_server.repository.audit_log import SharedAuditLog
+from strongroom_server.repository.audit_log import LogHead, SharedAuditLog
+from strongroom_server.services.auditing.growth import RecentGrowth
 
 #: New calls are refused while lines wait longer than this, or are more.
 MAX_LAG_S: Final = 5.0
@@ -47,21 +48,6 @@ _LOG: Final = logging.getLogger("strongroom_server.audit")
 
 
 @dataclass(frozen=True, slots=True)
-class LogHead:
-    """How far a server knows the log of all, and how much of its own is in it.
-
-    Attributes:
-        number: Of the next batch.
-        tree: The log, as far as it is known.
-        shipped: The next line of the server's own log.
-    """
-
-    number: int = 0
-    tree: Frontier = field(default_factory=Frontier)
-    shipped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class _Waiting:
     """A line on its way, and since when."""
 
@@ -71,7 +57,12 @@ class _Waiting:
 
 
 class Shipper:
-    """Ships one server's lines; safe to use from many threads."""
+    """Ships one server's lines; safe to use from many threads.
+
+    Attributes:
+        recent: What the log has lately grown by.
+        is_new: Whether this server remembered nothing of the log when it started.
+    """
 
     def __init__(
         self, local: LocalAuditLog, shared: SharedAuditLog, *, clock: Clock
@@ -84,6 +75,8 @@ class Shipper:
         self._waiting_bytes = 0
         self._wanted = -1  # the last line that somebody waits for
         self._head = LogHead()
+        self.recent = RecentGrowth()
+        self.is_new = False
         self._failure: StrongroomError | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="audit-shipper")
@@ -169,6 +162,7 @@ class Shipper:
         head = _parse_mark(self._local.mark())
         self._check_known(head)
         self._head = head
+        self.is_new = head.number == 0
         if head.number == 0 and self._local.next_number == 0:
             # A new server, whose lines cannot be there yet. What the newest batch
             # says of those before it is believed: servers of this store sealed it.
@@ -277,6 +271,7 @@ class Shipper:
                     f"log {batch.writer}, which is this server's"
                 )
             shipped = batch.end
+        self.recent.add(batch)
         self._set_head(LogHead(batch.number + 1, batch.after, shipped))
 
     def _set_head(self, head: LogHead) -> None:

@@ -284,6 +284,8 @@ class Download:
         finally:
             self.hedged_count += fetch.plaintext.hedged
         for start in range(0, len(plaintext), BLOCK_BYTES):
+            # What was fetched ahead of a shredding is not handed out behind it.
+            self._repository.keyring.graves.check(self._scope)
             block = plaintext[start : start + BLOCK_BYTES]
             yield FileBlock(fetch.piece.file_offset_bytes + start, block)
 

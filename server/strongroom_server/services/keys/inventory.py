@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ProjectName
-from strongroom_server.core.scope import STORE_PROJECT, format_id
+from strongroom_server.core.scope import STORE_PROJECT, Scope, format_id
 from strongroom_server.ports import KekState, KeyService
 from strongroom_server.repository.key_slots import (
     PASSED_OVER,
@@ -95,7 +95,8 @@ class Inventory:
             UnavailableError: S3 or Vault cannot be reached.
         """
         states: dict[str, KekState | None] = {}
-        return [self._look_at(found, epoch, states) for epoch in epochs_of(found)]
+        entries = [self._look_at(found, epoch, states) for epoch in epochs_of(found)]
+        return entries + self._gone(entries)
 
     def state_of(self, kek: str, states: dict[str, KekState | None]) -> KekState | None:
         """Return a KEK's versions, asked for once; None if there is no such KEK."""
@@ -107,6 +108,29 @@ class Inventory:
                     raise
                 states[kek] = None
         return states[kek]
+
+    def _gone(self, entries: Sequence[KeyEntry]) -> list[KeyEntry]:
+        """Return the newest epoch of a domain, if it was begun and nothing is left."""
+        opened = [item for item in entries if item.slot >= 0]
+        if not opened or opened[-1].project == STORE_PROJECT:
+            return []
+        keyring, last = self._repository.keyring, opened[-1]
+        scope = Scope(keyring.store, last.project, last.domain, last.epoch)
+        newest = keyring.marks.newest(scope)
+        if newest in {0, *(item.epoch for item in entries)}:
+            return []
+        gone = KeyEntry(
+            last.project,
+            last.domain,
+            newest,
+            -1,
+            last.kek,
+            0,
+            last.versions,
+            None,
+            SlotState.UNOPENED,
+        )
+        return [gone]
 
     def _look_at(
         self,

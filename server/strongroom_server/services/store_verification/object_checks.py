@@ -187,6 +187,9 @@ class ObjectChecks:
         try:
             return self._judge(key, data)
         except PreconditionError as error:
+            if error.reason is Reason.KEY_SHREDDED:
+                # What can be told without keys was in order; nobody can tell more.
+                return None
             if error.reason not in _DAMAGE:
                 raise
             raise IntegrityError(
@@ -210,6 +213,7 @@ class ObjectChecks:
             layout.PROJECTS: self._judge_project,
             MANIFESTS: self._judge_digest,
             PACKS: self._judge_digest,
+            layout.SHREDS: self._repository.shreds.check_stored,
             **dict.fromkeys(_SEALED, self._judge_sealed),
         }
         if folder in judges:

@@ -39,7 +39,7 @@ Scope = ProjectName | ArtifactName | None
 Item = StoreFinding | StoreProgress | StoreReport
 
 _RECORDS: Final = ("keys/", "projects/", "strongroom.json")
-_OTHERS: Final = ("index/", "repairs/", "sweep/", "uploads/")
+_OTHERS: Final = ("index/", "repairs/", "shreds/", "sweep/", "uploads/")
 
 
 class StoreVerification:

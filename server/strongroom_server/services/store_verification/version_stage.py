@@ -147,9 +147,11 @@ class VersionStage:
         for item in projects.stored():
             try:
                 project = projects.load(item)
-            except (IntegrityError, PreconditionError):
-                self._left_out = True
-                continue  # The stage before this one has told.
+            except (IntegrityError, PreconditionError) as error:
+                # Nothing of a shredded one is left to be read; of others, the stage
+                # before this one has told.
+                self._left_out |= error.reason is not Reason.KEY_SHREDDED
+                continue
             yield project
 
     def _keys(self, project: Project) -> DomainKeys | None:

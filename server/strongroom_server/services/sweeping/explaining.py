@@ -175,7 +175,7 @@ class ObjectExplainer:
         own, key = None, search.key
         if layout.is_named_by_digest(key):
             try:
-                own = search.item and owner_of(self._repository, search.item)
+                own = owner_of(self._repository, search.item) if search.item else None
             except (IntegrityError, PreconditionError):
                 search.doubt("its header is damaged, so no sweep condemns it")
                 return projects
@@ -185,11 +185,14 @@ class ObjectExplainer:
         else:
             name = key.split("/")[_DOMAIN_PART]
             domains = {format_id(item.scope.domain): item for item in projects}
-            return [domains[name]] if name in domains else self._nobody(search)
+            return [domains[name]] if name in domains else self._nobody(search, name)
         found = [item for item in projects if _domain_of(item) == own]
-        return found or self._nobody(search)
+        return found or self._nobody(search, format_id(own.domain))
 
-    def _nobody(self, search: _Search) -> list[Project]:
+    def _nobody(self, search: _Search, domain: str) -> list[Project]:
+        if self._repository.shreds.is_dead(domain):
+            search.causes.append("its project was shredded")
+            return []
         search.doubt("no project of this store has it, so no sweep condemns it")
         return []
 

@@ -49,6 +49,8 @@ class SweepJob:
     log: SweepLog
     marker: Marker
     projects: dict[DomainId, Project] = field(default_factory=dict)
+    #: Those of projects that were shredded: nothing of them is needed.
+    dead: frozenset[DomainId] = frozenset()
     refused: set[DomainId] = field(default_factory=set)
     candidates: list[tuple[DomainId, SweptObject]] = field(default_factory=list)
     deferred: list[tuple[Project, JournalState, int]] = field(default_factory=list)
@@ -86,6 +88,8 @@ class SweepMarking:
             for domain in item.condemned.objects:
                 needed[domain] = max(needed.get(domain, 0), item.epoch)
         for domain, epoch in sorted(needed.items()):
+            if domain in job.dead:
+                continue  # nobody can commit there any more
             project = job.projects.get(domain)
             if project is None:
                 job.refuse(domain, "a project's record is gone: its objects stay")
@@ -151,7 +155,7 @@ class SweepMarking:
         """
         domains = {domain for item in undecided for domain in item.condemned.objects}
         domains |= set(job.plan.condemned.objects)
-        for domain in sorted(domains - job.refused):
+        for domain in sorted(domains - job.refused - job.dead):
             project = job.projects.get(domain)
             if project is None:
                 job.refuse(domain, "a project's record is gone: its objects stay")

@@ -94,6 +94,7 @@ class _Draft:
     ended: list[tuple[DomainId, BlobVersion]] = field(default_factory=list)
     candidates: list[tuple[DomainId, SweptObject]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    dead: set[DomainId] = field(default_factory=set)
 
 
 class SweepPlanner:
@@ -121,6 +122,8 @@ class SweepPlanner:
         for project in list(repository.projects.all()):
             wanted = only is None or project.name == only
             yield from self._mark(draft, project, wanted=wanted)
+        if only is None:
+            self._let_go_of_dead(draft)
         draft.marker.check_epoch()
         condemned = {item for sweep in log.open.values() for item in sweep.doomed()}
         for prefix in (layout.PACKS, layout.MANIFESTS):
@@ -202,6 +205,18 @@ class SweepPlanner:
         draft.trash.extend(trash)
         draft.purge.extend(purge)
 
+    def _let_go_of_dead(self, draft: _Draft) -> None:
+        """Offer all that is left of projects that were shredded."""
+        self._repository.shreds.refresh()
+        for tombstone in self._repository.shreds.known():
+            scope = tombstone.scope
+            domain = DomainId(scope.project, scope.domain)
+            draft.dead.add(domain)
+            draft.domains[domain] = scope
+            prefix = layout.uploads_prefix(scope.domain)
+            records = self._repository.blobs.first_versions(prefix)
+            draft.ended.extend((domain, item) for item in records)
+
     def _list_named(
         self, draft: _Draft, prefix: str, condemned: set[SweptObject]
     ) -> Iterator[SweepProgress]:
@@ -248,6 +263,8 @@ class SweepPlanner:
     def _is_segment_needed(
         self, draft: _Draft, domain: DomainId, item: BlobVersion
     ) -> bool:
+        if domain in draft.dead:
+            return False  # and nobody can tell what it leads to
         scope = draft.domains[domain]
         packs = packs_of_segment(self._repository, scope, item)
         if packs is None:

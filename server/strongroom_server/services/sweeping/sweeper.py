@@ -141,6 +141,9 @@ class Sweeping:
         for project in self._repository.projects.all():
             domain = DomainId(project.scope.project, project.scope.domain)
             job.projects[domain] = project
+        self._repository.shreds.refresh()
+        scopes = [item.scope for item in self._repository.shreds.known()]
+        job.dead = frozenset(DomainId(item.project, item.domain) for item in scopes)
         yield from self._trash(job)
         due = self._due(job)
         undecided = [item for item in due if item.rescued is None]

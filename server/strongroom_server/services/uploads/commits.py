@@ -97,6 +97,14 @@ class Commit:
         # A journal that was made after the view may have escaped a sweep's fence.
         self._seen_before_view = bool(past.entries)
 
+    def check_alive(self) -> None:
+        """Check that the project was not shredded meanwhile.
+
+        Raises:
+            PreconditionError: It was (KEY_SHREDDED).
+        """
+        self._repository.keyring.graves.check(self._project.scope)
+
     def run(self, content: ContentWriter, digest: str) -> CommitResult:
         """Make everything durable, then the journal entry, unless it is there.
 

@@ -223,6 +223,7 @@ class Upload:
     def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file; see `ContentWriter.write`."""
         self._check_not_reopened()
+        self._commit.check_alive()
         self._content.write(data, offset_bytes=offset_bytes)
         if self._progress is not None:
             self._progress.record_if_due()

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shredding a project: what would die, doing it, and the receipt."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from google.protobuf.message import Message
+
+from strongroom import _convert
+from strongroom.cli.output import Output, counted, format_size
+from strongroom.cli.session import DryRunFlag, JsonFlag, session_of
+from strongroom.client import Client
+from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom.errors import Reason as Why
+from strongroom.v1 import key_service_pb2 as pb
+from strongroom.values import ShredPreview, ShredReceipt
+
+_HEADING: Final = ("ARTIFACT", "VERSIONS", "REFS", "HOLD")
+_MAX_REFS: Final = 8
+
+
+def shred(
+    context: typer.Context,
+    project: Annotated[str, typer.Argument(help="The project.")],
+    *,
+    reason: Annotated[
+        str, typer.Option(help="Why; kept in the receipt. Needed to shred.")
+    ] = "",
+    dry_run: DryRunFlag = False,
+    receipt: Annotated[
+        bool, typer.Option("--receipt", help="Show the receipt of what was shredded.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to save the receipt: a new file.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Destroy a project for good: its key, and with it all that it protects.
+
+    It cannot be undone. A person asks, and another one has to approve exactly this
+    request: it ends with 13 then, and says which approval it has asked for. Broken
+    off, it is finished by running it again. The receipt is saved to a file; `strongroom
+    receipt verify` checks it, offline.
+
+    For example:
+
+      strongroom shred old-runs --dry-run
+
+      strongroom shred old-runs --reason "the contract ended, ticket 4711"
+
+      strongroom approvals run 6ae72d44-616d416eec
+
+      strongroom shred old-runs --receipt
+    """
+    output = Output(as_json=as_json)
+    if not (dry_run or receipt or reason):
+        message = "a project is shredded for a reason: --reason"
+        raise InvalidArgumentError(message, field="reason")
+    with session_of(context).client() as client:
+        if dry_run:
+            _show_preview(output, client.preview_shred(project))
+            return
+        if receipt:
+            found = client.shred_receipt(project)
+        else:
+            found = client.shred_project(project, reason=reason)
+    show_receipt(output, found, out=out)
+
+
+def print_receipt(_client: Client, output: Output, message: Message) -> None:
+    """Show and save the receipt that an approved request was answered with."""
+    if not isinstance(message, pb.ShredReceipt):
+        text = "the answer is no receipt"
+        raise IntegrityError(text, reason=Why.RECORD_CORRUPT)
+    show_receipt(output, _convert.shred_receipt_of(message), out=None)
+
+
+def show_receipt(output: Output, receipt: ShredReceipt, *, out: Path | None) -> None:
+    """Print what a receipt says, and save it.
+
+    Raises:
+        InvalidArgumentError: It cannot be written to the file (ARGUMENT_INVALID).
+    """
+    told = receipt.told()
+    path = _save(receipt, out)
+    output.record("receipt", {**told, "file": str(path)})
+    output.line(f"{receipt.project} was shredded, and cannot be brought back")
+    output.table(_rows(told))
+    for note in _texts(told.get("notes")):
+        output.line(f"- {note}")
+    output.line(f"receipt: {path}")
+    output.say(f"check it with: strongroom receipt verify {path} --keys KEYS")
+
+
+def _show_preview(output: Output, preview: ShredPreview) -> None:
+    output.record("preview", preview)
+    rows = []
+    for item in preview.artifacts:
+        refs = [f"{ref}={version}" for ref, version in sorted(item.refs.items())]
+        more = [f"and {len(refs) - _MAX_REFS} more"] if len(refs) > _MAX_REFS else []
+        shown = ", ".join([*refs[:_MAX_REFS], *more])
+        held = "HELD" if item.held else ""
+        rows.append((item.artifact, str(item.version_count), shown, held))
+    output.table(rows, right=(1,), heading=_HEADING)
+    unnamed = preview.artifact_count - len(preview.artifacts)
+    if unnamed:
+        output.line(f"and {counted(unnamed, 'artifact')} not named here")
+    output.line(
+        f"{preview.project}: {counted(preview.artifact_count, 'artifact')}, "
+        f"{counted(preview.version_count, 'version')}, "
+        f"{counted(preview.ref_count, 'ref')} and "
+        f"{format_size(preview.stored_bytes)} would die with {preview.kek} and "
+        f"{counted(preview.slot_count, 'key slot')}"
+    )
+    if preview.held_count:
+        held = counted(preview.held_count, "artifact")
+        output.line(f"! {held} under a legal hold: nothing can be shredded")
+    output.say("nothing was changed")
+
+
+def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    approved = ", ".join(_texts(told.get("approvers"))) or "nobody"
+    fields = (
+        ("asked for by", told.get("requester")),
+        ("approved by", f"{approved} {told.get('approval_id') or ''}".strip()),
+        ("reason", told.get("reason")),
+        ("key destroyed", told.get("kek")),
+        ("  at", told.get("kek_destroyed_time")),
+        ("effective from", told.get("effective_time")),
+        ("in snapshots of Vault until", told.get("snapshots_until")),
+        ("key slots removed", told.get("slots_removed_count")),
+        ("key slots locked", told.get("slots_locked_count")),
+        ("artifacts", told.get("artifact_count")),
+        ("versions", told.get("version_count")),
+        ("refs", told.get("ref_count")),
+    )
+    return [(name, str(value)) for name, value in fields]
+
+
+def _texts(value: object) -> Sequence[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _save(receipt: ShredReceipt, out: Path | None) -> Path:
+    """Write the receipt to a new file, or find it in one that holds it already."""
+    stem = f"{receipt.project}.shred-receipt"
+    names = (f"{stem}{f'-{number}' if number else ''}.json" for number in count())
+    paths = iter([out]) if out is not None else map(Path, names)
+    for path in paths:
+        try:
+            with path.open("xb") as file:
+                file.write(receipt.data)
+        except FileExistsError:
+            if path.is_file() and path.read_bytes() == receipt.data:
+                return path
+        except OSError as error:
+            message = f"{path} cannot be written: {error.strerror}"
+            raise InvalidArgumentError(
+                message, hint=f"strongroom shred {receipt.project} --receipt --out FILE"
+            ) from error
+        else:
+            return path
+    message = f"{out} exists, and holds something else"
+    raise InvalidArgumentError(
+        message, hint=f"strongroom shred {receipt.project} --receipt --out FILE"
+    )

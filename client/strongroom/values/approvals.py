@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Approvals: what people are asked to agree to, and what their security keys sign."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from strongroom.errors import IntegrityError, Reason
+
+_CHALLENGE: Final = b"strongroom.approve.v1\0"
+
+
+class ApprovalState(StrEnum):
+    """What an approval is good for."""
+
+    PENDING = "PENDING"
+    #: Somebody approved it; how many people it takes, policies say.
+    APPROVED = "APPROVED"
+    DENIED = "DENIED"
+    #: A server carries it out.
+    IN_USE = "IN_USE"
+    USED = "USED"
+    EXPIRED = "EXPIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """Whom security keys sign for, in the words of WebAuthn."""
+
+    relying_party: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One person's consent.
+
+    Attributes:
+        principal: Who.
+        time: When.
+        credential: The name of the security key.
+    """
+
+    principal: str
+    time: datetime
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAssertion:
+    """What a security key answered."""
+
+    credential_id: bytes
+    authenticator_data: bytes
+    client_data: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What somebody asked to have approved, as a server tells it.
+
+    Attributes:
+        approval_id: Names it.
+        method: The gRPC method's full name.
+        action: The right that it needs.
+        resources: What the request is about.
+        requester: Who may send it.
+        reason: Why, in the requester's words.
+        create_time: When it was asked for.
+        expire_time: From when on it counts for nothing.
+        state: What it is good for.
+        consents: Who approved it.
+        denier: Who denied it; "" for nobody.
+        deny_reason: Why.
+        request: The request's bytes; only of `get_approval`.
+        statement: What is approved, canonical JSON; only of `get_approval`.
+        credential_ids: The caller's own security keys; only of `get_approval`.
+        relying_party: Whom they sign for; only of `get_approval`.
+    """
+
+    approval_id: str
+    method: str
+    action: str
+    resources: tuple[str, ...]
+    requester: str
+    reason: str
+    create_time: datetime
+    expire_time: datetime
+    state: ApprovalState
+    consents: tuple[Consent, ...] = ()
+    denier: str = ""
+    deny_reason: str = ""
+    request: bytes = field(default=b"", repr=False)
+    statement: bytes = field(default=b"", repr=False)
+    credential_ids: tuple[bytes, ...] = field(default=(), repr=False)
+    relying_party: RelyingParty | None = field(default=None, repr=False)
+
+    @property
+    def challenge(self) -> bytes:
+        """What a security key signs to approve it, 32 bytes."""
+        return hashlib.sha256(_CHALLENGE + self.statement).digest()
+
+    def check_statement(self) -> None:
+        """Check that what would be signed is what the other attributes show.
+
+        A server, or whoever speaks for it, could show one thing and have another
+        one signed.
+
+        Raises:
+            IntegrityError: It is not (DIGEST_MISMATCH).
+        """
+        try:
+            told = json.loads(self.statement)
+        except ValueError:
+            told = None
+        want: Mapping[str, object] = {
+            "id": self.approval_id,
+            "method": self.method,
+            "request_sha256": hashlib.sha256(self.request).hexdigest(),
+            "requester": self.requester,
+            "reason": self.reason,
+            "create_time": int(self.create_time.timestamp()),
+            "expire_time": int(self.expire_time.timestamp()),
+        }
+        same = isinstance(told, dict) and all(
+            told.get(key) == value for key, value in want.items()
+        )
+        if not same or {*told} != {*want, "format", "store"}:
+            raise IntegrityError(
+                f"approval {self.approval_id} is not what the server shows of it",
+                reason=Reason.DIGEST_MISMATCH,
+                hint="Do not approve it; tell whoever runs the server.",
+                approval=self.approval_id,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalListing:
+    """The approvals whose time is not over.
+
+    Attributes:
+        approvals: The first to end first.
+        damaged: Ids of those that are damaged, and count for nothing.
+        relying_party: Whom security keys sign for; None if the server knows none.
+    """
+
+    approvals: tuple[Approval, ...]
+    damaged: tuple[str, ...]
+    relying_party: RelyingParty | None

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`CredentialSource` over a TOML file: read anew whenever it changes."""
+
+import json
+import logging
+import threading
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from strongroom.errors import PreconditionError, Reason, StrongroomError
+from strongroom_server.core.operator_credentials import (
+    MAX_FILE_BYTES,
+    OperatorCredential,
+    parse_credentials,
+)
+from strongroom_server.ports import Clock, CredentialSource
+
+_LOG: Final = logging.getLogger("strongroom_server.credentials")
+
+#: The file is looked at that often at most; each look is one `stat`.
+LOOK_S: Final = 1.0
+
+
+class CredentialsFile:
+    """Holds what the file said when it was good last. Safe to use from many threads."""
+
+    def __init__(self, path: Path, *, clock: Clock) -> None:
+        """Read the file.
+
+        Raises:
+            PreconditionError: It cannot be read (SETTING_INVALID).
+            InvalidArgumentError: It is no file of credentials (SETTING_INVALID).
+        """
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked_s = clock.monotonic()
+        self._stamp = self._look()
+        self._problem: StrongroomError | None = None
+        self._current = self._read()
+
+    def current(self) -> Mapping[str, OperatorCredential]:
+        """Return whose keys are believed; the last good file if the newest is none."""
+        now_s = self._clock.monotonic()
+        if now_s - self._looked_s >= LOOK_S:
+            with self._lock:
+                if now_s - self._looked_s >= LOOK_S:
+                    self._renew()
+                    self._looked_s = now_s
+        return self._current
+
+    def check_current(self) -> None:
+        """Check that the newest file is the one that is used.
+
+        Raises:
+            StrongroomError: It was refused, and why; the one before is in use.
+        """
+        self.current()
+        if self._problem is not None:
+            raise self._problem
+
+    def _renew(self) -> None:
+        stamp = self._look()
+        if stamp == self._stamp and self._problem is None:
+            return
+        try:
+            self._current = self._read()
+        except StrongroomError as error:
+            if stamp != self._stamp or self._problem is None:
+                line = {"event": "credentials_refused", "reason": error.reason}
+                _LOG.error("%s", json.dumps({**line, "message": error.message}))
+            self._problem = error
+        else:
+            self._problem = None
+            people = {item.operator for item in self._current.values()}
+            line = {"event": "credentials", "credentials": str(len(self._current))}
+            _LOG.info("%s", json.dumps({**line, "operators": str(len(people))}))
+        self._stamp = stamp
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _read(self) -> Mapping[str, OperatorCredential]:
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(MAX_FILE_BYTES + 1)
+            if len(data) > MAX_FILE_BYTES:
+                raise self._unreadable(f"it is longer than {MAX_FILE_BYTES} bytes")
+            return parse_credentials(tomllib.loads(data.decode("utf-8")))
+        except OSError as error:
+            raise self._unreadable(error.strerror or "I/O error") from error
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, StrongroomError):
+                raise
+            raise self._unreadable(f"it is not TOML: {error}") from error
+
+    def _unreadable(self, why: str) -> PreconditionError:
+        message = f"the credentials {self._path} cannot be read: {why}"
+        return PreconditionError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="See operators.credentials_file in the settings; an empty file is "
+            "good.",
+            path=self._path,
+        )
+
+
+_source: type[CredentialSource] = CredentialsFile

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`strongroom audit reconcile`, and what all commands of `strongroom audit` share."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.errors import InvalidArgumentError, PreconditionError
+from strongroom_server.core.signed_note import NoteKey
+from strongroom_server.core.vault_audit import MAX_LINE_BYTES
+from strongroom_server.services.auditing import (
+    AuditReader,
+    Reconciliation,
+    Span,
+    check_explained,
+    read_vault_log,
+)
+from strongroom_server.services.auditing import reconcile as reconciled
+
+Config = Annotated[
+    Path, typer.Option(help="The server's settings.", envvar="STRONGROOM_SERVER_CONFIG")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
+
+
+def reconcile(
+    *,
+    config: Config,
+    vault_log: Annotated[
+        list[Path], typer.Option(help="A file of Vault's own audit log.")
+    ],
+    mount: Annotated[str, typer.Option(help="Of transit in Vault.")] = "transit",
+    since: Annotated[str, typer.Option(help="UTC: 2026-11-23, or with a time.")] = "",
+    until: Annotated[str, typer.Option(help="UTC; before then.")] = "",
+    excepted: Annotated[
+        list[str] | None,
+        typer.Option("--except", help="A role in Vault that is not a server's."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Name what Vault was asked for with keys, and no entry explains."""
+    span = Span(_time(since), _time(until))
+    with audit_reader(config) as reader, ExitStack() as stack:
+        requests = (
+            request
+            for path in vault_log
+            for request in read_vault_log(
+                _lines(stack, path), mount=mount, name=str(path)
+            )
+        )
+        result = reconciled(reader, requests, span=span, excepted=excepted or ())
+    _tell_reconciled(result, as_json=as_json)
+    check_explained(result)
+
+
+def _tell_reconciled(result: Reconciliation, *, as_json: bool) -> None:
+    for kind, found in (
+        ("unexplained", result.unexplained),
+        ("change", result.changes),
+    ):
+        for item in found:
+            fields = {**asdict(item), "time": item.time.isoformat(), "kind": kind}
+            if as_json:
+                print_json(fields)
+            else:
+                shown = ("time", "kind", "path", "principal", "address", "request_id")
+                print_safely("  ".join(str(fields[name]) for name in shown))
+    counts = {
+        "uses": result.uses,
+        "explained": result.explained,
+        "unexplained": len(result.unexplained),
+        "recent": result.recent,
+        "refused": result.refused,
+        "excepted": result.excepted,
+        "changes": len(result.changes),
+        "missing": len(result.missing),
+        "lost": result.lost,
+    }
+    if as_json:
+        print_json({**counts, "missing_ids": result.missing})
+        return
+    for name, count in counts.items():
+        print_safely(f"  {name:<12} {count}")
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"{text[:40]!r} is no time", hint="Write it as 2026-11-23T07:00:00Z."
+        ) from error
+    return time.replace(tzinfo=time.tzinfo or UTC)
+
+
+def _lines(stack: ExitStack, path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, which may be long, and are not endless."""
+    try:
+        file = stack.enter_context(path.open("rb"))
+        while line := file.readline(MAX_LINE_BYTES):
+            yield line
+    except OSError as error:
+        cause = error.strerror or type(error).__name__
+        raise PreconditionError(f"{path} cannot be read: {cause}") from error
+
+
+@contextmanager
+def audit_reader(
+    config: Path, trusted: list[NoteKey] | None = None
+) -> Iterator[AuditReader]:
+    """Open what reads the log in the bucket; see `open_audit_reader`."""
+    # Late, so that --help and offline checks need neither gRPC nor S3's client.
+    from strongroom_server.opening_audit import open_audit_reader
+
+    with open_audit_reader(config, trusted or []) as reader:
+        yield reader
+
+
+def print_json(fields: Mapping[str, object]) -> None:
+    """Print one line of JSON."""
+    print(json.dumps({"message_type": "audit", **fields}))
+
+
+def print_safely(text: str) -> None:
+    """Print text that cannot steer the terminal, whoever wrote it."""
+    safe = (char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    print("".join(safe))

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guard's questions about access: with the facts of a call, and what it lacks."""
+
+from collections.abc import Iterable
+
+from strongroom.errors import PermissionDeniedError
+from strongroom_server.core.access import AccessAction, CallFacts, Decision
+from strongroom_server.core.remedies import find_remedy
+from strongroom_server.ports import Authorizer, Clock
+from strongroom_server.rpc import failures
+from strongroom_server.rpc.call import Call
+from strongroom_server.rpc.methods import Method, Target
+
+
+class Decisions:
+    """Asks the authorizer. Safe to use from many threads."""
+
+    def __init__(self, authorizer: Authorizer, clock: Clock) -> None:
+        self._authorizer = authorizer
+        self._clock = clock
+
+    def ask(self, call: Call, action: AccessAction, resource: str) -> Decision:
+        """Decide whether the caller may do `action` on `resource`, in this call."""
+        principal = call.peer.principal
+        return self._authorizer.decide(principal, action, resource, self._facts(call))
+
+    def require(
+        self, call: Call, method: Method, targets: Iterable[Target], *, approvable: bool
+    ) -> None:
+        """Check that a call may happen, on all that it is about.
+
+        Args:
+            call: Gets the decision, the one that denied or the last one.
+            method: What is called.
+            targets: What it is about.
+            approvable: Whether calls of the method can be approved.
+
+        Raises:
+            PermissionDeniedError: It may not: for lack of a fresh login
+                (STEP_UP_REQUIRED), of approvals (APPROVAL_REQUIRED), or of any right
+                (ACTION_NOT_ALLOWED).
+        """
+        for target in targets:
+            call.decision = self.ask(call, method.action, target.resource)
+            if not call.decision.allowed:
+                raise self._refusal(call, method, target, approvable=approvable)
+
+    def _facts(self, call: Call) -> CallFacts:
+        peer = call.peer
+        return CallFacts(
+            tls_version=peer.tls_version,
+            key_exchange=peer.key_exchange,
+            hour_utc=self._clock.now().hour,
+            mfa=peer.operator is not None and peer.operator.mfa,
+            auth_age_s=peer.auth_age_s,
+            approvals=len(call.approved.approvers) if call.approved else 0,
+        )
+
+    def _refusal(
+        self, call: Call, method: Method, target: Target, *, approvable: bool
+    ) -> PermissionDeniedError:
+        action, resource = method.action, target.resource
+        principal = call.peer.principal
+
+        def allows(facts: CallFacts) -> bool:
+            decide = self._authorizer.decide
+            return decide(principal, action, resource, facts).allowed
+
+        remedy = find_remedy(
+            allows,
+            self._facts(call),
+            is_person=call.peer.operator is not None,
+            approvable=approvable,
+        )
+        if remedy is not None and remedy.max_age_s is not None:
+            return failures.step_up(action, resource, remedy.max_age_s)
+        if remedy is not None and remedy.approvals:
+            return failures.approval_required(
+                method.name, action, resource, remedy.approvals
+            )
+        return failures.denied(action, resource, principal)

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Approving: people agree to one exact request, and it succeeds once.
+
+What was approved is proved by the approvers' own security keys, over bytes that name
+the request, the requester, the store and the time; it is checked again right before
+the request runs, against the credentials that are believed then.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from strongroom.errors import (
+    ConflictError,
+    ExhaustedError,
+    IntegrityError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    Reason,
+)
+from strongroom_server.core.approval_log import (
+    Approval,
+    ApprovalState,
+    Consented,
+    Denied,
+    Finished,
+    Released,
+    Requested,
+    Used,
+    check_open,
+    check_other_person,
+    check_usable,
+)
+from strongroom_server.core.approvals import (
+    ID_RANDOM_BYTES,
+    MAX_REASON_CHARS,
+    ApprovalRequest,
+    Assertion,
+    check_same,
+    check_wanted,
+    invalid,
+    make_id,
+    unknown_approval,
+)
+from strongroom_server.core.operator_credentials import (
+    OperatorCredential,
+    credential_name,
+    of_operator,
+)
+from strongroom_server.ports import (
+    ApprovalBook,
+    Approved,
+    AssertionVerifier,
+    Clock,
+    CredentialSource,
+    Entropy,
+)
+from strongroom_server.repository.approvals import ApprovalRecords
+
+#: Approvals that a listing shows at most.
+MAX_LISTED: Final = 200
+#: Tries of a change that other servers' changes came before.
+_ATTEMPTS: Final = 8
+#: Uses that this server knows to be its own.
+_MAX_OWN_USES: Final = 1000
+#: What a call may take beyond its limit of time until a use counts as broken off.
+_LAPSE_MARGIN_S: Final = 30.0
+_PERSON: Final = "operator:"
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityKeys:
+    """Whose security keys are believed, and what for.
+
+    Attributes:
+        relying_party: The id that they sign for, a domain.
+        origin: What their client data must name.
+        credentials: Whose they are.
+        verifier: Checks what they sign.
+    """
+
+    relying_party: str
+    origin: str
+    credentials: CredentialSource
+    verifier: AssertionVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSettings:
+    """The bounds of approvals.
+
+    Attributes:
+        expire_s: How long one is good for.
+        max_pending: How many a principal may have that nobody decided yet.
+        limit_s: How long a call of a method may take.
+    """
+
+    expire_s: int = 900
+    max_pending: int = 10
+    limit_s: Callable[[str], float] = lambda _: 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalListing:
+    """The approvals whose time is not over, and the ids of those that are damaged."""
+
+    approvals: tuple[Approval, ...]
+    damaged: tuple[str, ...]
+
+
+class Approving:
+    """Keeps the book of approvals. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        records: ApprovalRecords,
+        keys: SecurityKeys | None,
+        settings: ApprovalSettings,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self._records = records
+        self.keys = keys
+        self._settings = settings
+        self._clock = clock
+        self._entropy = entropy
+        self._lock = threading.Lock()
+        #: The record of the use that this server began, by approval.
+        self._own_uses: dict[str, int] = {}
+
+    @property
+    def alarms(self) -> Mapping[str, Callable[[], object]]:
+        """What somebody has to see to, while the server goes on."""
+        if self.keys is None:
+            return {}
+        return {"credentials": self.keys.credentials.check_current}
+
+    def request(
+        self, method: str, data: bytes, reason: str, *, requester: str, workload: str
+    ) -> Approval:
+        """Ask for an approval.
+
+        Args:
+            method: The full name of the gRPC method; the caller knows that it exists.
+            data: The request's bytes.
+            reason: Why.
+            requester: The principal that asks, and may send it.
+            workload: The SPIFFE id of the connection.
+
+        Raises:
+            InvalidArgumentError: The request is too long, or no reason is given.
+            ExhaustedError: The principal waits for too many already.
+        """
+        check_wanted(method, data, reason)
+        self._check_few(requester)
+        now_s = self._now_s()
+        expire_s = now_s + self._settings.expire_s
+        request = ApprovalRequest(
+            approval_id=make_id(expire_s, self._entropy.token_bytes(ID_RANDOM_BYTES)),
+            store=self._records.store,
+            method=method,
+            request_sha256=hashlib.sha256(data).hexdigest(),
+            requester=requester,
+            reason=reason,
+            create_s=now_s,
+            expire_s=expire_s,
+        )
+        if not self._records.create(Requested(request, data, workload)):
+            message = f"the approval {request.approval_id} exists"
+            raise ConflictError(message, reason=Reason.TARGET_EXISTS, hint="Try again.")
+        return self.get(request.approval_id)
+
+    def get(self, approval_id: str) -> Approval:
+        """Return an approval, with the consents that count.
+
+        Raises:
+            NotFoundError: There is none (APPROVAL_NOT_FOUND).
+            IntegrityError: It is damaged (RECORD_CORRUPT).
+        """
+        approval = self._records.load(approval_id)
+        if approval is None:
+            message = "there is no such approval"
+            raise NotFoundError(
+                message,
+                reason=Reason.APPROVAL_NOT_FOUND,
+                hint="See: strongroom approvals ls",
+            )
+        return self._counted(approval)
+
+    def alive(self) -> ApprovalListing:
+        """Return the approvals whose time is not over, the first to end first."""
+        found: list[Approval] = []
+        damaged: list[str] = []
+        for approval_id in self._records.alive(self._now_s()):
+            if len(found) + len(damaged) == MAX_LISTED:
+                break
+            try:
+                approval = self._records.load(approval_id)
+            except IntegrityError:
+                # Whoever may write to the bucket can plant one; the others count.
+                damaged.append(approval_id)
+                continue
+            if approval is not None:
+                found.append(self._counted(approval))
+        return ApprovalListing(tuple(found), tuple(damaged))
+
+    def state(self, approval: Approval) -> ApprovalState:
+        """Return what an approval is good for now."""
+        return approval.state(self._now_s(), self._lapse_s(approval))
+
+    def credentials_of(self, principal: str) -> tuple[OperatorCredential, ...]:
+        """Return the security keys of a person that are believed now."""
+        if self.keys is None:
+            return ()
+        return of_operator(self.keys.credentials.current().values(), principal)
+
+    def approve(
+        self,
+        approval_id: str,
+        assertion: Assertion,
+        *,
+        principal: str,
+        workload: str,
+        audit_id: str,
+    ) -> Approval:
+        """Note a person's consent.
+
+        Raises:
+            PermissionDeniedError: The caller is no person, asked for it, has
+                approved it, or the security key's answer is not good for this
+                (APPROVAL_INVALID); or it can be decided no more (APPROVAL_DENIED,
+                APPROVAL_EXPIRED, APPROVAL_USED).
+            PreconditionError: The server knows no security keys (SETTING_INVALID).
+            NotFoundError: There is no such approval.
+        """
+        for _ in range(_ATTEMPTS):
+            approval = self.get(approval_id)
+            check_open(approval, self._now_s())
+            if not principal.startswith(_PERSON):
+                raise invalid(approval_id, f"{principal} is a program, and no person")
+            check_other_person(approval, principal, workload)
+            counter = self._verify(approval, assertion, principal)
+            event = Consented(principal, assertion, counter, self._now_s(), audit_id)
+            if self._records.append(approval, event):
+                return self.get(approval_id)
+        raise _contended(approval_id)
+
+    def deny(
+        self, approval_id: str, reason: str, *, principal: str, audit_id: str
+    ) -> Approval:
+        """Note that somebody denies it; the requester may, too.
+
+        Raises:
+            PermissionDeniedError: It can be decided no more.
+            NotFoundError: There is no such approval.
+        """
+        for _ in range(_ATTEMPTS):
+            approval = self.get(approval_id)
+            check_open(approval, self._now_s())
+            short = reason[:MAX_REASON_CHARS]
+            event = Denied(principal, short, self._now_s(), audit_id)
+            if self._records.append(approval, event):
+                return self.get(approval_id)
+        raise _contended(approval_id)
+
+    def check(
+        self, approval_id: str, *, method: str, request: bytes, requester: str
+    ) -> Approved:
+        """See `ApprovalBook`."""
+        approval = self._load(approval_id)
+        check_same(
+            approval.request,
+            store=self._records.store,
+            method=method,
+            data=request,
+            requester=requester,
+        )
+        check_usable(approval, self._now_s(), self._lapse_s(approval))
+        approvers = tuple(consent.principal for consent in approval.consents)
+        return Approved(approval_id, approvers)
+
+    def use(self, approved: Approved) -> None:
+        """See `ApprovalBook`."""
+        name = approved.approval_id
+        for _ in range(_ATTEMPTS):
+            approval = self._load(name)
+            check_usable(approval, self._now_s(), self._lapse_s(approval))
+            people = {item.principal for item in approval.consents}
+            if not people.issuperset(approved.approvers):
+                raise invalid(name, "who approved it does not count any more")
+            if self._records.append(approval, Used(self._now_s())):
+                with self._lock:
+                    self._own_uses[name] = approval.record_count
+                    while len(self._own_uses) > _MAX_OWN_USES:
+                        del self._own_uses[next(iter(self._own_uses))]
+                return
+        raise _contended(name)
+
+    def finish(self, approved: Approved) -> None:
+        """See `ApprovalBook`."""
+        self._end(approved.approval_id, Finished)
+
+    def release(self, approved: Approved) -> None:
+        """See `ApprovalBook`."""
+        self._end(approved.approval_id, Released)
+
+    def _end(
+        self, name: str, event: Callable[[int], Finished] | Callable[[int], Released]
+    ) -> None:
+        with self._lock:
+            own = self._own_uses.pop(name, None)
+        for _ in range(_ATTEMPTS):
+            approval = self._load(name)
+            # Of a use that lapsed, somebody else's may be running by now.
+            mine = own is not None and approval.used_number == own
+            ended = event(self._now_s())
+            if approval.finished is not None or (
+                isinstance(ended, Released) and not mine
+            ):
+                return
+            if self._records.append(approval, ended):
+                return
+        raise _contended(name)
+
+    def _load(self, approval_id: str) -> Approval:
+        approval = self._records.load(approval_id)
+        if approval is None:
+            raise unknown_approval(approval_id)
+        return self._counted(approval)
+
+    def _counted(self, approval: Approval) -> Approval:
+        """Return an approval with the consents that count, each person's once."""
+        people: dict[str, Consented] = {}
+        for consent in approval.consents:
+            who = consent.principal
+            try:
+                self._verify(approval, consent.assertion, who)
+            except (PermissionDeniedError, PreconditionError):
+                continue  # Of a key that is not believed any more, or never was.
+            if who.startswith(_PERSON) and who != approval.request.requester:
+                people.setdefault(who, consent)
+        return replace(approval, consents=tuple(people.values()))
+
+    def _verify(self, approval: Approval, assertion: Assertion, principal: str) -> int:
+        request = approval.request
+        if self.keys is None:
+            message = "this server knows no security keys, so nobody can approve here"
+            raise PreconditionError(
+                message,
+                reason=Reason.SETTING_INVALID,
+                hint="Set operators.credentials_file and operators.rp_id.",
+            )
+        known = self.keys.credentials.current()
+        credential = known.get(credential_name(assertion.credential_id))
+        if credential is None or credential.operator != principal:
+            why = f"the security key is not one of {principal}"
+            raise invalid(request.approval_id, why)
+        if request.store != self._records.store:
+            raise invalid(request.approval_id, "it is of another store")
+        return self.keys.verifier.verify(
+            assertion, challenge=request.challenge, credential=credential
+        )
+
+    def _check_few(self, requester: str) -> None:
+        waiting = sum(
+            approval.request.requester == requester
+            and self.state(approval) is ApprovalState.PENDING
+            for approval in self.alive().approvals
+        )
+        if waiting >= self._settings.max_pending:
+            message = f"{requester} waits for {waiting} approvals, as many as one may"
+            raise ExhaustedError(
+                message,
+                hint="Withdraw some: strongroom approvals deny ID",
+                requester=requester,
+                max_pending=self._settings.max_pending,
+            )
+
+    def _lapse_s(self, approval: Approval) -> float:
+        return self._settings.limit_s(approval.request.method) + _LAPSE_MARGIN_S
+
+    def _now_s(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+def _contended(approval_id: str) -> ConflictError:
+    message = f"others changed approval {approval_id} at every try"
+    return ConflictError(
+        message,
+        reason=Reason.JOURNAL_CONTENDED,
+        hint="Try again.",
+        approval=approval_id,
+    )
+
+
+_book: type[ApprovalBook] = Approving

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ApprovalService over real mTLS: what can be asked for, and what is told of it."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from strongroom.errors import InvalidArgumentError
+from strongroom.v1 import approval_service_pb2 as pb
+from strongroom.v1 import approval_service_pb2_grpc as pb_grpc
+from strongroom.v1 import artifact_service_pb2 as artifact_pb
+from strongroom_server.rpc.approvable import read_approvable
+from strongroom_server.services.approving import SecurityKeys
+from tests.rpc.calling import refused
+from tests.rpc.engine import serving_world
+from tests.rpc.people import (
+    ALICE,
+    AUTHORIZER,
+    MOVE_REF,
+    PROD,
+    WORKSTATION,
+    bearing,
+    move_request,
+)
+from tests.rpc.running import Running
+from tests.support.security_keys import ORIGIN, RELYING_PARTY, KnownKeys, TestKey
+
+ALICES = TestKey("alice-1", ALICE)
+MOVE = move_request(PROD).SerializeToString()
+
+
+class _NoVerifier:
+    """Is not asked."""
+
+    verify: Any = None
+
+
+@pytest.fixture
+def server() -> Iterator[Running]:
+    keys = SecurityKeys(RELYING_PARTY, ORIGIN, KnownKeys(ALICES), _NoVerifier())
+    with serving_world(AUTHORIZER, keys=keys) as (_, server):
+        yield server
+
+
+@contextmanager
+def alices(server: Running) -> Iterator[Callable[[str, Any], Any]]:
+    """Yield what makes a call as alice, who has just signed in."""
+    metadata = bearing(server.logins.sign_in("alice"))
+    with server.channel(server.authority.issue(WORKSTATION)) as channel:
+        stub: Any = pb_grpc.ApprovalServiceStub(channel)
+        yield lambda method, request: getattr(stub, method)(
+            request, timeout=10, metadata=metadata
+        )
+
+
+def request_for(
+    method: str = MOVE_REF, data: bytes = MOVE, reason: str = "it is bad"
+) -> pb.RequestApprovalRequest:
+    return pb.RequestApprovalRequest(method=method, request=data, reason=reason)
+
+
+def test_what_is_asked_for_is_told_whole_to_who_looks(server: Running) -> None:
+    with alices(server) as call:
+        asked = call("RequestApproval", request_for())
+        listed = call("ListApprovals", pb.ListApprovalsRequest())
+        whole = call("GetApproval", pb.GetApprovalRequest(name=asked.name))
+
+    assert asked.state == pb.APPROVAL_STATE_PENDING
+    assert (asked.action, [*asked.resources]) == ("ref.move", [PROD])
+    assert (asked.requester, asked.reason) == (ALICE, "it is bad")
+    assert asked.expire_time.seconds - asked.create_time.seconds == 900
+    assert [item.name for item in listed.approvals] == [asked.name]
+    assert (asked.request, listed.approvals[0].request) == (b"", b"")
+    assert whole.request == MOVE
+    assert hashlib.sha256(MOVE).hexdigest().encode() in whole.statement
+    assert [*whole.credential_ids] == [ALICES.credential_id]
+    assert (whole.relying_party.id, whole.relying_party.origin) == (
+        RELYING_PARTY, ORIGIN,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        request_for("/strongroom.v1.TransferService/WriteVersion"),
+        request_for("/strongroom.v1.ApprovalService/DecideApproval", b""),
+        request_for("/strongroom.v1.ArtifactService/Nothing"),
+        request_for("/grpc.health.v1.Health/Check", b""),
+        request_for(""),
+        request_for(data=b"\xff\xff"),
+        request_for(data=b""),
+        request_for(data=MOVE + b"\xf8\x3f\x01"),
+        request_for(data=MOVE + MOVE),
+        request_for(data=MOVE + b"\0" * (64 * 1024)),
+        request_for(reason=" "),
+        request_for(reason="x" * 1001),
+    ],
+    ids=range(12),
+)
+def test_what_nobody_could_approve_is_not_asked_for(
+    server: Running, request_: pb.RequestApprovalRequest
+) -> None:
+    with alices(server) as call:
+        failed = refused(lambda: call("RequestApproval", request_))
+        listed = call("ListApprovals", pb.ListApprovalsRequest())
+
+    assert failed.code == "INVALID_ARGUMENT"
+    assert [*listed.approvals] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "reason"),
+    [
+        ("GetApproval", pb.GetApprovalRequest(name="x"), "NAME_MALFORMED"),
+        ("GetApproval", pb.GetApprovalRequest(name="approvals/x/y"), "NAME_MALFORMED"),
+        (
+            "GetApproval",
+            pb.GetApprovalRequest(name="approvals/00000000-0000000000"),
+            "APPROVAL_NOT_FOUND",
+        ),
+    ],
+)
+def test_what_is_not_there_is_said_so(
+    server: Running, method: str, request_: object, reason: str
+) -> None:
+    with alices(server) as call:
+        assert refused(lambda: call(method, request_)).reason == reason
+
+
+def test_who_only_asks_decides_nothing(server: Running) -> None:
+    with alices(server) as call:
+        name = call("RequestApproval", request_for()).name
+        deny = pb.DecideApprovalRequest(name=name, deny=pb.Denial())
+        failed = refused(lambda: call("DecideApproval", deny))
+
+    assert (failed.code, failed.reason) == ("PERMISSION_DENIED", "ACTION_NOT_ALLOWED")
+
+
+def test_what_is_approvable_names_what_it_is_about() -> None:
+    found = read_approvable(MOVE_REF, MOVE)
+
+    assert found.method.name == MOVE_REF
+    assert [target.resource for target in found.targets] == [PROD]
+
+
+def test_a_request_that_no_screen_would_show_is_refused() -> None:
+    hidden = artifact_pb.MoveRefRequest()
+    hidden.MergeFromString(MOVE + b"\xf8\x3f\x01")
+
+    with pytest.raises(InvalidArgumentError, match="more than this server"):
+        read_approvable(MOVE_REF, hidden.SerializeToString())

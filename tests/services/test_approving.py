@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Approvals: asked for, given, denied, used once, and what must not count."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from strongroom.errors import (
+    ExhaustedError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    Reason,
+    StrongroomError,
+)
+from strongroom_server.core import layout
+from strongroom_server.core.approval_log import ApprovalState
+from strongroom_server.core.approvals import MAX_REQUEST_BYTES
+from strongroom_server.ports import Approved
+from strongroom_server.services.approving import ApprovalSettings, Approving
+from tests.support.clock import ManualClock
+from tests.support.security_keys import (
+    ALICE,
+    BASTION,
+    BOB,
+    CAROL,
+    METHOD,
+    REQUEST,
+    KnownKeys,
+    TestKey,
+    approve,
+    approving_of,
+    asked,
+)
+from tests.support.world import World
+
+BOBS = TestKey("bob-1", BOB)
+BOBS_OTHER = TestKey("bob-2", BOB)
+CAROLS = TestKey("carol-1", CAROL)
+ALICES = TestKey("alice-1", ALICE)
+
+
+@dataclass
+class Desk:
+    """Two servers of one store."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.world = World(clock=self.clock)
+        self.keys = KnownKeys(BOBS, BOBS_OTHER, CAROLS, ALICES)
+        self.book = approving_of(self.world, self.keys)
+        self.other = approving_of(self.world.reopened(), self.keys)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk()
+    yield desk
+    desk.world.executor.shutdown()
+
+
+def check(book: Approving, approval_id: str, **other: object) -> Approved:
+    wanted: dict[str, object] = {
+        "method": METHOD, "request": REQUEST, "requester": ALICE, **other
+    }  # fmt: skip
+    return book.check(approval_id, **wanted)  # type: ignore[arg-type]
+
+
+def test_what_another_person_approved_runs_once(desk: Desk) -> None:
+    name = asked(desk.book).request.approval_id
+
+    approve(desk.other, desk.other.get(name), BOBS)
+    approved = check(desk.book, name)
+    desk.book.use(approved)
+    desk.book.finish(approved)
+
+    assert approved == Approved(name, (BOB,))
+    assert desk.other.state(desk.other.get(name)) is ApprovalState.USED
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.other, name)
+    assert refused.value.reason is Reason.APPROVAL_USED
+
+
+def test_before_anybody_approved_it_nothing_runs(desk: Desk) -> None:
+    name = asked(desk.book).request.approval_id
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.book, name)
+
+    assert refused.value.reason is Reason.APPROVAL_REQUIRED
+    assert "approvals approve" in refused.value.hint
+
+
+def test_two_people_count_twice_and_one_person_once(desk: Desk) -> None:
+    approval = asked(desk.book)
+    approve(desk.book, approval, BOBS)
+    approve(desk.book, approval, CAROLS)
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        approve(desk.book, approval, BOBS_OTHER)
+
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+    name = approval.request.approval_id
+    assert check(desk.book, name).approvers == (BOB, CAROL)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"request": REQUEST + b"\0"},
+        {"method": "/strongroom.v1.KeyService/RotateKeks"},
+        {"requester": CAROL},
+        {"requester": BOB},
+    ],
+    ids=str,
+)
+def test_it_is_good_for_nothing_else(desk: Desk, other: dict[str, object]) -> None:
+    approval = approve(desk.book, asked(desk.book), BOBS)
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.book, approval.request.approval_id, **other)
+
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_nobody_approves_what_they_asked_for_themselves(desk: Desk) -> None:
+    with pytest.raises(PermissionDeniedError) as refused:
+        approve(desk.book, asked(desk.book), ALICES)
+
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+    assert "another person" in refused.value.message
+
+
+def test_what_a_program_asked_for_is_not_approved_over_its_connection(
+    desk: Desk,
+) -> None:
+    with pytest.raises(PermissionDeniedError) as refused:
+        approve(desk.book, asked(desk.book, requester=BASTION), BOBS)
+
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_a_program_approves_nothing(desk: Desk) -> None:
+    robot = TestKey("robot", "spiffe://test/ns/a/sa/robot/job/1")
+    desk.keys.keys = KnownKeys(robot).keys
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        approve(desk.book, asked(desk.book), robot)
+
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_a_denial_stands(desk: Desk) -> None:
+    approval = approve(desk.book, asked(desk.book), BOBS)
+    name = approval.request.approval_id
+
+    denied = desk.other.deny(name, "not today", principal=CAROL, audit_id="log-9")
+
+    assert denied.denied is not None
+    assert denied.denied.reason == "not today"
+    with pytest.raises(PermissionDeniedError, match=f"denied by {CAROL}") as refused:
+        check(desk.book, name)
+    assert refused.value.reason is Reason.APPROVAL_DENIED
+    with pytest.raises(PermissionDeniedError):
+        approve(desk.book, approval, CAROLS)
+
+
+def test_its_time_is_fifteen_minutes(desk: Desk) -> None:
+    approval = approve(desk.book, asked(desk.book), BOBS)
+    name = approval.request.approval_id
+    approved = check(desk.book, name)
+
+    desk.clock.advance(899)
+    check(desk.book, name)
+    desk.clock.advance(1)
+
+    for late in (lambda: check(desk.book, name), lambda: desk.book.use(approved)):
+        with pytest.raises(PermissionDeniedError) as refused:
+            late()
+        assert refused.value.reason is Reason.APPROVAL_EXPIRED
+    assert desk.book.alive().approvals == ()
+    assert desk.book.get(name).consents != ()
+
+
+def test_of_two_uses_at_once_one_gets_through(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    approved = [check(desk.book, name), check(desk.other, name)]
+    begin, won = threading.Barrier(2), list[str]()
+
+    def use(book: Approving, item: Approved) -> None:
+        begin.wait()
+        try:
+            book.use(item)
+        except PermissionDeniedError as error:
+            won.append(error.reason.value)
+        else:
+            won.append("used")
+
+    threads = [
+        threading.Thread(target=use, args=pair)
+        for pair in zip((desk.book, desk.other), approved, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(won) == ["APPROVAL_USED", "used"]
+
+
+def test_after_a_failure_it_may_be_tried_again_at_once(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    approved = check(desk.book, name)
+
+    desk.book.use(approved)
+    desk.book.release(approved)
+    desk.other.use(check(desk.other, name))
+
+
+def test_after_a_crash_it_may_be_tried_again_once_the_call_must_be_over(
+    desk: Desk,
+) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    desk.book.use(check(desk.book, name))
+
+    desk.clock.advance(89)
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.other, name)
+    desk.clock.advance(1)
+    again = check(desk.other, name)
+    desk.other.use(again)
+
+    assert refused.value.reason is Reason.APPROVAL_USED
+    # The first one was only slow: its failure frees nobody else's use ...
+    desk.book.release(again)
+    with pytest.raises(PermissionDeniedError):
+        check(desk.book, name)
+    # ... and whoever succeeds first has used it up, for both.
+    desk.book.finish(again)
+    desk.other.finish(again)
+    assert desk.book.state(desk.book.get(name)) is ApprovalState.USED
+
+
+def test_a_late_success_counts_even_if_the_second_try_failed(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    first = check(desk.book, name)
+    desk.book.use(first)
+    desk.clock.advance(90)
+    desk.other.use(check(desk.other, name))
+    desk.other.release(first)
+
+    desk.book.finish(first)
+
+    assert desk.other.state(desk.other.get(name)) is ApprovalState.USED
+
+
+def test_a_key_that_is_believed_no_more_does_not_count(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    approved = check(desk.book, name)
+
+    desk.keys.keys = KnownKeys(CAROLS).keys
+
+    assert desk.book.get(name).consents == ()
+    with pytest.raises(PermissionDeniedError) as refused:
+        desk.book.use(approved)
+    assert refused.value.reason is Reason.APPROVAL_REQUIRED
+    approve(desk.book, desk.book.get(name), CAROLS)
+    with pytest.raises(PermissionDeniedError) as changed:
+        desk.book.use(approved)
+    assert changed.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_a_server_without_security_keys_lets_nobody_approve(desk: Desk) -> None:
+    name = asked(desk.world.approving).request.approval_id
+    approve(desk.book, desk.book.get(name), BOBS)
+
+    assert desk.world.approving.get(name).consents == ()
+    with pytest.raises(StrongroomError) as refused:
+        approve(desk.world.approving, desk.book.get(name), CAROLS)
+    assert refused.value.reason is Reason.SETTING_INVALID
+
+
+def test_ten_may_wait_and_no_more(desk: Desk) -> None:
+    names = [asked(desk.book).request.approval_id for _ in range(10)]
+
+    with pytest.raises(ExhaustedError, match="waits for 10 approvals"):
+        asked(desk.other)
+    asked(desk.other, requester=CAROL)
+    desk.book.deny(names[0], "", principal=ALICE, audit_id="log-1")
+    asked(desk.other)
+
+
+def test_a_request_of_64_kib_is_the_longest(desk: Desk) -> None:
+    longest = asked(desk.book, request=b"x" * MAX_REQUEST_BYTES)
+
+    assert desk.other.get(longest.request.approval_id).requested.data == (
+        b"x" * MAX_REQUEST_BYTES
+    )
+    with pytest.raises(InvalidArgumentError, match="65537 bytes"):
+        asked(desk.book, request=b"x" * (MAX_REQUEST_BYTES + 1))
+
+
+@pytest.mark.parametrize("reason", ["", "  \n", "x" * 1001])
+def test_others_are_told_why(desk: Desk, reason: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="reason"):
+        desk.book.request(METHOD, REQUEST, reason, requester=ALICE, workload=BASTION)
+
+
+def test_a_listing_has_what_is_alive_the_first_to_end_first(desk: Desk) -> None:
+    first = asked(desk.book)
+    desk.clock.advance(100)
+    second = asked(desk.book)
+
+    listed = [item.request.approval_id for item in desk.other.alive().approvals]
+    desk.clock.advance(850)
+    later = [item.request.approval_id for item in desk.other.alive().approvals]
+
+    assert listed == [first.request.approval_id, second.request.approval_id]
+    assert later == [second.request.approval_id]
+
+
+def test_a_planted_approval_harms_no_other(desk: Desk) -> None:
+    name = asked(desk.book).request.approval_id
+    planted = f"{'f' * 8}-{'0' * 10}"
+    desk.world.blobs.put_new(layout.approval_key(planted, 0), b"SRO1" + b"x" * 200)
+
+    found = desk.other.alive()
+
+    assert [item.request.approval_id for item in found.approvals] == [name]
+    assert found.damaged == (planted,)
+
+
+def test_a_record_that_was_removed_is_missed(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    approved = check(desk.book, name)
+    desk.book.use(approved)
+    desk.book.finish(approved)
+    key = layout.approval_key(name, 2)
+    version = next(
+        item for item in desk.world.blobs.first_versions(key) if item.key == key
+    )
+    assert desk.world.remover is not None
+    desk.world.remover.remove(key, version_id=version.version_id)
+
+    with pytest.raises(StrongroomError) as refused:
+        check(desk.other, name)
+
+    assert refused.value.reason is Reason.RECORD_CORRUPT
+
+
+@pytest.mark.parametrize("name", ["", "../sweep", "6743b2c1-9f03a4be11", "approvals/x"])
+def test_what_is_not_there_is_named_as_such(desk: Desk, name: str) -> None:
+    asked(desk.book)
+    with pytest.raises(NotFoundError) as missing:
+        desk.book.get(name)
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.book, name)
+
+    assert missing.value.reason is Reason.APPROVAL_NOT_FOUND
+    assert refused.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_a_longer_call_is_waited_for_longer(desk: Desk) -> None:
+    slow = approving_of(
+        desk.world, desk.keys, settings=ApprovalSettings(limit_s=lambda _: 600.0)
+    )
+    name = approve(slow, asked(slow), BOBS).request.approval_id
+    slow.use(check(slow, name))
+    desk.clock.advance(629)
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(slow, name)
+    desk.clock.advance(1)
+    check(slow, name)
+
+    assert refused.value.reason is Reason.APPROVAL_USED
