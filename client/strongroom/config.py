@@ -241,9 +241,8 @@ def _address_problem(name: str, value: str) -> str:
         case "workload_socket":
             return "" if value.startswith("unix:/") else "unix:///PATH"
         case "login_issuer":
-            parts = urlsplit(value)
-            plain = parts.scheme == "https" and parts.hostname and not parts.query
-            return "" if plain else "https://HOST/PATH"
+            is_issuer = is_https(value) and not {"?", "#"} & set(value)
+            return "" if is_issuer else "https://HOST/PATH"
         case "endpoint":
             host, colon, port = value.rpartition(":")
             plain = host and (":" not in host or host.startswith("["))
@@ -251,6 +250,15 @@ def _address_problem(name: str, value: str) -> str:
             return "" if number and 0 < int(port) < 1 << 16 else "host:port"
         case _:
             return ""
+
+
+def is_https(url: str) -> bool:
+    """Tell whether a URL leads somewhere by TLS."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _resolve_paths(values: dict[str, object], base: Path) -> dict[str, object]:

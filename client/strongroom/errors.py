@@ -106,7 +106,7 @@ class Reason(StrEnum):
     AUDIT_UNEXPLAINED = "AUDIT_UNEXPLAINED"
 
 
-#: What a person can mend by signing in or by asking somebody, by its exit code.
+#: Exit codes of what a person can mend by signing in, or by asking somebody.
 EXIT_CODE_BY_REASON: Final = {
     Reason.STEP_UP_REQUIRED: 13,
     Reason.APPROVAL_REQUIRED: 13,
@@ -166,7 +166,7 @@ class InvalidArgumentError(StrongroomError, ValueError):
 
 
 class UnauthenticatedError(StrongroomError, PermissionError):
-    """The caller's certificate is missing, expired or not one of ours."""
+    """The caller's certificate or login is missing, expired or not one of ours."""
 
     code = "UNAUTHENTICATED"
     default_reason = Reason.IDENTITY_INVALID

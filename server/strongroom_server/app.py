@@ -38,6 +38,7 @@ from strongroom_server.opening import (
     open_key_admin,
     open_remover,
     open_shredding,
+    open_tokens,
     s3_settings,
     vault_settings,
 )
@@ -123,9 +124,10 @@ def serve(config: Path) -> None:
 
 
 def show_config(config: Path) -> str:
-    """Return the settings as understood, after checking them and who may do what."""
+    """Return the settings as understood, after checking them and what they name."""
     settings = read_settings(config)
     access_files(settings).read()
+    open_tokens(settings, SystemClock())
     return format_settings(settings)
 
 
@@ -299,7 +301,10 @@ class _Parts:
             authorizer=self.authorizer,
             alarms={
                 f"identity.{name}": check
-                for name, check in self.identity.alarms.items()
+                for name, check in {
+                    **self.identity.alarms,
+                    **self.approving.alarms,
+                }.items()
             },
         )
         facts = ServerFacts(

@@ -205,7 +205,8 @@ def verify(
         )
     if proof:
         keys = [*trusted, *cosigners]
-        entry = check_proof(_bounded(proof, MAX_FILE_BYTES).decode(), keys)
+        text = _bounded(proof, MAX_FILE_BYTES).decode("utf-8", "replace")
+        entry = check_proof(text, keys)
         print_json({"index": entry.index, "writer": entry.writer, **entry.body})
     elif folder:
         report = check_export(

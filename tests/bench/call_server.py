@@ -10,8 +10,7 @@ nothing. Serves until SIGTERM.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,13 +67,15 @@ class NoTrail:
     def check_signed(self) -> None:
         """Nothing is left to sign."""
 
+    def check_witnessed(self) -> None:
+        """Nothing is left to cosign."""
+
 
 _sink: type[AuditSink] = NoTrail
 
 
-@contextmanager
-def _no_trail(*_parts: object, **_named: object) -> Iterator[NoTrail]:
-    yield NoTrail()
+def _no_trail(*_parts: object, **_named: object) -> NoTrail:
+    return NoTrail()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             patch.setattr(app, "ReloadingAuthorizer", AllowsAll)
         if "audit" in options.without:
             patch.setattr(app, "CallAudit", NotesNothing)
-            patch.setattr(app, "_open_trail", _no_trail)
+            patch.setattr(app, "open_audit_trail", _no_trail)
         app.serve(options.config)
     return 0
 

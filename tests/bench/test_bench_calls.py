@@ -78,4 +78,4 @@ def test_the_product_knows_no_way_to_leave_access_or_audit_out() -> None:
     source = Path(bench_calls.__file__).with_name("call_server.py").read_text()
     replaced = re.findall(r'setattr\(app, "(\w+)"', source)
 
-    assert sorted(replaced) == ["CallAudit", "ReloadingAuthorizer", "_open_trail"]
+    assert sorted(replaced) == ["CallAudit", "ReloadingAuthorizer", "open_audit_trail"]

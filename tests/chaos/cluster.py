@@ -276,6 +276,8 @@ class Cluster:
         settings["index"]["path"] = str(folder / "index")
         settings["audit"]["path"] = str(folder / "audit")
         settings["telemetry"] = {}
+        # Nobody signs in here: programs are all that there is.
+        settings.pop("operators", None)
         (folder / "policies").mkdir(exist_ok=True)
         (folder / "policies" / "owner.cedar").write_text(owner_policy())
         (folder / "assignments.toml").write_text(role_assignments())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.cli.access import _told
+from strongroom.values import AccessExplanation, AccessRemedy
 from tests.cli.conftest import Command
 from tests.rpc.authority import READER
 
@@ -148,3 +150,46 @@ def test_bad_policies_are_refused_before_the_table(
 
     assert result.code == 2
     assert json.loads(result.err)["reason"] == "SETTING_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"),
+    [
+        (
+            AccessRemedy(login=True, max_age_s=300, approvals=0),
+            "a login with a second factor at most 300 seconds ago",
+        ),
+        (
+            AccessRemedy(login=False, max_age_s=0, approvals=1),
+            "the approval of 1 other person",
+        ),
+        (
+            AccessRemedy(login=True, max_age_s=60, approvals=2),
+            (
+                "a login with a second factor at most 60 seconds ago "
+                "and the approval of 2 others"
+            ),
+        ),
+    ],
+)
+def test_what_a_person_lacks_beside_rights_is_told(
+    remedy: AccessRemedy, told: str
+) -> None:
+    explanation = AccessExplanation(
+        allowed=False,
+        principal="operator:alice",
+        action="ref.move",
+        resource="projects/demo/artifacts/minilm/refs/prod",
+        policies=("fresh-mfa",),
+        errors=(),
+        assignments=(),
+        allowing_roles=(),
+        digest="0" * 64,
+        refusal="",
+        remedy=remedy,
+    )
+
+    lines = _told(explanation)
+
+    assert f"  would be allowed with: {told}" in lines
+    assert "  decided by: policy fresh-mfa" in lines

@@ -77,6 +77,28 @@ def test_json_tells_the_address_at_once_and_never_the_token(
     assert kept(settings).token not in result.out + result.err
 
 
+def test_a_code_is_shown_for_another_device(
+    strongroom: Command, settings: ClientSettings, issuer: LoginIssuer
+) -> None:
+    issuer.device = {
+        "device_code": "secret-of-the-device",
+        "user_code": "WDJB-MJHT",
+        "verification_uri": "https://id.example/device",
+        "interval": 0,
+    }
+    issuer.claims["nonce"] = None
+    for flags in ((), ("--json",)):
+        issuer.answers = [(200, {"id_token": issuer.token("")})]
+        result = strongroom("login", "--device", *flags)
+        assert result.code == 0, result
+        told = result.out + result.err
+        assert "https://id.example/device" in told
+        assert "WDJB-MJHT" in told
+        assert "secret-of-the-device" not in told
+        assert kept(settings).name == "alice"
+        strongroom("logout")
+
+
 def test_a_new_login_takes_the_place_of_the_old(
     strongroom: Command, settings: ClientSettings, issuer: LoginIssuer
 ) -> None:

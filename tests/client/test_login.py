@@ -4,8 +4,6 @@
 import base64
 import hashlib
 import http.client
-import pickle
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -17,15 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from strongroom._login.flow import sign_in
-from strongroom._login.logins import (
-    Login,
-    LoginHeaders,
-    forget_login,
-    load_login,
-    login_file,
-    save_login,
-)
-from strongroom.client import Client
+from strongroom._login.logins import Login, LoginHeaders, load_login, login_file
 from strongroom.config import ClientSettings
 from strongroom.errors import (
     DeadlineExceededError,
@@ -300,6 +290,16 @@ def test_a_provider_that_nobody_vouches_for_is_not_talked_to(
     assert issuer.asked == []
 
 
+def test_authorities_that_cannot_be_read_are_told(
+    settings: ClientSettings, issuer: LoginIssuer, tmp_path: Path
+) -> None:
+    (tmp_path / "no.crt").write_text("nothing")
+    for name in ("no.crt", "missing.crt"):
+        error = refused(replace(settings, login_ca_file=tmp_path / name), issuer)
+        assert error.reason is Reason.SETTING_INVALID
+        assert "login_ca_file" in error.hint
+
+
 def test_a_provider_that_is_away_is_unavailable(
     settings: ClientSettings, issuer: LoginIssuer
 ) -> None:
@@ -315,107 +315,3 @@ def test_settings_without_a_provider_say_what_to_set(
 
     assert error.reason is Reason.SETTING_INVALID
     assert "login_issuer" in error.hint
-
-
-def test_a_login_is_for_its_owner_only(
-    settings: ClientSettings, issuer: LoginIssuer
-) -> None:
-    login = signed_in(settings, issuer)
-
-    path = login_file(settings)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert login.token not in repr(login)
-    assert [found.name for found in path.parent.iterdir()] == [path.name]
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_a_login_that_others_may_read_is_not_used(
-    settings: ClientSettings, issuer: LoginIssuer, mode: int
-) -> None:
-    signed_in(settings, issuer)
-    login_file(settings).chmod(mode)
-
-    with pytest.raises(UnauthenticatedError, match="only its owner's") as caught:
-        LoginHeaders(settings)()
-
-    assert "strongroom logout" in caught.value.hint
-
-
-def test_a_login_that_is_a_link_is_not_used(
-    settings: ClientSettings, issuer: LoginIssuer, tmp_path: Path
-) -> None:
-    signed_in(settings, issuer)
-    path = login_file(settings)
-    path.rename(tmp_path / "elsewhere")
-    path.symlink_to(tmp_path / "elsewhere")
-
-    with pytest.raises(UnauthenticatedError, match="is not used"):
-        LoginHeaders(settings)()
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "endpoint": "x"}']
-)
-def test_a_damaged_login_is_told_and_not_passed_over(
-    settings: ClientSettings, issuer: LoginIssuer, content: str
-) -> None:
-    signed_in(settings, issuer)
-    login_file(settings).write_text(content)
-
-    with pytest.raises(UnauthenticatedError, match="damaged"):
-        LoginHeaders(settings)()
-
-
-def test_a_login_that_has_ended_is_an_error_and_no_silent_fall_back(
-    settings: ClientSettings, issuer: LoginIssuer
-) -> None:
-    login = signed_in(settings, issuer)
-    save_login(settings, replace(login, expire_time=login.auth_time))
-
-    with pytest.raises(UnauthenticatedError, match="login of alice has ended") as found:
-        LoginHeaders(settings)()
-
-    assert found.value.reason is Reason.TOKEN_EXPIRED
-    assert "strongroom login" in found.value.hint
-    assert "strongroom logout" in found.value.hint
-    assert login.token not in str(found.value.metadata) + found.value.message
-
-
-def test_a_login_is_of_one_server_and_one_provider(
-    settings: ClientSettings, issuer: LoginIssuer
-) -> None:
-    signed_in(settings, issuer)
-
-    for other in (
-        replace(settings, endpoint="127.0.0.1:2"),
-        replace(settings, login_issuer="https://other.example"),
-        replace(settings, login_issuer=""),
-    ):
-        assert LoginHeaders(other)() == ()
-    login_file(settings).rename(login_file(replace(settings, endpoint="127.0.0.1:2")))
-    with pytest.raises(UnauthenticatedError, match="another server"):
-        LoginHeaders(replace(settings, endpoint="127.0.0.1:2"))()
-
-
-def test_a_login_that_was_forgotten_is_gone(
-    settings: ClientSettings, issuer: LoginIssuer
-) -> None:
-    signed_in(settings, issuer)
-
-    assert forget_login(settings)
-    assert not forget_login(settings)
-    assert LoginHeaders(settings)() == ()
-
-
-def test_programs_do_not_call_as_the_person_unless_told_to(
-    settings: ClientSettings, issuer: LoginIssuer
-) -> None:
-    login = signed_in(settings, issuer)
-
-    assert Client(settings)._caller.headers() == ()
-    as_person = Client(settings, login=True)
-    for client in (as_person, pickle.loads(pickle.dumps(as_person))):  # noqa: S301
-        [(name, value)] = client._caller.headers()
-        assert (name, value) == ("authorization", f"Bearer {login.token}")
-    assert login.token.encode() not in pickle.dumps(as_person)

@@ -76,6 +76,24 @@ def test_every_class_comes_back_with_reason_hint_and_values(code: str) -> None:
     assert error.audit_id == "log-7"
 
 
+@pytest.mark.parametrize(
+    ("reason", "exit_code"),
+    [
+        ("ACTION_NOT_ALLOWED", 12),
+        ("APPROVAL_INVALID", 12),
+        ("STEP_UP_REQUIRED", 13),
+        ("APPROVAL_REQUIRED", 13),
+    ],
+)
+def test_what_a_person_can_mend_has_an_exit_code_of_its_own(
+    reason: str, exit_code: int
+) -> None:
+    error = error_of(Failure("PERMISSION_DENIED", "no", packed(reason)))
+
+    assert error.exit_code == exit_code
+    assert type(error).exit_code == 12
+
+
 def test_a_reason_of_a_newer_server_keeps_its_class() -> None:
     error = error_of(Failure("NOT_FOUND", "gone", packed("SOMETHING_NEW")))
 

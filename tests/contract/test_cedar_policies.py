@@ -332,3 +332,25 @@ def test_a_person_is_named_bare_in_policies_and_a_program_never_is_one() -> None
     assert authorizer.decide(ALICE, read, VERSION, FACTS).allowed
     for principal in ("alice", "operator:bob", "operator:operator:alice", DEVELOPER):
         assert not authorizer.decide(principal, read, VERSION, FACTS).allowed
+
+
+def test_people_may_be_kept_to_their_workstations_as_the_page_says() -> None:
+    page = (DEPLOYED.parents[1] / "docs" / "operations.md").read_text()
+    [rule] = re.findall(r"^@id\(\"people-at-work.*?;$", page, re.MULTILINE | re.DOTALL)
+    office = "spiffe://example.org/ns/office/sa/workstation/job/7"
+    texts = {"reader.cedar": role_policy("reader", ["version.read"]), "own.cedar": rule}
+    given = [
+        {"principal": principal, "roles": ["reader"], "resources": ["projects/*"]}
+        for principal in (ALICE, DEVELOPER)
+    ]
+    authorizer = CedarAuthorizer(texts, parse_assignments({"assignments": given}))
+    read = AccessAction.VERSION_READ
+
+    def allowed(principal: str, workload: str) -> bool:
+        facts = replace(FACTS, workload=workload)
+        return authorizer.decide(principal, read, VERSION, facts).allowed
+
+    assert allowed(ALICE, office)
+    assert not allowed(ALICE, DEVELOPER)
+    assert not allowed(ALICE, office.replace("office", "train"))
+    assert allowed(DEVELOPER, DEVELOPER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both verifiers of logins keep the contract; what the real one does with its issuer."""
+"""Both verifiers of logins keep the contract; the real one bounds its issuer, too."""
 
 import json
 import threading
@@ -10,6 +10,8 @@ from typing import Any
 
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.errors import (
     PreconditionError,
@@ -69,7 +71,7 @@ class TestMemory(TokenVerifierSuite):
 
     @pytest.fixture
     def fail(self, verifier: MemoryLogins) -> Fail:
-        return lambda failing: verifier.fail(failing=failing)
+        return verifier.fail
 
     def test_who_signs_in_is_good_at_once(
         self, verifier: MemoryLogins, clock: ManualClock
@@ -101,7 +103,7 @@ class TestOidc(TokenVerifierSuite):
 
     @pytest.fixture
     def fail(self, issuer: Issuer) -> Fail:
-        def fail(failing: bool) -> None:
+        def fail(*, failing: bool) -> None:
             issuer.status = 503 if failing else 200
 
         return fail
@@ -183,7 +185,7 @@ class TestOidc(TokenVerifierSuite):
     ) -> None:
         token = issuer.token(claims)
         verifier.verify(token)
-        fail(True)
+        fail(failing=True)
         clock.advance(KEYS_AGE_S - 1)
         verifier.verify(token)
         clock.advance(1)
@@ -200,7 +202,7 @@ class TestOidc(TokenVerifierSuite):
         fail: Fail,
     ) -> None:
         token = issuer.token(claims)
-        fail(True)
+        fail(failing=True)
         for _ in range(3):
             with pytest.raises(UnavailableError):
                 verifier.verify(token)
@@ -213,17 +215,17 @@ class TestOidc(TokenVerifierSuite):
         assert len(issuer.requests) == 2
 
     @pytest.mark.parametrize(
-        ("path", "document", "told"),
+        ("path_and_document", "told"),
         [
-            (DISCOVERY, b"{", "not JSON"),
-            (DISCOVERY, b"[]", "no JSON object"),
-            (DISCOVERY, b"\xff\xfe", "not JSON"),
-            (DISCOVERY, b"[" * 60_000, "nested"),
-            (DISCOVERY, b'{"issuer": "https://evil"}', "another issuer"),
-            (KEYS, b"{}", "keys"),
-            (KEYS, b'{"keys": {}}', "keys"),
-            (KEYS, b" " * (MAX_BYTES + 1), "longer than"),
-            (KEYS, json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode(), "keys"),
+            ((DISCOVERY, b"{"), "not JSON"),
+            ((DISCOVERY, b"[]"), "no JSON object"),
+            ((DISCOVERY, b"\xff\xfe"), "not JSON"),
+            ((DISCOVERY, b"[" * 60_000), "nested"),
+            ((DISCOVERY, b'{"issuer": "https://evil"}'), "another issuer"),
+            ((KEYS, b"{}"), "keys"),
+            ((KEYS, b'{"keys": {}}'), "keys"),
+            ((KEYS, b" " * (MAX_BYTES + 1)), "longer than"),
+            ((KEYS, json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode()), "keys"),
         ],
         ids=lambda value: str(value)[:20],
     )
@@ -232,11 +234,10 @@ class TestOidc(TokenVerifierSuite):
         verifier: OidcTokens,
         issuer: Issuer,
         claims: dict[str, Any],
-        path: str,
-        document: bytes,
+        path_and_document: tuple[str, bytes],
         told: str,
     ) -> None:
-        issuer.documents[path] = document
+        issuer.documents.update([path_and_document])
 
         with pytest.raises(UnavailableError, match=told):
             verifier.verify(issuer.token(claims))
@@ -359,3 +360,20 @@ def test_the_first_of_two_keys_with_one_id_counts() -> None:
 
     token = sign({}, honest, "ES256", {})
     jwt.PyJWS().decode_complete(token, key, algorithms=["ES256"])
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=12)
+FIELDS = st.sampled_from(["kty", "crv", "kid", "use", "alg", "n", "e", "x", "y", "d"])
+FIELD_VALUES = VALUES | st.sampled_from(
+    ["RSA", "EC", "OKP", "oct", "P-256", "P-384", "Ed25519", "sig", "ES256", "AQAB"]
+)
+
+
+@given(st.lists(st.dictionaries(FIELDS, FIELD_VALUES) | VALUES, max_size=4) | VALUES)
+def test_whatever_is_published_only_whole_keys_count(listed: object) -> None:
+    try:
+        keys = parse_keys({"keys": listed})
+    except ValueError:
+        assert not isinstance(listed, list)
+        return
+    assert all(algorithm in ALGORITHMS for _, algorithm in keys)

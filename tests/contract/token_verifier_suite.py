@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -14,8 +14,12 @@ from tests.support.clock import ManualClock
 
 #: Makes a signed token of claims.
 Issue = Callable[[Mapping[str, object]], str]
-#: Takes the provider away, or brings it back.
-Fail = Callable[[bool], None]
+
+
+class Fail(Protocol):
+    """Takes the provider away, or brings it back."""
+
+    def __call__(self, *, failing: bool) -> None: ...
 
 
 class TokenVerifierSuite:
@@ -84,7 +88,9 @@ class TokenVerifierSuite:
         assert caught.value.reason is Reason.TOKEN_INVALID
         assert caught.value.hint
 
-    @pytest.mark.parametrize("text", ["", "a", "a.b", "a.b.c", "..", "é.é.é", "a.b.c.d"])
+    @pytest.mark.parametrize(
+        "text", ["", "a", "a.b", "a.b.c", "..", "é.é.é", "a.b.c.d"]
+    )
     def test_what_nobody_issued_is_refused(
         self, verifier: TokenVerifier, text: str
     ) -> None:
@@ -102,13 +108,13 @@ class TokenVerifierSuite:
         clock: ManualClock,
     ) -> None:
         token = issue(claims)
-        fail(True)
+        fail(failing=True)
 
         with pytest.raises(UnavailableError) as caught:
             verifier.verify(token)
         with pytest.raises(UnavailableError):
             verifier.check_current()
-        fail(False)
+        fail(failing=False)
         clock.advance(10)
 
         assert caught.value.reason is Reason.LOGIN_UNAVAILABLE

@@ -71,13 +71,14 @@ class WitnessStateSuite:
         self, state: WitnessState, keys: CosigningKeys
     ) -> None:
         other = "another/log"
-        for size in (1, 2):
-            ours, theirs = self.note(keys, size), self.note(keys, size, other)
-            state.keep(ORIGIN, ours)
-            state.keep(other, theirs)
+        ours = [self.note(keys, size) for size in (1, 2)]
+        theirs = [self.note(keys, size, other) for size in (1, 2)]
+        for note, another in zip(ours, theirs, strict=True):
+            state.keep(ORIGIN, note)
+            state.keep(other, another)
 
-        assert state.newest(ORIGIN) == ours
-        assert state.newest(other) == theirs
+        assert state.newest(ORIGIN) == ours[-1]
+        assert state.newest(other) == theirs[-1]
 
 
 class WitnessSuite:

@@ -28,17 +28,17 @@ def test_a_table_is_read_line_by_line() -> None:
         principal="spiffe://e/a",
         action=AccessAction.VERSION_READ,
         resource="projects/p",
-        facts=CallFacts("TLSv1.3", "X25519MLKEM768", 12),
+        facts=CallFacts("TLSv1.3", "X25519MLKEM768", 12, workload="spiffe://e/a"),
         allowed=True,
         policy="reader@x",
     )
     assert (night.line, night.allowed, night.policy) == (6, False, "")
-    assert night.facts == CallFacts("TLSv1.3", "X25519", 3)
+    assert night.facts == CallFacts("TLSv1.3", "X25519", 3, workload="spiffe://e/a")
 
 
 def test_people_have_facts_of_their_own() -> None:
-    heading = f"{HEADING},mfa,auth_age_s,approvals"
-    rows = ["operator:a,ref.move,projects/p,deny,true,301,2", f"{ROW},,,"]
+    heading = f"{HEADING},mfa,auth_age_s,approvals,workload"
+    rows = ["operator:a,ref.move,projects/p,deny,true,301,2,", f"{ROW},,,,spiffe://b"]
 
     person, program = parse_expectations([heading, *rows])
 
@@ -46,7 +46,9 @@ def test_people_have_facts_of_their_own() -> None:
     assert person.facts == CallFacts(
         "TLSv1.3", "X25519MLKEM768", 12, mfa=True, auth_age_s=301, approvals=2
     )
-    assert program.facts == CallFacts("TLSv1.3", "X25519MLKEM768", 12)
+    assert program.facts == CallFacts(
+        "TLSv1.3", "X25519MLKEM768", 12, workload="spiffe://b"
+    )
 
 
 @pytest.mark.parametrize(

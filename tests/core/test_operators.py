@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.errors import Reason, UnauthenticatedError
 from strongroom_server.core.operators import (
@@ -125,6 +127,10 @@ def test_a_site_may_name_classes_of_its_own() -> None:
         {"sub": "a" * 129},
         {"acr": 7},
         {"acr": "x" * 257},
+        {"acr": "ph\ud800r"},
+        {"acr": "phr\n"},
+        {"amr": ["mfa", "\0"]},
+        {"amr": ["m\u00e4fa"]},
         {"amr": "mfa"},
         {"amr": [7]},
         {"amr": ["x" * 33]},
@@ -203,3 +209,26 @@ def test_an_address_that_nobody_verified_is_no_name() -> None:
         claims = changed(email="bob@example.org", email_verified=other)
         with pytest.raises(UnauthenticatedError, match="verified"):
             read_operator(claims, rules, now=NOW)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+NAMES = st.sampled_from([*CLAIMS, "acr", "amr", "azp", "nbf", "typ"]) | st.text()
+
+
+@given(st.dictionaries(NAMES, JSON, max_size=6))
+def test_whatever_is_claimed_it_is_a_person_or_refused(
+    claims: dict[str, object],
+) -> None:
+    try:
+        operator = read_operator({**CLAIMS, **claims}, RULES, now=NOW)
+    except UnauthenticatedError:
+        return
+    assert operator.principal.removeprefix("operator:").isascii()
+    assert operator.auth_time <= NOW + LEEWAY
+    assert "".join((operator.acr, *operator.amr)).isascii()

@@ -2,8 +2,11 @@
 """What a witness is sent is read strictly, and judged as the specification says."""
 
 import base64
+import hashlib
+import struct
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from strongroom.errors import IntegrityError
 from strongroom_server.core.merkle import (
@@ -14,7 +17,13 @@ from strongroom_server.core.merkle import (
     leaf_hash,
     verify_consistency,
 )
-from strongroom_server.core.signed_note import Checkpoint
+from strongroom_server.core.signed_note import (
+    Checkpoint,
+    NoteAlgorithm,
+    NoteKey,
+    cosignature_lines,
+    signature_line,
+)
 from strongroom_server.core.witness import (
     MAX_SUBMISSION_BYTES,
     Submission,
@@ -150,6 +159,54 @@ def test_a_log_that_does_not_go_on_is_not_cosigned(
     answer: WitnessStatus,
 ) -> None:
     assert judge(sent, checkpoint(size, root), known) is answer
+
+
+#: The example of https://c2sp.org/tlog-witness.
+PUBLISHED = """\
+old 20852014
+PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
+jrJZDmY8Y7SyJE0MWLpLozkIVMSMZcD5kvuKxPC3swk=
+5+pKlUdi2LeF/BcMHBn+Ku6yhPGNCswZZD1X/6QgPd8=
+/6WVhPs2CwSsb5rYBH5cjHV/wSmA79abXAwhXw3Kj/0=
+
+example.com/behind-the-sofa
+20852163
+CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+\N{EM DASH} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeO\
+oRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+"""
+
+
+def test_the_published_request_reads() -> None:
+    sent = parse_submission(PUBLISHED.encode())
+
+    assert (sent.old_size, len(sent.proof)) == (20852014, 4)
+    assert read_checkpoint(sent).size == 20852163
+    assert format_submission(sent) == PUBLISHED.encode()
+
+
+def test_a_cosignature_is_made_as_the_specification_says() -> None:
+    """By hand: the key's id, the time before the signature, and what is signed."""
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = private.public_key().public_bytes_raw()
+    name, algorithm = "witness.example.com/w1", NoteAlgorithm.ED25519_COSIGNATURE
+    key, shown = NoteKey(name, algorithm, public), checkpoint(7)
+    message = (
+        b"cosignature/v1\ntime 1679315147\n"
+        b"strongroom/00/main\n7\n" + base64.b64encode(shown.root) + b"\n"
+    )
+    key_id = hashlib.sha256(name.encode() + b"\n\x04" + public).digest()[:4]
+    value = key_id + struct.pack(">Q", 1679315147) + private.sign(message)
+    line = f"\N{EM DASH} {name} {base64.b64encode(value).decode()}\n".encode()
+
+    assert shown.message(algorithm, name=name, time_s=1679315147) == message
+    assert signature_line(key, private.sign(message), time_s=1679315147) == line
+    assert (
+        cosignature_lines(shown, line + "\N{EM DASH} x AAAAAAAA\n".encode(), [key])
+        == line
+    )
+    assert key.text.split("+", 2)[1] == key_id.hex()
 
 
 def test_the_size_of_a_conflict_is_read_strictly() -> None:

@@ -213,6 +213,16 @@ def _left_of_doomed(world: World) -> object:
     )
 
 
+def _start_epoch(world: World) -> int:
+    return world.key_life.start_epoch(ProjectName("demo"), after=0)
+
+
+def _begun_epochs(world: World) -> object:
+    """Ask once more; tell the newest epoch, and which one Vault has marked."""
+    scope = world.repository.projects.get(ProjectName("demo")).scope
+    return _start_epoch(world), world.repository.keyring.marks.newest(scope)
+
+
 USE_CASES = [
     UseCase("create_project", None, _create_project),
     UseCase("first_push", None, _push_first),
@@ -255,6 +265,9 @@ USE_CASES = [
         "sweep_remove", _prepare_due, _sweep, _stored_after_sweeps, is_repeatable=False
     ),
     UseCase("repair", _prepare_damage, _repair),
+    UseCase(
+        "epoch", lambda world: world.push({"a": b"1"}), _start_epoch, _begun_epochs
+    ),
     UseCase("shred", _prepare_doomed, _shred, _left_of_doomed),
 ]
 

@@ -251,7 +251,7 @@ def test_nobody_signs_in_without_being_a_person(
 def test_a_person_can_do_nothing_else_at_openbao(
     logged_in: VaultClient, method: str, path: str
 ) -> None:
-    body = {} if method == "POST" else None
+    body: dict[str, object] | None = {} if method == "POST" else None
 
     assert logged_in.exchange(method, path, body)[0] == 403
 

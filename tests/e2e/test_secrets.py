@@ -31,6 +31,7 @@ from strongroom_server.dev.provisioning import SERVER_APPROLE, approle
 from strongroom_server.dev.vault_client import VaultClient
 from tests.rpc.access_table import RPCS
 from tests.support.cli import LiveStack, Result
+from tests.support.people import secrets_of_people, terminal_of
 from tests.support.searching import (
     Place,
     Wanted,
@@ -136,6 +137,44 @@ class Session:
         for command in ("status", "env"):
             self.check("dev", command, "--dir", str(self.stack.root))
 
+    def agree(self) -> None:
+        """Destroy a project, for which two people are needed."""
+        alice = terminal_of("alice", self.stack.root)
+        bob = terminal_of("bob", self.stack.root)
+        root = str(self.stack.root)
+        self.check("push", str(self.folder / "tree"), "old/model")
+        for name, terminal in (("alice", alice), ("bob", bob)):
+            self.check("login", **terminal)
+            self.check("whoami", **terminal)
+            self.check("dev", "otp", name, "--dir", root)
+        self.check("dev", "people", "--dir", root)
+        assert self.run("dev", "sign-in", "alice", "https://x", "--dir", root).code
+        self.check("shred", "old", "--dry-run", **alice)
+        first, second = (
+            self.asked("shred", "old", "--reason", "why", **alice) for _ in range(2)
+        )
+        self.check("approvals", "ls", **bob)
+        self.check("approvals", "show", first, **bob)
+        spare = ("spare", "--software", str(self.folder / "spare.json"))
+        self.check("approvals", "enroll", *spare, **bob)
+        self.check("approvals", "deny", second, "--reason", "no", **bob)
+        self.check("approvals", "approve", first, "--yes", **bob)
+        receipt = str(self.folder / "receipt.json")
+        self.check("approvals", "run", first, **alice)
+        self.check("shred", "old", "--receipt", "--out", receipt, **alice)
+        public = self.folder / "keys.json"
+        public.write_text(self.check("keys", "public").out)
+        self.check("receipt", "verify", receipt, "--keys", str(public))
+        self.check("logout", **alice)
+
+    def asked(self, *args: str, **environ: str) -> str:
+        """Run a command that somebody else has to approve; return the approval."""
+        result = self.run(*args, "--json", **environ)
+        assert result.code == 13, result
+        approval = json.loads(result.err.splitlines()[-1])["metadata"]["approval"]
+        assert isinstance(approval, str)
+        return approval
+
     def audit(self) -> None:
         """Read the audit log in every way."""
         settings = {
@@ -149,6 +188,8 @@ class Session:
             self.check("audit", command, audit_id, **settings)
         self.check("audit", "who-read", f"{NAME}@1", **settings)
         self.check("audit", "export", str(self.folder / "exported"), **settings)
+        vault_log = str(self.stack.root / "vault/audit.log")
+        self.run("audit", "reconcile", "--vault-log", vault_log, **settings)
 
 
 def leaves() -> Iterator[str]:
@@ -188,6 +229,7 @@ class Secrets:
             *self._of_vault(),
             *self._private_keys(),
             *self._of_domains(objects, vault),
+            *secrets_of_people(self._root.resolve()),
             Wanted("a token of Vault", vault.token.encode()),
         ]
         assert len({item.value for item in found}) == len(found)
@@ -278,6 +320,7 @@ def test_no_secret_is_said_stored_logged_or_passed_on(
     session = Session(own_stack, tmp_path)
     session.transfer()
     session.keep()
+    session.agree()
     session.operate()
     started = list(processes(own_stack))
     objects = dict(stored_objects(own_stack))
@@ -303,6 +346,7 @@ def test_no_secret_is_said_stored_logged_or_passed_on(
     assert {"server", "logs", "telemetry", "seaweed", "vault"} <= names
     kinds = {item.name.split(" of ")[0] for item in wanted}
     assert {"master key", "dedup key", "the S3 secret key", "the secret id"} <= kinds
+    assert {"alice's password", "bob's phone", "bob's token"} <= kinds
     # A search that cannot find anything proves nothing: each is found at its home.
     homes = {item.name: item.value for item in wanted if item.at_home}
     found = search(files, [Wanted(name, value) for name, value in homes.items()])

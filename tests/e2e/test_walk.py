@@ -18,6 +18,8 @@ import pytest
 
 from tests.house.tree import ROOT
 from tests.support.cli import STRONGROOM, TIMEOUT_S, LiveStack
+from tests.support.people import secrets_of_people
+from tests.support.searching import search, written_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -93,6 +95,7 @@ def matches(expected: str, output: str) -> bool:
 class Walk:
     """The walk that was gone, in its folder."""
 
+    stack: LiveStack
     folder: Path
     approval: str
     output: str
@@ -116,7 +119,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
                 approval = APPROVAL.findall(output)[0]
             for line in step.expected:
                 assert matches(APPROVAL.sub(approval, line), output), (line, output)
-        yield Walk(folder, approval, "".join(said))
+        yield Walk(stack, folder, approval, "".join(said))
     finally:
         stack.down()
 
@@ -141,30 +144,13 @@ def test_the_receipt_names_both_people(walk: Walk) -> None:
 
 def test_no_password_token_or_phone_is_left_anywhere_else(walk: Walk) -> None:
     """Search all that the stack wrote: logs, audit log, spans, settings, output."""
-    people = walk.folder / ".strongroom" / "vault" / "people"
-    logins = list(walk.folder.glob(".strongroom/client/*/login/*.json"))
-    assert [path.parent.parent.name for path in logins] == ["bob"], "alice logged out"
-    secrets = {
-        "token": json.loads(logins[0].read_text())["token"].encode(),
-        **{
-            f"{path.parent.name}'s password": path.read_bytes()
-            for path in people.glob("*/password")
-        },
-        **{
-            f"{path.parent.name}'s phone": json.loads(path.read_text())[
-                "secret"
-            ].encode()
-            for path in people.glob("*/phone.json")
-        },
+    root = walk.folder / ".strongroom"
+    wanted = list(secrets_of_people(root))
+    assert {item.name for item in wanted} >= {
+        *("alice's password", "bob's password", "alice's phone", "bob's phone"),
+        *("bob's token", "the security key of alice", "the security key of bob"),
     }
-    assert len(secrets) == 5
-    found = [
-        (name, path.relative_to(walk.folder))
-        for path in walk.folder.rglob("*")
-        if path.is_file() and path not in logins and not path.is_relative_to(people)
-        for name, secret in secrets.items()
-        if secret in path.read_bytes()
-    ]
+    assert "alice's token" not in {item.name for item in wanted}, "she has logged out"
+    places = [*written_files(walk.stack), ("what was said", walk.output.encode())]
 
-    assert found == []
-    assert not any(secret.decode() in walk.output for secret in secrets.values())
+    assert search(places, wanted) == []

@@ -21,6 +21,14 @@ from strongroom_server.core.signed_note import (
     read_unverified,
 )
 from strongroom_server.core.tlog_tiles import decode_bundle
+from strongroom_server.core.vault_audit import parse_vault_line
+from strongroom_server.core.witness import (
+    format_submission,
+    judge,
+    parse_conflict,
+    parse_submission,
+    read_checkpoint,
+)
 
 _KEYS: Final = (NoteKey("any", NoteAlgorithm.ED25519, bytes(32)),)
 
@@ -52,3 +60,18 @@ def audit_notes(data: bytes) -> None:
         check_proof(text, _KEYS)
     with suppress(InvalidArgumentError):
         assert parse_note_key(text).text == text.strip()
+
+
+def witness_request(data: bytes) -> None:
+    """What a witness is sent and answers; what parses is written again the same."""
+    with suppress(ValueError):
+        assert f"{parse_conflict(data)}\n".encode() == data
+    with suppress(ValueError):
+        submission = parse_submission(data)
+        assert format_submission(submission) == data
+        judge(submission, read_checkpoint(submission), None)
+
+
+def vault_audit_line(data: bytes) -> None:
+    """Lines of Vault's own audit log."""
+    parse_vault_line(data, mount="transit")

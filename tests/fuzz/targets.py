@@ -266,6 +266,8 @@ TARGETS: Final[dict[str, Target]] = {
         audit_targets.audit_batch,
         audit_targets.audit_entries,
         audit_targets.audit_notes,
+        audit_targets.vault_audit_line,
+        audit_targets.witness_request,
         access_policies,
         role_assignments,
         write_request,

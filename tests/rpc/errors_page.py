@@ -36,7 +36,8 @@ INTRODUCTION = (
     """
 ## Classes
 
-Exit codes are those of the command line.
+Exit codes are those of the command line; `STEP_UP_REQUIRED` and \
+`APPROVAL_REQUIRED`, which the caller can do something about, end with 13.
 
 | class | also a | gRPC code | when | retry | exit |
 |---|---|---|---|---|---|

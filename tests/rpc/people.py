@@ -20,8 +20,13 @@ MOVE_REF: Final = "/strongroom.v1.ArtifactService/MoveRef"
 #: What a caller sends beside a request.
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-#: A site's own rule: nobody moves `prod` alone.
+#: A site's own rules: nobody moves `prod` alone, or pushes where nobody should.
+GUARDED: Final = "projects/demo/artifacts/guarded"
 PROTECTED: Final = f"""
+@id("protected-pushes")
+forbid (principal, action == Action::"version.write", resource == Artifact::"{GUARDED}")
+unless {{ context.approvals >= 1 }};
+
 @id("protected-prod")
 forbid (principal, action == Action::"ref.move", resource == Ref::"{PROD}")
 unless {{ context.approvals >= 1 }};
@@ -32,6 +37,12 @@ ASSIGNMENTS: Final[list[dict[str, Any]]] = [
         "principal": ALICE,
         "roles": ["operator"],
         "resources": ["projects/demo/*", "server"],
+    },
+    {
+        "id": "erin",
+        "principal": "operator:erin",
+        "roles": ["operator"],
+        "resources": ["projects/demo/*"],
     },
     {
         "id": "everybody",

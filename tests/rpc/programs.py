@@ -69,7 +69,7 @@ def write_settings(folder: Path, **changes: dict[str, Any]) -> Path:
         "telemetry": {"spans_file": f"{folder}/spans.jsonl"},
     }
     for section, values in changes.items():
-        tables[section].update(values)
+        tables.setdefault(section, {}).update(values)
     path = folder / "server.toml"
     path.write_text(
         "\n".join(

@@ -173,6 +173,24 @@ def test_what_a_person_lacks_beside_rights_is_told(people: Running) -> None:
     assert not fine.HasField("remedy")
 
 
+def test_what_no_approval_is_taken_for_is_not_said_to_need_one() -> None:
+    alone = '@id("two") forbid (principal, action, resource) unless { %s };'
+    authorizer = make_authorizer(
+        {"owner": ["*"]},
+        {"principal": DEVELOPER, "roles": ["owner"], "resources": ["server"]},
+        {"principal": READER, "roles": ["owner"], "resources": ["server"]},
+        two=alone % f'principal == Workload::"{DEVELOPER}" || context.approvals >= 1',
+    )
+    with serving_world(authorizer) as (_world, server):
+        apply, rebuild = (
+            explained(server, principal=READER, action=action, resource="server")
+            for action in ("sweep.apply", "index.rebuild")
+        )
+
+    assert not apply.HasField("remedy")
+    assert rebuild.remedy == pb.AccessRemedy(approvals=1)
+
+
 def test_facts_of_people_can_be_asked_about(people: Running) -> None:
     def ask_about(facts: dict[str, Any]) -> pb.ExplainAccessResponse:
         request = pb.ExplainAccessRequest(
@@ -197,12 +215,13 @@ def test_who_asks_of_others_lends_them_no_login(people: Running) -> None:
     token = people.logins.sign_in("alice")
     request = pb.ExplainAccessRequest(action="ref.move", resource=STAGING)
     other = pb.ExplainAccessRequest(
-        principal="operator:bob", action="ref.move", resource=STAGING
+        principal="operator:erin", action="ref.move", resource=STAGING
     )
     with people.channel(people.authority.issue(WORKSTATION)) as channel:
         stub = access_grpc.AccessServiceStub(channel)
         own = stub.ExplainAccess(request, timeout=10, metadata=bearing(token))
-        bob = stub.ExplainAccess(other, timeout=10, metadata=bearing(token))
+        erin = stub.ExplainAccess(other, timeout=10, metadata=bearing(token))
 
     assert (own.principal, own.allowed) == (ALICE, True)
-    assert not bob.allowed
+    assert not erin.allowed
+    assert erin.remedy == pb.AccessRemedy(login=True, max_age_s=300)

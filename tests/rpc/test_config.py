@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom_server.app import show_config
 from strongroom_server.config import format_settings, load_settings, read_settings
 from strongroom_server.opening import open_tokens
+from tests.rpc.programs import write_settings
 from tests.support.clock import ManualClock
 
 DOCUMENT: dict[str, dict[str, Any]] = {
@@ -306,3 +308,14 @@ def test_what_people_sign_in_with_is_opened_and_only_then(tmp_path: Path) -> Non
     tokens.check_current()
     with pytest.raises(PreconditionError, match=r"operators\.ca_file"):
         open_tokens(missing, clock)
+
+
+def test_a_check_of_the_settings_looks_at_the_providers_authorities(
+    tmp_path: Path,
+) -> None:
+    operators = {"issuer": "https://login.internal", "audience": "strongroom"}
+    show_config(write_settings(tmp_path, operators=operators))
+
+    operators["ca_file"] = str(tmp_path / "gone")
+    with pytest.raises(PreconditionError, match=r"operators\.ca_file"):
+        show_config(write_settings(tmp_path, operators=operators))

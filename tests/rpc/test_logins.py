@@ -130,6 +130,18 @@ def test_a_bad_login_is_never_a_programs_call(server: Running, shown: str) -> No
     assert not shown or shown not in json.dumps(server.lines)
 
 
+def test_a_login_stands_nowhere_but_in_the_call(server: Running) -> None:
+    good = server.logins.sign_in("alice")
+    getting(server, bearing(good))()
+    refused(getting(server, bearing("header.claims.signature")))
+
+    left = json.dumps(server.lines) + repr(server.audit.events())
+    assert server.lines
+    assert ALICE in left
+    for secret in (good, "header.claims", "signature", "Bearer", "authorization"):
+        assert secret not in left
+
+
 def test_two_logins_are_none(server: Running) -> None:
     token = server.logins.sign_in("alice")
 

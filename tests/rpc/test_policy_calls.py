@@ -61,7 +61,7 @@ def failure(stubs: Stubs, request: pb.SetPolicyRequest) -> Failed:
 @pytest.fixture
 def keeper(served: Served, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubs]:
     """Who may set policies everywhere, and write in the project `open` only."""
-    monkeypatch.setattr(served.server.guard, "_authorizer", RIGHTS)
+    monkeypatch.setattr(served.server.guard._decisions, "_authorizer", RIGHTS)
     with served.server.channel(served.issue(TRAINER)) as channel:
         yield served.stubs(channel)
 

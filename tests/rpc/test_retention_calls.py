@@ -198,7 +198,7 @@ def test_of_what_needs_an_object_only_what_may_be_seen_is_named(
         {"sweeper": ["sweep.plan"]},
         {"principal": DEVELOPER, "roles": ["sweeper"], "resources": ["server"]},
     )
-    monkeypatch.setattr(served.server.guard, "_authorizer", operator)
+    monkeypatch.setattr(served.server.guard._decisions, "_authorizer", operator)
 
     uses, told = explained(stubs, pack)
 

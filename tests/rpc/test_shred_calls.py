@@ -12,6 +12,7 @@ from strongroom.v1 import key_service_pb2 as pb
 from strongroom.v1 import key_service_pb2_grpc as pb_grpc
 from strongroom_server.core import shred_receipt
 from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
+from tests.rpc import access_table
 from tests.rpc.authority import DEVELOPER
 from tests.rpc.running import read_failure
 from tests.rpc.serving import FILES, Served, Stubs, write, write_requests
@@ -123,3 +124,21 @@ def test_who_may_all_but_shred_shreds_nothing(
         failure = failure_of(partial(keys.ShredProject, asked, timeout=20))
         assert failure[0] == DENIED
     assert served.world.keys("shreds/") == []
+
+
+def test_every_call_about_a_dead_project_says_that_it_is_dead(
+    keys: pb_grpc.KeyServiceStub, served: Served
+) -> None:
+    keys.ShredProject(request(), timeout=20)
+    told = {}
+    with served.server.channel() as channel:
+        line = access_table.Line(channel)
+        for rpc, values in access_table._asked():
+            if access_table._is_placed(values):
+                placed = access_table._placed(values, access_table.OWN)
+                answer = access_table._ask(line, rpc, placed)
+                told[rpc.rpartition("/")[2]] = answer.reason or answer.code
+
+    alive = {name: found for name, found in told.items() if found != "KEY_SHREDDED"}
+    assert alive == {"ShredProject": "OK", "GetShredReceipt": "OK"}
+    assert len(told) > 20

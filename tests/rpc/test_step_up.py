@@ -9,10 +9,12 @@ import pytest
 from strongroom.errors import InternalError
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
+from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from tests.rpc.authority import DEVELOPER
 from tests.rpc.calling import refused
 from tests.rpc.people import (
     ALICE,
+    GUARDED,
     MOVE_REF,
     PROD,
     STAGING,
@@ -139,6 +141,7 @@ def test_what_was_approved_runs_once_and_its_entry_names_who(server: Running) ->
     assert (told["approval"], told["approvers"]) == (ID, f"{BOB} operator:carol")
     assert (outcome.outcome, intent.decision) == ("OK", "allow")
     assert (again.code, again.reason) == ("PERMISSION_DENIED", "APPROVAL_USED")
+    assert server.book._entries[ID].finished
     assert (refusal.decision, refusal.reason) == ("deny", "APPROVAL_USED")
 
 
@@ -206,6 +209,29 @@ def test_what_names_no_one_approval_is_refused(
     assert (failed.code, failed.reason) == ("PERMISSION_DENIED", "APPROVAL_INVALID")
 
 
+@pytest.mark.parametrize("approvers", [(ALICE,), (ALICE, ALICE)])
+def test_nobody_is_somebody_else_to_themselves(
+    server: Running, approvers: tuple[str, ...]
+) -> None:
+    approve(server, *approvers)
+    metadata = bearing(server.logins.sign_in("alice"), strongroom_approval=ID)
+
+    assert refused(moving(server, metadata, ref=PROD)).reason == "APPROVAL_REQUIRED"
+
+
+def test_who_sends_a_stream_of_requests_is_not_sent_to_ask_for_approval(
+    server: Running,
+) -> None:
+    with server.transfers(server.authority.issue(DEVELOPER)) as stub:
+        start = transfer_pb.WriteStart(parent=GUARDED)
+        requests = iter([transfer_pb.WriteVersionRequest(start=start)])
+
+        failed = refused(lambda: list(stub.WriteVersion(requests, timeout=10)))
+
+    assert failed.reason == "ACTION_NOT_ALLOWED"
+    assert server.audit.events()[-1].policy == "protected-pushes"
+
+
 def test_a_stream_of_requests_cannot_be_approved(server: Running) -> None:
     metadata = bearing(server.logins.sign_in("alice"), strongroom_approval=ID)
     with server.channel() as channel:
@@ -213,6 +239,10 @@ def test_a_stream_of_requests_cannot_be_approved(server: Running) -> None:
         apply: Any = channel.stream_stream(method)
         start = maintenance_pb.SweepStart(reason="asked")
         request = maintenance_pb.ApplySweepRequest(start=start).SerializeToString()
+
+        server.book.approve(
+            ID, method=method, request=request, requester=ALICE, approvers=(BOB,)
+        )
 
         failed = refused(
             lambda: list(apply(iter([request]), timeout=10, metadata=metadata))

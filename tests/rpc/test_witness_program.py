@@ -160,11 +160,13 @@ def test_a_log_is_witnessed_and_one_that_was_rewound_is_refused(
 
         # What was signed last is cosigned, too: an auditor needs public keys alone.
         options = ("--config", str(config))
-        online = told(capsys, "verify", *options, "--witness", str(keys), "--json")
+        online = json.loads(
+            told(capsys, "verify", *options, "--witness", str(keys), "--json")
+        )
         told(capsys, "export", str(tmp_path / "log-files"), *options, "--cosigned")
         offline = ("--keys", str(log_keys), "--witness", str(keys), "--json")
         told(capsys, "verify", "--folder", str(tmp_path / "log-files"), *offline)
-        assert json.loads(online)["cosigned_count"] == json.loads(online)["entry_count"]
+        assert online["cosigned_count"] == online["entry_count"]
 
         _rewind(weed)
         assert run(["audit", "verify", *options]) == 14
@@ -172,14 +174,21 @@ def test_a_log_is_witnessed_and_one_that_was_rewound_is_refused(
         # Without the witness nobody would know.
         assert run(["audit", "verify", "--config", str(settings)]) == 0
         shutil.rmtree(tmp_path / "audit")
-        with program(config) as server:
-            assert server.process.wait(PATIENCE_S) == 14
-        assert f"which the witness {NAME} has cosigned" in str(server.lines)
+        refused(config, 14, f"which the witness {NAME} has cosigned")
 
     # And without a witness that answers a new server does not start.
+    refused(config, 17, "WITNESS_UNAVAILABLE")
+
+
+def refused(config: Path, code: int, text: str) -> None:
+    """Expect that a server ends by itself and says why."""
     with program(config) as server:
-        assert server.process.wait(PATIENCE_S) == 17
-    assert "WITNESS_UNAVAILABLE" in str(server.lines)
+        end = time.monotonic() + PATIENCE_S
+        while server.process.poll() is None:
+            assert time.monotonic() < end, server.lines
+            time.sleep(0.1)
+    assert server.process.returncode == code, server.lines
+    assert text in str(server.lines)
 
 
 def _rewind(weed: WeedForTests) -> None:
@@ -220,7 +229,7 @@ def test_all_that_vault_was_asked_for_is_explained_but_a_theft(
     first = json.loads(told(capsys, *command).splitlines()[-1])
 
     assert first["unexplained"] == first["missing"] == first["lost"] == 0
-    assert first["explained"] > 20
+    assert first["explained"] > 10
     # A thief has the server's credential, and asks Vault without any server.
     thief = bao.server_client()
     thief.write("transit/sign/sr.log", {"input": "Zm9yZ2Vk"})

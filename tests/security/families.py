@@ -14,11 +14,13 @@ from tests.security import (
     key_life,
     names,
     salamanders,
+    shredding,
     swaps,
     tokens,
     uploads,
     vault_policies,
     wire,
+    witnesses,
     wrapped_keys,
 )
 from tests.security.attacks import Family
@@ -40,6 +42,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     tokens.FAMILY,
     wire.FAMILY,
     audit_log.FAMILY,
+    witnesses.FAMILY,
     key_life.FAMILY,
+    shredding.FAMILY,
     vault_policies.FAMILY,
 )

@@ -10,12 +10,10 @@ import pytest
 from strongroom.errors import (
     ExhaustedError,
     InvalidArgumentError,
-    NotFoundError,
     PermissionDeniedError,
     Reason,
     StrongroomError,
 )
-from strongroom_server.core import layout
 from strongroom_server.core.approval_log import ApprovalState
 from strongroom_server.core.approvals import MAX_REQUEST_BYTES
 from strongroom_server.ports import Approved
@@ -286,11 +284,34 @@ def test_a_server_without_security_keys_lets_nobody_approve(desk: Desk) -> None:
 def test_ten_may_wait_and_no_more(desk: Desk) -> None:
     names = [asked(desk.book).request.approval_id for _ in range(10)]
 
-    with pytest.raises(ExhaustedError, match="waits for 10 approvals"):
+    with pytest.raises(ExhaustedError, match="waits for 10, as many"):
         asked(desk.other)
     asked(desk.other, requester=CAROL)
     desk.book.deny(names[0], "", principal=ALICE, audit_id="log-1")
     asked(desk.other)
+
+
+def test_asking_and_taking_back_has_an_end(desk: Desk) -> None:
+    few = approving_of(desk.world, desk.keys, settings=ApprovalSettings(max_pending=1))
+    for _ in range(10):
+        name = asked(few).request.approval_id
+        few.deny(name, "", principal=ALICE, audit_id="log-1")
+
+    with pytest.raises(ExhaustedError, match="has asked for 10 approvals"):
+        asked(few)
+    desk.clock.advance(900)
+    asked(few)
+
+
+def test_what_can_be_used_is_listed_before_what_ended(desk: Desk) -> None:
+    denied = asked(desk.book).request.approval_id
+    desk.book.deny(denied, "", principal=CAROL, audit_id="log-1")
+    desk.clock.advance(1)
+    waiting = asked(desk.book).request.approval_id
+
+    listed = [item.request.approval_id for item in desk.other.alive().approvals]
+
+    assert listed == [waiting, denied]
 
 
 def test_a_request_of_64_kib_is_the_longest(desk: Desk) -> None:
@@ -320,47 +341,6 @@ def test_a_listing_has_what_is_alive_the_first_to_end_first(desk: Desk) -> None:
 
     assert listed == [first.request.approval_id, second.request.approval_id]
     assert later == [second.request.approval_id]
-
-
-def test_a_planted_approval_harms_no_other(desk: Desk) -> None:
-    name = asked(desk.book).request.approval_id
-    planted = f"{'f' * 8}-{'0' * 10}"
-    desk.world.blobs.put_new(layout.approval_key(planted, 0), b"SRO1" + b"x" * 200)
-
-    found = desk.other.alive()
-
-    assert [item.request.approval_id for item in found.approvals] == [name]
-    assert found.damaged == (planted,)
-
-
-def test_a_record_that_was_removed_is_missed(desk: Desk) -> None:
-    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
-    approved = check(desk.book, name)
-    desk.book.use(approved)
-    desk.book.finish(approved)
-    key = layout.approval_key(name, 2)
-    version = next(
-        item for item in desk.world.blobs.first_versions(key) if item.key == key
-    )
-    assert desk.world.remover is not None
-    desk.world.remover.remove(key, version_id=version.version_id)
-
-    with pytest.raises(StrongroomError) as refused:
-        check(desk.other, name)
-
-    assert refused.value.reason is Reason.RECORD_CORRUPT
-
-
-@pytest.mark.parametrize("name", ["", "../sweep", "6743b2c1-9f03a4be11", "approvals/x"])
-def test_what_is_not_there_is_named_as_such(desk: Desk, name: str) -> None:
-    asked(desk.book)
-    with pytest.raises(NotFoundError) as missing:
-        desk.book.get(name)
-    with pytest.raises(PermissionDeniedError) as refused:
-        check(desk.book, name)
-
-    assert missing.value.reason is Reason.APPROVAL_NOT_FOUND
-    assert refused.value.reason is Reason.APPROVAL_INVALID
 
 
 def test_a_longer_call_is_waited_for_longer(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from strongroom_server.services.auditing import shipping
 from tests.support.audit_worlds import AuditWorld
 from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -54,6 +55,27 @@ def test_other_events_follow_by_themselves(audits: AuditWorld) -> None:
             server.record(str(turn), shared=False)
 
     assert audits.marks() == [str(turn) for turn in range(50)]
+
+
+def test_lines_for_which_nobody_waits_go_together_once_they_are_many_or_one_is_needed(
+    audits: AuditWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "LINGER_S", 60.0)
+    monkeypatch.setattr(shipping, "FULL", 4)
+    with audits.server("a") as server:
+        for turn in range(3):
+            server.record(str(turn), shared=False)
+        assert batch_objects(audits) == []
+
+        server.record("3", shared=False)
+        wait_until(lambda: len(batch_objects(audits)) == 1)
+
+        server.record("4", shared=False)
+        assert len(batch_objects(audits)) == 1
+        server.record("5")
+        assert len(batch_objects(audits)) == 2
+
+    assert audits.marks() == [str(turn) for turn in range(6)]
 
 
 def test_two_servers_write_one_log(audits: AuditWorld) -> None:

@@ -3,6 +3,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -203,6 +204,32 @@ def test_a_server_that_cannot_look_forgets_all_keys_in_time(world: World) -> Non
     watch.check()
 
 
+def test_a_shredding_that_was_broken_off_is_told_until_it_is_finished(
+    world: World,
+) -> None:
+    other = world.reopened()
+    watch = ShredWatch(other.repository)
+    clock = world.clock
+    assert isinstance(clock, ManualClock)
+    assert world.remover is not None
+    faulty = FaultyBlobStore(world.blobs)
+    faulty.queue("remove", Fault.UNAVAILABLE)
+    remover = faulty.remover(world.remover)
+    world.shredding = Shredding(
+        world.repository, world.key_service, world.destroyer, remover
+    )
+    with pytest.raises(UnavailableError):
+        shred(world)
+
+    watch.look()
+    watch.check()
+    clock.advance(601)
+    assert refused(watch.check) is Reason.KEY_SHREDDED
+    shred(other)
+    watch.look()
+    watch.check()
+
+
 def test_a_legal_hold_keeps_a_project_alive(world: World) -> None:
     world.retention.hold(
         VersionName(GONE, "1"),
@@ -246,6 +273,16 @@ def test_shredding_again_gives_the_same_receipt(world: World) -> None:
 
     assert shred(world) == first
     assert shred(world.reopened()) == first
+
+
+def test_servers_that_shred_at_once_agree_on_one_receipt(world: World) -> None:
+    engines = [world, *(world.reopened() for _ in range(3))]
+
+    with ThreadPoolExecutor(len(engines)) as threads:
+        receipts = set(threads.map(shred, engines))
+
+    assert len(receipts) == 1
+    assert len([key for key in world.keys("shreds/") if layout.is_tombstone(key)]) == 1
 
 
 def test_a_server_without_credentials_destroys_nothing(world: World) -> None:

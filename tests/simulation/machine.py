@@ -125,12 +125,14 @@ class Machines:
         self.calls: Counter[str] = Counter()
         self.workers = random.choice(_WORKERS)
         self.page_size = random.choice(_PAGE_SIZES)
+        #: What the index of a server holds that starts for the first time.
+        self.index: dict[bytes, bytes] = {}
         self.servers: list[Server] = []
 
     def start(self, count: int) -> None:
         """Begin to start so many servers."""
         for slot in range(count):
-            self.servers.append(Server(self, slot, SimIndex()))
+            self.servers.append(Server(self, slot, SimIndex(self.index)))
             self._boot(slot)
 
     def pick(self) -> Server:

@@ -287,13 +287,13 @@ class SimVault:
 class SimIndex:
     """An index on a disk that survives its server, or does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: Mapping[bytes, bytes] | None = None) -> None:
         self.ports: Ports | None = None
-        self._items: dict[bytes, bytes] = {}
-        self._batches: list[Mapping[bytes, bytes]] = []
+        self.items = dict(items or {})
+        self._batches: list[Mapping[bytes, bytes]] = [dict(self.items)]
 
     def get(self, key: bytes) -> bytes | None:
-        return None if self._is_rotten() else self._items.get(key)
+        return None if self._is_rotten() else self.items.get(key)
 
     def put_many(self, items: Mapping[bytes, bytes]) -> None:
         ports = self.ports
@@ -302,21 +302,21 @@ class SimIndex:
             if fault is Fault.INDEX_FULL:
                 ports.struck(fault)
                 raise index_full()
-        self._items.update(items)
+        self.items.update(items)
         self._batches.append(dict(items))
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key in sorted(key for key in self._items if key.startswith(prefix)):
+        for key in sorted(key for key in self.items if key.startswith(prefix)):
             value = self.get(key)
             if value is not None:
                 yield key, value
 
     def forget(self, prefix: bytes) -> None:
-        for key in [key for key in self._items if key.startswith(prefix)]:
-            del self._items[key]
+        for key in [key for key in self.items if key.startswith(prefix)]:
+            del self.items[key]
 
     def clear(self) -> None:
-        self._items.clear()
+        self.items.clear()
         self._batches.clear()
 
     def lose_newest(self, count: int) -> None:
@@ -324,7 +324,7 @@ class SimIndex:
         kept = self._batches[: max(len(self._batches) - count, 0)]
         self.clear()
         for batch in kept:
-            self._items.update(batch)
+            self.items.update(batch)
         self._batches = kept
 
     def _is_rotten(self) -> bool:

@@ -67,6 +67,8 @@ class Start:
 
     bucket: Bucket
     keks: dict[str, bytes]
+    #: What the index of the server that made it holds.
+    index: dict[bytes, bytes]
     tell: Callable[[Model], None]
 
 
@@ -107,13 +109,17 @@ def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
     machines = Machines(
         random, scheduler, start.bucket.copy(), start.keks, outcome.faults
     )
+    if random.random() < 0.8:
+        machines.index = start.index
     outcome.calls = machines.calls
-    with_sweeps = random.random() < 0.5
+    with_sweeps = random.random() < 0.4
     if with_sweeps:
         # The trash of the start is old by now.
         scheduler.now_s = 3 * 24 * HOUR_S
     machines.start(1 + int(random.random() * 3))
-    for number in range(2 + int(random.random() * 2)):
+    # A sweep takes many steps, and meets one push after the other.
+    clients = 1 + int(random.random() * 2) + (not with_sweeps)
+    for number in range(clients):
         client = Client(f"c{number}", machines, model, is_slow=with_sweeps)
         actions = 1 + int(random.random() * 2)
         scheduler.spawn(client.name, partial(_act, client, actions))
@@ -150,7 +156,7 @@ def _disturb(machines: Machines) -> None:
 @cache
 def starts() -> tuple[Start, ...]:
     """Return the stores that seeds begin with: none, an empty one, one in use."""
-    empty = Start(Bucket(), {}, lambda _: None)
+    empty = Start(Bucket(), {}, {}, lambda _: None)
     project = _grown(empty, 1, (create_project,))
     return empty, project, _grown(project, 2, (fill, let_go, move))
 
@@ -186,4 +192,5 @@ def _grown(start: Start, seed: int, acts: Sequence[Callable[[Client], None]]) ->
                 ended = None if change.ended is None else -1
                 fresh.changing(replace(change, began=-1, ended=ended))
 
-    return Start(machines.bucket, dict(machines.keys._keks), tell)
+    index = dict(machines.servers[0].index.items)
+    return Start(machines.bucket, dict(machines.keys._keks), index, tell)

@@ -11,7 +11,7 @@ others wrote. The rest is the real code.
 
 import base64
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -21,16 +21,22 @@ from strongroom.format import parts
 from strongroom_server.adapters import memory_keys
 from strongroom_server.core import (
     canonical,
+    chunk,
     cobblestone,
     codec_choice,
     derivation,
     filetable,
+    journal,
     page_list,
     slots,
 )
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.journal import EntryPlace, StoredEntry
+from strongroom_server.core.signatures import PublicKey
 from strongroom_server.repository import packs
 from strongroom_server.services.uploads import progress as upload_progress
-from tests.simulation.signing import hmac_signatures
+from tests.simulation.signing import PUBLIC_KEYS, hmac_signatures
 
 _SIZES: Final[tuple[tuple[Any, str, int], ...]] = (
     (parts, "CHUNK_BYTES", 100),
@@ -108,6 +114,38 @@ def _decrypt_once(
     return _decrypt(input_key, bytes(ciphertext), context, segment_bytes)
 
 
+@lru_cache(maxsize=20_000)
+def _decrypt_chunk(
+    keys: DomainKeys, ref: ChunkRef, stored: bytes, base: bytes | None
+) -> memoryview:
+    view = None if base is None else memoryview(base)
+    return _real_decrypt_chunk(keys, ref, memoryview(stored), view)
+
+
+def _decrypt_chunk_once(
+    keys: DomainKeys,
+    ref: ChunkRef,
+    stored: memoryview,
+    base: memoryview | None = None,
+) -> memoryview:
+    base_bytes = None if base is None else bytes(base)
+    return _decrypt_chunk(keys, ref, bytes(stored), base_bytes)
+
+
+@lru_cache(maxsize=20_000)
+def _verify_entry(data: bytes, expected: EntryPlace) -> StoredEntry:
+    return _real_verify_entry(data, expected, PUBLIC_KEYS)
+
+
+def _verify_entry_once(
+    data: bytes, expected: EntryPlace, keys: Mapping[str, PublicKey]
+) -> StoredEntry:
+    assert keys is PUBLIC_KEYS
+    return _verify_entry(data, expected)
+
+
+_real_decrypt_chunk: Final = chunk.decrypt_chunk
+_real_verify_entry: Final = journal.verify_entry
 _real_decode: Final = canonical.decode
 _real_decrypt: Final = cobblestone.decrypt
 _REMEMBERING: Final[tuple[tuple[Any, str, object], ...]] = (
@@ -117,6 +155,8 @@ _REMEMBERING: Final[tuple[tuple[Any, str, object], ...]] = (
     (cobblestone, "derive", lru_cache(maxsize=20_000)(cobblestone.derive)),
     (cobblestone, "AESGCM", lru_cache(maxsize=20_000)(cobblestone.AESGCM)),
     (cobblestone, "decrypt", _decrypt_once),
+    (chunk, "decrypt_chunk", _decrypt_chunk_once),
+    (journal, "verify_entry", _verify_entry_once),
     (canonical, "decode", _decode_anew),
     (slots, "parse_slot", lru_cache(maxsize=5000)(slots.parse_slot)),
     (slots, "open_slot", lru_cache(maxsize=5000)(slots.open_slot)),

@@ -44,6 +44,8 @@ class LoginIssuer:
     asked: list[dict[str, str]] = field(default_factory=list)
     forms: list[dict[str, str]] = field(default_factory=list)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: What the device endpoint says; None if the provider has no such endpoint.
+    device: dict[str, Any] | None = None
 
     @property
     def url(self) -> str:
@@ -102,6 +104,8 @@ class LoginIssuer:
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
         } | self.discovery
+        if self.device is not None:
+            found["device_authorization_endpoint"] = f"{self.url}/device"
         return {key: value for key, value in found.items() if value is not None}
 
     def redirected(self, query: dict[str, str]) -> str:
@@ -154,7 +158,12 @@ def _handler(
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             form = {key: value[0] for key, value in parse_qs(body).items()}
-            self._answer(*issuer().exchanged(form))
+            if self.path == "/realm/device":
+                issuer().asked.append(form)
+                found = issuer().device or {}
+                self._answer(400 if "error" in found else 200, found)
+            else:
+                self._answer(*issuer().exchanged(form))
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

@@ -110,38 +110,30 @@ class Caller:
     ) -> Iterator[bytes]:
         """Make a call with one request, sent as it is; yield the answers' bytes.
 
+        How long it may take, the server says; a stream of answers may not stop.
+
         Args:
             path: The method's full name.
             data: The request's bytes.
             headers: What to send beside trace context and login.
-            streamed: Whether the method may answer with many messages; then they
-                may take as long as a transfer.
+            streamed: Whether the method may answer with many messages.
 
         Raises:
             StrongroomError: What the server raised, or why it was not reached.
         """
         service, _, name = path.removeprefix("/").partition("/")
-        span = _telemetry.start_call(service, name)
-        settings = self.settings
-        try:
-            with self._connection.channel() as channel:
-                call = channel.unary_stream(
-                    path, request_serializer=_as_is, response_deserializer=_as_is
-                )(
-                    data,
-                    timeout=settings.transfer_timeout_s
-                    if streamed
-                    else settings.call_timeout_s,
-                    metadata=span.headers() + self.headers() + headers,
-                )
-                yield from call
-        except grpc.RpcError as failure:
-            raise self.translate(failure, span) from failure
-        except BaseException:
-            span.end("CANCELLED")
-            raise
-        trailers = _status.trailers_of(call.trailing_metadata())
-        span.end("OK", trailers.get(_status.AUDIT_ID_KEY, ""))
+        limit_s = self.settings.transfer_timeout_s
+
+        def start(channel: grpc.Channel, own: Headers, _: StallWatch) -> Answers[bytes]:
+            return channel.unary_stream(
+                path, request_serializer=_as_is, response_deserializer=_as_is
+            )(data, timeout=limit_s, metadata=own + headers)
+
+        method = Method(service, name, Message, Message)
+        # One answer may take its time; many come one after another.
+        stall_s = self.settings.stall_timeout_s if streamed else limit_s
+        with Stream(self, self._connection, method, start, stall_s=stall_s) as stream:
+            yield from stream
 
     def stream(
         self, method: Method[RequestT, ResponseT], request: RequestT
@@ -243,6 +235,8 @@ class Stream(Generic[_AnswerT]):
         method: Method[Any, Any],
         start: Callable[[grpc.Channel, Headers, StallWatch], Answers[_AnswerT]],
         request: Message | None = None,
+        *,
+        stall_s: float | None = None,
     ) -> None:
         self._caller = caller
         self._method = method
@@ -253,7 +247,8 @@ class Stream(Generic[_AnswerT]):
         with ExitStack() as stack:
             stack.callback(self._end, "CANCELLED")
             channel = stack.enter_context(connection.channel())
-            self._watch = StallWatch(caller.settings.stall_timeout_s, self.cancel)
+            self._stall_s = stall_s or caller.settings.stall_timeout_s
+            self._watch = StallWatch(self._stall_s, self.cancel)
             stack.callback(self._watch.stop)
             stack.callback(self.cancel)
             headers = self._span.headers() + caller.headers()
@@ -316,7 +311,7 @@ class Stream(Generic[_AnswerT]):
             return _with_request(error, self._method, self._request)
         self._end("DEADLINE_EXCEEDED")
         self._caller.renew()
-        limit_s = self._caller.settings.stall_timeout_s
+        limit_s = self._stall_s
         message = f"the server sent and took nothing for {limit_s:g} seconds"
         stalled = DeadlineExceededError(
             message,

@@ -2,17 +2,18 @@
 """Signing in: a browser at the provider, a code at the loopback, a token for it."""
 
 import base64
+import contextlib
 import hashlib
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
 from strongroom import _system
-from strongroom._login.issuer import Endpoints, Issuer, refused
+from strongroom._login.issuer import Answer, Endpoints, Issuer, refused
 from strongroom._login.logins import Login, save_login
 from strongroom._login.loopback import Loopback
 from strongroom._login.tokens import Expected, IdToken, read_id_token
@@ -39,16 +40,45 @@ class Asked:
         RFC 7636 (PKCE), S256; OpenID Connect Core 1.0, section 3.1.2.1: nonce.
     """
 
-    state: str
-    nonce: str
-    verifier: str
-    max_age: timedelta
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    fresh: bool
+    begun: datetime
+
+    @property
+    def max_age_s(self) -> int:
+        """How long ago the person may have proved who they are."""
+        max_age = _FRESH_MAX_AGE if self.fresh else _MAX_AGE
+        return int(max_age.total_seconds())
 
     @property
     def challenge(self) -> str:
         """The verifier's SHA-256, as a provider wants it."""
         digest = hashlib.sha256(self.verifier.encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def query(self) -> dict[str, str]:
+        """Return what is asked of the provider, whichever way the person signs in."""
+        fields = {
+            "nonce": self.nonce,
+            "code_challenge": self.challenge,
+            "code_challenge_method": "S256",
+            # Without it a provider need not say when the person proved who they are.
+            "max_age": str(self.max_age_s),
+        }
+        return {**fields, "prompt": "login"} if self.fresh else fields
+
+
+def new_sign_in(*, fresh: bool) -> Asked:
+    """Begin a sign-in that no answer fits but its own."""
+    return Asked(
+        state=_system.new_secret(),
+        nonce=_system.new_secret(),
+        verifier=_system.new_secret(),
+        fresh=fresh,
+        begun=_system.now(),
+    )
 
 
 def sign_in(
@@ -78,19 +108,13 @@ def sign_in(
     """
     issuer = issuer_of(settings)
     endpoints = issuer.discover()
-    asked = Asked(
-        state=_system.new_secret(),
-        nonce=_system.new_secret(),
-        verifier=_system.new_secret(),
-        max_age=_FRESH_MAX_AGE if fresh else _MAX_AGE,
-    )
-    begun = _system.now()
+    asked = new_sign_in(fresh=fresh)
     with Loopback(asked.state) as loopback:
         url = authorization_url(settings, endpoints, asked, loopback.redirect_uri)
         tell(url)
         if browser:
             # A browser in the terminal would hold up the answer that it waits for.
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+            threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
         answer = loopback.wait(wait_s)
         code = _code_of(answer, settings.login_issuer)
         form = {
@@ -100,17 +124,49 @@ def sign_in(
             "client_id": settings.login_client_id,
             "code_verifier": asked.verifier,
         }
-        text = _exchange(issuer, endpoints, form)
+        given = issuer.post(endpoints.token, form)
+    return keep_login(settings, asked, given)
+
+
+def keep_login(
+    settings: ClientSettings, asked: Asked, given: Answer, *, nonce_needed: bool = True
+) -> Login:
+    """Keep the login that the provider's answer to a sign-in gives.
+
+    Args:
+        settings: Whose provider it is.
+        asked: The sign-in.
+        given: What the provider's token endpoint said.
+        nonce_needed: Whether the token must have the sign-in's nonce, or none.
+
+    Raises:
+        PermissionDeniedError: It is a refusal.
+        UnauthenticatedError: Its token does not answer this sign-in (TOKEN_INVALID).
+    """
+    if given.error:
+        description = given.text("error_description")
+        raise refused(given.error, description, settings.login_issuer)
+    if not given.text("id_token"):
+        raise _unusable("it gave no ID token")
+    now = _system.now()
+    earliest = asked.begun if asked.fresh else asked.begun - _MAX_AGE
     expected = Expected(
         settings.login_issuer,
         settings.login_client_id,
         asked.nonce,
-        begun if fresh else begun - asked.max_age,
+        earliest,
+        nonce_needed=nonce_needed,
     )
-    token = read_id_token(text, expected, _system.now())
+    token = read_id_token(given.text("id_token"), expected, now)
     login = _login_of(settings, token)
     save_login(settings, login)
     return login
+
+
+def _open_browser(url: str) -> None:
+    # Where there is none, the person has been told the address.
+    with contextlib.suppress(webbrowser.Error, OSError):
+        webbrowser.open(url)
 
 
 def issuer_of(settings: ClientSettings) -> Issuer:
@@ -141,14 +197,8 @@ def authorization_url(
         "redirect_uri": redirect_uri,
         "scope": settings.login_scopes,
         "state": asked.state,
-        "nonce": asked.nonce,
-        "code_challenge": asked.challenge,
-        "code_challenge_method": "S256",
-        # Without it a provider need not say when the person proved who they are.
-        "max_age": str(int(asked.max_age.total_seconds())),
+        **asked.query(),
     }
-    if asked.max_age == _FRESH_MAX_AGE:
-        query["prompt"] = "login"
     joint = "&" if "?" in endpoints.authorization else "?"
     return f"{endpoints.authorization}{joint}{urlencode(query)}"
 
@@ -166,15 +216,6 @@ def _code_of(answer: Mapping[str, str], issuer: str) -> str:
     if not answer.get("code"):
         raise _unusable("the redirect has no code")
     return answer["code"]
-
-
-def _exchange(issuer: Issuer, endpoints: Endpoints, form: Mapping[str, str]) -> str:
-    answer = issuer.post(endpoints.token, form)
-    if answer.error:
-        raise refused(answer.error, answer.text("error_description"), issuer.url)
-    if not answer.text("id_token"):
-        raise _unusable("it gave no ID token")
-    return answer.text("id_token")
 
 
 def _login_of(settings: ClientSettings, token: IdToken) -> Login:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
-from strongroom.config import NO_FILE
+from strongroom.config import NO_FILE, is_https
 from strongroom.errors import (
     InvalidArgumentError,
     PermissionDeniedError,
@@ -112,22 +112,23 @@ class Issuer:
 
     def _request(self, method: str, url: str, body: str | None = None) -> Answer:
         parts = urlsplit(url)
-        path = parts.path + (f"?{parts.query}" if parts.query else "")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = _FORM
+        context = self._tls()
         try:
             connection = http.client.HTTPSConnection(
                 parts.hostname or "",
                 parts.port,
                 timeout=self._timeout_s,
-                context=self._tls(),
+                context=context,
             )
             with contextlib.closing(connection), _deadline(connection, self._timeout_s):
-                connection.request(method, path or "/", body, headers)
+                connection.request(method, path, body, headers)
                 response = connection.getresponse()
                 content = response.read(_MAX_ANSWER_BYTES + 1)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise self._away(f"{type(error).__name__}: {error}") from error
         if len(content) > _MAX_ANSWER_BYTES or response.status >= _SERVER_ERROR:
             raise self._away(f"it answers {response.status} to {parts.path}")
@@ -196,8 +197,7 @@ def _fields(content: bytes) -> Mapping[str, object]:
 
 
 def _check_https(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    if not is_https(url):
         message = f"the identity provider names {url!r}, which is not https"
         raise _bad_issuer(message)
 

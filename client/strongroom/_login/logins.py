@@ -89,16 +89,13 @@ def load_login(settings: ClientSettings) -> Login | None:
         return None
     path = login_file(settings)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        content = _read(path)
     except FileNotFoundError:
         return None
+    except UnauthenticatedError:  # which is an OSError, too
+        raise
     except OSError as error:
-        raise _unusable(path, error.strerror or "it cannot be opened") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
-            raise _unusable(path, "it is not only its owner's")
-        content = file.read(_MAX_FILE_BYTES)
+        raise _unusable(path, error.strerror or "it cannot be read") from error
     try:
         login = _parse(json.loads(content))
     except (ValueError, KeyError, TypeError) as error:
@@ -142,12 +139,36 @@ def save_login(settings: ClientSettings, login: Login) -> None:
 
 
 def forget_login(settings: ClientSettings) -> bool:
-    """Delete the login of this server and provider; say whether there was one."""
+    """Delete the login of this server and provider; say whether there was one.
+
+    Raises:
+        InternalError: It cannot be deleted.
+    """
+    if not settings.login_issuer:
+        return False
+    path = login_file(settings)
     try:
-        login_file(settings).unlink()
+        path.unlink()
     except FileNotFoundError:
         return False
+    except OSError as error:
+        message = f"the login in {path} cannot be removed: {error.strerror}"
+        raise InternalError(message, hint=f"rm {path}", path=path) from error
     return True
+
+
+def _read(path: Path) -> bytes:
+    """Read a file that only its owner may read, and that we own."""
+    # Not to wait for the other end of what is no file.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        private = not stat.S_IMODE(status.st_mode) & 0o077
+        if status.st_uid != os.getuid() or not private:
+            raise _unusable(path, "it is not only its owner's")
+        if not stat.S_ISREG(status.st_mode):
+            raise _unusable(path, "it is no file")
+        return file.read(_MAX_FILE_BYTES)
 
 
 def _parse(record: dict[str, object]) -> Login:

@@ -141,8 +141,11 @@ def answer_of(request: bytes, state: str) -> Mapping[str, str] | None:
     words = request.split(b"\r\n", 1)[0].decode("ascii", "replace").split(" ")
     if len(words) != 3 or words[0] != "GET":  # noqa: PLR2004 - method, target, version
         return None
-    target = urlsplit(words[1])
-    fields = parse_qsl(target.query, keep_blank_values=True)
+    try:
+        target = urlsplit(words[1])
+        fields = parse_qsl(target.query, keep_blank_values=True)
+    except ValueError:
+        return None
     values = dict(fields)
     # A field that comes twice would leave open which of both counts.
     if target.path != _PATH or len(values) != len(fields):

@@ -54,8 +54,8 @@ _STOPPED_TEXT: Final = {
 }
 _EXIT_CODES: Final = (
     "Exit codes: 0 ok, 2 usage, 10 not found, 11 conflict or exists, 12 denied, "
-    "13 sign in again or ask for approval, 14 damaged, 16 precondition, 17 unavailable or full, 130 interrupted; "
-    "any other is a failure, too."
+    "13 sign in again or ask for approval, 14 damaged, 16 precondition, "
+    "17 unavailable or full, 130 interrupted; any other is a failure, too."
 )
 
 

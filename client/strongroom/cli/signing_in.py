@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from strongroom._login.device import sign_in_by_code
 from strongroom._login.flow import sign_in
 from strongroom._login.logins import Login, forget_login, load_login
 from strongroom.cli.output import Output, format_time
@@ -27,9 +28,10 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a browser has to go."""
+    """Where a browser has to go, and what is typed in there."""
 
     url: str
+    code: str
 
 
 def login(
@@ -42,29 +44,41 @@ def login(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address to open.")
     ] = False,
+    device: Annotated[
+        bool,
+        typer.Option("--device", help="Sign in on another device, by a short code."),
+    ] = False,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
     """Sign in at your identity provider; commands then act as you.
 
-    Opens a browser, which must run on this machine, and waits for five minutes. The
-    login is kept in a file for you alone until it ends; nothing is sent to the server.
+    Opens a browser, which must run on this machine, and waits for five minutes. With
+    --device it may run on any, if the provider offers that. The login is kept in a
+    file for you alone until it ends; nothing is sent to the server.
 
     For example:
 
       strongroom login
 
       strongroom login --fresh
+
+      strongroom login --device
     """
     output = Output(as_json=as_json, quiet=quiet)
 
-    def tell(url: str) -> None:
-        output.record("sign_in", _Address(url))
+    def tell(url: str, code: str = "") -> None:
+        output.record("sign_in", _Address(url, code))
         output.say("Sign in at this address:")
         output.say(f"  {url}")
+        if code:
+            output.say(f"and type in  {code}")
 
     settings = session_of(context).settings()
-    made = sign_in(settings, tell, fresh=fresh, browser=not no_browser)
+    if device:
+        made = sign_in_by_code(settings, tell, fresh=fresh)
+    else:
+        made = sign_in(settings, tell, fresh=fresh, browser=not no_browser)
     output.record("login", _told(made))
     output.line(f"signed in as {made.name} until {format_time(made.expire_time)}")
     output.say("Commands now act as you; `strongroom logout` ends that.")

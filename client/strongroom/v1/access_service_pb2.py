@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"strongroom/v1/access_service.proto\x12\rstrongroom.v1\"t\n\x14\x45xplainAccessRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\'\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x18.strongroom.v1.CallFacts\"|\n\tCallFacts\x12\x13\n\x0btls_version\x18\x01 \x01(\t\x12\x14\n\x0ckey_exchange\x18\x02 \x01(\t\x12\x10\n\x08hour_utc\x18\x03 \x01(\x05\x12\x0b\n\x03mfa\x18\x04 \x01(\x08\x12\x12\n\nauth_age_s\x18\x05 \x01(\x03\x12\x11\n\tapprovals\x18\x06 \x01(\x05\"\xf7\x01\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x10\n\x08policies\x18\x02 \x03(\t\x12\x0e\n\x06\x65rrors\x18\x03 \x03(\t\x12\x32\n\x0b\x61ssignments\x18\x04 \x03(\x0b\x32\x1d.strongroom.v1.RoleAssignment\x12\x16\n\x0e\x61llowing_roles\x18\x05 \x03(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x0f\n\x07refusal\x18\x08 \x01(\t\x12+\n\x06remedy\x18\t \x01(\x0b\x32\x1b.strongroom.v1.AccessRemedy\"C\n\x0c\x41\x63\x63\x65ssRemedy\x12\r\n\x05login\x18\x01 \x01(\x08\x12\x11\n\tmax_age_s\x18\x02 \x01(\x03\x12\x11\n\tapprovals\x18\x03 \x01(\x05\"Q\n\x0eRoleAssignment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x11\n\tresources\x18\x04 \x03(\t2k\n\rAccessService\x12Z\n\rExplainAccess\x12#.strongroom.v1.ExplainAccessRequest\x1a$.strongroom.v1.ExplainAccessResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"strongroom/v1/access_service.proto\x12\rstrongroom.v1\"t\n\x14\x45xplainAccessRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\'\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32\x18.strongroom.v1.CallFacts\"\x8e\x01\n\tCallFacts\x12\x13\n\x0btls_version\x18\x01 \x01(\t\x12\x14\n\x0ckey_exchange\x18\x02 \x01(\t\x12\x10\n\x08hour_utc\x18\x03 \x01(\x05\x12\x0b\n\x03mfa\x18\x04 \x01(\x08\x12\x12\n\nauth_age_s\x18\x05 \x01(\x03\x12\x11\n\tapprovals\x18\x06 \x01(\x05\x12\x10\n\x08workload\x18\x07 \x01(\t\"\xf7\x01\n\x15\x45xplainAccessResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x10\n\x08policies\x18\x02 \x03(\t\x12\x0e\n\x06\x65rrors\x18\x03 \x03(\t\x12\x32\n\x0b\x61ssignments\x18\x04 \x03(\x0b\x32\x1d.strongroom.v1.RoleAssignment\x12\x16\n\x0e\x61llowing_roles\x18\x05 \x03(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x0f\n\x07refusal\x18\x08 \x01(\t\x12+\n\x06remedy\x18\t \x01(\x0b\x32\x1b.strongroom.v1.AccessRemedy\"C\n\x0c\x41\x63\x63\x65ssRemedy\x12\r\n\x05login\x18\x01 \x01(\x08\x12\x11\n\tmax_age_s\x18\x02 \x01(\x03\x12\x11\n\tapprovals\x18\x03 \x01(\x05\"Q\n\x0eRoleAssignment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x11\n\tresources\x18\x04 \x03(\t2k\n\rAccessService\x12Z\n\rExplainAccess\x12#.strongroom.v1.ExplainAccessRequest\x1a$.strongroom.v1.ExplainAccessResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPLAINACCESSREQUEST']._serialized_start=53
   _globals['_EXPLAINACCESSREQUEST']._serialized_end=169
-  _globals['_CALLFACTS']._serialized_start=171
-  _globals['_CALLFACTS']._serialized_end=295
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=298
-  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=545
-  _globals['_ACCESSREMEDY']._serialized_start=547
-  _globals['_ACCESSREMEDY']._serialized_end=614
-  _globals['_ROLEASSIGNMENT']._serialized_start=616
-  _globals['_ROLEASSIGNMENT']._serialized_end=697
-  _globals['_ACCESSSERVICE']._serialized_start=699
-  _globals['_ACCESSSERVICE']._serialized_end=806
+  _globals['_CALLFACTS']._serialized_start=172
+  _globals['_CALLFACTS']._serialized_end=314
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_start=317
+  _globals['_EXPLAINACCESSRESPONSE']._serialized_end=564
+  _globals['_ACCESSREMEDY']._serialized_start=566
+  _globals['_ACCESSREMEDY']._serialized_end=633
+  _globals['_ROLEASSIGNMENT']._serialized_start=635
+  _globals['_ROLEASSIGNMENT']._serialized_end=716
+  _globals['_ACCESSSERVICE']._serialized_start=718
+  _globals['_ACCESSSERVICE']._serialized_end=825
 # @@protoc_insertion_point(module_scope)

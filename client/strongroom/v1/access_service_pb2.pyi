@@ -19,20 +19,22 @@ class ExplainAccessRequest(_message.Message):
     def __init__(self, principal: _Optional[str] = ..., action: _Optional[str] = ..., resource: _Optional[str] = ..., facts: _Optional[_Union[CallFacts, _Mapping]] = ...) -> None: ...
 
 class CallFacts(_message.Message):
-    __slots__ = ("tls_version", "key_exchange", "hour_utc", "mfa", "auth_age_s", "approvals")
+    __slots__ = ("tls_version", "key_exchange", "hour_utc", "mfa", "auth_age_s", "approvals", "workload")
     TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
     KEY_EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     HOUR_UTC_FIELD_NUMBER: _ClassVar[int]
     MFA_FIELD_NUMBER: _ClassVar[int]
     AUTH_AGE_S_FIELD_NUMBER: _ClassVar[int]
     APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
     tls_version: str
     key_exchange: str
     hour_utc: int
     mfa: bool
     auth_age_s: int
     approvals: int
-    def __init__(self, tls_version: _Optional[str] = ..., key_exchange: _Optional[str] = ..., hour_utc: _Optional[int] = ..., mfa: bool = ..., auth_age_s: _Optional[int] = ..., approvals: _Optional[int] = ...) -> None: ...
+    workload: str
+    def __init__(self, tls_version: _Optional[str] = ..., key_exchange: _Optional[str] = ..., hour_utc: _Optional[int] = ..., mfa: bool = ..., auth_age_s: _Optional[int] = ..., approvals: _Optional[int] = ..., workload: _Optional[str] = ...) -> None: ...
 
 class ExplainAccessResponse(_message.Message):
     __slots__ = ("allowed", "policies", "errors", "assignments", "allowing_roles", "digest", "principal", "refusal", "remedy")

@@ -144,7 +144,7 @@ class ApprovalListing:
     """The approvals whose time is not over.
 
     Attributes:
-        approvals: The first to end first.
+        approvals: Those that can still be used first; each the first to end first.
         damaged: Ids of those that are damaged, and count for nothing.
         relying_party: Whom security keys sign for; None if the server knows none.
     """

@@ -252,7 +252,10 @@ class MemoryKeyDestroyer:
         if kek not in self._allowed:
             message = f"deletion is not allowed for the KEK {kek}"
             raise PreconditionError(message, reason=Reason.KEK_ACCESS_DENIED, key=kek)
-        self._keys.delete_kek(kek)
+        try:
+            self._keys.delete_kek(kek)
+        except KeyError:
+            return False  # Somebody else was first.
         return True
 
     def hold(self) -> None:

@@ -91,6 +91,8 @@ class CallFacts:
             began; 0 for programs.
         approvals: How many people other than the caller have approved exactly this
             request.
+        workload: The SPIFFE id of the connection's certificate, whoever the
+            principal is.
     """
 
     tls_version: str
@@ -99,6 +101,7 @@ class CallFacts:
     mfa: bool = False
     auth_age_s: int = 0
     approvals: int = 0
+    workload: str = ""
 
 
 @dataclass(frozen=True, slots=True)

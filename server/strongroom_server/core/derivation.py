@@ -42,10 +42,15 @@ class DomainKeys:
     scope: Scope
     master: bytes = field(repr=False)
     dedup: bytes = field(repr=False)
-    # What every chunk needs, derived once: a version may have millions of them.
+    # What every chunk needs, derived once: a version may have millions of them. Names
+    # and objects are asked for at every call.
     _chunk_ids: bytes = field(init=False, repr=False, compare=False)
     _chunk_keys: bytes = field(init=False, repr=False, compare=False)
     _chunk_salts: bytes = field(init=False, repr=False, compare=False)
+    _names: bytes = field(init=False, repr=False, compare=False)
+    _objects: dict[str, bytes] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         if len(self.master) != KEY_BYTES or len(self.dedup) != KEY_BYTES:
@@ -54,6 +59,7 @@ class DomainKeys:
         object.__setattr__(self, "_chunk_ids", self._dedup_key(b"id"))
         object.__setattr__(self, "_chunk_keys", self._master_key(b"chunk"))
         object.__setattr__(self, "_chunk_salts", self._master_key(b"pad"))
+        object.__setattr__(self, "_names", self._dedup_key(b"name"))
 
     @property
     def kid(self) -> str:
@@ -83,7 +89,10 @@ class DomainKeys:
 
     def object_key(self, kind: str) -> bytes:
         """Return the key of all control objects of a kind."""
-        return self._master_key(b"object/" + kind.encode())
+        key = self._objects.get(kind)
+        if key is None:
+            key = self._objects[kind] = self._master_key(b"object/" + kind.encode())
+        return key
 
     def cut_key(self) -> bytes:
         """Return the key that decides where files are cut by their content."""
@@ -92,7 +101,7 @@ class DomainKeys:
     def name_id(self, kind: str, name: str) -> bytes:
         """Return the 18-byte keyed id of a name."""
         message = kind.encode() + b"\0" + name.encode()
-        return hmac.digest(self._dedup_key(b"name"), message, "sha256")[:ID_BYTES]
+        return hmac.digest(self._names, message, "sha256")[:ID_BYTES]
 
     def _master_key(self, label: bytes) -> bytes:
         return _scoped(self.master, label, self.scope)

@@ -4,7 +4,8 @@
 A CSV file with a heading. `principal`, `action`, `resource` and `expected` (`allow`
 or `deny`) must be there; `policy` (what decides, as the audit log has it),
 `tls_version`, `key_exchange` and `hour_utc` may, and for people `mfa` (`true` or
-`false`), `auth_age_s` and `approvals`. Lines that begin with `#` are comments.
+`false`), `auth_age_s`, `approvals` and `workload`, the certificate's SPIFFE id. Lines
+that begin with `#` are comments.
 """
 
 import csv
@@ -14,6 +15,7 @@ from typing import Final
 
 from strongroom.errors import InvalidArgumentError
 from strongroom_server.core.access import AccessAction, CallFacts
+from strongroom_server.core.operators import is_operator
 
 _NEEDED: Final = frozenset({"principal", "action", "resource", "expected"})
 _FACTS: Final = {
@@ -23,6 +25,7 @@ _FACTS: Final = {
     "mfa": "false",
     "auth_age_s": "0",
     "approvals": "0",
+    "workload": "",
 }
 _NUMBERS: Final = {"hour_utc": "hour", "auth_age_s": "age", "approvals": "count"}
 _FLAGS: Final = {"true": True, "false": False}
@@ -96,18 +99,19 @@ def _parse(number: int, row: Mapping[str, str]) -> Expectation:
         principal=row["principal"],
         action=action,
         resource=row["resource"],
-        facts=_facts(number, facts),
+        facts=_facts(number, row["principal"], facts),
         allowed=_VERDICTS[row["expected"]],
         policy=row.get("policy", ""),
     )
 
 
-def _facts(number: int, facts: Mapping[str, str]) -> CallFacts:
+def _facts(number: int, principal: str, facts: Mapping[str, str]) -> CallFacts:
     for name, what in _NUMBERS.items():
         if not facts[name].isdecimal():
             raise _wrong(number, f"{facts[name]!r} is no {what}")
     if facts["mfa"] not in _FLAGS:
         raise _wrong(number, f"{facts['mfa']!r} is neither true nor false")
+    program = "" if is_operator(principal) else principal
     return CallFacts(
         facts["tls_version"],
         facts["key_exchange"],
@@ -115,6 +119,7 @@ def _facts(number: int, facts: Mapping[str, str]) -> CallFacts:
         mfa=_FLAGS[facts["mfa"]],
         auth_age_s=int(facts["auth_age_s"]),
         approvals=int(facts["approvals"]),
+        workload=facts["workload"] or program,
     )
 
 

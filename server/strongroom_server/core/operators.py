@@ -179,9 +179,9 @@ def _person(claims: Mapping[str, object], claim: str) -> str:
 
 def _text(claims: Mapping[str, object], claim: str) -> str:
     value = claims.get(claim, "")
-    if not isinstance(value, str) or len(value) > _MAX_CHARS:
+    if not _is_plain(value, _MAX_CHARS):
         raise invalid_token(f"its claim {claim} is no short text")
-    return value
+    return str(value)
 
 
 def _methods(claims: Mapping[str, object]) -> tuple[str, ...]:
@@ -189,11 +189,17 @@ def _methods(claims: Mapping[str, object]) -> tuple[str, ...]:
     if (
         not isinstance(value, list)
         or len(value) > _MAX_METHODS
-        or not all(map(_is_method, value))
+        or not all(_is_plain(item, _MAX_METHOD_CHARS) for item in value)
     ):
         raise invalid_token("its claim amr is no short list of texts")
     return tuple(value)
 
 
-def _is_method(item: object) -> bool:
-    return isinstance(item, str) and len(item) <= _MAX_METHOD_CHARS
+def _is_plain(value: object, max_chars: int) -> bool:
+    """Tell whether a value may stand in the audit log as it is."""
+    return (
+        isinstance(value, str)
+        and len(value) <= max_chars
+        and value.isascii()
+        and value.isprintable()
+    )

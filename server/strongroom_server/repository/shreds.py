@@ -6,12 +6,13 @@ not the first one, but the first one that is signed; junk stands in nobody's way
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, UnavailableError
 from strongroom_server.core import canonical, layout, shred_receipt
 from strongroom_server.core import tombstone as tombstone_format
-from strongroom_server.core.scope import Scope, format_id
+from strongroom_server.core.scope import Scope, format_id, parse_id
 from strongroom_server.core.sealing import (
     ObjectKind,
     parse_object_header,
@@ -33,6 +34,7 @@ from strongroom_server.repository.numbered_blobs import put_numbered
 _RETRY_S: Final = 60.0
 #: Numbers that are tried when others are taken.
 _MAX_NUMBERS: Final = 1000
+_PROJECT_PART: Final = 1
 
 Purge = Callable[[Scope], None]
 
@@ -57,6 +59,7 @@ class Shreds:
         self._purge = purge
         #: When to look again at what was no tombstone, by key and version.
         self._refused: dict[tuple[str, str], float] = {}
+        self._ended: frozenset[bytes] = frozenset()
         keyring.graves.ask(self.find)
 
     def find(self, project: bytes) -> Tombstone | None:
@@ -81,13 +84,24 @@ class Shreds:
         Raises:
             UnavailableError: S3 or Vault cannot be reached.
         """
-        count = 0
+        count, ended = 0, set[bytes]()
         for item in self._blobs.first_versions(layout.SHREDS):
-            if not layout.is_tombstone(item.key) or self._is_known(item):
-                continue
-            tombstone = self._read(item)
-            count += tombstone is not None and self._bury(tombstone)
+            project = _project_of(item.key)
+            if not layout.is_tombstone(item.key):
+                ended.add(project)
+            elif self._keyring.graves.of_project(project) is None:
+                tombstone = self._read(item)
+                count += tombstone is not None and self._bury(tombstone)
+        self._ended = frozenset(ended)
         return count
+
+    def unfinished(self, before: datetime) -> list[Tombstone]:
+        """Return what was begun before then, and had no receipt at the last look."""
+        return [
+            tombstone
+            for tombstone in self.known()
+            if tombstone.time < before and tombstone.scope.project not in self._ended
+        ]
 
     def write(self, scope: Scope, order: ShredOrder) -> Tombstone:
         """Store a tombstone; from now on the domain is dead.
@@ -216,13 +230,6 @@ class Shreds:
             self._refused[place] = now_s + _RETRY_S
             return None
 
-    def _is_known(self, item: BlobVersion) -> bool:
-        folder = item.key.rpartition("/")[0] + "/"
-        return any(
-            layout.shred_prefix(tombstone.scope.project) == folder
-            for tombstone in self._keyring.graves.all()
-        )
-
     def _bury(self, tombstone: Tombstone) -> bool:
         is_new = self._keyring.graves.bury(tombstone)
         # Again even if it is known: a reader may have come between.
@@ -236,6 +243,14 @@ class Shreds:
     def known(self) -> Iterator[Tombstone]:
         """Yield every tombstone that this server knows."""
         yield from self._keyring.graves.all()
+
+
+def _project_of(key: str) -> bytes:
+    """Return the project whose folder a key lies in; b"" if it is none's."""
+    try:
+        return parse_id(key.split("/")[_PROJECT_PART])
+    except ValueError:
+        return b""
 
 
 def _crowded(scope: Scope) -> UnavailableError:

@@ -4,7 +4,10 @@
 # Names and arguments are those of the generated base class.
 # ruff: noqa: ARG002, N802
 
+from functools import cache
+
 import grpc
+from google.protobuf import descriptor_pool
 
 from strongroom.errors import InvalidArgumentError, PreconditionError
 from strongroom.v1 import access_service_pb2 as pb
@@ -14,6 +17,7 @@ from strongroom_server.core.operators import is_operator
 from strongroom_server.core.remedies import find_remedy
 from strongroom_server.ports import Authorizer, Clock
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.methods import METHODS
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
@@ -52,6 +56,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         )
 
     def _facts(self, request: pb.ExplainAccessRequest, principal: str) -> CallFacts:
+        program = "" if is_operator(principal) else principal
         if request.HasField("facts"):
             facts = request.facts
             return CallFacts(
@@ -61,6 +66,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
                 mfa=facts.mfa,
                 auth_age_s=facts.auth_age_s,
                 approvals=facts.approvals,
+                workload=facts.workload or program,
             )
         peer = current_call().peer
         own = peer.operator if principal == peer.principal else None
@@ -70,6 +76,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             self._clock.now().hour,
             mfa=own is not None and own.mfa,
             auth_age_s=peer.auth_age_s if own else 0,
+            workload=program or peer.workload,
         )
 
     def _remedy(
@@ -80,7 +87,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         facts: CallFacts,
         decision: Decision,
     ) -> pb.AccessRemedy | None:
-        """Say what would help; calls of most actions can be approved."""
+        """Say what would help, if something would."""
         if decision.allowed:
             return None
 
@@ -89,7 +96,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             return decide(principal, action, request.resource, other).allowed
 
         remedy = find_remedy(
-            allows, facts, is_person=is_operator(principal), approvable=True
+            allows,
+            facts,
+            is_person=is_operator(principal),
+            approvable=action in _approvable(),
         )
         if remedy is None:
             return None
@@ -105,6 +115,17 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         except PreconditionError as error:
             return error.message
         return ""
+
+
+@cache
+def _approvable() -> frozenset[AccessAction]:
+    """Return the actions of calls with one request: others are approved by nobody."""
+    pool = descriptor_pool.Default()
+    return frozenset(
+        method.action
+        for name, method in METHODS.items()
+        if not pool.FindMethodByName(name.strip("/").replace("/", ".")).client_streaming
+    )
 
 
 def _action(text: str) -> AccessAction:

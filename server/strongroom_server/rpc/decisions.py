@@ -47,13 +47,15 @@ class Decisions:
 
     def _facts(self, call: Call) -> CallFacts:
         peer = call.peer
+        others = {*call.approved.approvers} - {peer.principal} if call.approved else ()
         return CallFacts(
             tls_version=peer.tls_version,
             key_exchange=peer.key_exchange,
             hour_utc=self._clock.now().hour,
             mfa=peer.operator is not None and peer.operator.mfa,
             auth_age_s=peer.auth_age_s,
-            approvals=len(call.approved.approvers) if call.approved else 0,
+            approvals=len(others),
+            workload=peer.workload,
         )
 
     def _refusal(

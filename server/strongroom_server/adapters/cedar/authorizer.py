@@ -151,6 +151,7 @@ def _request(
             "mfa": facts.mfa,
             "auth_age_s": facts.auth_age_s,
             "approvals": facts.approvals,
+            "workload": facts.workload,
         },
     }
 

@@ -53,11 +53,11 @@ class VaultKeyDestroyer:
         """Destroy a KEK for good; see `KeyDestroyer`."""
         try:
             self._state(kek)
+            self._carry_out("DELETE", kek, None)
         except PreconditionError as error:
             if error.reason is not Reason.KEK_MISSING:
                 raise
             return False
-        self._carry_out("DELETE", kek, None)
         return True
 
     def _state(self, kek: str) -> dict[str, Any]:

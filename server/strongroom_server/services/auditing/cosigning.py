@@ -150,6 +150,7 @@ class Cosigner:
                 answers += 1
         if failure is not None and not answers and self._shipper.is_new:
             raise failure
+        self._shipper.confirm()
 
     def check_unforked(self) -> None:
         """Check that no witness has shown another log.

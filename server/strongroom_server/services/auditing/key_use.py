@@ -8,7 +8,8 @@ outside of calls, such as signatures of checkpoints, gets entries of its own.
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Final
@@ -137,8 +138,16 @@ class KeyUse:
             self._is_due = False
             self._record_all(STALE_S)
 
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Record all that is left when the context ends, while it is still shipped."""
+        try:
+            yield
+        finally:
+            self.close()
+
     def close(self) -> None:
-        """Record all that is left: on disk, from where the next start ships it.
+        """Record all that is left: at the very end on disk, for the next start to ship.
 
         Raises:
             UnavailableError: The disk refuses (AUDIT_UNAVAILABLE).

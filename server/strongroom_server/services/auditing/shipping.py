@@ -61,7 +61,8 @@ class Shipper:
 
     Attributes:
         recent: What the log has lately grown by.
-        is_new: Whether this server remembered nothing of the log when it started.
+        is_new: Whether this server remembers nothing of the log yet that can be
+            relied on; until `confirm` it keeps nothing, either.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Shipper:
         self._head = LogHead()
         self.recent = RecentGrowth()
         self.is_new = False
+        self._mark_lock = threading.Lock()
         self._failure: StrongroomError | None = None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="audit-shipper")
@@ -107,6 +109,12 @@ class Shipper:
                 self._stopping = True
                 self._changed.notify_all()
             self._thread.join(CLOSE_TIMEOUT_S)
+
+    def confirm(self) -> None:
+        """Rely on the log as it is known, also after the next start."""
+        with self._mark_lock:
+            self.is_new = False
+            self._local.save_mark(_format_mark(self.head))
 
     def check_lag(self) -> None:
         """Check that lines do not wait too long, or too many.
@@ -152,10 +160,13 @@ class Shipper:
         """Take lines that have become durable; they end in line feeds."""
         now = self._clock.monotonic()
         with self._changed:
+            before = len(self._waiting)
             for number, line in enumerate(lines, first):
                 self._waiting.append(_Waiting(number, line[:-1], now))
                 self._waiting_bytes += len(line)
-            self._changed.notify_all()
+            # In between the shipper lingers anyway; waking it would cost each call.
+            if not before or before < FULL <= len(self._waiting):
+                self._changed.notify_all()
 
     def _catch_up(self) -> None:
         """Find where the log ends, and ship what is only on this server's disk."""
@@ -275,7 +286,9 @@ class Shipper:
         self._set_head(LogHead(batch.number + 1, batch.after, shipped))
 
     def _set_head(self, head: LogHead) -> None:
-        self._local.save_mark(_format_mark(head))
+        with self._mark_lock:
+            if not self.is_new:
+                self._local.save_mark(_format_mark(head))
         with self._changed:
             self._head = head
             while self._waiting and self._waiting[0].number < head.shipped:

@@ -105,7 +105,12 @@ def open_trail(
         shipper, shared, signer, clock=clock, key_use=key_use, cosigner=cosigner
     )
     # At the end the last events are shipped first, then signed, then cosigned.
-    with cosigner.running(), checkpointer.running(), shipper.running():
+    with (
+        cosigner.running(),
+        checkpointer.running(),
+        shipper.running(),
+        key_use.ending(),
+    ):
         cosigner.confront()
         yield AuditTrail(local, shipper, checkpointer, cosigner, key_use)
 

@@ -7,12 +7,13 @@ which on no server opens anything of the project; the KEK; the key slots; the re
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Final
 
 from strongroom.errors import (
+    IntegrityError,
     NotFoundError,
     PreconditionError,
     Reason,
@@ -159,18 +160,10 @@ class Shredding:
             UnavailableError: S3 or Vault failed; what is done stays done.
         """
         check_request(reason, request_id)
-        destroyer, _ = self._require()
-        shreds = self._repository.shreds
-        tombstone = shreds.find(self._repository.projects.id_of(name))
+        self._require()
+        shreds, project = self._repository.shreds, self._repository.projects.id_of(name)
+        tombstone = shreds.find(project)
         if tombstone is None:
-            preview = self.preview(name, check=check)
-            _check_holds(name, preview)
-            # Before the tombstone, which cannot be taken back.
-            destroyer.allow(preview.scope.kek)
-            doomed = fit_doomed(
-                [item.artifact for item in preview.artifacts],
-                sum(item.stored_bytes for item in preview.artifacts),
-            )
             order = ShredOrder(
                 name.project,
                 reason,
@@ -180,11 +173,31 @@ class Shredding:
                 request_id,
                 caller.trace_id,
                 caller.audit_id,
-                tuple(self._slot_keys(preview.scope)),
-                doomed,
             )
-            tombstone = shreds.write(preview.scope, order)
+            try:
+                tombstone = self._condemn(name, order, check)
+            except (IntegrityError, PreconditionError):
+                # Another server may have come first, and taken the keys away.
+                tombstone = shreds.find(project)
+                if tombstone is None:
+                    raise
         return self._finish(tombstone)
+
+    def _condemn(
+        self, name: ProjectName, order: ShredOrder, check: Callable[[], None]
+    ) -> Tombstone:
+        """Look what dies and whether it may, and write the tombstone."""
+        destroyer, _ = self._require()
+        preview = self.preview(name, check=check)
+        _check_holds(name, preview)
+        # Before the tombstone, which cannot be taken back.
+        destroyer.allow(preview.scope.kek)
+        artifacts = [item.artifact for item in preview.artifacts]
+        stored_bytes = sum(item.stored_bytes for item in preview.artifacts)
+        doomed = fit_doomed(artifacts, stored_bytes)
+        slots = tuple(self._slot_keys(preview.scope))
+        order = replace(order, slots=slots, doomed=doomed)
+        return self._repository.shreds.write(preview.scope, order)
 
     def receipt(self, name: ProjectName) -> bytes:
         """Return the receipt of a project that was shredded.

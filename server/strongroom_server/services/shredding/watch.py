@@ -10,9 +10,11 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 
-from strongroom.errors import StrongroomError
+from strongroom.errors import PreconditionError, Reason, StrongroomError
+from strongroom_server.core.scope import format_id
 from strongroom_server.repository.repository import Repository
 
 #: Between two looks.
@@ -20,6 +22,8 @@ WATCH_S: Final = 2.0
 #: Without a look for so long, keys are forgotten. A shredding is effective when a
 #: server that was cut off the whole time has come to that, too.
 MAX_BLIND_S: Final = 30.0
+#: A shredding that has no receipt after so long was broken off.
+UNFINISHED_AFTER: Final = timedelta(minutes=10)
 
 _LOG: Final = logging.getLogger("strongroom_server.shredding")
 
@@ -75,13 +79,22 @@ class ShredWatch:
         self._failure = failure
 
     def check(self) -> None:
-        """Check that the last look worked; for readiness and `doctor`.
+        """Check that the last look worked, and that what was begun was finished.
 
         Raises:
-            StrongroomError: It did not.
+            StrongroomError: It did not, or was not.
         """
         if self._failure is not None:
             raise self._failure
+        before = self._repository.clock.now() - UNFINISHED_AFTER
+        for tombstone in self._repository.shreds.unfinished(before):
+            project = format_id(tombstone.scope.project)
+            raise PreconditionError(
+                f"the shredding of project {project} was begun and not finished",
+                reason=Reason.KEY_SHREDDED,
+                hint="strongroom shred NAME --reason … finishes it.",
+                project_id=project,
+            )
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._interval_s):

@@ -4,8 +4,8 @@
 And what it does with one object, or why it leaves it alone (`explaining`).
 """
 
-from strongroom_server.services.sweeping.explaining import (
-    ExplainedPart,
+from strongroom_server.services.sweeping.explaining import ExplainedPart
+from strongroom_server.services.sweeping.explanations import (
     ObjectExplanation,
     ObjectState,
     ObjectUse,

@@ -6,10 +6,10 @@ domain, or at all of them if it cannot be told whose it is. What needs the objec
 told as it is found; of file tables only marks are kept, and not too many.
 """
 
-from collections.abc import Generator, Iterator
+import contextlib
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Final
 
 from strongroom.errors import (
@@ -18,7 +18,7 @@ from strongroom.errors import (
     PreconditionError,
     Reason,
 )
-from strongroom.format.names import ArtifactName, VersionName
+from strongroom.format.names import VersionName
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.history import Committed, History
@@ -26,7 +26,7 @@ from strongroom_server.core.records import Action
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep import DomainId, pack_of
 from strongroom_server.core.sweep_plan import SweepProgress
-from strongroom_server.ports import BlobVersion
+from strongroom_server.ports import BlobNotFoundError, BlobVersion
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.marking import JournalState, page_mark
 from strongroom_server.repository.numbered_blobs import first_version
@@ -34,6 +34,11 @@ from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.swept_objects import owner_of, packs_of_segment
 from strongroom_server.repository.upload_records import StoredUpload
+from strongroom_server.services.sweeping.explanations import (
+    ObjectExplanation,
+    ObjectState,
+    ObjectUse,
+)
 from strongroom_server.services.sweeping.planning import (
     SweepPlanner,
     SweepTime,
@@ -60,51 +65,6 @@ _KEPT: Final = {
 }
 
 
-class ObjectState(StrEnum):
-    """What becomes of a stored object."""
-
-    NEEDED = "NEEDED"
-    UNNEEDED = "UNNEEDED"
-    CONDEMNED = "CONDEMNED"
-    PERMANENT = "PERMANENT"
-    UNKNOWN = "UNKNOWN"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectUse:
-    """Something that needs an object.
-
-    Attributes:
-        name: A version; the artifact of an upload; None: a project's repairs.
-        cause: What needs it, in words.
-        keeps: Whether that keeps it; not so a version whose time in the trash is
-            over, which the next sweep purges.
-    """
-
-    name: ArtifactName | VersionName | None
-    cause: str
-    keeps: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectExplanation:
-    """All in all about an object.
-
-    Attributes:
-        exists: Whether it is in the bucket.
-        state: What becomes of it.
-        causes: Why, one sentence each.
-        condemn_time: When it was condemned, by the store's clock.
-        use_count: How much needs it.
-    """
-
-    exists: bool
-    state: ObjectState
-    causes: tuple[str, ...]
-    condemn_time: datetime | None = None
-    use_count: int = 0
-
-
 ExplainedPart = SweepProgress | ObjectUse | ObjectExplanation
 
 
@@ -122,10 +82,19 @@ class _Search:
     use_count: int = 0
     keeper_count: int = 0
     pages: dict[bytes, bool] = field(default_factory=dict)
+    #: Which versions of the object are read, by their ids in the store.
+    read: set[str] = field(default_factory=set)
 
-    def hits(self, ref: ChunkRef) -> bool:
-        """Return whether a chunk is read from what is looked for."""
-        return any(bytes.fromhex(pack) in self.packs for pack in ref.packs)
+    def hit(self, refs: Iterable[ChunkRef]) -> bool:
+        """Return whether a chunk is read from what is looked for; note how."""
+        parts = (part for ref in refs for part in (ref, ref.base) if part is not None)
+        found = {
+            part.pack_version
+            for part in parts
+            if bytes.fromhex(part.pack) in self.packs
+        }
+        self.read |= found
+        return bool(found)
 
     def doubt(self, cause: str) -> None:
         """Note why it cannot be told what needs the object."""
@@ -259,14 +228,14 @@ class ObjectExplainer:
             return False
         manifests, scope = self._repository.manifests, project.scope
         manifest = manifests.load(scope, state.journal.artifact, version)
-        if any(map(search.hits, manifests.table_refs(scope, manifest))):
+        if search.hit(manifests.table_refs(scope, manifest)):
             return True
         for page in manifests.pages(scope, manifest):
             mark = page_mark(page)
             hit = search.pages.get(mark)
             if hit is None:
                 entries = manifests.page(scope, page)
-                hit = any(search.hits(ref) for item in entries for ref in item.chunks)
+                hit = search.hit(ref for item in entries for ref in item.chunks)
                 if len(search.pages) < _MAX_PAGES:
                     search.pages[mark] = hit
                 yield SweepProgress("reading file tables", len(search.pages), 0)
@@ -326,6 +295,7 @@ class ObjectExplainer:
             state = ObjectState.CONDEMNED
         elif search.keeper_count:
             state = ObjectState.NEEDED
+            causes += self._missed(search)
         elif not search.is_certain:
             state = ObjectState.UNKNOWN
         else:
@@ -340,6 +310,25 @@ class ObjectExplainer:
         return ObjectExplanation(
             item is not None, state, tuple(causes), condemn_time, search.use_count
         )
+
+    def _missed(self, search: _Search) -> list[str]:
+        """Say so if what is there came after what versions read, which is gone."""
+        if search.item is None or not pack_of(search.key) or not search.read:
+            return []
+        for version_id in search.read:
+            with contextlib.suppress(BlobNotFoundError):
+                self._repository.blobs.read_into(
+                    search.key,
+                    version_id=version_id,
+                    offset_bytes=0,
+                    buffer=memoryview(bytearray(1)),
+                )
+                return []
+        later = (
+            "what those versions read is gone, and what is there came later: sweeps "
+            "keep it, and nothing reads it; see `strongroom verify --store`"
+        )
+        return [later]
 
     def _condemned(self, search: _Search) -> datetime | None:
         """Return when the object was condemned, if it is, and say what follows."""

@@ -9,7 +9,8 @@ the request runs, against the credentials that are believed then.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from strongroom.errors import (
@@ -17,8 +18,6 @@ from strongroom.errors import (
     ExhaustedError,
     IntegrityError,
     NotFoundError,
-    PermissionDeniedError,
-    PreconditionError,
     Reason,
 )
 from strongroom_server.core.approval_log import (
@@ -45,47 +44,28 @@ from strongroom_server.core.approvals import (
     make_id,
     unknown_approval,
 )
-from strongroom_server.core.operator_credentials import (
-    OperatorCredential,
-    credential_name,
-    of_operator,
-)
-from strongroom_server.ports import (
-    ApprovalBook,
-    Approved,
-    AssertionVerifier,
-    Clock,
-    CredentialSource,
-    Entropy,
-)
+from strongroom_server.core.operator_credentials import OperatorCredential
+from strongroom_server.ports import ApprovalBook, Approved, Clock, Entropy
 from strongroom_server.repository.approvals import ApprovalRecords
+from strongroom_server.services.approving.consents import (
+    PERSON,
+    SecurityKeys,
+    counted,
+    verify_consent,
+)
 
-#: Approvals that a listing shows at most.
+#: Approvals that a listing shows at most, and that one is made from.
 MAX_LISTED: Final = 200
+MAX_READ: Final = 1000
+#: What a principal may have in all, for each that may wait.
+ENDED_PER_PENDING: Final = 10
 #: Tries of a change that other servers' changes came before.
 _ATTEMPTS: Final = 8
 #: Uses that this server knows to be its own.
 _MAX_OWN_USES: Final = 1000
 #: What a call may take beyond its limit of time until a use counts as broken off.
 _LAPSE_MARGIN_S: Final = 30.0
-_PERSON: Final = "operator:"
-
-
-@dataclass(frozen=True, slots=True)
-class SecurityKeys:
-    """Whose security keys are believed, and what for.
-
-    Attributes:
-        relying_party: The id that they sign for, a domain.
-        origin: What their client data must name.
-        credentials: Whose they are.
-        verifier: Checks what they sign.
-    """
-
-    relying_party: str
-    origin: str
-    credentials: CredentialSource
-    verifier: AssertionVerifier
+_ENDED: Final = frozenset({ApprovalState.DENIED, ApprovalState.USED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +172,18 @@ class Approving:
         return self._counted(approval)
 
     def alive(self) -> ApprovalListing:
-        """Return the approvals whose time is not over, the first to end first."""
+        """Return the approvals whose time is not over.
+
+        Those that can still be used come first; each the first to end first.
+        """
+        found, damaged = self._read_alive()
+        found.sort(key=lambda approval: self.state(approval) in _ENDED)
+        return ApprovalListing(tuple(found[:MAX_LISTED]), tuple(damaged[:MAX_LISTED]))
+
+    def _read_alive(self) -> tuple[list[Approval], list[str]]:
         found: list[Approval] = []
         damaged: list[str] = []
-        for approval_id in self._records.alive(self._now_s()):
-            if len(found) + len(damaged) == MAX_LISTED:
-                break
+        for approval_id in islice(self._records.alive(self._now_s()), MAX_READ):
             try:
                 approval = self._records.load(approval_id)
             except IntegrityError:
@@ -206,7 +192,7 @@ class Approving:
                 continue
             if approval is not None:
                 found.append(self._counted(approval))
-        return ApprovalListing(tuple(found), tuple(damaged))
+        return found, damaged
 
     def state(self, approval: Approval) -> ApprovalState:
         """Return what an approval is good for now."""
@@ -214,9 +200,7 @@ class Approving:
 
     def credentials_of(self, principal: str) -> tuple[OperatorCredential, ...]:
         """Return the security keys of a person that are believed now."""
-        if self.keys is None:
-            return ()
-        return of_operator(self.keys.credentials.current().values(), principal)
+        return self.keys.of(principal) if self.keys is not None else ()
 
     def approve(
         self,
@@ -240,10 +224,10 @@ class Approving:
         for _ in range(_ATTEMPTS):
             approval = self.get(approval_id)
             check_open(approval, self._now_s())
-            if not principal.startswith(_PERSON):
+            if not principal.startswith(PERSON):
                 raise invalid(approval_id, f"{principal} is a program, and no person")
             check_other_person(approval, principal, workload)
-            counter = self._verify(approval, assertion, principal)
+            counter = verify_consent(self.keys, approval, assertion, principal)
             event = Consented(principal, assertion, counter, self._now_s(), audit_id)
             if self._records.append(approval, event):
                 return self.get(approval_id)
@@ -333,51 +317,25 @@ class Approving:
         return self._counted(approval)
 
     def _counted(self, approval: Approval) -> Approval:
-        """Return an approval with the consents that count, each person's once."""
-        people: dict[str, Consented] = {}
-        for consent in approval.consents:
-            who = consent.principal
-            try:
-                self._verify(approval, consent.assertion, who)
-            except (PermissionDeniedError, PreconditionError):
-                continue  # Of a key that is not believed any more, or never was.
-            if who.startswith(_PERSON) and who != approval.request.requester:
-                people.setdefault(who, consent)
-        return replace(approval, consents=tuple(people.values()))
-
-    def _verify(self, approval: Approval, assertion: Assertion, principal: str) -> int:
-        request = approval.request
-        if self.keys is None:
-            message = "this server knows no security keys, so nobody can approve here"
-            raise PreconditionError(
-                message,
-                reason=Reason.SETTING_INVALID,
-                hint="Set operators.credentials_file and operators.rp_id.",
-            )
-        known = self.keys.credentials.current()
-        credential = known.get(credential_name(assertion.credential_id))
-        if credential is None or credential.operator != principal:
-            why = f"the security key is not one of {principal}"
-            raise invalid(request.approval_id, why)
-        if request.store != self._records.store:
-            raise invalid(request.approval_id, "it is of another store")
-        return self.keys.verifier.verify(
-            assertion, challenge=request.challenge, credential=credential
-        )
+        return counted(self.keys, approval, store=self._records.store)
 
     def _check_few(self, requester: str) -> None:
-        waiting = sum(
-            approval.request.requester == requester
-            and self.state(approval) is ApprovalState.PENDING
-            for approval in self.alive().approvals
-        )
-        if waiting >= self._settings.max_pending:
-            message = f"{requester} waits for {waiting} approvals, as many as one may"
+        own = [
+            self.state(approval)
+            for approval in self._read_alive()[0]
+            if approval.request.requester == requester
+        ]
+        waiting, most = own.count(ApprovalState.PENDING), self._settings.max_pending
+        if waiting >= most or len(own) >= most * ENDED_PER_PENDING:
+            message = (
+                f"{requester} has asked for {len(own)} approvals and waits for "
+                f"{waiting}, as many as one may"
+            )
             raise ExhaustedError(
                 message,
-                hint="Withdraw some: strongroom approvals deny ID",
+                hint="Wait, or take some back: strongroom approvals deny ID",
                 requester=requester,
-                max_pending=self._settings.max_pending,
+                max_pending=most,
             )
 
     def _lapse_s(self, approval: Approval) -> float:

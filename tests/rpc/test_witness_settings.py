@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Witnesses in the settings: a list of tables, checked before anything is asked."""
+
+import tomllib
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from strongroom.errors import InvalidArgumentError, PreconditionError
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
+from strongroom_server.adapters.memory_witness import MemoryCosigningKeys
+from strongroom_server.config import ServerSettings, format_settings, read_settings
+from strongroom_server.opening_audit import open_witnesses, read_witness_keys
+from tests.rpc.programs import write_settings
+
+URL = "https://witness.example.org:7540"
+
+
+def keys_of(name: str) -> str:
+    keys = MemoryCosigningKeys(name, entropy=SystemEntropy()).keys
+    return "".join(f"{key.text}\n" for key in keys)
+
+
+def read(folder: Path, *sections: str) -> ServerSettings:
+    path = write_settings(folder)
+    text = "".join(f"\n[[witnesses]]\n{section}\n" for section in sections)
+    path.write_text(path.read_text() + text)
+    return read_settings(path)
+
+
+def section(folder: Path, name: str, url: str = URL) -> str:
+    path = folder / f"{name}.keys"
+    path.write_text(keys_of(f"witness.test/{name}"))
+    return f'url = "{url}"\nkeys_file = "{path}"'
+
+
+def test_witnesses_are_a_list_and_shown_as_understood(tmp_path: Path) -> None:
+    settings = read(tmp_path, section(tmp_path, "w1"), section(tmp_path, "w2"))
+
+    shown = tomllib.loads(format_settings(settings))
+    assert [item["url"] for item in shown["witnesses"]] == [URL, URL]
+    with ExitStack() as stack:
+        found = open_witnesses(settings, SystemClock(), stack)
+        assert [item.name for item in found] == ["witness.test/w1", "witness.test/w2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'url = "http://witness.example.org"\nkeys_file = "k"',
+        'url = "witness.example.org"\nkeys_file = "k"',
+        'url = "https://witness.example.org"',
+        'keys_file = "k"',
+        'url = "https://witness.example.org"\nkeys_file = "k"\nmore = 1',
+    ],
+)
+def test_witnesses_that_cannot_be_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        read(tmp_path, text)
+
+
+def test_two_witnesses_of_one_name_are_refused(tmp_path: Path) -> None:
+    one = section(tmp_path, "w1")
+    settings = read(tmp_path, one, one)
+
+    with ExitStack() as stack, pytest.raises(PreconditionError, match="of one name"):
+        open_witnesses(settings, SystemClock(), stack)
+
+
+def test_files_that_hold_no_witnesss_keys_are_named(tmp_path: Path) -> None:
+    log = MemoryCheckpointSigner(entropy=SystemEntropy()).keys("strongroom/00/main")
+    path = tmp_path / "keys"
+    with pytest.raises(PreconditionError, match="cannot be read"):
+        read_witness_keys(path)
+    for text in ("", keys_of("a") + keys_of("b"), log[0].text):
+        path.write_text(text)
+        with pytest.raises(PreconditionError, match="keys of one witness"):
+            read_witness_keys(path)
+    path.write_text("nonsense")
+    with pytest.raises(InvalidArgumentError, match="no public key"):
+        read_witness_keys(path)
