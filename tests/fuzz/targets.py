@@ -34,7 +34,7 @@ from strongroom_server.core.scope import parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.slots import parse_slot
 from strongroom_server.rpc.requests import decode_request
-from tests.fuzz import audit_targets, upkeep_targets
+from tests.fuzz import approval_targets, audit_targets, upkeep_targets
 from tests.fuzz.fixed_keys import KEYS, SCOPE, STORE
 
 #: What every parser may raise; `ValueError` only where its docstring says so.
@@ -268,6 +268,10 @@ TARGETS: Final[dict[str, Target]] = {
         audit_targets.audit_notes,
         audit_targets.vault_audit_line,
         audit_targets.witness_request,
+        approval_targets.approval_records,
+        approval_targets.operator_credentials,
+        approval_targets.security_key_answer,
+        approval_targets.approved_request,
         access_policies,
         role_assignments,
         write_request,

@@ -9,7 +9,7 @@ import pytest
 from strongroom.errors import PreconditionError, Reason, StrongroomError
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.adapters.memory import MemoryBlobStore
-from strongroom_server.core import layout, shred_receipt, tombstone
+from strongroom_server.core import dsse, layout, shred_receipt, tombstone
 from strongroom_server.core.tombstone import Tombstone
 from strongroom_server.core.verify_records import StoreFinding
 from strongroom_server.ports import BlobVersion, WrappedKey
@@ -178,6 +178,24 @@ def test_hiding_a_tombstone_hides_nothing(world: World) -> None:
     assert caught.value.reason is Reason.KEY_SHREDDED
 
 
+def test_keys_that_are_still_in_memory_are_of_no_use(world: World) -> None:
+    other = world.reopened()
+    other.pull("1", GONE)
+    keyring = other.repository.keyring
+    scope = other.repository.projects.get(DEAD).scope
+    shred(world)
+    (found,) = world.repository.keyring.graves.all()
+
+    # As a reader does that comes between a burial and what is forgotten behind it.
+    keyring.graves.bury(found)
+
+    assert len(keyring._cache) > 1
+    for use in (keyring.open, keyring.open_newest):
+        with pytest.raises(PreconditionError) as caught:
+            use(scope)
+        assert caught.value.reason is Reason.KEY_SHREDDED
+
+
 @pytest.mark.parametrize("place", [10, 200, -200])
 def test_an_altered_receipt_is_refused(world: World, place: int) -> None:
     receipt = shred(world)
@@ -203,6 +221,24 @@ def test_a_receipt_of_another_store_s_keys_is_refused(world: World) -> None:
     with pytest.raises(StrongroomError) as caught:
         shred_receipt.verify_receipt(receipt, classic)
     assert caught.value.reason is Reason.SIGNATURE_INVALID
+
+
+def test_a_receipt_that_one_kind_of_key_signed_is_refused(world: World) -> None:
+    payload, _ = dsse.parse_envelope(
+        shred(world), shred_receipt.PAYLOAD_TYPE, max_bytes=10**7
+    )
+    both = world.signer.sign(shred_receipt.signing_input(payload))
+    keys = world.signer.public_keys()
+    assert shred_receipt.verify_receipt(
+        shred_receipt.format_receipt(payload, both), keys
+    )
+
+    for signatures in (both[:1], both[1:], ()):
+        with pytest.raises(StrongroomError) as caught:
+            shred_receipt.verify_receipt(
+                shred_receipt.format_receipt(payload, signatures), keys
+            )
+        assert caught.value.reason is Reason.SIGNATURE_INVALID
 
 
 def test_a_tombstone_is_no_receipt_and_a_receipt_no_tombstone(world: World) -> None:

@@ -33,7 +33,8 @@ from tests.simulation.ports import (
     SimRemover,
     SimVault,
 )
-from tests.simulation.schedule import Call, CrashError, Scheduler, SimExecutor
+from tests.simulation.schedule import Call, CrashError, Scheduler
+from tests.simulation.workers import SimExecutor
 
 _WORKERS: Final = (1, 2, 4)
 _PAGE_SIZES: Final = (1, 2, 5, 1000)

@@ -5,13 +5,8 @@ from random import Random
 
 import pytest
 
-from tests.simulation.schedule import (
-    CrashError,
-    Scheduler,
-    SimExecutor,
-    SimFuture,
-    StuckError,
-)
+from tests.simulation.schedule import CrashError, Scheduler, StuckError
+from tests.simulation.workers import SimExecutor, SimFuture
 
 
 class Process:
