@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from strongroom.cli.output import format_size, printable
-from strongroom.cli.program import make_app, run
+from strongroom.cli.program import run
 from strongroom.format.digest import EXPLAIN_DIGEST
 from tests.cli.conftest import Command
 from tests.client.engine import PACK_BYTES, Engine
@@ -292,72 +292,6 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     assert "push" in capsys.readouterr().out
-
-
-COMMANDS = [
-    ["push"],
-    ["pull"],
-    ["cat"],
-    ["ls"],
-    ["show"],
-    ["log"],
-    ["diff"],
-    ["rollback"],
-    ["delete"],
-    ["undelete"],
-    ["explain"],
-    ["verify"],
-    ["repair"],
-    ["sweep"],
-    ["doctor"],
-    ["trace"],
-    ["login"],
-    ["logout"],
-    ["whoami"],
-    ["ref", "move"],
-    ["ref", "ls"],
-    ["project", "create"],
-    ["hold", "set"],
-    ["hold", "lift"],
-    ["policy", "show"],
-    ["policy", "set"],
-    ["index", "rebuild"],
-    ["keys", "ls"],
-    ["keys", "rotate"],
-    ["keys", "rewrap"],
-    ["keys", "retire"],
-    ["keys", "epoch"],
-    ["access", "explain"],
-]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help_with_an_example(
-    capsys: pytest.CaptureFixture[str], command: list[str]
-) -> None:
-    assert run([*command, "--help"]) == 0
-
-    assert (
-        f"strongroom {' '.join(command)}"
-        in capsys.readouterr().out.split("For example:")[1]
-    )
-
-
-def test_every_command_is_tested_for_help() -> None:
-    app = make_app()
-    names = {
-        info.callback.__name__ for info in app.registered_commands if info.callback
-    }
-    groups = {
-        (group.name, info.name or info.callback.__name__)
-        for group in app.registered_groups
-        if group.typer_instance
-        for info in group.typer_instance.registered_commands
-        if info.callback
-    }
-
-    assert names == {command[0] for command in COMMANDS if len(command) == 1}
-    assert groups == {tuple(command) for command in COMMANDS if len(command) == 2}
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,9 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import (
-    IntegrityError,
-    InvalidArgumentError,
-    PreconditionError,
     Reason,
     UnavailableError,
 )
-from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
 from strongroom_server.adapters.memory_witness import (
@@ -26,11 +22,8 @@ from strongroom_server.adapters.memory_witness import (
     MemoryWitnessState,
 )
 from strongroom_server.adapters.witness_files import (
-    LOGS,
-    QUANTUM,
     FileCosigningKeys,
     FileWitnessState,
-    create_witness,
     open_witness_state,
     read_cosigning_keys,
 )
@@ -40,7 +33,6 @@ from strongroom_server.core.witness import (
     WitnessStatus,
     checkpoint_path,
     format_submission,
-    origin_name,
 )
 from strongroom_server.rpc import witness_endpoint
 from strongroom_server.witness_program import WitnessOptions, running_witness
@@ -53,6 +45,7 @@ from tests.contract.witness_suites import (
     checkpoint,
     submission,
 )
+from tests.contract.witness_world import http_witness, witness_options
 from tests.rpc.authority import Authority
 from tests.support.witnesses import DirectWitness
 
@@ -63,32 +56,19 @@ def signer() -> MemoryCheckpointSigner:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    create_witness(tmp_path / "w", NAME, entropy=SystemEntropy())
-    return tmp_path / "w"
+def options(tmp_path: Path, signer: MemoryCheckpointSigner) -> WitnessOptions:
+    return witness_options(tmp_path, signer)
 
 
 @pytest.fixture
-def options(
-    tmp_path: Path, folder: Path, signer: MemoryCheckpointSigner
-) -> WitnessOptions:
-    keys = tmp_path / "log.keys"
-    keys.write_text("".join(f"{key.text}\n" for key in signer.keys(ORIGIN)))
-    return WitnessOptions(folder=folder, listen="127.0.0.1:0", log_keys=[keys])
+def folder(options: WitnessOptions) -> Path:
+    return options.folder
 
 
 @pytest.fixture
 def port(options: WitnessOptions) -> Iterator[int]:
     with running_witness(options) as port:
         yield port
-
-
-def http_witness(
-    port: int, folder: Path, scheme: str = "http", ca: Path | None = None
-) -> HttpWitness:
-    keys = read_cosigning_keys(folder).keys
-    url = f"{scheme}://127.0.0.1:{port}"
-    return HttpWitness(url, keys, clock=SystemClock(), ca_file=ca)
 
 
 class TestMemoryCosigningKeys(CosigningKeysSuite):
@@ -137,129 +117,6 @@ class TestHttpWitness(WitnessSuite):
     def witness(self, port: int, folder: Path) -> Iterator[HttpWitness]:
         with closing(http_witness(port, folder)) as witness:
             yield witness
-
-
-# A witness's folder ---------------------------------------------------------------
-
-
-def test_a_witness_remembers_over_its_restart(
-    options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
-) -> None:
-    for old_size, size in ((0, 3), (3, 9)):
-        with (
-            running_witness(options) as port,
-            closing(http_witness(port, folder)) as witness,
-        ):
-            answer = witness.add_checkpoint(submission(signer, old_size, size))
-            assert answer.status is WitnessStatus.COSIGNED
-
-    assert (
-        (folder / LOGS / origin_name(ORIGIN))
-        .read_bytes()
-        .startswith(checkpoint(9).body)
-    )
-
-
-def test_a_witness_without_its_memory_does_not_start(
-    options: WitnessOptions, folder: Path
-) -> None:
-    (folder / LOGS).rmdir()
-
-    with pytest.raises(PreconditionError, match="what it remembers"):
-        running_witness(options).__enter__()
-
-
-def test_a_damaged_memory_is_not_taken_for_an_empty_one(
-    options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
-) -> None:
-    with running_witness(options) as port, closing(http_witness(port, folder)) as own:
-        own.add_checkpoint(submission(signer, 0, 5))
-    path = folder / LOGS / origin_name(ORIGIN)
-    good = path.read_bytes()
-    other = good.replace(b"\n5\n", b"\n4\n")
-
-    for bad in (b"", good[:-9], other):
-        path.write_bytes(bad)
-        with pytest.raises(IntegrityError) as error:
-            running_witness(options).__enter__()
-        assert error.value.reason is Reason.AUDIT_CORRUPT
-
-
-def test_one_process_has_a_witnesss_memory(options: WitnessOptions, port: int) -> None:
-    assert port
-    with pytest.raises(PreconditionError, match="another process has it"):
-        running_witness(options).__enter__()
-
-
-def test_a_witness_is_not_made_over_another(folder: Path) -> None:
-    with pytest.raises(PreconditionError) as error:
-        create_witness(folder, NAME, entropy=SystemEntropy())
-
-    assert error.value.reason is Reason.TARGET_EXISTS
-
-
-def test_keys_that_others_can_read_are_not_used(folder: Path) -> None:
-    (folder / QUANTUM).chmod(0o640)
-
-    with pytest.raises(PreconditionError, match="others than its owner"):
-        read_cosigning_keys(folder)
-
-
-def test_damaged_keys_are_named(folder: Path) -> None:
-    (folder / "name").write_text("a name")
-    with pytest.raises(PreconditionError, match="keys are damaged"):
-        read_cosigning_keys(folder)
-    (folder / QUANTUM).write_bytes(b"no key")
-    with pytest.raises(PreconditionError, match="keys are damaged"):
-        read_cosigning_keys(folder)
-    (folder / QUANTUM).unlink()
-    with pytest.raises(PreconditionError, match="No such file"):
-        read_cosigning_keys(folder)
-
-
-def test_what_cannot_be_kept_is_not_cosigned(
-    options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
-) -> None:
-    with running_witness(options) as port, closing(http_witness(port, folder)) as own:
-        (folder / LOGS / f"{origin_name(ORIGIN)}.new").mkdir()
-        with pytest.raises(UnavailableError, match="status 503"):
-            own.add_checkpoint(submission(signer, 0, 5))
-        assert own.newest(ORIGIN) is None
-
-
-@pytest.mark.parametrize(
-    ("listen", "text", "match"),
-    [
-        ("0.0.0.0:0", "", "loopback only"),
-        ("localhost", "", "no address"),
-        ("127.0.0.1:0", "nonsense", "no public key"),
-        ("127.0.0.1:0", "\n", "no public key of a log"),
-    ],
-)
-def test_what_a_witness_cannot_start_with_is_named(
-    options: WitnessOptions, tmp_path: Path, listen: str, text: str, match: str
-) -> None:
-    files = list(options.log_keys)
-    if text:
-        files = [tmp_path / "other.keys"]
-        files[0].write_text(text)
-    spoilt = WitnessOptions(folder=options.folder, listen=listen, log_keys=files)
-
-    with pytest.raises((PreconditionError, InvalidArgumentError), match=match):
-        running_witness(spoilt).__enter__()
-
-
-def test_the_keys_of_a_witness_are_no_keys_of_a_log(
-    options: WitnessOptions, tmp_path: Path
-) -> None:
-    file = tmp_path / "w.keys"
-    file.write_text(read_cosigning_keys(options.folder).keys[0].text)
-    spoilt = WitnessOptions(
-        folder=options.folder, listen=options.listen, log_keys=[file]
-    )
-
-    with pytest.raises(PreconditionError, match="none of a log"):
-        running_witness(spoilt).__enter__()
 
 
 # Over the wire --------------------------------------------------------------------

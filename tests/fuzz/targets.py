@@ -34,7 +34,13 @@ from strongroom_server.core.scope import parse_id
 from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.slots import parse_slot
 from strongroom_server.rpc.requests import decode_request
-from tests.fuzz import approval_targets, audit_targets, upkeep_targets
+from tests.fuzz import (
+    approval_targets,
+    audit_targets,
+    login_targets,
+    shred_targets,
+    upkeep_targets,
+)
 from tests.fuzz.fixed_keys import KEYS, SCOPE, STORE
 
 #: What every parser may raise; `ValueError` only where its docstring says so.
@@ -272,6 +278,13 @@ TARGETS: Final[dict[str, Target]] = {
         approval_targets.operator_credentials,
         approval_targets.security_key_answer,
         approval_targets.approved_request,
+        login_targets.login_token,
+        login_targets.login_claims,
+        login_targets.published_keys,
+        login_targets.revocations,
+        shred_targets.shred_order,
+        shred_targets.shred_envelope,
+        shred_targets.signing_keys,
         access_policies,
         role_assignments,
         write_request,

@@ -263,14 +263,6 @@ def running_server(
         approvals=approvals or book,
     )
     keeper = keeper or CertificateKeeper(FixedIssuer(authority), clock=clock)
-    servicers = servicers or Servicers(
-        ScriptedArtifacts(script),
-        ScriptedTransfers(script),
-        ScriptedMaintenance(script),
-        UnaskedKeys(),
-        AccessServicer(authorizer or AUTHORIZER, clock=clock),
-        UnaskedApprovals(),
-    )
     with (
         _log_lines() as lines,
         watchdog.running(),
@@ -278,25 +270,26 @@ def running_server(
             _listening(limits, grace_s),
             guard=guard,
             state=health or Health({}, interval_s=60.0),
-            servicers=servicers,
+            servicers=servicers or _scripted(script, authorizer or AUTHORIZER),
             credentials=keeper.credentials(),
         ) as bound,
     ):
         yield Running(
-            authority,
-            script,
-            sink,
-            guard,
-            watchdog,
-            keeper,
-            bound.data_port,
-            bound.health_port,
-            bound.admin_port,
-            lines,
-            reviews,
-            logins,
-            book,
-        )
+            authority, script, sink, guard, watchdog, keeper,
+            bound.data_port, bound.health_port, bound.admin_port,
+            lines, reviews, logins, book,
+        )  # fmt: skip
+
+
+def _scripted(script: Script, authorizer: Authorizer) -> Servicers:
+    return Servicers(
+        ScriptedArtifacts(script),
+        ScriptedTransfers(script),
+        ScriptedMaintenance(script),
+        UnaskedKeys(),
+        AccessServicer(authorizer, clock=SystemClock()),
+        UnaskedApprovals(),
+    )
 
 
 def _listening(limits: GuardLimits, grace_s: float) -> Listening:

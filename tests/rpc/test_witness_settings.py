@@ -3,17 +3,20 @@
 
 import tomllib
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from strongroom.errors import InvalidArgumentError, PreconditionError
+from strongroom_server.__main__ import main
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
 from strongroom_server.adapters.memory_witness import MemoryCosigningKeys
 from strongroom_server.config import ServerSettings, format_settings, read_settings
 from strongroom_server.opening_audit import open_witnesses, read_witness_keys
+from strongroom_server.witness_program import WitnessOptions, running_witness
 from tests.rpc.programs import write_settings
 
 URL = "https://witness.example.org:7540"
@@ -82,3 +85,54 @@ def test_files_that_hold_no_witnesss_keys_are_named(tmp_path: Path) -> None:
     path.write_text("nonsense")
     with pytest.raises(InvalidArgumentError, match="no public key"):
         read_witness_keys(path)
+
+
+# The command line ------------------------------------------------------------------
+
+
+def test_a_witness_is_made_once_and_tells_its_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--folder", str(tmp_path / "w")]
+
+    assert main(["witness", "init", *folder, "--name", "witness.test/w1"]) == 0
+    made = capsys.readouterr().out
+    assert main(["witness", "keys", *folder]) == 0
+    assert capsys.readouterr().out == made
+    (tmp_path / "keys").write_text(made)
+    assert {key.name for key in read_witness_keys(tmp_path / "keys")} == {
+        "witness.test/w1"
+    }
+    assert main(["witness", "init", *folder, "--name", "witness.test/w1"]) == 16
+    assert "TARGET_EXISTS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a name", "a+b", "", "é"])
+def test_a_witness_is_not_called_anything(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["witness", "init", "--folder", str(tmp_path / "w"), "--name", name])
+
+    assert code == 2
+    assert "cannot be called" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_witness_without_a_folder_or_keys_does_not_start(tmp_path: Path) -> None:
+    keys = tmp_path / "log.keys"
+    log = MemoryCheckpointSigner(entropy=SystemEntropy()).keys("strongroom/00/main")
+    options = WitnessOptions(
+        folder=tmp_path / "w", listen="127.0.0.1:0", log_keys=[keys]
+    )
+
+    with pytest.raises(PreconditionError, match=r"log\.keys cannot be read"):
+        running_witness(options).__enter__()
+    keys.write_text("".join(f"{key.text}\n" for key in log))
+    with pytest.raises(PreconditionError, match="No such file"):
+        running_witness(options).__enter__()
+    half = replace(options, tls_cert=keys)
+    with pytest.raises(PreconditionError, match="belong together"):
+        running_witness(half).__enter__()
+    none = replace(half, tls_key=keys)
+    with pytest.raises(PreconditionError, match="or its key cannot be used"):
+        running_witness(none).__enter__()

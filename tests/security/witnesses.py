@@ -229,23 +229,9 @@ def _witness_attacks(log: _Witnessed) -> Iterator[Attack]:
     yield attack(
         "a proof altered, cut, doubled or empty",
         WitnessStatus.INCONSISTENT,
-        [
-            replace(good, proof=proof)
-            for proof in (
-                (),
-                good.proof[:-1],
-                good.proof[1:],
-                good.proof * 2,
-                good.proof[::-1],
-                *(
-                    (*good.proof[:at], bytes(32), *good.proof[at + 1 :])
-                    for at in range(len(good.proof))
-                ),
-            )
-        ],
+        [replace(good, proof=proof) for proof in _spoilt(good.proof)],
     )
-    body, _, lines = good.note.partition(b"\n\n")
-    each = lines.splitlines(keepends=True)
+    body, each = good.note.partition(b"\n\n")[0], _each(good.note)
     yield attack(
         "a checkpoint that strangers signed, or only one of the log's keys",
         WitnessStatus.NOT_SIGNED,
@@ -317,6 +303,11 @@ def _theft_attack(log: _Witnessed) -> Attack:
             for name in ("theirs", _TRACE, "ours-99", "")
         ],
     )
+
+
+def _spoilt(proof: tuple[bytes, ...]) -> list[tuple[bytes, ...]]:
+    other = [(*proof[:at], bytes(32), *proof[at + 1 :]) for at, _ in enumerate(proof)]
+    return [(), proof[:-1], proof[1:], proof * 2, proof[::-1], *other]
 
 
 def _each(note: bytes) -> list[bytes]:

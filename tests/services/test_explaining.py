@@ -93,24 +93,6 @@ def interrupted(world: World) -> str:
     return request_id
 
 
-def test_a_pack_that_came_after_the_one_that_is_read_is_told_as_such(
-    world: World,
-) -> None:
-    world.push({"a.bin": content("shared")})
-    [pack] = packs_of(world, ARTIFACT, 1)
-    assert "came later" not in explain(world, pack).words
-    [(item, data)] = [held for held in world.bucket.objects() if held[0].key == pack]
-    world.bucket.delete_version(pack, item.version_id)
-    assert explain(world, pack).told.exists is False
-
-    world.bucket.put_new(pack, data)
-
-    answer = explain(world, pack)
-    assert (answer.told.exists, answer.told.state) == (True, ObjectState.NEEDED)
-    assert answer.names == ["demo/minilm@1"]
-    assert "what those versions read is gone" in answer.words
-
-
 def test_a_pack_is_needed_by_every_version_that_shares_it(world: World) -> None:
     data = content("shared")
     world.push({"a.bin": data})

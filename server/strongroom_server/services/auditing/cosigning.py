@@ -300,6 +300,8 @@ class Cosigner:
                 raise self._fork(
                     "the batches of the audit log do not lead to its newest"
                 )
+        # An answer that was lost on the way is kept from here.
+        self._shared.put_cosigned(witness.name, shown.size, note)
         standing.size = shown.size
         return True
 

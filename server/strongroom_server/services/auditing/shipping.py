@@ -78,6 +78,7 @@ class Shipper:
         self._head = LogHead()
         self.recent = RecentGrowth()
         self.is_new = False
+        self._is_caught_up = False
         self._mark_lock = threading.Lock()
         self._failure: StrongroomError | None = None
         self._stopping = False
@@ -92,14 +93,13 @@ class Shipper:
 
     @contextmanager
     def running(self) -> Iterator["Shipper"]:
-        """Catch up, ship what an earlier run left, and go on until the end.
+        """Catch up unless that was done, and ship until the end.
 
         Raises:
-            IntegrityError: The log in the store is damaged, or ends before what this
-                server has seen of it (AUDIT_CORRUPT).
-            UnavailableError: The store cannot be reached.
+            StrongroomError: As `catch_up`.
         """
-        self._catch_up()
+        if not self._is_caught_up:
+            self.catch_up()
         self._local.follow(self._offer)
         self._thread.start()
         try:
@@ -168,8 +168,14 @@ class Shipper:
             if not before or before < FULL <= len(self._waiting):
                 self._changed.notify_all()
 
-    def _catch_up(self) -> None:
-        """Find where the log ends, and ship what is only on this server's disk."""
+    def catch_up(self) -> None:
+        """Find where the log ends, and ship what is only on this server's disk.
+
+        Raises:
+            IntegrityError: The log in the store is damaged, or ends before what this
+                server has seen of it (AUDIT_CORRUPT).
+            UnavailableError: The store cannot be reached.
+        """
         head = _parse_mark(self._local.mark())
         self._check_known(head)
         self._head = head
@@ -194,6 +200,7 @@ class Shipper:
                 shipped = self._head.shipped
                 self._ship(lines)
                 del lines[: self._head.shipped - shipped]
+        self._is_caught_up = True
 
     def _check_known(self, head: LogHead) -> None:
         """Check that the last batch that this server saw is there, and the same."""

@@ -104,6 +104,9 @@ def open_trail(
     checkpointer = Checkpointer(
         shipper, shared, signer, clock=clock, key_use=key_use, cosigner=cosigner
     )
+    shipper.catch_up()
+    # Before anything of this log is signed, or relied on.
+    cosigner.confront()
     # At the end the last events are shipped first, then signed, then cosigned.
     with (
         cosigner.running(),
@@ -111,7 +114,6 @@ def open_trail(
         shipper.running(),
         key_use.ending(),
     ):
-        cosigner.confront()
         yield AuditTrail(local, shipper, checkpointer, cosigner, key_use)
 
 
