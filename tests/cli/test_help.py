@@ -25,6 +25,7 @@ COMMANDS = [
     ["login"],
     ["logout"],
     ["whoami"],
+    ["shred"],
     ["ref", "move"],
     ["ref", "ls"],
     ["project", "create"],
@@ -38,6 +39,9 @@ COMMANDS = [
     ["keys", "rewrap"],
     ["keys", "retire"],
     ["keys", "epoch"],
+    ["keys", "public"],
+    *(["approvals", name] for name in ("ls", "show", "approve", "deny")),
+    *(["approvals", name] for name in ("run", "enroll")),
     ["access", "explain"],
 ]
 

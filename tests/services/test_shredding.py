@@ -22,6 +22,7 @@ from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.core.verify_records import StoreFinding, StoreReport
 from strongroom_server.services.shredding import Approval, Shredding, ShredWatch
+from strongroom_server.services.sweeping import ObjectExplanation, ObjectState
 from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.world import CALLER, World, memory_world
@@ -376,6 +377,25 @@ def test_sweeps_remove_what_is_left_of_it_and_nothing_else(world: World) -> None
     assert shred_receipt.verify_receipt(
         world.shredding.receipt(DEAD), world.signer.public_keys()
     )
+
+
+def test_of_an_object_of_the_dead_it_is_said_that_nothing_needs_it(
+    world: World,
+) -> None:
+    scope = world.repository.projects.get(DEAD).scope
+    segment = next(iter(world.keys(layout.index_prefix(scope.domain))))
+    shred(world)
+
+    for key in (segment, *world.keys("manifests/")):
+        *_, told = world.sweeping.explain(key)
+        assert isinstance(told, ObjectExplanation)
+        if "its project was shredded" in told.causes:
+            assert told.state is ObjectState.UNNEEDED
+        else:
+            assert told.state is ObjectState.NEEDED
+    *_, told = world.sweeping.explain(segment)
+    assert isinstance(told, ObjectExplanation)
+    assert "its project was shredded" in told.causes
 
 
 def test_a_damaged_journal_keeps_a_project_alive(world: World) -> None:

@@ -120,8 +120,8 @@ class Scheduler:
             self.current = task
             task.body.switch()
             # Whoever ended is not always whom this loop let run: see `_leave`.
-            ended, self.current = self.current, None
-            if ended is not None and ended.body.dead:
+            ended, self.current = self.running(), None
+            if ended.body.dead:
                 del self._alive[ended]
                 self._last = None
 

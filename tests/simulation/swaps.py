@@ -17,6 +17,8 @@ from functools import cache, lru_cache
 from typing import Any, Final
 from unittest.mock import patch
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from strongroom.format import parts
 from strongroom_server.adapters import memory_keys
 from strongroom_server.core import (
@@ -153,7 +155,7 @@ _REMEMBERING: Final[tuple[tuple[Any, str, object], ...]] = (
     (base64, "b32decode", lru_cache(maxsize=20_000)(base64.b32decode)),
     (derivation, "expand", lru_cache(maxsize=50_000)(derivation.expand)),
     (cobblestone, "derive", lru_cache(maxsize=20_000)(cobblestone.derive)),
-    (cobblestone, "AESGCM", lru_cache(maxsize=20_000)(cobblestone.AESGCM)),
+    (cobblestone, "AESGCM", lru_cache(maxsize=20_000)(AESGCM)),
     (cobblestone, "decrypt", _decrypt_once),
     (chunk, "decrypt_chunk", _decrypt_chunk_once),
     (journal, "verify_entry", _verify_entry_once),

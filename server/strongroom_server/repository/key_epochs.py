@@ -73,7 +73,7 @@ def epoch_lost(scope: Scope, error: IntegrityError) -> IntegrityError:
         "gone or damaged",
         reason=error.reason,
         hint="Restore the objects below keys/ from a backup; find out who deleted "
-        "them. If they are gone for good, as is then what was written under them: "
+        "them. If they are gone for good, as are the artifacts written to under them: "
         f"`strongroom keys epoch PROJECT --after {scope.epoch}`.",
         domain=domain,
         epoch=scope.epoch,
