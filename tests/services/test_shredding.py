@@ -2,7 +2,7 @@
 """A shredded project is dead everywhere at once, and the rest of the store lives."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,51 +12,31 @@ import pytest
 from strongroom.errors import (
     IntegrityError,
     NotFoundError,
-    PreconditionError,
     Reason,
-    UnavailableError,
 )
 from strongroom.format.names import ArtifactName, ProjectName, VersionName
 from strongroom_server.core import layout, shred_receipt
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.core.verify_records import StoreFinding, StoreReport
-from strongroom_server.services.shredding import Approval, Shredding, ShredWatch
+from strongroom_server.services.shredding import Shredding
 from strongroom_server.services.sweeping import ObjectExplanation, ObjectState
-from tests.support.clock import ManualClock
-from tests.support.faulty import Fault, FaultyBlobStore
-from tests.support.world import CALLER, World, memory_world
-
-DEAD = ProjectName("dead")
-GONE = ArtifactName("dead", "model")
-KEPT = ArtifactName("kept", "model")
-APPROVAL = Approval("ap-1", ("operator:bob",))
+from tests.support.shredding import (
+    APPROVAL,
+    DEAD,
+    GONE,
+    KEPT,
+    doomed_world,
+    refused,
+    shred,
+)
+from tests.support.world import CALLER, World
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with memory_world(clock=ManualClock()) as made:
-        made.push({"a": b"secret" * 1000}, GONE)
-        made.push({"a": b"secret" * 1000, "b": b"more"}, GONE)
-        made.move("prod", "1", GONE)
-        made.push({"a": b"other"}, KEPT)
+    with doomed_world() as made:
         yield made
-
-
-def shred(world: World, name: ProjectName = DEAD) -> bytes:
-    return world.shredding.shred(
-        name,
-        reason="the contract ended",
-        request_id="request-1",
-        caller=CALLER,
-        approval=APPROVAL,
-    )
-
-
-def refused(call: Callable[[], object]) -> Reason:
-    with pytest.raises(PreconditionError) as caught:
-        call()
-    return caught.value.reason
 
 
 def test_the_receipt_says_what_died_and_who_had_it_done(world: World) -> None:
@@ -160,75 +140,6 @@ def test_a_running_push_makes_no_version(world: World) -> None:
         assert refused(lambda: upload.write(b"secret", offset_bytes=0)) is (
             Reason.KEY_SHREDDED
         )
-
-
-def test_another_server_learns_of_it_and_forgets_its_keys(world: World) -> None:
-    other = world.reopened()
-    other.pull("1", GONE)
-    watch = ShredWatch(other.repository)
-    shred(world)
-    assert other.pull("1", GONE)  # its keys are cached, and it has not looked yet
-
-    watch.look()
-
-    keyring = other.repository.keyring
-    scope = next(iter(keyring.graves.all())).scope
-    assert all(place[1] != scope.domain for place in keyring._cache._items)
-    assert refused(lambda: other.pull("1", GONE)) is Reason.KEY_SHREDDED
-    assert other.pull("1", KEPT) == {"a": b"other"}
-    prefixes = (b"c" + scope.domain, b"s" + scope.domain, b"j" + scope.project)
-    assert not any(list(other.index.scan(prefix)) for prefix in prefixes)
-    assert not list(other.index.scan(b"i" + layout.index_prefix(scope.domain).encode()))
-
-
-def test_a_server_that_cannot_look_forgets_all_keys_in_time(world: World) -> None:
-    blobs = FaultyBlobStore(world.blobs)
-    other = world.reopened(blobs=blobs)
-    other.pull("1", GONE)
-    watch = ShredWatch(other.repository)
-    clock = world.clock
-    assert isinstance(clock, ManualClock)
-
-    for seconds in (10, 10):
-        clock.advance(seconds)
-        blobs.queue("first_versions", Fault.UNAVAILABLE)
-        watch.look()
-    assert len(other.repository.keyring._cache) > 1
-    clock.advance(10)
-    blobs.queue("first_versions", Fault.UNAVAILABLE)
-    watch.look()
-
-    assert {place[0] for place in other.repository.keyring._cache._items} <= {bytes(18)}
-    with pytest.raises(UnavailableError):
-        watch.check()
-    watch.look()
-    watch.check()
-
-
-def test_a_shredding_that_was_broken_off_is_told_until_it_is_finished(
-    world: World,
-) -> None:
-    other = world.reopened()
-    watch = ShredWatch(other.repository)
-    clock = world.clock
-    assert isinstance(clock, ManualClock)
-    assert world.remover is not None
-    faulty = FaultyBlobStore(world.blobs)
-    faulty.queue("remove", Fault.UNAVAILABLE)
-    remover = faulty.remover(world.remover)
-    world.shredding = Shredding(
-        world.repository, world.key_service, world.destroyer, remover
-    )
-    with pytest.raises(UnavailableError):
-        shred(world)
-
-    watch.look()
-    watch.check()
-    clock.advance(601)
-    assert refused(watch.check) is Reason.KEY_SHREDDED
-    shred(other)
-    watch.look()
-    watch.check()
 
 
 def test_a_legal_hold_keeps_a_project_alive(world: World) -> None:
