@@ -91,9 +91,13 @@ class _Ticket:
     """An event on its way to the disk."""
 
     event: AuditEvent
-    done: threading.Event = field(default_factory=threading.Event)
+    # Held until it is over; an `Event` costs several times as much.
+    pending: threading.Lock = field(default_factory=threading.Lock)
     receipt: AuditReceipt | None = None
     error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.pending.acquire()
 
 
 class FileAuditLog:
@@ -106,7 +110,8 @@ class FileAuditLog:
         self._log_id = log_id
         self._state = state
         self._rotate_bytes = rotate_bytes
-        self._queue: queue.Queue[_Ticket | None] = queue.Queue(QUEUE_SIZE)
+        # Without a bound of its own, but in C: `append` keeps the bound.
+        self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="audit-writer")
         self._writer.daemon = True  # A disk that hangs must not keep us from ending.
         self._fd = -1
@@ -149,8 +154,7 @@ class FileAuditLog:
         if self._closed:
             return
         self._closed = True
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=APPEND_TIMEOUT_S)
+        self._queue.put(None)
         self._writer.join(APPEND_TIMEOUT_S)
 
     def append(self, event: AuditEvent) -> AuditReceipt:
@@ -162,11 +166,10 @@ class FileAuditLog:
         ticket = _Ticket(event)
         if self._closed:
             raise refusal("it is closed")
-        try:
-            self._queue.put_nowait(ticket)
-        except queue.Full as error:
-            raise refusal("too many events wait for the disk") from error
-        if not ticket.done.wait(APPEND_TIMEOUT_S):
+        if self._queue.qsize() >= QUEUE_SIZE:
+            raise refusal("too many events wait for the disk")
+        self._queue.put(ticket)
+        if not ticket.pending.acquire(timeout=APPEND_TIMEOUT_S):
             # It may become durable yet: an intent without an outcome.
             raise refusal("the disk does not answer")
         if ticket.receipt is not None:
@@ -192,12 +195,12 @@ class FileAuditLog:
                 for ticket in batch:
                     ticket.error = error
             for ticket in batch:
-                ticket.done.set()
+                ticket.pending.release()
         # Whoever came between the last event and the end is refused at once.
         with suppress(queue.Empty):
             while True:
                 if (late := self._queue.get_nowait()) is not None:
-                    late.done.set()
+                    late.pending.release()
         if self._fd >= 0:
             os.close(self._fd)
 
