@@ -19,7 +19,7 @@ from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.s3 import S3BlobStore, open_s3
-from strongroom_server.adapters.vault import VaultSession, open_vault
+from strongroom_server.adapters.vault import VaultSession
 from strongroom_server.config import (
     ServerSettings,
     format_settings,
@@ -40,9 +40,8 @@ from strongroom_server.opening import (
     open_shredding,
     open_tokens,
     s3_settings,
-    vault_settings,
 )
-from strongroom_server.opening_audit import open_audit_trail
+from strongroom_server.opening_audit import open_audit_trail, open_noted_vault
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
@@ -70,7 +69,7 @@ from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.rpc.watchdog import Watchdog
 from strongroom_server.services.approving import Approving
 from strongroom_server.services.artifacts import Artifacts
-from strongroom_server.services.auditing import AuditTrail, KeyRequests
+from strongroom_server.services.auditing import AuditTrail, JournalHeads, KeyRequests
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
@@ -160,15 +159,8 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             )
         )
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
-        requests = KeyRequests(clock=clock)
-        vault = stack.enter_context(
-            open_vault(
-                vault_settings(settings),
-                clock=clock,
-                entropy=entropy,
-                requests_made=requests,
-            )
-        )
+        requests, heads = KeyRequests(clock=clock), JournalHeads(clock=clock)
+        vault = open_noted_vault(settings, requests, clock, entropy, stack)
         blobs = stack.enter_context(
             open_s3(s3_settings(settings, settings.store.credentials_file), clock)
         )
@@ -179,8 +171,9 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         )
         shared = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
         audit = open_audit_trail(
-            settings, shared, vault, requests, clock=clock, entropy=entropy, stack=stack
-        )
+            settings, shared, vault, (requests, heads),
+            clock=clock, entropy=entropy, stack=stack,
+        )  # fmt: skip
         index = open_index(settings, keyring.index_key(), stack)
         repository = open_repository(
             keyring=keyring,
@@ -191,6 +184,7 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             entropy=entropy,
             executor=threads,
             suite=FIPS_SUITE if settings.store.fips else DEFAULT_SUITE,
+            heads=heads,
         )
         identity = open_identity(settings, vault, clock, stack)
         copies = open_copies(settings, clock, stack)
@@ -256,6 +250,7 @@ class _Parts:
             entropy=entropy,
             tokens=self.identity.tokens,
             approvals=self.approving,
+            alive=self.repository.check_alive,
         )
         with (
             keeper.running(),

@@ -240,6 +240,8 @@ def _tell(report: LogReport, *, as_json: bool) -> None:
         print_safely(
             f"  cosigned     {report.cosigned_count} entries, by all that were named"
         )
+    if report.journal_count:
+        print_safely(f"  journals     {report.journal_count}, whole to their ends")
     print_safely(f"  root         {report.root}")
 
 

@@ -27,6 +27,7 @@ from strongroom_server.repository.repository import open_keyring
 from strongroom_server.services.auditing import (
     AuditReader,
     AuditTrail,
+    CallNotes,
     KeyRequests,
     open_trail,
 )
@@ -35,11 +36,29 @@ from strongroom_server.services.auditing import (
 MAX_WITNESSES: Final = 7
 
 
+def open_noted_vault(
+    settings: ServerSettings,
+    requests: KeyRequests,
+    clock: Clock,
+    entropy: Entropy,
+    stack: ExitStack,
+) -> VaultSession:
+    """Open Vault, with note taken of what its keys are used for.
+
+    Raises:
+        PreconditionError: As `open_vault`.
+    """
+    where = vault_settings(settings)
+    return stack.enter_context(
+        open_vault(where, clock=clock, entropy=entropy, requests_made=requests)
+    )
+
+
 def open_audit_trail(
     settings: ServerSettings,
     shared: SharedAuditLog,
     vault: VaultSession,
-    requests: KeyRequests,
+    notes: Sequence[CallNotes],
     *,
     clock: Clock,
     entropy: Entropy,
@@ -60,7 +79,7 @@ def open_audit_trail(
             vault.checkpoints,
             clock=clock,
             witnesses=open_witnesses(settings, clock, stack),
-            requests=requests,
+            notes=notes,
         )
     )
 

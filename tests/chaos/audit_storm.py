@@ -36,12 +36,12 @@ from strongroom.v1 import (
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.vault import open_vault
-from strongroom_server.opening_audit import open_audit_reader
 from strongroom_server.config import read_settings
 from strongroom_server.core.audit_export import check_export
 from strongroom_server.core.signed_note import Checkpoint, NoteKey, read_unverified
 from strongroom_server.core.tlog_tiles import decode_bundle, encode_bundle
 from strongroom_server.opening import vault_settings
+from strongroom_server.opening_audit import open_audit_reader
 from strongroom_server.services.auditing import AuditQuery, AuditReader
 from tests.chaos.cluster import Cluster
 

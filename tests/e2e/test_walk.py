@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 
 from tests.house.tree import ROOT
 from tests.support.cli import STRONGROOM, TIMEOUT_S, LiveStack
-from tests.support.people import secrets_of_people
+from tests.support.people import secrets_of_people, terminal_of
 from tests.support.searching import search, written_files
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -28,6 +29,9 @@ BLOCK: Final = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROMPT: Final = re.compile(r"(?P<who>[a-z]+)\$ (?P<text>.*?)(?: # ends with (\d+))?")
 APPROVAL: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{10}\b")
 ELLIPSIS: Final = "…"
+#: How old a login may be by a rule of the stack's own, and how soon it counts.
+HASTY_S: Final = 20
+RELOAD_S: Final = 6
 
 
 @dataclass
@@ -154,3 +158,25 @@ def test_no_password_token_or_phone_is_left_anywhere_else(walk: Walk) -> None:
     places = [*written_files(walk.stack), ("what was said", walk.output.encode())]
 
     assert search(places, wanted) == []
+
+
+def test_a_login_that_is_not_fresh_is_asked_for_anew(walk: Walk) -> None:
+    """As after five minutes, but by a rule that wants a login of this moment."""
+    root = walk.folder / ".strongroom"
+    alice = terminal_of("alice", root)
+    walk.stack.check("login", environ=alice)
+    (root / "server" / "policies" / "hasty.cedar").write_text(
+        f"""@id("hasty")
+        forbid (principal is Operator, action == Action::"project.create", resource)
+        unless {{ context.auth_age_s <= {HASTY_S} }};"""
+    )
+    threading.Event().wait(HASTY_S + RELOAD_S)
+
+    refused = walk.stack.run("project", "create", "late", "--json", environ=alice)
+    walk.stack.check("login", "--fresh", environ=alice)
+    made = walk.stack.run("project", "create", "late", environ=alice)
+
+    told = json.loads(refused.err.splitlines()[-1])
+    assert (refused.code, told["reason"]) == (13, "STEP_UP_REQUIRED")
+    assert "strongroom login --fresh" in told["hint"]
+    assert made.code == 0, made

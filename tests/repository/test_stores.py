@@ -22,9 +22,9 @@ from strongroom_server.core.filetable import PageRef
 from strongroom_server.core.manifest import MAX_MANIFEST_BYTES, Manifest
 from strongroom_server.core.scope import Scope
 from strongroom_server.ports import BlobVersion
-from strongroom_server.repository.timed import CACHE_TTL_S, MAX_CACHED
 from strongroom_server.repository.named_blobs import put_by_digest
 from strongroom_server.repository.store import open_store
+from strongroom_server.repository.timed import CACHE_TTL_S, MAX_CACHED
 from tests.support.clock import ManualClock
 from tests.support.damage import one_bit_flipped
 from tests.support.faulty import Fault, FaultyBlobStore

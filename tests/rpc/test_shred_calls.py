@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from threading import Event
 
 import grpc
 import pytest
@@ -17,6 +18,7 @@ from tests.rpc.authority import DEVELOPER
 from tests.rpc.running import read_failure
 from tests.rpc.serving import FILES, Served, Stubs, write, write_requests
 from tests.support.access import make_authorizer
+from tests.support.waiting import wait_until
 
 PROJECT = "projects/demo"
 DENIED = "PERMISSION_DENIED"
@@ -142,3 +144,33 @@ def test_every_call_about_a_dead_project_says_that_it_is_dead(
     alive = {name: found for name, found in told.items() if found != "KEY_SHREDDED"}
     assert alive == {"ShredProject": "OK", "GetShredReceipt": "OK"}
     assert len(told) > 20
+
+
+@pytest.mark.parametrize("project", ["demo", "other"])
+def test_a_stream_that_waits_ends_when_its_project_is_shredded(
+    keys: pb_grpc.KeyServiceStub, stubs: Stubs, served: Served, project: str
+) -> None:
+    served.server.guard._alive = served.world.repository.check_alive
+    parent = f"projects/{project}/artifacts/waiting"
+    requests = list(write_requests(FILES, parent=parent))
+    gate = Event()
+
+    def sent() -> Iterator[transfer_service_pb2.WriteVersionRequest]:
+        yield from requests[:2]
+        gate.wait(20)
+        yield from requests[2:]
+
+    call = stubs.transfers.WriteVersion(sent(), timeout=60)
+    wait_until(lambda: bool(served.server.reviews._reviewed))
+    keys.ShredProject(request(), timeout=20)
+    served.server.reviews.review()
+    if project == "other":
+        gate.set()
+        assert list(call)
+        return
+
+    # A caller that sends nothing is cut off before it can be told why.
+    assert failure_of(lambda: list(call))[0] in {"CANCELLED", PRECONDITION}
+    gate.set()
+    audit = served.server.audit
+    wait_until(lambda: "KEY_SHREDDED" in {event.reason for event in audit.events()})

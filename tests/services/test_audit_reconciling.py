@@ -191,7 +191,7 @@ def test_what_a_disk_refuses_stays_to_be_recorded() -> None:
     clock = ManualClock()
     requests = KeyRequests(clock=clock)
     requests.note("id-1", trace_id="")
-    use = key_use.KeyUse(Refusing(), requests, clock=clock)  # type: ignore[arg-type]
+    use = key_use.KeyUse(Refusing(), [requests], clock=clock)  # type: ignore[arg-type]
     use.completed(audit_event())
 
     with pytest.raises(UnavailableError):

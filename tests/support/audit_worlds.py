@@ -18,6 +18,7 @@ from strongroom_server.services.auditing import (
     AuditTrail,
     Checkpointer,
     Cosigner,
+    JournalHeads,
     KeyRequests,
     KeyUse,
     Shipper,
@@ -57,7 +58,8 @@ class AuditWorld:
         with opened(self.root / name, seed=seed) as local:
             shipper = Shipper(local, shared, clock=self.clock)
             requests = KeyRequests(clock=self.clock)
-            key_use = KeyUse(local, requests, clock=self.clock)
+            heads = JournalHeads(clock=self.clock)
+            key_use = KeyUse(local, [requests, heads], clock=self.clock)
             cosigner = Cosigner(
                 shipper,
                 shared,
@@ -76,7 +78,8 @@ class AuditWorld:
             with shipper.running():
                 cosigner.confront()
                 trail = AuditTrail(local, shipper, checkpointer, cosigner, key_use)
-                yield AuditServer(shipper, checkpointer, trail, cosigner, requests)
+                parts = (shipper, checkpointer, trail, cosigner, requests, heads)
+                yield AuditServer(*parts)
 
     def reader(self) -> AuditReader:
         """Return what reads the log, with the keys that it is signed with."""
@@ -111,6 +114,7 @@ class AuditServer:
     trail: AuditTrail
     cosigner: Cosigner
     requests: KeyRequests
+    heads: JournalHeads
 
     def record(self, mark: str, *, shared: bool = True) -> str:
         """Record an event that carries a mark; return its audit id."""

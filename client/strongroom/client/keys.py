@@ -145,7 +145,6 @@ class Keys(Keeping):
         request = pb.StartEpochRequest(name=_resource(project), after_epoch=after)
         return self._caller.unary(methods.START_EPOCH, request).epoch
 
-
     def preview_shred(self, project: str) -> ShredPreview:
         """Tell what would die with a project; nothing is changed.
 

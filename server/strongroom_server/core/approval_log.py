@@ -89,9 +89,16 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A server began to carry it out."""
+    """A server began to carry it out.
+
+    Attributes:
+        time_s: When, in Unix seconds.
+        until_s: When it counts as broken off, if nothing ends it: that server says
+            so, since others may give calls another time.
+    """
 
     time_s: int
+    until_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +147,20 @@ class Approval:
         """What is to be approved."""
         return self.requested.request
 
-    def state(self, now_s: int, lapse_s: float) -> ApprovalState:
-        """Return what it is good for now.
-
-        Args:
-            now_s: In Unix seconds.
-            lapse_s: After that many seconds a use counts as broken off.
-        """
+    def state(self, now_s: int) -> ApprovalState:
+        """Return what it is good for now, in Unix seconds."""
         if self.finished is not None:
             return ApprovalState.USED
         if self.denied is not None:
             return ApprovalState.DENIED
         if now_s >= self.request.expire_s:
             return ApprovalState.EXPIRED
-        if self.used is not None and now_s < self.used.time_s + lapse_s:
+        if self.used is not None and now_s < self.used.until_s:
             return ApprovalState.IN_USE
         return ApprovalState.APPROVED if self.consents else ApprovalState.PENDING
 
 
-def check_usable(approval: Approval, now_s: int, lapse_s: float) -> None:
+def check_usable(approval: Approval, now_s: int) -> None:
     """Check that what was approved may be carried out now, by its state.
 
     Raises:
@@ -166,7 +168,7 @@ def check_usable(approval: Approval, now_s: int, lapse_s: float) -> None:
             APPROVAL_REQUIRED.
     """
     name = approval.request.approval_id
-    match approval.state(now_s, lapse_s):
+    match approval.state(now_s):
         case ApprovalState.APPROVED:
             return
         case ApprovalState.USED:
@@ -218,10 +220,15 @@ def check_other_person(approval: Approval, principal: str, workload: str) -> Non
         PermissionDeniedError: They may not (APPROVAL_INVALID).
     """
     name, requester = approval.request.approval_id, approval.request.requester
-    if requester in {principal, workload}:
+    if is_same(requester, principal) or is_same(requester, workload):
         raise invalid(name, f"{principal} asked for it; another person has to approve")
-    if any(consent.principal == principal for consent in approval.consents):
+    if any(is_same(consent.principal, principal) for consent in approval.consents):
         raise invalid(name, f"{principal} has approved it; one person counts once")
+
+
+def is_same(one: str, other: str) -> bool:
+    """Tell whether two principals are one, however an identity provider spells them."""
+    return one.casefold() == other.casefold()
 
 
 def digest(data: bytes) -> str:
@@ -256,7 +263,9 @@ def event_body(event: Event, before: str) -> dict[str, object]:
         case Denied():
             body |= {"principal": event.principal, "reason": event.reason}
             body |= {"time": event.time_s, "audit_id": event.audit_id}
-        case Used() | Released() | Finished():
+        case Used():
+            body |= {"time": event.time_s, "until": event.until_s}
+        case Released() | Finished():
             body |= {"time": event.time_s}
     return body
 
@@ -351,7 +360,7 @@ def _parse(body: Mapping[str, Any]) -> Event:
                 text_of(body, "audit_id"),
             )
         case "USE":
-            return Used(integer_of(body, "time"))
+            return Used(integer_of(body, "time"), integer_of(body, "until"))
         case "RELEASE":
             return Released(integer_of(body, "time"))
         case "FINISH":

@@ -7,6 +7,7 @@ client, which believes no server about what it shows.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +35,10 @@ _KEYS: Final = frozenset(
     }
 )  # fmt: skip
 
-#: Random bytes in an approval's id.
-ID_RANDOM_BYTES: Final = 5
+#: Random bytes in an approval's id, and those that only the store's servers can make.
+ID_RANDOM_BYTES: Final = 2
+_ID_MAC_BYTES: Final = 3
+_ID_LABEL: Final = b"strongroom.approval-id.v1\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class ApprovalRequest:
     """What is to be approved.
 
     Attributes:
-        approval_id: When it expires and ten random digits, so that a listing that
-            begins at now has those that are alive.
+        approval_id: When it expires, so that a listing that begins at now has those
+            that are alive, and ten digits that only servers of the store can make.
         store: The store's id, 32 hex digits.
         method: The full name of the gRPC method.
         request_sha256: Of the request's bytes, 64 hex digits.
@@ -144,9 +147,27 @@ def integer_of(body: Mapping[str, Any], key: str) -> int:
     return value
 
 
-def make_id(expire_s: int, random: bytes) -> str:
-    """Return an approval's id, of when it expires and five random bytes."""
-    return f"{expire_s:08x}-{random.hex()}"
+def make_id(expire_s: int, random: bytes, key: bytes) -> str:
+    """Return an approval's id.
+
+    Args:
+        expire_s: When it expires, in Unix seconds.
+        random: `ID_RANDOM_BYTES` of them.
+        key: The store's; without it nobody can make ids that a listing looks at.
+    """
+    head = f"{expire_s:08x}-{random.hex()}"
+    return head + _id_mac(head, key)
+
+
+def is_made_id(text: str, key: bytes) -> bool:
+    """Tell whether `make_id` made an id under this key."""
+    head = text[: -2 * _ID_MAC_BYTES]
+    return is_id(text) and hmac.compare_digest(text, head + _id_mac(head, key))
+
+
+def _id_mac(head: str, key: bytes) -> str:
+    mac = hmac.digest(key, _ID_LABEL + head.encode(), "sha256")
+    return mac[:_ID_MAC_BYTES].hex()
 
 
 def first_id(expire_s: int) -> str:
@@ -206,6 +227,17 @@ def invalid(approval_id: str, why: str) -> PermissionDeniedError:
         f"approval {approval_id} does not count: {why}",
         reason=Reason.APPROVAL_INVALID,
         hint="strongroom approvals run sends what was approved, and nothing else.",
+        approval=approval_id,
+    )
+
+
+def used_elsewhere(approval_id: str) -> PermissionDeniedError:
+    """Return what a call ends with that succeeded under another call's use."""
+    return PermissionDeniedError(
+        f"approval {approval_id} was taken into use by another call before this one "
+        f"ended; this one happened, too",
+        reason=Reason.APPROVAL_USED,
+        hint="Compare the servers' clocks, and look at both calls: strongroom audit ls",
         approval=approval_id,
     )
 

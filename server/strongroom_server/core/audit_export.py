@@ -48,6 +48,7 @@ class LogReport:
         signed_count: Entries that the newest of them covers.
         root: The tree's root over all entries, in hex.
         cosigned_count: Entries that all witnesses cover that were asked for.
+        journal_count: Journals that were compared with what the log says of them.
     """
 
     origin: str
@@ -57,6 +58,7 @@ class LogReport:
     signed_count: int
     root: str
     cosigned_count: int = 0
+    journal_count: int = 0
 
 
 class Exporter:

@@ -2,7 +2,7 @@
 """Ids of requests to Vault, as entries of the audit log name them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 #: Events of what was asked of Vault outside of calls carry this action.
@@ -19,11 +19,6 @@ _ID: Final = re.compile(rf"[0-9A-Za-z-]{{1,{MAX_ID_CHARS}}}\Z")
 def is_request_id(text: str) -> bool:
     """Tell whether a text can be the id of a request."""
     return bool(_ID.match(text))
-
-
-def format_ids(ids: Iterable[str]) -> str:
-    """Return ids as an event's detail holds them."""
-    return ",".join(ids)
 
 
 def ids_of(detail: Mapping[str, str]) -> Sequence[str]:

@@ -58,8 +58,9 @@ def parse_credentials(
         The credentials by `credential_name`.
 
     Raises:
-        InvalidArgumentError: A key is unknown or malformed, or a name or a
-            credential occurs twice (SETTING_INVALID).
+        InvalidArgumentError: A key is unknown or malformed, a name, a credential or a
+            public key occurs twice, or a person under two spellings
+            (SETTING_INVALID).
     """
     _check_keys(document, frozenset({"credentials"}), "the file")
     items = document.get("credentials", [])
@@ -71,14 +72,26 @@ def parse_credentials(
         raise _invalid(message)
     found: dict[str, OperatorCredential] = {}
     names: set[str] = set()
+    publics: set[bytes] = set()
+    spellings: dict[str, str] = {}
     for number, item in enumerate(items, start=1):
         credential = _parse(number, item)
         key = credential_name(credential.credential_id)
         if key in found or credential.name in names:
             message = f"the credential {credential.name} is there twice"
             raise _invalid(message)
+        # One security key under two names would be two people with one finger.
+        if credential.public_key in publics:
+            message = f"the public key of {credential.name} is there twice"
+            raise _invalid(message)
+        person = credential.operator
+        spelling = spellings.setdefault(person.casefold(), person)
+        if spelling != person:
+            message = f"{spelling} and {person} differ only in small and large letters"
+            raise _invalid(message)
         found[key] = credential
         names.add(credential.name)
+        publics.add(credential.public_key)
     return found
 
 

@@ -2,8 +2,8 @@
 """Revocations: who is nobody from now on, whatever certificate is shown.
 
 A text file with one revocation a line: a SPIFFE id, in which `*` stands for any one
-segment, a person as `operator:NAME`, or `sha256:` and the digest of a certificate's
-DER bytes. Empty lines and what follows `#` say nothing.
+segment, a person as `operator:NAME`, in small letters or not, or `sha256:` and the
+digest of a certificate's DER bytes. Empty lines and what follows `#` say nothing.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
-from strongroom_server.core.operators import NAME, PREFIX
+from strongroom_server.core.operators import NAME, PREFIX, is_operator
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 
@@ -27,7 +27,7 @@ class Revocations:
     """What a file of revocations says.
 
     Attributes:
-        principals: SPIFFE ids without `*`, and people.
+        principals: SPIFFE ids without `*`, and people, in small letters.
         patterns: SPIFFE ids with `*`, by their segments.
         certificates: Digests, as `sha256:…`.
     """
@@ -38,7 +38,9 @@ class Revocations:
 
     def name(self, principal: str, certificate_digest: str) -> bool:
         """Tell whether a principal, or the certificate that it shows, is revoked."""
-        if principal in self.principals or certificate_digest in self.certificates:
+        if _plain(principal) in self.principals:
+            return True
+        if certificate_digest in self.certificates:
             return True
         if not self.patterns:
             return False
@@ -71,8 +73,13 @@ def parse_revocations(text: str) -> Revocations:
         elif "*" in entry:
             patterns.append(tuple(entry.split("/")))
         else:
-            principals.append(entry)
+            principals.append(_plain(entry))
     return Revocations(frozenset(principals), tuple(patterns), frozenset(certificates))
+
+
+def _plain(principal: str) -> str:
+    """Return what a principal is looked for by: providers spell people either way."""
+    return principal.casefold() if is_operator(principal) else principal
 
 
 def _matches(pattern: tuple[str, ...], given: list[str]) -> bool:

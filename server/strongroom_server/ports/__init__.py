@@ -15,6 +15,7 @@ from strongroom_server.ports.approvals import (
 from strongroom_server.ports.audit import (
     AuditSink,
     CheckpointSigner,
+    JournalHeadSink,
     KeyRequestSink,
     LocalAuditLog,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "Entropy",
     "Index",
     "IssuedCertificate",
+    "JournalHeadSink",
     "KekState",
     "KeyAdmin",
     "KeyDestroyer",

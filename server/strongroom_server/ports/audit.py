@@ -83,6 +83,17 @@ class KeyRequestSink(Protocol):
         ...
 
 
+class JournalHeadSink(Protocol):
+    """Takes note of journal entries that were written, so that none can go unseen.
+
+    Safe to use from many threads; neither waits nor fails.
+    """
+
+    def note_head(self, key: str, digest: bytes, *, trace_id: str) -> None:
+        """Take the key of an entry, the digest of its bytes, and its call's trace."""
+        ...
+
+
 class CheckpointSigner(Protocol):
     """Keys for the audit log that never leave Vault. Errors as for `KeyService`."""
 

@@ -17,12 +17,14 @@ from strongroom_server.core.approval_log import (
     MAX_RECORDS,
     Approval,
     Event,
+    Finished,
+    Released,
     Requested,
     digest,
     event_body,
     fold,
 )
-from strongroom_server.core.approvals import first_id, is_id
+from strongroom_server.core.approvals import first_id, is_id, is_made_id, make_id
 from strongroom_server.core.sealing import ObjectKind, object_error, seal_object
 from strongroom_server.ports import BlobNotFoundError, BlobStore, BlobVersion
 from strongroom_server.repository.keyring import Keyring
@@ -30,6 +32,10 @@ from strongroom_server.repository.numbered_blobs import put_numbered
 
 #: What encryption adds to a record, and to spare.
 _MAX_STORED_BYTES: Final = MAX_RECORD_BYTES + 4096
+#: Objects that a listing looks at; honest ones are far fewer.
+MAX_SCANNED: Final = 20_000
+#: What the key that makes ids is called.
+_ID_KEY: Final = "approval-id"
 
 
 class ApprovalRecords:
@@ -44,6 +50,10 @@ class ApprovalRecords:
         """The store's id, in hex."""
         return self._keyring.store.hex()
 
+    def new_id(self, expire_s: int, random: bytes) -> str:
+        """Return an id that a listing of this store looks at."""
+        return make_id(expire_s, random, self._id_key())
+
     def create(self, requested: Requested) -> bool:
         """Write an approval's first record; return False if the id is taken."""
         return self._put(requested.request.approval_id, 0, requested, GENESIS)
@@ -52,10 +62,12 @@ class ApprovalRecords:
         """Write the next record; return False if somebody else wrote one meanwhile.
 
         Raises:
-            ExhaustedError: It has had as many records as one may have.
+            ExhaustedError: It has had as many records as one may have; the last
+                one is kept for the end of a use.
         """
         name, number = approval.request.approval_id, approval.record_count
-        if number >= MAX_RECORDS:
+        spare = 0 if isinstance(event, Released | Finished) else 1
+        if number >= MAX_RECORDS - spare:
             message = f"approval {name} has had {number} records, as many as it may"
             raise ExhaustedError(message, hint="Ask for another one.", approval=name)
         return self._put(name, number, event, approval.head)
@@ -89,14 +101,29 @@ class ApprovalRecords:
         return fold(approval_id, records) if records else None
 
     def alive(self, now_s: int) -> Iterator[str]:
-        """Yield the ids of approvals that expire after now, the first to end first."""
-        last = ""
+        """Yield the ids of approvals that expire after now, the first to end first.
+
+        What somebody else put there, under ids that no server made, is passed over.
+
+        Raises:
+            ExhaustedError: There is more than anybody could look through.
+        """
+        last, key = "", self._id_key()
         start = layout.APPROVALS + first_id(now_s + 1)
-        for item in self._blobs.first_versions(layout.APPROVALS, start_after=start):
+        found = self._blobs.first_versions(layout.APPROVALS, start_after=start)
+        for number, item in enumerate(found):
+            if number >= MAX_SCANNED:
+                message = f"over {MAX_SCANNED} objects lie below {layout.APPROVALS}"
+                raise ExhaustedError(
+                    message, hint="Somebody else writes to the bucket: find out who."
+                )
             name = item.key.removeprefix(layout.APPROVALS).partition("/")[0]
-            if name != last and is_id(name):
+            if name != last and is_made_id(name, key):
                 last = name
                 yield name
+
+    def _id_key(self) -> bytes:
+        return self._keyring.open_store_domain().object_key(_ID_KEY)
 
     def _objects(self, approval_id: str) -> Iterator[BlobVersion]:
         # A text that is no id could name anything else in the bucket.

@@ -32,6 +32,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.numbered_blobs import first_version, put_numbered
+from strongroom_server.repository.written_heads import WrittenHeads
 
 #: Batches that a pass over the log fetches at once, and holds at most.
 READ_THREADS: Final = 8
@@ -219,6 +220,10 @@ class SharedAuditLog:
         if tree.size != size:
             raise batch_damaged(start.number)
         return leaves
+
+    def check_heads(self, heads: WrittenHeads) -> None:
+        """Check what entries say of journals against the store; errors as there."""
+        heads.check(self._blobs)
 
     def put_cosigned(self, witness: str, size: int, note: bytes) -> None:
         """Store a cosigned checkpoint; harmless if there is one of that size."""

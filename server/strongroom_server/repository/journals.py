@@ -40,6 +40,7 @@ from strongroom_server.ports import (
     BlobStore,
     BlobVersion,
     Index,
+    JournalHeadSink,
     Signer,
 )
 from strongroom_server.repository.cache import Cache
@@ -67,9 +68,16 @@ class Journals:
     """Loads and extends artifact journals. Safe to use from many threads."""
 
     def __init__(
-        self, *, blobs: BlobStore, index: Index, keyring: Keyring, signer: Signer
+        self,
+        *,
+        blobs: BlobStore,
+        index: Index,
+        keyring: Keyring,
+        signer: Signer,
+        heads: JournalHeadSink | None = None,
     ) -> None:
         self._blobs = blobs
+        self._heads = heads
         self._index = index
         self._keyring = keyring
         self._signer = signer
@@ -113,6 +121,9 @@ class Journals:
         key = layout.journal_key(place.project, place.artifact, place.number)
         if not put_numbered(self._blobs, key, data):
             raise NumberTakenError
+        if self._heads is not None:
+            digest = journal_format.entry_digest(data)
+            self._heads.note_head(key, digest, trace_id=entry.info.trace_id)
         self._remember(place, data)
         fresh = fold.history()
         self._keep(journal, fresh)

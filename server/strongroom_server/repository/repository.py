@@ -14,7 +14,15 @@ from strongroom_server.core.records import ArtifactRecord, RefRecord, VersionRec
 from strongroom_server.core.scope import Scope, format_id
 from strongroom_server.core.selectors import resolve
 from strongroom_server.core.suites import Suite
-from strongroom_server.ports import BlobStore, Clock, Entropy, Index, KeyService, Signer
+from strongroom_server.ports import (
+    BlobStore,
+    Clock,
+    Entropy,
+    Index,
+    JournalHeadSink,
+    KeyService,
+    Signer,
+)
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunk_index import ChunkIndex
 from strongroom_server.repository.chunks import ChunkReader
@@ -151,6 +159,17 @@ class Repository:
                 found.append(self._artifact(name, journal, history, project))
         return sorted(found, key=lambda item: item.name)
 
+    def check_alive(self, resource: str) -> None:
+        """Check that a resource is of no project that is known to be shredded.
+
+        Raises:
+            PreconditionError: It is (KEY_SHREDDED).
+        """
+        root, _, rest = resource.partition("/")
+        if root == "projects" and rest:
+            name = ProjectName(rest.partition("/")[0])
+            self.keyring.graves.check_project(self.projects.id_of(name))
+
     def version(self, name: VersionName) -> tuple[Artifact, Committed]:
         """Return the version that a selector names, with its artifact.
 
@@ -205,6 +224,7 @@ def open_repository(
     entropy: Entropy,
     executor: Executor,
     suite: Suite,
+    heads: JournalHeadSink | None = None,
 ) -> Repository:
     """Wire a store's parts; does no I/O. The keyring is the store's own."""
     repairs = Repairs(
@@ -217,11 +237,12 @@ def open_repository(
     manifests = Manifests(
         blobs=blobs, keyring=keyring, chunks=chunks, repairs=repairs, executor=executor
     )
-    journals = Journals(blobs=blobs, index=index, keyring=keyring, signer=signer)
+    journals = Journals(
+        blobs=blobs, index=index, keyring=keyring, signer=signer, heads=heads
+    )
     projects = Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy)
 
-    def purge(scope: Scope) -> None:
-        """Forget all that is held of a domain that was shredded."""
+    def purge(scope: Scope) -> None:  # of all that is held of a shredded domain
         keyring.forget_domain(scope)
         manifests.forget()
         repairs.forget_domain(scope.domain)

@@ -3,12 +3,16 @@
 
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from strongroom_server.rpc import failures
 
 
 class Admission:
     """Counts the calls that run. Safe to use from many threads.
+
+    A person's call counts for the program that it comes by and for the person.
 
     Args:
         max_calls: Calls at once, of everybody.
@@ -19,6 +23,7 @@ class Admission:
         self._max_calls = max_calls
         self._max_own_calls = max_own_calls or max_calls
         self._lock = threading.Lock()
+        self._total = 0
         self._running: Counter[str] = Counter()
         self._is_draining = False
 
@@ -26,8 +31,33 @@ class Admission:
         """Refuse new calls; those that run go on."""
         self._is_draining = True
 
+    @contextmanager
+    def inside(self, program: str) -> Iterator[None]:
+        """Let a call in for as long as the context lasts; errors as for `enter`."""
+        self.enter(program)
+        try:
+            yield
+        finally:
+            self.leave(program)
+
+    @contextmanager
+    def counting(self, person: str) -> Iterator[None]:
+        """Count a call that was let in for a person, too.
+
+        Raises:
+            ExhaustedError: The person has as many calls as may be
+                (TOO_MANY_OWN_CALLS).
+        """
+        with self._lock:
+            self._add(person)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._remove(person)
+
     def enter(self, principal: str) -> None:
-        """Let a call in, to be let out by `leave`.
+        """Let a program's call in, to be let out by `leave`.
 
         Raises:
             UnavailableError: The server is shutting down (DRAINING).
@@ -37,16 +67,24 @@ class Admission:
         with self._lock:
             if self._is_draining:
                 raise failures.draining()
-            if self._running.total() >= self._max_calls:
+            if self._total >= self._max_calls:
                 raise failures.too_many_calls(self._max_calls)
-            if self._running[principal] >= self._max_own_calls:
-                raise failures.too_many_own_calls(self._max_own_calls, principal)
-            self._running[principal] += 1
+            self._add(principal)
+            self._total += 1
 
     def leave(self, principal: str) -> None:
         """Let a call out."""
         with self._lock:
-            self._running[principal] -= 1
-            # Principals come and go; only those that call are remembered.
-            if not self._running[principal]:
-                del self._running[principal]
+            self._remove(principal)
+            self._total -= 1
+
+    def _add(self, principal: str) -> None:
+        if self._running[principal] >= self._max_own_calls:
+            raise failures.too_many_own_calls(self._max_own_calls, principal)
+        self._running[principal] += 1
+
+    def _remove(self, principal: str) -> None:
+        self._running[principal] -= 1
+        # Principals come and go; only those that call are remembered.
+        if not self._running[principal]:
+            del self._running[principal]

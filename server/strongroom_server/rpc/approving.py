@@ -1,14 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Approvals that calls name: looked at before the decision, used up by the call."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from strongroom.errors import PermissionDeniedError, Reason, StrongroomError
+from strongroom.errors import (
+    IntegrityError,
+    PermissionDeniedError,
+    Reason,
+    StrongroomError,
+)
+from strongroom_server.core.approvals import unknown_approval
 from strongroom_server.ports import ApprovalBook, Approved
 
 APPROVAL: Final = "strongroom-approval"
+
+
+class Use:
+    """One use of an approval, by one call.
+
+    Attributes:
+        is_answered: Whether some of the answer was handed out. From then on the
+            approval is used up, however the call ends: who asked has what it was for,
+            or as much of it as they wanted to take.
+    """
+
+    def __init__(self) -> None:
+        self.is_answered = False
+
+    def answer(self) -> None:
+        """Note that something is about to be handed out."""
+        self.is_answered = True
 
 
 class Approvals:
@@ -24,6 +47,7 @@ class Approvals:
         method: str,
         request: bytes | None,
         requester: str,
+        before: Callable[[], None],
     ) -> Approved | None:
         """Return the approval that a call names; None if it names none.
 
@@ -32,6 +56,8 @@ class Approvals:
             method: Its full name.
             request: Its only request, as it came; None for a stream of them.
             requester: Who calls.
+            before: Called before the book is asked; raises if no approval would help,
+                so that the bucket is read for nobody without any right.
 
         Raises:
             PermissionDeniedError: It is not good for exactly this
@@ -48,30 +74,44 @@ class Approvals:
             raise _invalid("a stream of requests cannot be approved")
         if self._book is None:
             raise _invalid("this server keeps no approvals")
-        return self._book.check(
-            approval_id, method=method, request=request, requester=requester
-        )
+        before()
+        try:
+            return self._book.check(
+                approval_id, method=method, request=request, requester=requester
+            )
+        except IntegrityError as error:
+            # Whose a damaged one was cannot be told; to others there is none.
+            raise unknown_approval(approval_id) from error
 
     @contextmanager
-    def using(self, approved: Approved | None) -> Iterator[None]:
-        """Use an approval up for what happens in the context, if that succeeds.
+    def using(self, approved: Approved | None) -> Iterator[Use]:
+        """Use an approval up for what happens in the context, unless that fails.
+
+        It can be used again only if the call failed by an error of ours before any of
+        its answer was handed out. What breaks off in another way before that leaves
+        the use to lapse, for nobody knows what was done.
 
         Raises:
             PermissionDeniedError: Another call uses it, or did (APPROVAL_USED).
             UnavailableError: It cannot be noted that it is used.
         """
+        use = Use()
         if approved is None or self._book is None:
-            yield
+            yield use
             return
         self._book.use(approved)
         try:
-            yield
-        except BaseException:
+            yield use
+        except BaseException as error:
             # A use that nobody ends counts as broken off after some minutes.
             with suppress(StrongroomError):
-                self._book.release(approved)
+                if use.is_answered:
+                    self._book.finish(approved)
+                elif isinstance(error, StrongroomError):
+                    self._book.release(approved)
             raise
         self._book.finish(approved)
+
 
 
 def _invalid(why: str) -> PermissionDeniedError:

@@ -2,10 +2,11 @@
 """The guard's questions about access: with the facts of a call, and what it lacks."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from strongroom.errors import PermissionDeniedError
 from strongroom_server.core.access import AccessAction, CallFacts, Decision
-from strongroom_server.core.remedies import find_remedy
+from strongroom_server.core.remedies import MAX_APPROVALS, find_remedy
 from strongroom_server.ports import Authorizer, Clock
 from strongroom_server.rpc import failures
 from strongroom_server.rpc.call import Call
@@ -44,6 +45,21 @@ class Decisions:
             call.decision = self.ask(call, method.action, target.resource)
             if not call.decision.allowed:
                 raise self._refusal(call, method, target, approvable=approvable)
+
+    def foresee(self, call: Call, method: Method, targets: Iterable[Target]) -> None:
+        """Check that a call may happen if enough others approved it.
+
+        Raises:
+            PermissionDeniedError: It may not even then (ACTION_NOT_ALLOWED), or not
+                without a fresh login (STEP_UP_REQUIRED).
+        """
+        facts = replace(self._facts(call), approvals=MAX_APPROVALS)
+        for target in targets:
+            call.decision = self._authorizer.decide(
+                call.peer.principal, method.action, target.resource, facts
+            )
+            if not call.decision.allowed:
+                raise self._refusal(call, method, target, approvable=True)
 
     def _facts(self, call: Call) -> CallFacts:
         peer = call.peer

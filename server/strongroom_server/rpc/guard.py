@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard: what every call passes before a servicer sees it, and when it ends.
 
-In this order: trace context, identity, drain, limit of calls, deadline, the first
-request's resource, the approval, the access decision, the audit entry; then the
-servicer; then the outcome's entry, the span, the log line and the status. Every
-kind of method is served as a stream of raw requests, since only so does a caller
-that opens a call and sends nothing meet a time limit, and a request that does not
-decode an audit entry.
+In this order: trace context, the program, drain, limit of calls, the person's login,
+deadline, the first request's resource, the approval, the access decision, the audit
+entry; then the servicer; then the outcome's entry, the span, the log line and the
+status. Every kind of method is served as a stream of raw requests, since only so does
+a caller that opens a call and sends nothing meet a time limit, and a request that
+does not decode an audit entry.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from strongroom_server.rpc.call_audit import CallAudit
 from strongroom_server.rpc.decisions import Decisions
 from strongroom_server.rpc.identity import IdentityRules, check_revoked, identify
 from strongroom_server.rpc.logins import Logins
-from strongroom_server.rpc.methods import METHODS, Method, Phases, TimeClass
+from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeClass
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.responding import Handler, respond, with_frames
 from strongroom_server.rpc.reviews import Reviews
@@ -99,8 +99,11 @@ class Guard(grpc.ServerInterceptor):
         entropy: Entropy,
         tokens: TokenVerifier | None = None,
         approvals: ApprovalBook | None = None,
+        alive: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`alive` raises if what a resource is of was shredded while a stream ran."""
         self._rules = rules
+        self._alive = alive
         self._logins = Logins(tokens, rules, clock)
         self._decisions = Decisions(authorizer, clock)
         self._approvals = Approvals(approvals)
@@ -219,9 +222,11 @@ class Guard(grpc.ServerInterceptor):
             # The stubs say bytes; gRPC gives a list of bytes for each key.
             facts = cast("Mapping[str, Sequence[bytes]]", run.context.auth_context())
             call.peer = identify(facts, self._rules, now=self._clock.now())
+            # A login may take time; it is that of the program's own calls.
+            stack.enter_context(self._admission.inside(call.peer.principal))
             call.peer = self._logins.enter(call.peer, run.metadata)
-            self._admission.enter(call.peer.principal)
-            stack.callback(self._admission.leave, call.peer.principal)
+            if call.peer.operator is not None:
+                stack.enter_context(self._admission.counting(call.peer.principal))
             self._check_deadline(run)
             method, handler = _known(run.guarded)
             first, rest, data = self._receive(run, handler, stack)
@@ -232,6 +237,7 @@ class Guard(grpc.ServerInterceptor):
                 method=method.name,
                 request=data,
                 requester=call.peer.principal,
+                before=partial(self._decisions.foresee, call, method, targets),
             )
             require = partial(
                 self._decisions.require,
@@ -241,16 +247,19 @@ class Guard(grpc.ServerInterceptor):
                 approvable=data is not None,
             )
             require()
-            look = partial(self._look_again, call, require)
+            # Not of the very call that shreds it, which is no stream.
+            held = targets if method.time_class is TimeClass.STREAM else ()
+            look = partial(self._look_again, call, held, require)
             stack.enter_context(self._reviews.reviewing(run.watch, look))
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
-            stack.enter_context(self._approvals.using(call.approved))
+            use = stack.enter_context(self._approvals.using(call.approved))
             enter_call(self._view(run))
             check = partial(self._check_deadline, run)
             responses = respond(handler, first, rest, run.context, check)
             stack.callback(responses.close)
             for response in responses:
+                use.answer()
                 run.watch.wait_for_peer()
                 yield response
                 run.watch.go_on()
@@ -293,8 +302,12 @@ class Guard(grpc.ServerInterceptor):
             raise failures.no_request()
         return decode_request(decode, data), None, data
 
-    def _look_again(self, call: Call, require: Callable[[], None]) -> None:
+    def _look_again(
+        self, call: Call, held: tuple[Target, ...], require: Callable[[], None]
+    ) -> None:
         check_revoked(call.peer, self._rules)
+        for target in held:
+            self._alive(target.resource)
         require()
 
     def _check_awaited(self, run: "_Run") -> None:

@@ -7,6 +7,7 @@ the request runs, against the credentials that are believed then.
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ from strongroom_server.core.approvals import (
     check_same,
     check_wanted,
     invalid,
-    make_id,
     unknown_approval,
+    used_elsewhere,
 )
 from strongroom_server.core.operator_credentials import OperatorCredential
 from strongroom_server.ports import ApprovalBook, Approved, Clock, Entropy
@@ -57,12 +58,16 @@ from strongroom_server.services.approving.consents import (
 #: Approvals that a listing shows at most, and that one is made from.
 MAX_LISTED: Final = 200
 MAX_READ: Final = 1000
+#: So many damaged ones are no accident; until they end, nobody asks for more.
+MAX_DAMAGED: Final = 100
 #: What a principal may have in all, for each that may wait.
 ENDED_PER_PENDING: Final = 10
 #: Tries of a change that other servers' changes came before.
 _ATTEMPTS: Final = 8
 #: Uses that this server knows to be its own.
 _MAX_OWN_USES: Final = 1000
+#: Ids that are tried for one approval: one in 65 536 of a second is taken.
+_ID_ATTEMPTS: Final = 4
 #: What a call may take beyond its limit of time until a use counts as broken off.
 _LAPSE_MARGIN_S: Final = 30.0
 _ENDED: Final = frozenset({ApprovalState.DENIED, ApprovalState.USED})
@@ -139,20 +144,22 @@ class Approving:
         self._check_few(requester)
         now_s = self._now_s()
         expire_s = now_s + self._settings.expire_s
-        request = ApprovalRequest(
-            approval_id=make_id(expire_s, self._entropy.token_bytes(ID_RANDOM_BYTES)),
-            store=self._records.store,
-            method=method,
-            request_sha256=hashlib.sha256(data).hexdigest(),
-            requester=requester,
-            reason=reason,
-            create_s=now_s,
-            expire_s=expire_s,
-        )
-        if not self._records.create(Requested(request, data, workload)):
-            message = f"the approval {request.approval_id} exists"
-            raise ConflictError(message, reason=Reason.TARGET_EXISTS, hint="Try again.")
-        return self.get(request.approval_id)
+        for _ in range(_ID_ATTEMPTS):
+            random = self._entropy.token_bytes(ID_RANDOM_BYTES)
+            request = ApprovalRequest(
+                approval_id=self._records.new_id(expire_s, random),
+                store=self._records.store,
+                method=method,
+                request_sha256=hashlib.sha256(data).hexdigest(),
+                requester=requester,
+                reason=reason,
+                create_s=now_s,
+                expire_s=expire_s,
+            )
+            if self._records.create(Requested(request, data, workload)):
+                return self.get(request.approval_id)
+        message = "every id that was tried for the approval is taken"
+        raise ConflictError(message, reason=Reason.TARGET_EXISTS, hint="Try again.")
 
     def get(self, approval_id: str) -> Approval:
         """Return an approval, with the consents that count.
@@ -171,12 +178,21 @@ class Approving:
             )
         return self._counted(approval)
 
-    def alive(self) -> ApprovalListing:
-        """Return the approvals whose time is not over.
+    def alive(
+        self, *, shown: Callable[[Approval], bool] = lambda _: True
+    ) -> ApprovalListing:
+        """Return the approvals whose time is not over, and that may be shown.
 
         Those that can still be used come first; each the first to end first.
+
+        Args:
+            shown: Whether the caller may see one.
+
+        Raises:
+            ExhaustedError: There is more in the bucket than anybody looks through.
         """
         found, damaged = self._read_alive()
+        found = [approval for approval in found if shown(approval)]
         found.sort(key=lambda approval: self.state(approval) in _ENDED)
         return ApprovalListing(tuple(found[:MAX_LISTED]), tuple(damaged[:MAX_LISTED]))
 
@@ -196,7 +212,7 @@ class Approving:
 
     def state(self, approval: Approval) -> ApprovalState:
         """Return what an approval is good for now."""
-        return approval.state(self._now_s(), self._lapse_s(approval))
+        return approval.state(self._now_s())
 
     def credentials_of(self, principal: str) -> tuple[OperatorCredential, ...]:
         """Return the security keys of a person that are believed now."""
@@ -236,7 +252,7 @@ class Approving:
     def deny(
         self, approval_id: str, reason: str, *, principal: str, audit_id: str
     ) -> Approval:
-        """Note that somebody denies it; the requester may, too.
+        """Note that somebody denies it.
 
         Raises:
             PermissionDeniedError: It can be decided no more.
@@ -263,7 +279,7 @@ class Approving:
             data=request,
             requester=requester,
         )
-        check_usable(approval, self._now_s(), self._lapse_s(approval))
+        check_usable(approval, self._now_s())
         approvers = tuple(consent.principal for consent in approval.consents)
         return Approved(approval_id, approvers)
 
@@ -272,11 +288,13 @@ class Approving:
         name = approved.approval_id
         for _ in range(_ATTEMPTS):
             approval = self._load(name)
-            check_usable(approval, self._now_s(), self._lapse_s(approval))
+            now_s = self._now_s()
+            check_usable(approval, now_s)
             people = {item.principal for item in approval.consents}
             if not people.issuperset(approved.approvers):
                 raise invalid(name, "who approved it does not count any more")
-            if self._records.append(approval, Used(self._now_s())):
+            until_s = now_s + self._lapse_s(approval)
+            if self._records.append(approval, Used(now_s, until_s)):
                 with self._lock:
                     self._own_uses[name] = approval.record_count
                     while len(self._own_uses) > _MAX_OWN_USES:
@@ -286,29 +304,34 @@ class Approving:
 
     def finish(self, approved: Approved) -> None:
         """See `ApprovalBook`."""
-        self._end(approved.approval_id, Finished)
+        name, own = approved.approval_id, self._forget_use(approved)
+        for _ in range(_ATTEMPTS):
+            approval = self._load(name)
+            done = approval.finished is not None
+            # It happened, whoever uses it by now: nobody is to begin once more.
+            if not done and not self._records.append(approval, Finished(self._now_s())):
+                continue
+            if done or approval.used_number != own:
+                raise used_elsewhere(name)
+            return
+        raise _contended(name)
 
     def release(self, approved: Approved) -> None:
         """See `ApprovalBook`."""
-        self._end(approved.approval_id, Released)
-
-    def _end(
-        self, name: str, event: Callable[[int], Finished] | Callable[[int], Released]
-    ) -> None:
-        with self._lock:
-            own = self._own_uses.pop(name, None)
+        name, own = approved.approval_id, self._forget_use(approved)
         for _ in range(_ATTEMPTS):
             approval = self._load(name)
             # Of a use that lapsed, somebody else's may be running by now.
-            mine = own is not None and approval.used_number == own
-            ended = event(self._now_s())
-            if approval.finished is not None or (
-                isinstance(ended, Released) and not mine
-            ):
+            if approval.finished is not None or approval.used_number != own:
                 return
-            if self._records.append(approval, ended):
+            if self._records.append(approval, Released(self._now_s())):
                 return
         raise _contended(name)
+
+    def _forget_use(self, approved: Approved) -> int | None:
+        """Return the record of the use that this server began, and forget it."""
+        with self._lock:
+            return self._own_uses.pop(approved.approval_id, None)
 
     def _load(self, approval_id: str) -> Approval:
         approval = self._records.load(approval_id)
@@ -320,12 +343,24 @@ class Approving:
         return counted(self.keys, approval, store=self._records.store)
 
     def _check_few(self, requester: str) -> None:
+        found, damaged = self._read_alive()
         own = [
             self.state(approval)
-            for approval in self._read_alive()[0]
+            for approval in found
             if approval.request.requester == requester
         ]
         waiting, most = own.count(ApprovalState.PENDING), self._settings.max_pending
+        if len(found) + len(damaged) >= MAX_READ or len(damaged) >= MAX_DAMAGED:
+            # What is not read, or cannot be, may be the requester's own.
+            message = (
+                f"the store has {len(found)} approvals whose time is not over, and "
+                f"{len(damaged)} that are damaged"
+            )
+            raise ExhaustedError(
+                message,
+                hint="Wait until they end; if they are damaged, somebody else writes "
+                "to the bucket.",
+            )
         if waiting >= most or len(own) >= most * ENDED_PER_PENDING:
             message = (
                 f"{requester} has asked for {len(own)} approvals and waits for "
@@ -333,13 +368,14 @@ class Approving:
             )
             raise ExhaustedError(
                 message,
-                hint="Wait, or take some back: strongroom approvals deny ID",
+                hint="Wait until some end, or have an approver deny them.",
                 requester=requester,
                 max_pending=most,
             )
 
-    def _lapse_s(self, approval: Approval) -> float:
-        return self._settings.limit_s(approval.request.method) + _LAPSE_MARGIN_S
+    def _lapse_s(self, approval: Approval) -> int:
+        limit_s = self._settings.limit_s(approval.request.method)
+        return math.ceil(limit_s + _LAPSE_MARGIN_S)
 
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which consents count: those of people, by security keys that are believed now."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from strongroom.errors import PermissionDeniedError, PreconditionError, Reason
-from strongroom_server.core.approval_log import Approval, Consented
+from strongroom_server.core.approval_log import Approval, Consented, is_same
 from strongroom_server.core.approvals import Assertion, invalid
 from strongroom_server.core.operator_credentials import (
     OperatorCredential,
     credential_name,
     of_operator,
 )
+from strongroom_server.core.revocation import Revocations
 from strongroom_server.ports import AssertionVerifier, CredentialSource
 
 #: What the principals of people begin with; programs consent to nothing.
@@ -27,12 +29,14 @@ class SecurityKeys:
         origin: What their client data must name.
         credentials: Whose they are.
         verifier: Checks what they sign.
+        revoked: Who is nobody: what they consented to before counts no more either.
     """
 
     relying_party: str
     origin: str
     credentials: CredentialSource
     verifier: AssertionVerifier
+    revoked: Callable[[], Revocations] = Revocations
 
     def of(self, principal: str) -> tuple[OperatorCredential, ...]:
         """Return the security keys of a person."""
@@ -70,6 +74,9 @@ def verify_consent(
 def counted(keys: SecurityKeys | None, approval: Approval, *, store: str) -> Approval:
     """Return an approval with the consents that count, each person's once.
 
+    A person is one however they are spelled: identity providers do not agree on
+    whether `Alice` is `alice`.
+
     Args:
         keys: That are believed now.
         approval: As it is stored.
@@ -82,8 +89,10 @@ def counted(keys: SecurityKeys | None, approval: Approval, *, store: str) -> App
             verify_consent(keys, approval, consent.assertion, who)
         except (PermissionDeniedError, PreconditionError):
             continue  # Of a key that is not believed any more, or never was.
-        if who.startswith(PERSON) and who != approval.request.requester:
-            people.setdefault(who, consent)
+        if keys is not None and keys.revoked().name(who, ""):
+            continue
+        if who.startswith(PERSON) and not is_same(who, approval.request.requester):
+            people.setdefault(who.casefold(), consent)
     if approval.request.store != store:
         people.clear()
     return replace(approval, consents=tuple(people.values()))

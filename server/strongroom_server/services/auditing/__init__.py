@@ -3,7 +3,12 @@
 
 from strongroom_server.services.auditing.checkpoints import Checkpointer
 from strongroom_server.services.auditing.cosigning import Cosigner
-from strongroom_server.services.auditing.key_use import KeyRequests, KeyUse
+from strongroom_server.services.auditing.key_use import (
+    CallNotes,
+    JournalHeads,
+    KeyRequests,
+    KeyUse,
+)
 from strongroom_server.services.auditing.queries import AuditQuery
 from strongroom_server.services.auditing.reading import AuditReader, Reader
 from strongroom_server.services.auditing.reconciling import (
@@ -20,8 +25,10 @@ __all__ = [
     "AuditQuery",
     "AuditReader",
     "AuditTrail",
+    "CallNotes",
     "Checkpointer",
     "Cosigner",
+    "JournalHeads",
     "KeyRequests",
     "KeyUse",
     "Reader",

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was asked of Vault, recorded: so that Vault's own audit log can be explained.
+"""What calls have done elsewhere, recorded: requests to Vault, entries of journals.
 
-Vault gives every request an id and tells it with the answer. The entry of a call's
-outcome names the ids of all that was asked for on its behalf; what was asked for
-outside of calls, such as signatures of checkpoints, gets entries of its own.
+Vault gives every request an id and tells it with the answer; the entry of a call's
+outcome names the ids of all that was asked for on its behalf, so that Vault's own log
+can be explained. It names the journal entries that the call wrote, too, so that a
+journal whose end was cut off shows. What belongs to no call, such as signatures of
+checkpoints, gets entries of its own.
 """
 
 import threading
@@ -15,17 +17,16 @@ from datetime import UTC
 from typing import Final
 
 from strongroom.errors import StrongroomError
+from strongroom_server.core import journal_heads, key_requests
 from strongroom_server.core.audit import AuditEvent, Phase
-from strongroom_server.core.key_requests import (
-    ACTION,
-    DETAIL,
-    LOST,
-    MAX_IDS,
-    format_ids,
+from strongroom_server.ports import (
+    Clock,
+    JournalHeadSink,
+    KeyRequestSink,
+    LocalAuditLog,
 )
-from strongroom_server.ports import Clock, KeyRequestSink, LocalAuditLog
 
-#: Ids that wait to be recorded; beyond, the oldest are given up and counted.
+#: Notes that wait to be recorded; beyond, the oldest are given up and counted.
 MAX_WAITING: Final = 65_536
 #: A call that goes on for longer has what it asked for recorded before its outcome.
 STALE_S: Final = 30.0
@@ -33,42 +34,51 @@ _NO_TRACE: Final = "0" * 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """A request that Vault answered."""
+class _Note:
+    """Something that was done, in which trace, and when."""
 
-    request_id: str
+    text: str
     trace_id: str
     time_s: float
 
 
-class KeyRequests:
-    """Ids of Vault's requests on their way to the log; safe to use from threads."""
+class CallNotes:
+    """Notes of one kind on their way to the log; safe to use from many threads.
 
-    def __init__(self, *, clock: Clock) -> None:
+    Attributes:
+        detail: Under which name entries hold them.
+        action: Of entries that are none of a call's.
+        at_most: In one entry.
+    """
+
+    def __init__(self, detail: str, action: str, at_most: int, clock: Clock) -> None:
+        self.detail = detail
+        self.action = action
+        self.at_most = at_most
         self._clock = clock
         self._lock = threading.Lock()
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[_Note] = deque()
         self._lost = 0
 
-    def note(self, request_id: str, *, trace_id: str) -> None:
-        """See `KeyRequestSink`."""
+    def add(self, text: str, trace_id: str) -> None:
+        """Take a note; it holds no comma."""
         now = self._clock.monotonic()
         with self._lock:
-            self._waiting.append(_Request(request_id, trace_id or _NO_TRACE, now))
+            self._waiting.append(_Note(text, trace_id or _NO_TRACE, now))
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popleft()
                 self._lost += 1
 
     def take(self, trace_id: str) -> list[str]:
-        """Return what was asked for in a trace, the first `MAX_IDS`; only once."""
+        """Return the notes of a trace, the first `at_most`; only once."""
         if not self._waiting:  # Nearly always; the lock is for those that have some.
             return []
         taken: list[str] = []
         with self._lock:
-            kept: deque[_Request] = deque()
+            kept: deque[_Note] = deque()
             for item in self._waiting:
-                if item.trace_id == trace_id and len(taken) < MAX_IDS:
-                    taken.append(item.request_id)
+                if item.trace_id == trace_id and len(taken) < self.at_most:
+                    taken.append(item.text)
                 else:
                     kept.append(item)
             self._waiting = kept
@@ -82,10 +92,10 @@ class KeyRequests:
         limit = self._clock.monotonic() - age_s
         found: dict[str, list[str]] = {}
         with self._lock:
-            kept: deque[_Request] = deque()
+            kept: deque[_Note] = deque()
             for item in self._waiting:
                 if item.trace_id == _NO_TRACE or item.time_s <= limit:
-                    found.setdefault(item.trace_id, []).append(item.request_id)
+                    found.setdefault(item.trace_id, []).append(item.text)
                 else:
                     kept.append(item)
             self._waiting = kept
@@ -94,36 +104,59 @@ class KeyRequests:
 
     def give_back(self, found: Mapping[str, Sequence[str]], lost: int) -> None:
         """Take again what `take_others` returned, and could not be recorded."""
-        for trace_id, ids in found.items():
-            for request_id in ids:
-                self.note(request_id, trace_id=trace_id)
+        for trace_id, texts in found.items():
+            for text in texts:
+                self.add(text, trace_id)
         with self._lock:
             self._lost += lost
 
 
+class KeyRequests(CallNotes):
+    """Ids of requests to Vault that did something with keys."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        kind = key_requests
+        super().__init__(kind.DETAIL, kind.ACTION, kind.MAX_IDS, clock)
+
+    def note(self, request_id: str, *, trace_id: str) -> None:
+        """See `KeyRequestSink`."""
+        self.add(request_id, trace_id)
+
+
+class JournalHeads(CallNotes):
+    """Journal entries that this server wrote."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        kind = journal_heads
+        super().__init__(kind.DETAIL, kind.ACTION, kind.MAX_HEADS, clock)
+
+    def note_head(self, key: str, digest: bytes, *, trace_id: str) -> None:
+        """See `JournalHeadSink`."""
+        self.add(journal_heads.format_head(key, digest), trace_id)
+
+
 class KeyUse:
-    """Puts ids of Vault's requests into a server's events; safe to use from threads."""
+    """Puts notes into a server's events; safe to use from many threads."""
 
     def __init__(
-        self, local: LocalAuditLog, requests: KeyRequests, *, clock: Clock
+        self, local: LocalAuditLog, notes: Sequence[CallNotes], *, clock: Clock
     ) -> None:
         self._local = local
-        self._requests = requests
+        self._notes = notes
         self._clock = clock
         self._is_due = False
 
     def completed(self, event: AuditEvent) -> AuditEvent:
-        """Return a call's event with what was asked of Vault for it, once it is known.
+        """Return a call's event with what was noted for it, once all of it is known.
 
         That is with its last event, whatever it has come to.
         """
         self._is_due = True
         if event.phase is Phase.INTENT:
             return event
-        ids = self._requests.take(event.trace_id)
-        if not ids:
-            return event
-        return replace(event, detail=(*event.detail, (DETAIL, format_ids(ids))))
+        found = [(kind.detail, kind.take(event.trace_id)) for kind in self._notes]
+        detail = tuple((name, ",".join(texts)) for name, texts in found if texts)
+        return replace(event, detail=(*event.detail, *detail)) if detail else event
 
     def flush(self) -> None:
         """Record what no call's event names, if there were calls since the last time.
@@ -155,29 +188,31 @@ class KeyUse:
         self._record_all(0)
 
     def _record_all(self, age_s: float) -> None:
-        found, lost = self._requests.take_others(age_s)
-        try:
-            for trace_id, ids in found.items():
-                for start in range(0, len(ids), MAX_IDS):
-                    self._record(trace_id, ids[start : start + MAX_IDS], 0)
-            if lost:
-                self._record(_NO_TRACE, [], lost)
-        except StrongroomError:
-            # Those that were recorded may be so twice, which harms nothing.
-            self._is_due = True
-            self._requests.give_back(found, lost)
-            raise
+        for kind in self._notes:
+            found, lost = kind.take_others(age_s)
+            try:
+                for trace_id, texts in found.items():
+                    for start in range(0, len(texts), kind.at_most):
+                        part = ",".join(texts[start : start + kind.at_most])
+                        self._record(kind.action, trace_id, (kind.detail, part))
+                if lost:
+                    told = (f"{kind.detail}_lost", str(lost))
+                    self._record(kind.action, _NO_TRACE, told)
+            except StrongroomError:
+                # Those that were recorded may be so twice, which harms nothing.
+                self._is_due = True
+                kind.give_back(found, lost)
+                raise
 
-    def _record(self, trace_id: str, ids: Sequence[str], lost: int) -> None:
+    def _record(self, action: str, trace_id: str, detail: tuple[str, str]) -> None:
         now = self._clock.now().astimezone(UTC).replace(tzinfo=None)
-        detail = [(DETAIL, format_ids(ids))] if ids else [(LOST, str(lost))]
         self._local.append(
             AuditEvent(
                 time=now.isoformat(timespec="microseconds") + "Z",
                 phase=Phase.CALL,
                 call_id="0" * 32,
                 principal="",
-                action=ACTION,
+                action=action,
                 method="",
                 resource_id="",
                 sealed_resource="",
@@ -186,9 +221,10 @@ class KeyUse:
                 outcome="OK",
                 reason="",
                 trace_id=trace_id,
-                detail=tuple(detail),
+                detail=(detail,),
             )
         )
 
 
-_sink: type[KeyRequestSink] = KeyRequests
+_requests: type[KeyRequestSink] = KeyRequests
+_heads: type[JournalHeadSink] = JournalHeads

@@ -23,6 +23,7 @@ from strongroom_server.core.signed_note import Checkpoint, NoteKey, add_signatur
 from strongroom_server.ports import Witness
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.repository.keyring import Keyring
+from strongroom_server.repository.written_heads import WrittenHeads
 from strongroom_server.services.auditing.queries import AuditQuery, fits
 
 #: Calls that give out plaintext of files.
@@ -86,7 +87,7 @@ class AuditReader:
     def check(
         self, others: Sequence[bytes] = (), witness_keys: Sequence[NoteKey] = ()
     ) -> LogReport:
-        """Check every entry and every checkpoint, and what witnesses have seen.
+        """Check all entries and checkpoints, what witnesses saw, and journals' ends.
 
         Args:
             others: Signed checkpoints that somebody else kept.
@@ -94,7 +95,8 @@ class AuditReader:
 
         Raises:
             IntegrityError: Names the first entry or the checkpoint that is wrong, or
-                the witness that has not cosigned (AUDIT_CORRUPT).
+                the witness that has not cosigned (AUDIT_CORRUPT); or the journal that
+                lacks an entry that the log names (JOURNAL_REWOUND, JOURNAL_CORRUPT).
             UnavailableError: A witness that is to be asked does not answer
                 (WITNESS_UNAVAILABLE).
         """
@@ -104,9 +106,9 @@ class AuditReader:
             for witness in self._witnesses
             if (note := witness.newest(self._shared.origin)) is not None
         ]
-        checker = LogChecker()
-        for _ in self._walk(checker):
-            pass
+        checker, heads = LogChecker(), WrittenHeads()
+        for _, entry in self._walk(checker):
+            heads.add(entry.body["detail"])
         count, signed = 0, 0
         for size, note in self._shared.checkpoints():
             checkpoint = self._check_note(checker, note)
@@ -117,6 +119,7 @@ class AuditReader:
             self._check_note(checker, note)
         for witness, note in shown:
             self._check_note(checker, note, witness.keys)
+        self._shared.check_heads(heads)
         return LogReport(
             self._shared.origin,
             checker.tree.size,
@@ -125,6 +128,7 @@ class AuditReader:
             signed,
             checker.tree.root().hex(),
             self._check_cosigned(checker, witness_keys),
+            len(heads),
         )
 
     def _check_cosigned(

@@ -15,7 +15,7 @@ from strongroom_server.ports import (
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.services.auditing.checkpoints import Checkpointer
 from strongroom_server.services.auditing.cosigning import Cosigner
-from strongroom_server.services.auditing.key_use import KeyRequests, KeyUse
+from strongroom_server.services.auditing.key_use import CallNotes, KeyUse
 from strongroom_server.services.auditing.shipping import Shipper
 
 
@@ -74,7 +74,7 @@ def open_trail(
     *,
     clock: Clock,
     witnesses: Sequence[Witness] = (),
-    requests: KeyRequests | None = None,
+    notes: Sequence[CallNotes] = (),
 ) -> Iterator[AuditTrail]:
     """Ship a server's events, and sign them, for as long as the context lasts.
 
@@ -84,7 +84,7 @@ def open_trail(
         signer: Signs it.
         clock: For dates and alarms.
         witnesses: Who is to cosign it.
-        requests: What was asked of Vault, to be recorded.
+        notes: What calls do elsewhere, to be recorded.
 
     Raises:
         IntegrityError: The log in the store is damaged, or not the one that this
@@ -93,7 +93,7 @@ def open_trail(
             nothing, and no witness answers.
     """
     shipper = Shipper(local, shared, clock=clock)
-    key_use = KeyUse(local, requests or KeyRequests(clock=clock), clock=clock)
+    key_use = KeyUse(local, notes, clock=clock)
     cosigner = Cosigner(
         shipper,
         shared,
