@@ -193,7 +193,8 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         shredding = open_shredding(settings, repository, vault.keys, entropy, stack)
         parts = _Parts(
             settings, repository, vault, blobs, audit, probe, authorizer, identity,
-            copies, remover, key_admin, shredding, open_approving(settings, repository),
+            copies, remover, key_admin, shredding,
+            open_approving(settings, repository, identity.rules.revoked),
         )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
 

@@ -28,6 +28,7 @@ from strongroom_server.adapters.vault import (
 from strongroom_server.adapters.webauthn_check import WebAuthnVerifier
 from strongroom_server.config import ServerSettings, read_credentials
 from strongroom_server.core.operators import LoginRules
+from strongroom_server.core.revocation import Revocations
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
@@ -285,8 +286,17 @@ def guard_limits(settings: ServerSettings) -> GuardLimits:
     )
 
 
-def open_approving(settings: ServerSettings, repository: Repository) -> Approving:
+def open_approving(
+    settings: ServerSettings,
+    repository: Repository,
+    revoked: Callable[[], Revocations],
+) -> Approving:
     """Open the book of approvals; nobody can approve without operators' credentials.
+
+    Args:
+        settings: The server's.
+        repository: Where it is kept.
+        revoked: Who is nobody, and has consented to nothing.
 
     Raises:
         StrongroomError: The credentials cannot be read.
@@ -300,6 +310,7 @@ def open_approving(settings: ServerSettings, repository: Repository) -> Approvin
             origin,
             CredentialsFile(operators.credentials_file, clock=repository.clock),
             WebAuthnVerifier(relying_party=operators.rp_id, origin=origin),
+            revoked,
         )
     bounds = ApprovalSettings(
         settings.approvals.expire_s,

@@ -29,10 +29,12 @@ from strongroom_server.core.approvals import (
     Assertion,
     first_id,
     is_id,
+    is_made_id,
     make_id,
     parse_request,
 )
 
+KEY = bytes(range(32))
 DATA = b"\x0a\x0dprojects/demo"
 REQUEST = ApprovalRequest(
     approval_id="6b49d284-0102030405",
@@ -47,7 +49,7 @@ REQUEST = ApprovalRequest(
 ASKED = Requested(REQUEST, DATA, "spiffe://test/ns/a/sa/b/job/c")
 CONSENT = Consented("operator:bob", Assertion(b"i", b"a", b"c", b"s"), 7, 5, "log-1")
 DENIAL = Denied("operator:carol", "no", 6, "log-2")
-USE, RELEASE, FINISH = Used(10), Released(11), Finished(12)
+USE, RELEASE, FINISH = Used(10, 40), Released(11), Finished(12)
 
 
 def bodies(*events: Event) -> list[tuple[Mapping[str, Any], str]]:
@@ -85,13 +87,24 @@ def test_a_statement_reads_back() -> None:
 
 
 def test_ids_are_in_the_order_in_which_approvals_end() -> None:
-    random = bytes(range(1, 6))
+    random = bytes(range(1, 3))
 
-    early, late = make_id(1_800_000_900, random), make_id(1_800_000_901, b"\0" * 5)
+    early = make_id(1_800_000_900, random, KEY)
+    late = make_id(1_800_000_901, b"\0" * 2, KEY)
 
-    assert early == "6b49d584-0102030405"
+    assert early == "6b49d584-0102d5a878"
     assert first_id(1_800_000_900) < early < first_id(1_800_000_901) < late
     assert is_id(early)
+
+
+def test_only_who_has_the_key_makes_ids_that_are_listed() -> None:
+    made = make_id(1_800_000_900, b"ab", KEY)
+
+    assert is_made_id(made, KEY)
+    assert not is_made_id(made, b"x" * 32)
+    assert not is_made_id(made.replace("6b49d584", "6b49d585"), KEY)
+    assert not is_made_id("6b49d584-0102030405", KEY)
+    assert not is_made_id("", KEY)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +112,7 @@ def test_ids_are_in_the_order_in_which_approvals_end() -> None:
 )
 def test_what_is_no_id_is_seen(text: str) -> None:
     assert not is_id(text)
-    assert not is_id(make_id(1, b"12345") + text + "\n")
+    assert not is_id(make_id(1, b"12", KEY) + text + "\n")
 
 
 def test_records_add_up() -> None:
@@ -133,7 +146,7 @@ def test_records_add_up() -> None:
 def test_what_it_is_good_for(
     events: Sequence[Event], now_s: int, state: ApprovalState
 ) -> None:
-    assert folded(*events).state(now_s, 30) is state
+    assert folded(*events).state(now_s) is state
 
 
 @pytest.mark.parametrize(
@@ -196,6 +209,8 @@ def test_a_record_that_is_missing_is_damage(left_out: int) -> None:
         (1, {"counter": -1}),
         (1, {"principal": None}),
         (2, {"time": "10"}),
+        (2, {"until": "40"}),
+        (2, {"until": None}),
     ],
     ids=str,
 )

@@ -14,7 +14,12 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom_server.core import layout
-from strongroom_server.core.approval_log import MAX_RECORDS, Consented, Used
+from strongroom_server.core.approval_log import (
+    MAX_RECORDS,
+    ApprovalState,
+    Consented,
+    Used,
+)
 from strongroom_server.ports import Approved
 from strongroom_server.repository.approvals import ApprovalRecords
 from strongroom_server.services.approving import Approving
@@ -65,9 +70,11 @@ def check(book: Approving, approval_id: str) -> Approved:
     return book.check(approval_id, method=METHOD, request=REQUEST, requester=ALICE)
 
 
-def test_a_planted_approval_harms_no_other(desk: Desk) -> None:
+def test_a_planted_approval_harms_no_other(
+    desk: Desk, records: ApprovalRecords
+) -> None:
     name = asked(desk.book).request.approval_id
-    planted = f"{'f' * 8}-{'0' * 10}"
+    planted = records.new_id(0xFFFFFFFF, b"ab")
     desk.world.blobs.put_new(layout.approval_key(planted, 0), b"SRO1" + b"x" * 200)
 
     found = desk.other.alive()
@@ -117,6 +124,66 @@ def test_an_approval_has_64_records_and_no_more(desk: Desk) -> None:
         desk.other.use(check(desk.other, name))
 
 
+def test_the_last_record_is_kept_for_the_end_of_a_use(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    for _ in range((MAX_RECORDS - 4) // 2):
+        desk.book.use(approved := check(desk.book, name))
+        desk.book.release(approved)
+    approved = check(desk.book, name)
+    desk.book.use(approved)
+    assert desk.book.get(name).record_count == MAX_RECORDS - 1
+
+    with pytest.raises(ExhaustedError, match="63 records"):
+        desk.other.deny(name, "no", principal=BOB, audit_id="log-1")
+    desk.book.finish(approved)
+
+    assert desk.other.state(desk.other.get(name)) is ApprovalState.USED
+
+
+def test_what_servers_did_not_make_is_not_listed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = asked(desk.book).request.approval_id
+    now_s = int(desk.clock.now().timestamp())
+    for number in range(2000):
+        planted = f"{now_s + 2 + number // 8:08x}-{number:010x}"
+        desk.world.blobs.put_new(layout.approval_key(planted, 0), b"junk")
+
+    listed = desk.other.alive()
+
+    assert [item.request.approval_id for item in listed.approvals] == [name]
+    assert listed.damaged == ()
+    monkeypatch.setattr("strongroom_server.repository.approvals.MAX_SCANNED", 1000)
+    with pytest.raises(ExhaustedError, match="objects lie below"):
+        desk.other.alive()
+    with pytest.raises(ExhaustedError, match="objects lie below"):
+        asked(desk.book)
+
+
+def test_nobody_asks_for_more_while_many_are_damaged(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody with the bucket damages what counts against the bound."""
+    monkeypatch.setattr("strongroom_server.services.approving.approving.MAX_DAMAGED", 5)
+    for _ in range(5):
+        name = asked(desk.book).request.approval_id
+        desk.world.blobs.put_new(layout.approval_key(name, 1), b"junk")
+
+    with pytest.raises(ExhaustedError, match="5 that are damaged"):
+        asked(desk.book)
+
+
+def test_nobody_asks_for_more_than_is_looked_through(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strongroom_server.services.approving.approving.MAX_READ", 3)
+    for who in ("a", "b", "c"):
+        asked(desk.book, requester=f"operator:{who}")
+
+    with pytest.raises(ExhaustedError, match="the store has 3 approvals"):
+        asked(desk.book)
+
+
 def test_what_was_removed_whole_is_not_there(desk: Desk) -> None:
     name = asked(desk.book).request.approval_id
     for item, _ in list(desk.world.bucket.objects()):
@@ -141,13 +208,13 @@ def test_of_two_that_decide_at_once_one_comes_second(
 ) -> None:
     approval = asked(desk.book)
 
-    first = records.append(approval, Used(1))
-    second = records.append(approval, Used(2))
+    first = records.append(approval, Used(1, 91))
+    second = records.append(approval, Used(2, 92))
 
     assert (first, second) == (True, False)
     found = records.load(approval.request.approval_id)
     assert found is not None
-    assert found.used == Used(1)
+    assert found.used == Used(1, 91)
 
 
 def test_an_id_is_given_once(desk: Desk, records: ApprovalRecords) -> None:

@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -16,6 +16,7 @@ from strongroom.errors import (
 )
 from strongroom_server.core.approval_log import ApprovalState
 from strongroom_server.core.approvals import MAX_REQUEST_BYTES
+from strongroom_server.core.revocation import parse_revocations
 from strongroom_server.ports import Approved
 from strongroom_server.services.approving import ApprovalSettings, Approving
 from tests.support.clock import ManualClock
@@ -236,9 +237,11 @@ def test_after_a_crash_it_may_be_tried_again_once_the_call_must_be_over(
     desk.book.release(again)
     with pytest.raises(PermissionDeniedError):
         check(desk.book, name)
-    # ... and whoever succeeds first has used it up, for both.
-    desk.book.finish(again)
-    desk.other.finish(again)
+    # ... and if it succeeds after all, nobody begins a third time, and both are told.
+    for book in (desk.book, desk.other):
+        with pytest.raises(PermissionDeniedError, match="happened, too") as both:
+            book.finish(again)
+        assert both.value.reason is Reason.APPROVAL_USED
     assert desk.book.state(desk.book.get(name)) is ApprovalState.USED
 
 
@@ -250,7 +253,8 @@ def test_a_late_success_counts_even_if_the_second_try_failed(desk: Desk) -> None
     desk.other.use(check(desk.other, name))
     desk.other.release(first)
 
-    desk.book.finish(first)
+    with pytest.raises(PermissionDeniedError, match="happened, too"):
+        desk.book.finish(first)
 
     assert desk.other.state(desk.other.get(name)) is ApprovalState.USED
 
@@ -269,6 +273,47 @@ def test_a_key_that_is_believed_no_more_does_not_count(desk: Desk) -> None:
     with pytest.raises(PermissionDeniedError) as changed:
         desk.book.use(approved)
     assert changed.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_who_was_revoked_has_consented_to_nothing(desk: Desk) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    approved = check(desk.book, name)
+    assert desk.book.keys is not None
+
+    desk.book.keys = replace(
+        desk.book.keys, revoked=lambda: parse_revocations("operator:bob\n")
+    )
+
+    assert desk.book.get(name).consents == ()
+    with pytest.raises(PermissionDeniedError) as refused:
+        desk.book.use(approved)
+    assert refused.value.reason is Reason.APPROVAL_REQUIRED
+
+
+@pytest.mark.parametrize("spelled", ["operator:Alice", "operator:ALICE"])
+def test_a_person_is_one_however_they_are_spelled(desk: Desk, spelled: str) -> None:
+    other = TestKey("alice-2", spelled)
+    desk.keys.keys = KnownKeys(BOBS, other, TestKey("bob-3", "operator:BOB")).keys
+    approval = approve(desk.book, asked(desk.book), BOBS)
+
+    for key in (other, TestKey("bob-3", "operator:BOB")):
+        with pytest.raises(PermissionDeniedError) as refused:
+            approve(desk.book, approval, key)
+        assert refused.value.reason is Reason.APPROVAL_INVALID
+
+
+def test_how_long_a_use_may_take_its_own_server_says(desk: Desk) -> None:
+    slow = approving_of(
+        desk.world, desk.keys, settings=ApprovalSettings(limit_s=lambda _: 600.0)
+    )
+    name = approve(slow, asked(slow), BOBS).request.approval_id
+    slow.use(check(slow, name))
+    desk.clock.advance(629)
+
+    with pytest.raises(PermissionDeniedError) as refused:
+        check(desk.other, name)
+
+    assert refused.value.reason is Reason.APPROVAL_USED
 
 
 def test_a_server_without_security_keys_lets_nobody_approve(desk: Desk) -> None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`CredentialSource` over a TOML file: read anew whenever it changes."""
+"""`CredentialSource` over a TOML file: read anew whenever it changes.
+
+Perhaps somebody just took a stolen key out, and made a typing error: while the newest
+file is refused, nobody's key is believed.
+"""
 
 import json
 import logging
@@ -24,7 +28,7 @@ LOOK_S: Final = 1.0
 
 
 class CredentialsFile:
-    """Holds what the file said when it was good last. Safe to use from many threads."""
+    """Holds what the newest file says. Safe to use from many threads."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         """Read the file.
@@ -42,7 +46,7 @@ class CredentialsFile:
         self._current = self._read()
 
     def current(self) -> Mapping[str, OperatorCredential]:
-        """Return whose keys are believed; the last good file if the newest is none."""
+        """Return whose keys are believed; nobody's if the newest file is refused."""
         now_s = self._clock.monotonic()
         if now_s - self._looked_s >= LOOK_S:
             with self._lock:
@@ -55,7 +59,7 @@ class CredentialsFile:
         """Check that the newest file is the one that is used.
 
         Raises:
-            StrongroomError: It was refused, and why; the one before is in use.
+            StrongroomError: It was refused, and why; nobody can approve.
         """
         self.current()
         if self._problem is not None:
@@ -71,7 +75,7 @@ class CredentialsFile:
             if stamp != self._stamp or self._problem is None:
                 line = {"event": "credentials_refused", "reason": error.reason}
                 _LOG.error("%s", json.dumps({**line, "message": error.message}))
-            self._problem = error
+            self._problem, self._current = error, {}
         else:
             self._problem = None
             people = {item.operator for item in self._current.values()}

@@ -67,7 +67,12 @@ class ApprovalBook(Protocol):
         ...
 
     def finish(self, approved: Approved) -> None:
-        """Note that the request succeeded: it never runs under this approval again."""
+        """Note that the request succeeded: it never runs under this approval again.
+
+        Raises:
+            PermissionDeniedError: Another call has taken it into use meanwhile, so
+                it may have happened twice (APPROVAL_USED); it is noted all the same.
+        """
         ...
 
     def release(self, approved: Approved) -> None:
@@ -95,14 +100,13 @@ class CredentialSource(Protocol):
     """Whose security keys are believed, kept current by somebody outside."""
 
     def current(self) -> Mapping[str, OperatorCredential]:
-        """Return the newest credentials that could be understood, by id; quick."""
+        """Return the newest credentials, by id; none if they make no sense; quick."""
         ...
 
     def check_current(self) -> None:
         """Check that the newest credentials are those that are used.
 
         Raises:
-            StrongroomError: They could not be understood, and why; those before
-                them are in use.
+            StrongroomError: They could not be understood, and why.
         """
         ...

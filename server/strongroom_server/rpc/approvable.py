@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests that can be approved: what they are about, from their bytes alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 
 from strongroom.errors import InvalidArgumentError
-from strongroom.v1 import approval_service_pb2
-from strongroom_server.rpc.methods import METHODS, Method, Target
+from strongroom.format.names import parse_version_name
+from strongroom.v1 import approval_service_pb2, artifact_service_pb2
+from strongroom_server.rpc.methods import METHODS, Method, Target, names_a_version
 from strongroom_server.rpc.requests import decode_request
 
 _OWN: Final = f"/{approval_service_pb2.DESCRIPTOR.package}.ApprovalService/"
@@ -29,12 +32,13 @@ class Approvable:
 
 
 def read_approvable(method: str, data: bytes) -> Approvable:
-    """Read the request that somebody wants to have approved.
+    """Read the request that somebody wants to have approved, or approves.
 
     Raises:
         InvalidArgumentError: There is no such method, it takes a stream of requests
-            or is one of approvals, or the bytes are no request of it: not one that
-            can be shown completely.
+            or is one of approvals; the bytes are no request of it, or not one that
+            can be shown completely; or they name a version by what may be another
+            one tomorrow.
     """
     row = METHODS.get(method)
     if row is None or method.startswith(_OWN) or _descriptor(method).client_streaming:
@@ -48,12 +52,35 @@ def read_approvable(method: str, data: bytes) -> Approvable:
     known.CopyFrom(request)
     known.DiscardUnknownFields()
     # Nobody is to approve what no screen shows: unknown fields, fields twice.
-    if known.ByteSize() != len(data):
+    # Of both sizes: a number written short could pay for what is not shown.
+    if not known.ByteSize() == request.ByteSize() == len(data):
         message = f"the request of {method} says more than this server understands"
         raise InvalidArgumentError(
             message, hint="Use a client of the server's release.", field="request"
         )
-    return Approvable(row, row.targets(request))
+    targets = row.targets(request)
+    _check_numbers(request, targets)
+    return Approvable(row, targets)
+
+
+def _check_numbers(request: Message, targets: Iterable[Target]) -> None:
+    """Check that versions are named by numbers: what moves is not what was approved."""
+    named = [
+        parse_version_name(target.resource).selector
+        for target in targets
+        if names_a_version(target.resource)
+    ]
+    if isinstance(request, artifact_service_pb2.MoveRefRequest):
+        named.append(request.version)
+    for selector in named:
+        if not (selector.isascii() and selector.isdecimal()):
+            message = f"the version {selector[:200]!r} is not named by its number"
+            raise InvalidArgumentError(
+                message,
+                hint="It could be another one once it is approved; see `strongroom log`"
+                " for the numbers.",
+                field="version",
+            )
 
 
 def _descriptor(method: str) -> MethodDescriptor:

@@ -13,6 +13,7 @@ from strongroom.errors import (
 )
 from strongroom_server.core.approvals import unknown_approval
 from strongroom_server.ports import ApprovalBook, Approved
+from strongroom_server.rpc.approvable import read_approvable
 
 APPROVAL: Final = "strongroom-approval"
 
@@ -62,6 +63,7 @@ class Approvals:
         Raises:
             PermissionDeniedError: It is not good for exactly this
                 (APPROVAL_INVALID and others).
+            InvalidArgumentError: Such a request cannot be approved.
             UnavailableError: It cannot be looked at now.
         """
         named = [value for key, value in metadata if key == APPROVAL]
@@ -76,12 +78,15 @@ class Approvals:
             raise _invalid("this server keeps no approvals")
         before()
         try:
-            return self._book.check(
+            approved = self._book.check(
                 approval_id, method=method, request=request, requester=requester
             )
         except IntegrityError as error:
             # Whose a damaged one was cannot be told; to others there is none.
             raise unknown_approval(approval_id) from error
+        # A server of another release may have let it be asked for.
+        read_approvable(method, request)
+        return approved
 
     @contextmanager
     def using(self, approved: Approved | None) -> Iterator[Use]:
@@ -111,7 +116,6 @@ class Approvals:
                     self._book.release(approved)
             raise
         self._book.finish(approved)
-
 
 
 def _invalid(why: str) -> PermissionDeniedError:

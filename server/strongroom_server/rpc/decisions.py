@@ -55,10 +55,11 @@ class Decisions:
         """
         facts = replace(self._facts(call), approvals=MAX_APPROVALS)
         for target in targets:
-            call.decision = self._authorizer.decide(
+            decision = self._authorizer.decide(
                 call.peer.principal, method.action, target.resource, facts
             )
-            if not call.decision.allowed:
+            if not decision.allowed:
+                call.decision = decision
                 raise self._refusal(call, method, target, approvable=True)
 
     def _facts(self, call: Call) -> CallFacts:

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an OpenID Connect provider publishes: found over HTTPS, bounded, remembered."""
+"""The keys of an OpenID Connect provider: asked for in bounds, and remembered.
+
+A provider that hangs holds up one call, and a few that wait for it: everybody else is
+answered at once, so that it cannot take the server's threads from programs.
+"""
 
 import http.client
 import json
 import ssl
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import jwt
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
+from strongroom_server.adapters.oidc.documents import fetch_document
 from strongroom_server.adapters.oidc.jwks import Keys, parse_keys
 from strongroom_server.ports import Clock
 
@@ -24,13 +28,12 @@ KEYS_AGE_S: Final = 600.0
 UNKNOWN_KEY_AGE_S: Final = 30.0
 #: After a failure nobody waits for the provider again for so long.
 PAUSE_S: Final = 5.0
-#: For both documents together; each step of the connection may take the second.
+#: For both documents together.
 DEADLINE_S: Final = 6.0
-STEP_S: Final = 3.0
-MAX_BYTES: Final = 256 * 1024
+#: Calls that wait for one that asks, such as the first ones after a start.
+MAX_WAITING: Final = 4
 
 _DISCOVERY: Final = "/.well-known/openid-configuration"
-_READ_BYTES: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class ProviderKeys:
         self._issuer = issuer
         self._clock = clock
         self._tls = _tls(ca_file)
-        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._known: _Known | None = None
         self._problem = ""
         self._failed_s = 0.0
@@ -78,13 +82,15 @@ class ProviderKeys:
             raise self._away()
 
     def _keys(self, max_age_s: float) -> Keys:
-        known = self._known
-        if known is not None and self._age_s(known) < max_age_s:
-            return known.keys
-        with self._lock:
-            known = self._known
-            if known is not None and self._age_s(known) < max_age_s:
-                return known.keys  # somebody else has just got them
+        keys = self._remembered(max_age_s)
+        if keys is not None:
+            return keys
+        with self._alone() as is_alone:
+            keys = self._remembered(max_age_s)  # somebody else may have got them
+            if keys is not None:
+                return keys
+            if not is_alone:
+                raise self._away()
             now_s = self._clock.monotonic()
             if self._problem and now_s - self._failed_s < PAUSE_S:
                 raise self._away()
@@ -97,73 +103,49 @@ class ProviderKeys:
             self._known, self._problem = _Known(keys, now_s), ""
             return keys
 
-    def _age_s(self, known: _Known) -> float:
-        return self._clock.monotonic() - known.since_s
+    def _remembered(self, max_age_s: float) -> Keys | None:
+        known = self._known
+        if known is None or self._clock.monotonic() - known.since_s >= max_age_s:
+            return None
+        return known.keys
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Tell whether the caller is the one that may ask the issuer now.
+
+        While somebody else asks, a few wait for that; the others do not.
+        """
+        is_alone = self._asking.acquire(blocking=False)
+        if not is_alone and self._waiting.acquire(blocking=False):
+            try:
+                is_alone = self._asking.acquire(timeout=DEADLINE_S)
+            finally:
+                self._waiting.release()
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                self._asking.release()
 
     def _away(self) -> UnavailableError:
         return UnavailableError(
-            f"the identity provider {self._issuer} cannot be asked: {self._problem}",
+            f"the identity provider {self._issuer} cannot be asked: "
+            f"{self._problem or 'it has not answered yet'}",
             reason=Reason.LOGIN_UNAVAILABLE,
             hint="Try again later; without a login the call is the program's.",
             issuer=self._issuer,
         )
 
     def _fetch(self) -> Keys:
-        deadline_s = self._clock.monotonic() + DEADLINE_S
-        found = self._get(self._issuer.rstrip("/") + _DISCOVERY, deadline_s)
+        begun_s = self._clock.monotonic()
+        address = self._issuer.rstrip("/") + _DISCOVERY
+        found = fetch_document(address, tls=self._tls, timeout_s=DEADLINE_S)
         if found.get("issuer") != self._issuer:
             message = "its discovery document is of another issuer"
             raise ValueError(message)
-        return parse_keys(self._get(str(found.get("jwks_uri")), deadline_s))
-
-    def _get(self, url: str, deadline_s: float) -> Mapping[str, Any]:
-        """Return a JSON object; a redirect, or anything but HTTPS, is an error."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.username is not None:
-            message = "it names an address that is not https"
-            raise ValueError(message)
-        connection = http.client.HTTPSConnection(
-            parts.hostname,
-            parts.port,
-            timeout=min(STEP_S, self._left_s(deadline_s)),
-            context=self._tls,
-        )
-        target = f"{parts.path or '/'}?{parts.query}".rstrip("?")
-        with closing(connection):
-            connection.request("GET", target, headers={"Accept": "application/json"})
-            with connection.getresponse() as response:
-                if response.status != http.client.OK:
-                    message = f"it answered with status {response.status}"
-                    raise ValueError(message)
-                answer = self._read(response, deadline_s)
-        try:
-            document = json.loads(answer)
-        except RecursionError as error:
-            message = "its answer is nested too deeply"
-            raise ValueError(message) from error
-        if not isinstance(document, dict):
-            message = "its answer is no JSON object"
-            raise ValueError(message)  # noqa: TRY004 (of an answer, not of a program)
-        return document
-
-    def _read(self, response: http.client.HTTPResponse, deadline_s: float) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while part := response.read1(_READ_BYTES):
-            self._left_s(deadline_s)
-            total += len(part)
-            if total > MAX_BYTES:
-                message = f"its answer is longer than {MAX_BYTES} bytes"
-                raise ValueError(message)
-            parts.append(part)
-        return b"".join(parts)
-
-    def _left_s(self, deadline_s: float) -> float:
-        left_s = deadline_s - self._clock.monotonic()
-        if left_s <= 0:
-            message = "it took too long"
-            raise TimeoutError(message)
-        return left_s
+        left_s = begun_s + DEADLINE_S - self._clock.monotonic()
+        address = str(found.get("jwks_uri"))
+        return parse_keys(fetch_document(address, tls=self._tls, timeout_s=left_s))
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
