@@ -145,7 +145,7 @@ def change_policy(
 
 def sweep(client: Client) -> None:
     """Plan a sweep and apply the plan, and again when the grace is over."""
-    for _ in range(2 + int(client.random.random() * 2)):
+    for _ in range(3 if client.chance(0.3) else 2):
         wanted = request_id(client.random)
         plan = client.ask(_plan)
         if isinstance(plan, Lost):

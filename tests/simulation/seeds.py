@@ -112,18 +112,20 @@ def _run(random: Random, scheduler: Scheduler, outcome: Outcome) -> None:
     if random.random() < 0.8:
         machines.index = start.index
     outcome.calls = machines.calls
-    with_sweeps = random.random() < 0.4
+    with_sweeps = random.random() < 0.35
     if with_sweeps:
         # The trash of the start is old by now.
         scheduler.now_s = 3 * 24 * HOUR_S
     machines.start(1 + int(random.random() * 3))
     # A sweep takes many steps, and meets one push after the other.
-    clients = 1 + int(random.random() * 2) + (not with_sweeps)
+    clients = 1 + int(random.random() * 2)
+    if not with_sweeps:
+        clients += random.random() < 0.6
     for number in range(clients):
         client = Client(f"c{number}", machines, model, is_slow=with_sweeps)
-        actions = 1 + int(random.random() * 2)
+        actions = 1 + (random.random() < 0.3)
         scheduler.spawn(client.name, partial(_act, client, actions))
-    for number in range(1 + (random.random() < 0.3) if with_sweeps else 0):
+    for number in range(1 + (random.random() < 0.2) if with_sweeps else 0):
         client = Client(f"s{number}", machines, model, is_slow=True)
         scheduler.spawn(client.name, partial(sweep, client))
     if machines.faults.rate:
