@@ -278,3 +278,20 @@ def test_a_mark_counts_only_behind_marks_of_all_before(world: World) -> None:
     fresh.push({"new": b"1"}, MINE)
 
     assert fresh.repository.keyring.open_newest(scope).scope.epoch == 0
+
+
+def test_a_slot_that_names_a_version_its_kek_lacks_is_the_one_that_is_damaged(
+    world: World,
+) -> None:
+    # One flipped bit makes v5 of v1; the KEK is there, and whole.
+    scope = scope_of(world)
+    key = layout.slot_key(scope.domain, 0, 0)
+    good = slot_bytes(world, key)
+    plant(world, key, good.replace(b'"memory:v1:', b'"memory:v5:'))
+    original = next(item for item, data in world.bucket.objects() if data == good)
+    world.bucket.delete_version(original.key, original.version_id)
+
+    with pytest.raises(IntegrityError) as caught:
+        world.reopened().pull()
+
+    assert caught.value.reason is Reason.KEY_SLOT_CORRUPT

@@ -168,10 +168,26 @@ class KeySlots:
 
     def open_parsed(self, slot: KeySlot) -> DomainKeys:
         """Unwrap a slot's key and check that the slot commits to it; as `open`."""
-        master = self._key_service.unwrap(
-            slot.kek, slot.scope.kek_context, slot.wrapped_master
-        )
+        try:
+            master = self._key_service.unwrap(
+                slot.kek, slot.scope.kek_context, slot.wrapped_master
+            )
+        except PreconditionError as error:
+            if error.reason is Reason.KEK_MISSING and self._is_beyond(slot):
+                raise slots.slot_error(slot.scope) from error
+            raise
         return slots.open_slot(slot, master)
+
+    def _is_beyond(self, slot: KeySlot) -> bool:
+        """Tell whether a slot names a version that its KEK, which is there, lacks.
+
+        Then it is the slot that is damaged, and not the KEK that is gone.
+        """
+        try:
+            newest = self._key_service.kek_state(slot.kek).newest
+        except PreconditionError:
+            return False
+        return slot.kek_version > newest
 
     def add(
         self, slot: KeySlot, found: Sequence[StoredSlot], *, after: int
