@@ -6,6 +6,7 @@ nearest `.strongroom/client.toml` above the working directory.
 """
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ _PATHS: Final = (
     *("login_ca_file", "login_folder", "security_key_file"),
 )
 _TIMES: Final = ("call_timeout_s", "stall_timeout_s", "transfer_timeout_s")
+_STORE_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
 
 
@@ -71,6 +73,10 @@ class ClientSettings:
     login_scopes: str = "openid profile"
     #: Where logins are kept, each in a file for its owner only.
     login_folder: Path = NO_FILE
+    #: The id of the store, 32 hex digits: people approve for no other one.
+    store_id: str = ""
+    #: Whom people's security keys sign for, a domain; the store's operators name it.
+    relying_party: str = ""
     #: A software security key, for development, in place of a device.
     security_key_file: Path = NO_FILE
     #: Where the command line appends its spans, as JSON lines.
@@ -236,10 +242,12 @@ def _check(name: str, value: object, source: Path | None) -> object:
 
 
 def _address_problem(name: str, value: str) -> str:
-    """Return what an address is not; empty if it is well formed or no address."""
+    """Return what an address or an id is not; empty if it is well formed, or none."""
     match name:
         case "workload_socket":
             return "" if value.startswith("unix:/") else "unix:///PATH"
+        case "store_id":
+            return "" if _STORE_ID.match(value) else "32 small hex digits"
         case "login_issuer":
             is_issuer = is_https(value) and not {"?", "#"} & set(value)
             return "" if is_issuer else "https://HOST/PATH"

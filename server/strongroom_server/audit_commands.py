@@ -63,7 +63,7 @@ Cosigned = Annotated[
 def ls(
     *,
     config: Config,
-    principal: Annotated[str, typer.Option(help="A SPIFFE id; `*` for any.")] = "",
+    principal: Annotated[str, typer.Option(help="A SPIFFE id, or operator:NAME.")] = "",
     artifact: Annotated[str, typer.Option(help="PROJECT/ARTIFACT, or PROJECT.")] = "",
     action: Annotated[str, typer.Option(help="Such as `version.read`.")] = "",
     decision: Annotated[str, typer.Option(help="`allow` or `deny`.")] = "",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from strongroom.errors import InvalidArgumentError
+from strongroom.errors import IntegrityError, InvalidArgumentError
 from strongroom_server.core.shred_receipt import (
     MAX_RECEIPT_BYTES,
     parse_keys,
@@ -38,7 +38,9 @@ def verify(
 ) -> None:
     """Check a receipt offline, with public keys alone; print what it says, as JSON.
 
-    strongroom receipt verify old-runs.shred-receipt.json --keys strongroom-keys.json
+    For example:
+
+      strongroom receipt verify old-runs.shred-receipt.json --keys store-keys.json
     """
     try:
         public = parse_keys(_read(keys))
@@ -47,9 +49,19 @@ def verify(
         raise InvalidArgumentError(
             message, hint="strongroom keys public > strongroom-keys.json"
         ) from error
-    told = verify_receipt(_read(file).strip(), public)
+    data = _read(file).strip()
+    try:
+        told = verify_receipt(data, public)
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"{file} is not as a server with these keys signed it",
+            reason=error.reason,
+            hint="It was altered, or these are another store's keys: fetch both anew.",
+        ) from error
     text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=True)
     sys.stdout.write(f"{text}\n")
+    names = ", ".join(sorted(public))
+    sys.stderr.write(f"good: signed with keys of this store ({names})\n")
 
 
 def _read(path: Path) -> bytes:

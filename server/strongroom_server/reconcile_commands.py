@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from strongroom.errors import InvalidArgumentError, PreconditionError
+from strongroom.errors import InvalidArgumentError
 from strongroom_server.core.signed_note import NoteKey
 from strongroom_server.core.vault_audit import MAX_LINE_BYTES
 from strongroom_server.services.auditing import (
@@ -109,7 +109,10 @@ def _lines(stack: ExitStack, path: Path) -> Iterator[bytes]:
             yield line
     except OSError as error:
         cause = error.strerror or type(error).__name__
-        raise PreconditionError(f"{path} cannot be read: {cause}") from error
+        raise InvalidArgumentError(
+            f"{path} cannot be read: {cause}",
+            hint="Name files of Vault's own audit log, as --vault-log FILE.",
+        ) from error
 
 
 @contextmanager

@@ -2,119 +2,33 @@
 """`strongroom approvals`: two people at two desks, on a real server in memory."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from strongroom._login.logins import Login, save_login
 from strongroom.cli.program import run
-from strongroom.config import ClientSettings, load_settings
-from strongroom_server.adapters.cedar import CedarAuthorizer, shipped_policies
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.credentials_file import CredentialsFile
-from strongroom_server.adapters.webauthn_check import WebAuthnVerifier
-from strongroom_server.core.assignments import parse_assignments
-from strongroom_server.dev.security_keys import RELYING_PARTY, provide_keys
-from strongroom_server.services.approving import SecurityKeys
+from strongroom_server.core.approval_log import ApprovalState
 from tests.cli.conftest import Result
-from tests.client.engine import Engine, write_config
-from tests.rpc.authority import DEVELOPER
-from tests.rpc.engine import serving_world
-from tests.rpc.people import WORKSTATION
+from tests.cli.offices import Office, opened_office
 from tests.support.world import ARTIFACT
-
-ORIGIN = f"https://{RELYING_PARTY}"
-PROTECTED = """
-@id("protected-prod")
-forbid (
-  principal,
-  action in [Action::"ref.move", Action::"key.rewrap"],
-  resource
-)
-unless { context.approvals >= 1 };
-"""
-ISSUER = "https://login.test.strongroom.internal"
 
 Desk = Callable[..., Result]
 
 
-def _given(principal: str, *roles: str) -> dict[str, object]:
-    resources = ["projects/*", "server"]
-    return {"principal": principal, "roles": list(roles), "resources": resources}
-
-
-ASSIGNMENTS = [
-    _given("operator:alice", "operator", "approver"),
-    _given("operator:bob", "approver", "security-officer"),
-    _given("operator:carol", "reader"),
-    _given(DEVELOPER, "writer", "operator"),
-]
-
-
-@dataclass
-class Office:
-    """A server, and where its people keep their things."""
-
-    engine: Engine
-    folder: Path
-
-    def settings(self, name: str) -> Path:
-        """Return the client.toml of a person, who has just signed in."""
-        folder = self.folder / name
-        path = folder / "client.toml"
-        if not path.exists():
-            certificate = self.engine.server.authority.issue(WORKSTATION)
-            settings = self.engine.settings(folder, certificate=certificate)
-            write_config(replace(settings, spans_file=None), path)
-            more = {
-                "login_issuer": ISSUER,
-                "login_client_id": "strongroom",
-                "login_folder": "logins",
-                "security_key_file": "key.json",
-            }
-            with path.open("a") as file:
-                file.writelines(f"{key} = {json.dumps(more[key])}\n" for key in more)
-        self._sign_in(load_settings(config_file=path, environ={}), name)
-        return path
-
-    def _sign_in(self, settings: ClientSettings, name: str) -> None:
-        now = datetime.now(UTC)
-        token = self.engine.server.logins.sign_in(name)
-        ending = now + timedelta(hours=1)
-        login = Login(
-            settings.endpoint, ISSUER, name, now, ending, ("pwd", "otp", "mfa"), token
-        )
-        save_login(settings, login)
-
-
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    folder = tmp_path_factory.mktemp("office")
-    people = {name: folder / name / "key.json" for name in ("alice", "bob")}
-    provide_keys(people, folder / "credentials.toml")
-    keys = SecurityKeys(
-        RELYING_PARTY,
-        ORIGIN,
-        CredentialsFile(folder / "credentials.toml", clock=SystemClock()),
-        WebAuthnVerifier(relying_party=RELYING_PARTY, origin=ORIGIN),
-    )
-    authorizer = CedarAuthorizer(
-        {**shipped_policies(), "own.cedar": PROTECTED},
-        parse_assignments({"assignments": ASSIGNMENTS}),
-    )
-    with serving_world(authorizer, keys=keys) as (world, server):
-        world.push({"a": b"1"})
-        world.push({"a": b"2"})
-        yield Office(Engine(world, server), folder)
+    with opened_office(tmp_path_factory.mktemp("office")) as office:
+        yield office
 
 
 @pytest.fixture
-def desk(office: Office, capsys: pytest.CaptureFixture[str]) -> Desk:
-    """Run a command as a person."""
+def desk(office: Office, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """Run a command as a person; what still waits at the end is denied."""
 
     def command(name: str, *args: str) -> Result:
         config = office.settings(name)
@@ -124,7 +38,12 @@ def desk(office: Office, capsys: pytest.CaptureFixture[str]) -> Desk:
         assert "Traceback" not in captured.err
         return Result(code, captured.out, captured.err)
 
-    return command
+    yield command
+    approving = office.engine.world.approving
+    for item in approving.alive().approvals:
+        if approving.state(item) is ApprovalState.PENDING:
+            name = item.request.approval_id
+            approving.deny(name, "over", principal="operator:bob", audit_id="log-1")
 
 
 def refused_move(desk: Desk, version: str = "1", *, why: str = "it is bad") -> str:
@@ -140,29 +59,47 @@ def refused_move(desk: Desk, version: str = "1", *, why: str = "it is bad") -> s
     return name
 
 
+def seen(desk: Desk, name: str, *, who: str = "bob") -> str:
+    """Have somebody look at an approval; return the digest of what they saw."""
+    shown = desk(who, "approvals", "show", name, "--json")
+    assert shown.code == 0, shown
+    digest: str = shown.lines[-1]["digest"]
+    return digest
+
+
+def approve(desk: Desk, name: str) -> Result:
+    """Have bob approve what he has looked at."""
+    return desk("bob", "approvals", "approve", name, "--yes", seen(desk, name))
+
+
 def test_what_bob_approves_alice_runs_once(desk: Desk, office: Office) -> None:
     name = refused_move(desk)
 
     listed = desk("bob", "approvals", "ls")
     shown = desk("bob", "approvals", "show", name)
-    approved = desk("bob", "approvals", "approve", name, "--yes")
+    approved = approve(desk, name)
     done = desk("alice", "approvals", "run", name)
     again = desk("alice", "approvals", "run", name, "--json")
 
     assert listed.code == 0, listed
     assert f"{name}  pending  14 min  ref.move" in listed.out
     assert "requester  operator:alice" in shown.out
-    assert "reason     it is bad" in shown.out
-    assert "about      ref.move on projects/demo/artifacts/minilm/refs/prod" in (
-        shown.out
-    )
-    assert "  version " in shown.out
+    fields = {
+        "request.name": "projects/demo/artifacts/minilm/refs/prod",
+        "request.version": "1",
+        "reason": "it is bad",
+    }
+    for key, value in fields.items():
+        assert re.search(rf'^{key} +\| "{value}"$', shown.out, re.MULTILINE), key
+    store = office.engine.world.repository.keyring.store.hex()
+    assert f"store      {store}\n" in shown.out
+    assert f"digest     {seen(desk, name)}\n" in shown.out
+    assert "ref.move" not in shown.out, "that is the server's word"
     assert approved.code == 0, approved
     assert approved.out.endswith(f"{name}: approved by operator:bob\n")
     assert "SOFTWARE" in approved.err
     assert done.code == 0, done
     assert "ref.move done" in done.err
-    assert "  version " in shown.out
     refs = office.engine.world.artifacts.get_artifact(ARTIFACT).refs
     assert [ref.version for ref in refs if ref.name.ref == "prod"] == [1]
     assert again.code == 12
@@ -172,7 +109,8 @@ def test_what_bob_approves_alice_runs_once(desk: Desk, office: Office) -> None:
 def test_alice_cannot_approve_what_she_asked_for(desk: Desk) -> None:
     name = refused_move(desk)
 
-    result = desk("alice", "approvals", "approve", name, "--yes", "--json")
+    digest = seen(desk, name, who="alice")
+    result = desk("alice", "approvals", "approve", name, "--yes", digest, "--json")
 
     assert (result.code, result.error["reason"]) == (12, "APPROVAL_INVALID")
     assert "another person" in result.error["message"]
@@ -189,11 +127,11 @@ def test_nothing_runs_before_it_is_approved(desk: Desk) -> None:
 
 def test_bob_cannot_run_what_alice_asked_for(desk: Desk) -> None:
     name = refused_move(desk)
-    desk("bob", "approvals", "approve", name, "--yes")
+    approve(desk, name)
 
     result = desk("bob", "approvals", "run", name, "--json")
 
-    assert (result.code, result.error["reason"]) == (12, "APPROVAL_INVALID")
+    assert (result.code, result.error["reason"]) == (12, "ACTION_NOT_ALLOWED")
 
 
 def test_what_is_denied_stays_denied(desk: Desk) -> None:
@@ -205,13 +143,15 @@ def test_what_is_denied_stays_denied(desk: Desk) -> None:
 
     assert denied.out == f"{name}: denied by operator:bob\n"
     assert (result.code, result.error["reason"]) == (12, "APPROVAL_DENIED")
-    assert "denied     operator:bob: not on a Friday" in shown.out
+    assert "denied     operator:bob\n" in shown.out
+    assert re.search(r'^denied-because +\| "not on a Friday"$', shown.out, re.MULTILINE)
 
 
 def test_who_may_not_look_sees_nothing(desk: Desk) -> None:
     name = refused_move(desk)
 
-    for words in (["ls"], ["show", name], ["deny", name], ["approve", name, "--yes"]):
+    yes = ["approve", name, "--yes", "0" * 64]
+    for words in (["ls"], ["show", name], ["deny", name], yes):
         result = desk("carol", "approvals", *words, "--json")
         assert (result.code, result.error["reason"]) == (12, "ACTION_NOT_ALLOWED")
 
@@ -244,7 +184,7 @@ def test_a_method_with_many_answers_can_be_approved(desk: Desk) -> None:
     assert refused.code == 13, refused
     name = refused.error["metadata"]["approval"]
 
-    desk("bob", "approvals", "approve", name, "--yes")
+    approve(desk, name)
     done = desk("alice", "approvals", "run", name, "--json")
 
     assert done.code == 0, done
@@ -260,9 +200,107 @@ def test_a_security_key_of_somebody_else_does_not_sign(
     alices = json.dumps(str(office.folder / "alice" / "key.json"))
     stolen.write_text(config.read_text().replace('"key.json"', alices))
 
-    code = run(["--config", str(stolen), "approvals", "approve", name, "--yes"])
+    said = ["approvals", "approve", name, "--yes", seen(desk, name)]
+    code = run(["--config", str(stolen), *said])
 
     assert code == 16
+
+
+@pytest.mark.parametrize("version", ["latest", "prod"])
+def test_what_is_asked_for_is_a_number(
+    desk: Desk, office: Office, version: str
+) -> None:
+    """What moves meanwhile is not what bob has seen."""
+    world = office.engine.world
+    world.move("prod", "1")
+    wanted = world.versions()[0] if version == "latest" else 1
+    name = refused_move(desk, version)
+
+    approve(desk, name)
+    world.push({"a": b"poison"})
+    world.move("prod", "latest")
+    done = desk("alice", "approvals", "run", name)
+
+    assert done.code == 0, done
+    refs = world.artifacts.get_artifact(ARTIFACT).refs
+    assert [ref.version for ref in refs if ref.name.ref == "prod"] == [wanted]
+
+
+def test_a_yes_is_to_what_was_shown(desk: Desk) -> None:
+    name, other = refused_move(desk), refused_move(desk)
+
+    for digest in ("0" * 64, seen(desk, other), seen(desk, name)[:32], "yes"):
+        result = desk("bob", "approvals", "approve", name, "--yes", digest, "--json")
+        assert result.code == 2, result
+        assert "is not the digest" in result.error["message"]
+    blind = desk("bob", "approvals", "approve", name, "--json")
+
+    assert blind.code == 2
+    assert "nobody is asked" in blind.error["message"]
+    assert desk("alice", "approvals", "run", name).code == 13
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "reason"),
+    [
+        ("store_id", "0" * 32, "DIGEST_MISMATCH"),
+        ("relying_party", "other.test", "DIGEST_MISMATCH"),
+        ("store_id", "", "SETTING_INVALID"),
+        ("relying_party", "", "SETTING_INVALID"),
+    ],
+)
+def test_nobody_signs_for_another_store(
+    desk: Desk, office: Office, setting: str, value: str, reason: str
+) -> None:
+    name = refused_move(desk)
+    digest = seen(desk, name)
+    config = office.settings("bob")
+    known = config.read_text()
+    lines = [
+        f"{setting} = {json.dumps(value)}" if line.startswith(setting) else line
+        for line in known.splitlines()
+    ]
+    config.write_text("\n".join(lines) + "\n")
+    try:
+        result = desk("bob", "approvals", "approve", name, "--yes", digest, "--json")
+    finally:
+        config.write_text(known)
+
+    assert result.code != 0
+    assert result.error["reason"] == reason
+    assert desk("alice", "approvals", "run", name).code == 13
+
+
+def test_a_server_that_answers_with_another_approval_is_not_believed(
+    desk: Desk, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, other = refused_move(desk), refused_move(desk)
+    approving = office.engine.world.approving
+    answer = approving.get(other)
+    monkeypatch.setattr(approving, "get", lambda _: answer)
+
+    for words in (["show", name], ["approve", name, "--yes", "0" * 64], ["run", name]):
+        result = desk("bob", "approvals", *words, "--json")
+        assert result.error["reason"] == "DIGEST_MISMATCH", result
+        assert name in result.error["message"]
+
+
+def test_a_reason_cannot_look_like_the_screen(desk: Desk) -> None:
+    """Padded with blanks, it would wrap into lines of its own."""
+    forged = "cleanup".ljust(69) + 'request.version  | "9"'.ljust(80) + "\u3164\u200b"
+    name = refused_move(desk, why=forged)
+
+    shown = desk("bob", "approvals", "show", name).out
+
+    for line in shown.splitlines():
+        assert len(line) <= 79
+        assert not line.startswith("request.version") or line.endswith('| "1"')
+    assert "cleanup \\u{20}\\u{20}" in shown
+    assert "\u3164" not in shown
+    lines = desk("bob", "approvals", "ls").out.splitlines()
+    (row,) = [line for line in lines if name in line]
+    assert row.endswith("…")
+    assert "request.version" not in row
 
 
 def test_a_key_is_enrolled_by_what_a_reviewer_adds(

@@ -67,12 +67,34 @@ def test_the_receipt_is_shown_saved_and_checked_offline(
     saved.write_bytes(saved.read_bytes().replace(b"A", b"B", 1))
     altered = strongroom("receipt", "verify", str(saved), "--keys", str(keys))
     assert altered.code == 14
+    assert "It was altered, or these are another store's keys" in altered.err
+    assert "good: signed with keys of this store" in checked.err
 
     read = strongroom("cat", "doomed/a@1/a")
     assert read.code == 16
     assert "KEY_SHREDDED" in read.err
     assert "strongroom shred NAME --receipt" in read.err
     assert strongroom("cat", "kept/a@1/a").code == 0
+
+
+@pytest.mark.usefixtures("pushed")
+def test_what_is_shredded_already_is_told_and_nothing_is_asked(
+    strongroom: Command,
+) -> None:
+    first = strongroom("shred", "doomed", "--reason", "r")
+    again = strongroom("shred", "doomed", "--reason", "r")
+
+    assert first.code == 0
+    assert "would die with" in first.err
+    assert again.code == 16
+    assert "KEY_SHREDDED" in again.err
+    assert "strongroom shred doomed --receipt" in again.err
+
+
+@pytest.mark.usefixtures("pushed")
+def test_what_excludes_each_other_is_refused(strongroom: Command) -> None:
+    assert strongroom("shred", "doomed", "--reason", "r", "--dry-run").code == 2
+    assert strongroom("shred", "doomed", "--receipt", "--dry-run").code == 2
 
 
 @pytest.mark.usefixtures("pushed")

@@ -9,17 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
 from strongroom import _convert
 from strongroom.cli.software_key import SoftwareKey
 from strongroom.errors import IntegrityError, InvalidArgumentError, StrongroomError
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.values import Approval, ApprovalState, RelyingParty
+from strongroom.values import Approval, ApprovalState, RelyingParty, TrustedStore
 from strongroom_server.adapters.webauthn_check import WebAuthnVerifier
 from strongroom_server.core.approvals import ApprovalRequest, Assertion
 from strongroom_server.core.operator_credentials import OperatorCredential
 from tests.support.security_keys import ALICE, BOB
 
+ARTIFACT = "projects/demo/artifacts/minilm"
 METHOD = "/strongroom.v1.ArtifactService/SetPolicy"
 SET_POLICY = pb.SetPolicyRequest(
     name="projects/demo/artifacts/minilm",
@@ -128,6 +130,66 @@ def test_every_field_of_a_request_is_shown() -> None:
 def test_what_cannot_be_shown_whole_is_not_shown(method: str, data: bytes) -> None:
     with pytest.raises(InvalidArgumentError):
         _convert.request_of(method, data)
+
+
+#: An enum of -1 in five bytes, which are ten when written anew; then fields that no
+#: release knows, of just as many bytes as that seems to save.
+PAID_FOR = b"\x38\xff\xff\xff\xff\x0f" + b"\xa0\x06\x01" + b"\x78\x01"
+
+
+def test_a_number_written_short_does_not_pay_for_hidden_fields() -> None:
+    with pytest.raises(InvalidArgumentError, match="more than this release"):
+        _convert.request_of(METHOD, DATA + PAID_FOR)
+
+
+@pytest.mark.parametrize(
+    ("request_", "found"),
+    [
+        (pb.MoveRefRequest(name=f"{ARTIFACT}/refs/prod", version="3"), []),
+        (
+            pb.MoveRefRequest(name=f"{ARTIFACT}/refs/prod", version="latest"),
+            [("version", "demo/minilm@latest")],
+        ),
+        (
+            pb.DiffVersionsRequest(
+                base=f"{ARTIFACT}/versions/prod", target=f"{ARTIFACT}/versions/3"
+            ),
+            [("base", "demo/minilm@prod")],
+        ),
+        (
+            pb.ListFilesRequest(parent=f"{ARTIFACT}/versions/prod~1"),
+            [("parent", "demo/minilm@prod~1")],
+        ),
+        (pb.DeleteVersionRequest(name=f"{ARTIFACT}/versions/3"), []),
+        (SET_POLICY, []),
+    ],
+    ids=range(6),
+)
+def test_what_names_a_version_by_what_moves_is_found(
+    request_: Message, found: list[tuple[str, str]]
+) -> None:
+    names = _convert.moving_names(request_)
+
+    assert [(field, name.short) for field, name in names] == found
+
+
+def test_the_store_and_the_relying_party_are_those_of_the_settings() -> None:
+    trusted = TrustedStore("0" * 32, "strongroom.test")
+
+    approval().check_store(trusted)
+    trusted.check_party(RelyingParty("strongroom.test", "https://strongroom.test"))
+
+    for statement in (stated(store="1" * 32), b"", b"[]", b"\xff", b"{}"):
+        with pytest.raises(IntegrityError, match="would count in the store"):
+            approval(statement=statement).check_store(trusted)
+    for party in (
+        RelyingParty("other.test", "https://other.test"),
+        RelyingParty("strongroom.test", "https://other.test"),
+        RelyingParty("other.test", "https://strongroom.test"),
+        RelyingParty("", ""),
+    ):
+        with pytest.raises(IntegrityError, match="asks for signatures for"):
+            trusted.check_party(party)
 
 
 def test_a_software_key_signs_as_a_device_does(tmp_path: Path) -> None:

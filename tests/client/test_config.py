@@ -259,13 +259,15 @@ def test_without_a_provider_there_is_no_place_for_logins(tmp_path: Path) -> None
     ("lines", "told"),
     [
         ('login_issuer = "http://id.example"\nlogin_client_id = "us"\n', "https://"),
+        ('store_id = "mine"\n', "32 small hex digits"),
+        (f'store_id = "{"AB" * 16}"\n', "32 small hex digits"),
         ('login_issuer = "https:///x"\nlogin_client_id = "us"\n', "https://"),
         ('login_issuer = "https://h/x?y=z"\nlogin_client_id = "us"\n', "https://"),
         ('login_issuer = "https://id.example"\n', "login_client_id is missing"),
         ('login_issuer = 1\nlogin_client_id = "us"\n', "login_issuer"),
     ],
 )
-def test_a_provider_is_named_by_https_and_knows_us(
+def test_a_provider_is_named_by_https_and_a_store_by_its_id(
     tmp_path: Path, lines: str, told: str
 ) -> None:
     write_nearest(tmp_path, TOML + lines)

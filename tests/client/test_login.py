@@ -85,7 +85,9 @@ def test_the_request_has_a_proof_a_state_and_a_nonce_of_its_own(
     assert first["response_type"] == "code"
     assert first["scope"] == "openid profile"
     assert first["code_challenge_method"] == "S256"
-    assert first["redirect_uri"].startswith("http://127.0.0.1:")
+    target = urlsplit(first["redirect_uri"])
+    assert (target.scheme, target.hostname) == ("http", "127.0.0.1")
+    assert target.path == issuer.redirect_path
     assert int(first["max_age"]) > 3600
     assert "prompt" not in first
     for name in ("state", "nonce", "code_challenge"):
@@ -196,6 +198,47 @@ def test_a_redirect_of_another_issuer_is_refused(
     assert issuer.forms == [], "the code went to nobody"
 
 
+def test_a_provider_that_always_names_itself_is_not_believed_without_a_name(
+    settings: ClientSettings, issuer: LoginIssuer
+) -> None:
+    issuer.discovery = {"authorization_response_iss_parameter_supported": True}
+
+    error = refused(settings, issuer)
+
+    assert error.reason is Reason.TOKEN_INVALID
+    assert "does not say whose" in error.message
+    assert issuer.forms == [], "the code went to nobody"
+    issuer.redirect = {"iss": issuer.url}
+    assert signed_in(settings, issuer).name == "alice"
+
+
+def test_a_provider_that_names_the_pages_of_another_gets_nobodys_code(
+    settings: ClientSettings, issuer: LoginIssuer, tmp_path: Path
+) -> None:
+    """Mix-up: the person sees the pages that they trust, the thief gets the form."""
+    with running_login_issuer(tmp_path / "thief") as thief:
+        thief.discovery = {"authorization_endpoint": f"{issuer.url}/authorize"}
+        at_thief = replace(
+            settings, login_issuer=thief.url, login_ca_file=thief.ca_file
+        )
+        seen: list[int] = []
+        browsers: list[threading.Thread] = []
+
+        def visit(url: str) -> None:
+            browser = threading.Thread(target=lambda: seen.append(issuer.follow(url)))
+            browsers.append(browser)
+            browser.start()
+
+        with pytest.raises(DeadlineExceededError):
+            sign_in(at_thief, visit, browser=False, wait_s=0.5)
+
+        browsers[0].join(WAIT_S)
+        assert seen == [400], "the honest provider does not know that address"
+        assert issuer.codes == {}
+        assert thief.forms == []
+    assert signed_in(settings, issuer).name == "alice"
+
+
 def test_redirects_without_our_state_change_nothing(
     settings: ClientSettings, issuer: LoginIssuer
 ) -> None:
@@ -211,6 +254,7 @@ def test_redirects_without_our_state_change_nothing(
                 f"{target.path}?code=x",
                 f"{target.path}?code=x&state={state}&state={state}",
                 f"/other?code=x&state={state}",
+                f"/callback?code=x&state={state}",
             ):
                 connection = http.client.HTTPConnection("127.0.0.1", target.port or 0)
                 connection.request("GET", path)
@@ -223,7 +267,7 @@ def test_redirects_without_our_state_change_nothing(
     login = sign_in(settings, visit, browser=False, wait_s=WAIT_S)
 
     assert login.name == "alice"
-    assert seen[:4] == [400, 400, 400, 400]
+    assert seen[:5] == [400] * 5
 
 
 def test_connections_that_say_nothing_do_not_hold_up_the_answer(
@@ -250,8 +294,10 @@ def test_connections_that_say_nothing_do_not_hold_up_the_answer(
 
 
 def test_nobody_waits_for_ever(settings: ClientSettings, issuer: LoginIssuer) -> None:
-    with pytest.raises(DeadlineExceededError, match=r"within 0\.2 seconds"):
+    with pytest.raises(DeadlineExceededError, match=r"within 0\.2 seconds") as caught:
         sign_in(settings, lambda _: None, browser=False, wait_s=0.2)
+
+    assert f"http://127.0.0.1{issuer.redirect_path}," in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 """Bytes of strangers: what reaches the loopback, and what calls itself a token."""
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -9,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom._login.loopback import answer_of
+from strongroom._login.loopback import answer_of, redirect_path
 from strongroom._login.tokens import LEEWAY, Expected, IdToken, read_id_token
 from strongroom.errors import UnauthenticatedError
 
 STATE = "s" * 43
+PATH = redirect_path("https://id.example")
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)
 EXPECTED = Expected("https://id.example", "us", "nonce", NOW)
 GOOD: dict[str, object] = {
@@ -40,9 +42,18 @@ def read(claims: object) -> IdToken:
 
 
 def test_the_redirect_with_our_state_is_read() -> None:
-    request = redirect(f"/callback?code=a%2Bb&state={STATE}&empty=")
+    request = redirect(f"{PATH}?code=a%2Bb&state={STATE}&empty=")
 
-    assert answer_of(request, STATE) == {"code": "a+b", "state": STATE, "empty": ""}
+    found = answer_of(request, PATH, STATE)
+
+    assert found == {"code": "a+b", "state": STATE, "empty": ""}
+
+
+def test_each_provider_has_a_path_of_its_own() -> None:
+    digest = hashlib.sha256(b"https://id.example").hexdigest()
+    assert f"/callback/{digest[:32]}" == PATH
+    others = ("https://id.example/", "https://id.example.org", "http://id.example")
+    assert PATH not in {redirect_path(other) for other in others}
 
 
 @pytest.mark.parametrize(
@@ -50,27 +61,29 @@ def test_the_redirect_with_our_state_is_read() -> None:
     [
         b"",
         b"GET\r\n\r\n",
-        b"\xff\xfe /callback HTTP/1.1\r\n\r\n",
-        redirect(f"/callback?code=x&state={STATE}", "POST"),
-        redirect(f"/callback?code=x&state={STATE[:-1]}"),
-        redirect(f"/callback?code=x&state={STATE}é"),
-        redirect("/callback?code=x"),
-        redirect("/callback"),
+        b"\xff\xfe " + PATH.encode() + b" HTTP/1.1\r\n\r\n",
+        redirect(f"{PATH}?code=x&state={STATE}", "POST"),
+        redirect(f"{PATH}?code=x&state={STATE[:-1]}"),
+        redirect(f"{PATH}?code=x&state={STATE}é"),
+        redirect(f"{PATH}?code=x"),
+        redirect(PATH),
+        redirect(f"/callback?code=x&state={STATE}"),
+        redirect(f"{redirect_path('https://evil.example')}?code=x&state={STATE}"),
         redirect(f"/?code=x&state={STATE}"),
-        redirect(f"/callback/?code=x&state={STATE}"),
-        redirect(f"/callback?code=x&code=y&state={STATE}"),
-        redirect(f"//[/callback?code=x&state={STATE}"),
-        redirect(f"/callback ?code=x&state={STATE}"),
+        redirect(f"{PATH}/?code=x&state={STATE}"),
+        redirect(f"{PATH}?code=x&code=y&state={STATE}"),
+        redirect(f"//[{PATH}?code=x&state={STATE}"),
+        redirect(f"{PATH} ?code=x&state={STATE}"),
     ],
 )
 def test_other_requests_are_nothing_to_us(request_: bytes) -> None:
-    assert answer_of(request_, STATE) is None
+    assert answer_of(request_, PATH, STATE) is None
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_end_the_wait(data: bytes) -> None:
-    assert answer_of(data, STATE) is None
-    assert answer_of(b"GET " + data + b" HTTP/1.1\r\n\r\n", STATE) is None
+    assert answer_of(data, PATH, STATE) is None
+    assert answer_of(b"GET " + data + b" HTTP/1.1\r\n\r\n", PATH, STATE) is None
 
 
 def test_a_good_token_is_read() -> None:

@@ -32,7 +32,7 @@ ALICE: Final = "operator:alice"
 #: What a person may do after an old login, or one factor. A new action belongs here
 #: or to the rule `fresh-mfa`.
 LOOKING: Final = {
-    *("access.explain", "approval.list", "approval.request", "artifact.get"),
+    *("access.explain", "approval.list", "artifact.get"),
     *("artifact.list", "journal.read", "key.list", "project.list", "ref.list"),
     *("retention.explain", "server.info", "store.check", "store.verify"),
     *("sweep.plan", "version.diff", "version.list", "version.read", "version.verify"),
@@ -287,7 +287,7 @@ def test_only_people_approve() -> None:
     assert not decide(ALICE, "operator", decide_it, "server", fresh).allowed
 
 
-def test_broken_glass_gives_what_operators_and_security_officers_may() -> None:
+def test_broken_glass_gives_what_people_may_and_can_be_taken_back() -> None:
     def may(role: str) -> set[str]:
         return {
             action.value
@@ -296,10 +296,11 @@ def test_broken_glass_gives_what_operators_and_security_officers_may() -> None:
         }
 
     both = may("operator") | may("security-officer")
-    assert both - may("break-glass") == {"approval.request"}
+    final = {"hold.set", "key.retire", "policy.set", "sweep.apply"}
+    assert both - may("break-glass") == {"approval.request", *final}
     assert may("break-glass") <= both
-    for action in ("version.read", "version.diff", "project.shred"):
-        for role in ("reader", "operator", "writer"):
+    for action in ("version.read", "version.diff", "project.shred", *final):
+        for role in ("reader", "operator", "writer", "security-officer", "maintainer"):
             refused = decide(
                 DEVELOPER, "break-glass", AccessAction(action), VERSION, FACTS, role
             )

@@ -21,10 +21,11 @@ from strongroom.errors import (
 )
 from strongroom_server.adapters.memory_logins import MemoryLogins
 from strongroom_server.adapters.oidc import OidcTokens
+from strongroom_server.adapters.oidc.documents import MAX_BYTES
 from strongroom_server.adapters.oidc.jwks import ALGORITHMS, MAX_KEYS, parse_keys
 from strongroom_server.adapters.oidc.provider import (
     KEYS_AGE_S,
-    MAX_BYTES,
+    MAX_WAITING,
     PAUSE_S,
     UNKNOWN_KEY_AGE_S,
 )
@@ -130,7 +131,7 @@ class TestOidc(TokenVerifierSuite):
         clock: ManualClock,
     ) -> None:
         token = issuer.token(claims)
-        with ThreadPoolExecutor(8) as threads:
+        with ThreadPoolExecutor(MAX_WAITING + 1) as threads:
             assert len({*threads.map(verifier.verify, [token] * 40)}) == 1
         assert issuer.requests == [DISCOVERY, KEYS]
 
@@ -288,7 +289,7 @@ class TestOidc(TokenVerifierSuite):
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(
-            "strongroom_server.adapters.oidc.provider.STEP_S", 0.2, raising=True
+            "strongroom_server.adapters.oidc.documents.STEP_S", 0.2, raising=True
         )
         rules = LoginRules(issuer.url, AUDIENCE)
         verifier = OidcTokens(rules, ca_file=issuer.ca_file, clock=clock)

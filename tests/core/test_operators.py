@@ -19,6 +19,8 @@ from strongroom_server.core.operators import (
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
 LEEWAY_S = int(LEEWAY.total_seconds())
+#: The last second of the year 9999.
+LAST_S = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 RULES = LoginRules("https://issuer/x", "strongroom")
 CLAIMS: dict[str, Any] = {
     "iss": "https://issuer/x",
@@ -58,9 +60,12 @@ def test_a_person_is_read_off_the_claims() -> None:
         ({"acr": "urn:mace:incommon:iap:silver"}, False),
         ({"amr": ["mfa"]}, True),
         ({"amr": ["pwd", "otp", "mfa"]}, True),
-        ({"amr": ["hwk", "user"]}, True),
+        # A key that somebody touched: RFC 8176's `user` is presence, no factor.
+        ({"amr": ["hwk", "user"]}, False),
         ({"amr": ["hwk"]}, False),
         ({"amr": ["user", "pin"]}, False),
+        ({"amr": ["hwk", "user"], "acr": "phr"}, True),
+        ({"amr": ["hwk", "user", "mfa"]}, True),
         ({"amr": ["pwd"]}, False),
         ({"amr": ["pwd", "otp"]}, False),
         ({"amr": []}, False),
@@ -106,7 +111,11 @@ def test_a_site_may_name_classes_of_its_own() -> None:
         {"exp": float("inf")},
         {"exp": 10**30},
         {"iat": MISSING},
+        {"exp": LAST_S + 1},
         {"iat": NOW_S + LEEWAY_S + 1},
+        {"iat": LAST_S},
+        {"nbf": LAST_S},
+        {"auth_time": LAST_S},
         {"nbf": NOW_S + LEEWAY_S + 1},
         {"nbf": None},
         {"auth_time": MISSING},
@@ -175,6 +184,8 @@ def test_a_login_ends_to_the_second(change: dict[str, object], good: bool) -> No
         {"iat": NOW_S + LEEWAY_S},
         {"nbf": NOW_S + LEEWAY_S},
         {"nbf": NOW_S - 60.5},
+        {"exp": LAST_S},
+        {"exp": LAST_S + 0.9},
         {"auth_time": NOW_S + LEEWAY_S},
         {"aud": ["strongroom"]},
         {"aud": ["other", "strongroom"], "azp": "strongroom"},
@@ -218,10 +229,11 @@ JSON = st.recursive(
     ),
     max_leaves=5,
 )
+TIMES = st.integers(0, LAST_S + 1) | st.floats(0, LAST_S + 1)
 NAMES = st.sampled_from([*CLAIMS, "acr", "amr", "azp", "nbf", "typ"]) | st.text()
 
 
-@given(st.dictionaries(NAMES, JSON, max_size=6))
+@given(st.dictionaries(NAMES, JSON | TIMES | st.just(LAST_S), max_size=6))
 def test_whatever_is_claimed_it_is_a_person_or_refused(
     claims: dict[str, object],
 ) -> None:

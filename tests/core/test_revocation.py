@@ -73,6 +73,22 @@ def test_people_are_revoked_by_their_name() -> None:
     assert not revoked.name("operator:", "")
 
 
+@pytest.mark.parametrize("line", ["operator:Alice", "operator:alice"])
+def test_people_are_revoked_however_the_provider_spells_them(line: str) -> None:
+    revoked = parse_revocations(line)
+
+    for name in ("alice", "Alice", "ALICE"):
+        assert revoked.name(f"operator:{name}", "")
+    assert not revoked.name("operator:alic", "")
+
+
+def test_programs_are_named_letter_by_letter() -> None:
+    revoked = parse_revocations(JOB)
+
+    assert not revoked.name(JOB.replace("/job/7", "/JOB/7"), "")
+    assert not revoked.name(JOB.upper(), "")
+
+
 @pytest.mark.parametrize("line", ["operator:", "operator:*", "operator:a b", "alice"])
 def test_a_line_that_names_no_person_is_refused(line: str) -> None:
     with pytest.raises(InvalidArgumentError, match="line 1 "):

@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from strongroom._login.loopback import redirect_path
 from strongroom.errors import PermissionDeniedError, PreconditionError
 from strongroom_server.dev.identity_provider import (
     MOUNT,
@@ -22,6 +23,7 @@ from strongroom_server.dev.identity_provider import (
     client_id,
     issuer_url,
     provide_people,
+    redirect_uri,
 )
 from strongroom_server.dev.people import PERIOD_S, Person, person
 from strongroom_server.dev.provisioning import PROVISIONER_APPROLE, approle
@@ -30,7 +32,6 @@ from strongroom_server.dev.stack import Stack
 from strongroom_server.dev.vault_client import VaultClient
 from tests.dev.stacks import parts
 
-REDIRECT = "http://127.0.0.1:40000/callback"
 VERIFIER = secrets.token_urlsafe(48)
 
 
@@ -56,7 +57,7 @@ def asked(stack: Stack, **changes: str) -> dict[str, str]:
     query = {
         "response_type": "code",
         "client_id": client_id(stack.layout),
-        "redirect_uri": REDIRECT,
+        "redirect_uri": redirect(stack),
         "scope": "openid profile",
         "state": "s",
         "nonce": "n",
@@ -91,7 +92,7 @@ def exchange(stack: Stack, code: str, **changes: str) -> tuple[int, dict[str, An
     form = {
         "grant_type": "authorization_code",
         "code": code,
-        "redirect_uri": REDIRECT,
+        "redirect_uri": redirect(stack),
         "client_id": client_id(stack.layout),
         "code_verifier": VERIFIER,
     } | changes
@@ -100,6 +101,12 @@ def exchange(stack: Stack, code: str, **changes: str) -> tuple[int, dict[str, An
 
 def issuer(stack: Stack) -> str:
     return issuer_url(parts(stack)[0].port)
+
+
+def redirect(stack: Stack, port: int = 40000) -> str:
+    """Where a command line waits at a port."""
+    target = urlsplit(redirect_uri(parts(stack)[0].port))
+    return target._replace(netloc=f"{target.hostname}:{port}").geturl()
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -185,6 +192,7 @@ def test_a_code_is_good_once(stack: Stack, client: VaultClient) -> None:
     [
         ({"code_challenge": "", "code_challenge_method": ""}, "invalid_request"),
         ({"redirect_uri": "http://127.0.0.1:40000/other"}, "invalid_redirect_uri"),
+        ({"redirect_uri": "http://127.0.0.1:40000/callback"}, "invalid_redirect_uri"),
         ({"redirect_uri": "https://evil.example/callback"}, "invalid_redirect_uri"),
         ({"client_id": "somebody-else"}, "invalid_client_id"),
         ({"scope": "profile"}, "invalid_request"),
@@ -204,7 +212,6 @@ def test_other_requests_than_ours_are_refused(
     [
         {"code_verifier": "x" * 50},
         {"code_verifier": ""},
-        {"redirect_uri": "http://127.0.0.1:40001/callback"},
         {"client_id": "somebody-else"},
     ],
 )
@@ -217,6 +224,32 @@ def test_a_code_is_of_no_use_to_who_stole_it(
 
     assert status in {400, 401}
     assert "id_token" not in refusal
+
+
+def test_a_code_is_for_the_port_that_it_was_sent_to(
+    stack: Stack, logged_in: VaultClient
+) -> None:
+    _, answer = authorize(logged_in, asked(stack))
+
+    status, refusal = exchange(
+        stack, answer["code"], redirect_uri=redirect(stack, 40001)
+    )
+
+    assert (status, refusal["error"]) == (400, "invalid_grant")
+
+
+def test_a_browser_is_sent_to_nobody_who_waits_for_another_provider(
+    stack: Stack, logged_in: VaultClient
+) -> None:
+    """What a mix-up needs: our pages named by a provider that a thief runs."""
+    of_thief = redirect_path("https://evil.example/realm")
+
+    status, answer = authorize(
+        logged_in, asked(stack, redirect_uri=f"http://127.0.0.1:40000{of_thief}")
+    )
+
+    assert (status, answer["error"]) == (400, "invalid_redirect_uri")
+    assert "code" not in answer
 
 
 def test_a_code_is_exchanged_once(stack: Stack, logged_in: VaultClient) -> None:

@@ -3,23 +3,36 @@
 
 from base64 import b32encode
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from strongroom._login.loopback import Loopback, redirect_path
 from strongroom.errors import InvalidArgumentError, NotFoundError, PreconditionError
-from strongroom_server.dev.identity_provider import authorization_url
+from strongroom_server.dev.identity_provider import (
+    authorization_url,
+    issuer_url,
+    redirect_uri,
+)
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.people import PEOPLE, one_time_code, person
 from strongroom_server.dev.sign_in import sign_in
 from strongroom_server.dev.vault_client import VaultClient
 
 PORT = 1
+PATH = urlsplit(redirect_uri(PORT)).path
 QUERY = {
     "client_id": "x",
-    "redirect_uri": "http://127.0.0.1:40000/callback",
+    "redirect_uri": f"http://127.0.0.1:40000{PATH}",
     "state": "s",
 }
+#: Others than where `strongroom login` waits for this stack's provider.
+ELSEWHERE = (
+    f"http://evil.example{PATH}",
+    f"https://127.0.0.1:1{PATH}",
+    "http://127.0.0.1:1/callback",
+    f"http://127.0.0.1:1{urlsplit(redirect_uri(PORT + 1)).path}",
+)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +78,17 @@ def test_nobody_else_is_known(tmp_path: Path) -> None:
     assert all(name in caught.value.hint for name in PEOPLE)
 
 
+def test_a_browser_is_sent_where_the_command_line_waits_for_this_provider() -> None:
+    with Loopback("state", redirect_path(issuer_url(PORT))) as loopback:
+        waits = urlsplit(loopback.redirect_uri)
+
+    registered = urlsplit(redirect_uri(PORT))
+    assert (waits.scheme, waits.hostname, waits.path) == (
+        *(registered.scheme, registered.hostname, registered.path),
+    )
+    assert redirect_uri(PORT) != redirect_uri(PORT + 1)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -72,15 +96,10 @@ def test_nobody_else_is_known(tmp_path: Path) -> None:
         "https://evil.example/authorize?" + urlencode(QUERY),
         authorization_url(PORT + 1) + "?" + urlencode(QUERY),
         authorization_url(PORT),
-        authorization_url(PORT)
-        + "?"
-        + urlencode(QUERY | {"redirect_uri": "http://evil.example/callback"}),
-        authorization_url(PORT)
-        + "?"
-        + urlencode(QUERY | {"redirect_uri": "https://127.0.0.1:1/callback"}),
-        authorization_url(PORT)
-        + "?"
-        + urlencode(QUERY | {"redirect_uri": "http://127.0.0.1:1/other"}),
+        *(
+            authorization_url(PORT) + "?" + urlencode(QUERY | {"redirect_uri": other})
+            for other in ELSEWHERE
+        ),
         authorization_url(PORT) + "?" + urlencode(QUERY) + "&state=another",
     ],
 )

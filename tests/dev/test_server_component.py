@@ -6,16 +6,22 @@ import os
 import signal
 import socket
 import ssl
+import threading
 import time
 import tomllib
 from collections.abc import Iterator
 
 import pytest
 
+from strongroom._login.flow import sign_in
+from strongroom.client import Client
+from strongroom.config import load_settings
 from strongroom_server.dev.addresses import HOST, AddressBook
 from strongroom_server.dev.client_certificates import ACCOUNTS
+from strongroom_server.dev.people import person
+from strongroom_server.dev.sign_in import sign_in as sign_in_as
 from strongroom_server.dev.stack import Stack, is_healthy
-from tests.dev.stacks import bring_up, pids, processes_that_mention
+from tests.dev.stacks import bring_up, parts, pids, processes_that_mention
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -84,6 +90,24 @@ def test_a_server_whose_vault_has_moved_is_started_anew(whole: Stack) -> None:
     assert settings["vault"]["address"] == f"https://{HOST}:{moved}"
     assert "server: settings changed, starting it anew" in lines
     assert pids(whole)["server"] != before["server"]
+
+
+def test_people_sign_in_at_a_vault_that_has_moved_and_pin_the_store(
+    whole: Stack,
+) -> None:
+    alice = person(whole.layout, "alice")
+    bao = parts(whole)[0].client()
+    config_file = whole.layout.client("alice") / "client.toml"
+    settings = load_settings(environ={}, config_file=config_file)
+
+    def visit(url: str) -> None:
+        threading.Thread(target=sign_in_as, args=(bao, alice, url)).start()
+
+    login = sign_in(settings, visit, browser=False, wait_s=30)
+
+    assert login.name == "alice"
+    with Client(settings, login=True) as client:
+        assert client.server_info().store_id == settings.store_id
 
 
 def test_the_users_assignments_and_policies_are_not_overwritten(whole: Stack) -> None:

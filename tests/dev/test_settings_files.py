@@ -17,6 +17,7 @@ from strongroom_server.dev.identity_provider import issuer_url
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.people import PEOPLE
 from strongroom_server.dev.private_files import write_private
+from strongroom_server.dev.security_keys import RELYING_PARTY
 from strongroom_server.dev.settings_files import (
     client_settings,
     owner_policy,
@@ -29,6 +30,7 @@ from strongroom_server.dev.settings_files import (
 from strongroom_server.ports import Authorizer
 from tests.support.access import FACTS
 
+STORE = "5a" * 16
 ARTIFACT = "projects/demo/artifacts/minilm"
 #: What takes away, or lets take away.
 DANGEROUS = {
@@ -143,7 +145,8 @@ def test_a_person_has_settings_and_logins_of_their_own(
 ) -> None:
     layout, addresses = provided(tmp_path)
     path = layout.client(name) / "client.toml"
-    write_private(path, person_settings(layout, addresses, name))
+    text = person_settings(layout, addresses, name, store_id=STORE)
+    write_private(path, text)
     write_private(
         layout.client_settings, client_settings(layout, addresses, "developer")
     )
@@ -159,6 +162,7 @@ def test_a_person_has_settings_and_logins_of_their_own(
     assert settings.login_folder == layout.client(name) / "login"
     assert settings.login_folder != others.login_folder
     assert settings.security_key_file == security_key_file(layout, name)
+    assert (settings.store_id, settings.relying_party) == (STORE, RELYING_PARTY)
 
 
 @pytest.mark.parametrize("folder", ["plain", 'a "quoted" \\ name', "naïve-模型"])

@@ -158,7 +158,9 @@ class Session:
         spare = ("spare", "--software", str(self.folder / "spare.json"))
         self.check("approvals", "enroll", *spare, **bob)
         self.check("approvals", "deny", second, "--reason", "no", **bob)
-        self.check("approvals", "approve", first, "--yes", **bob)
+        shown = self.check("approvals", "show", first, "--json", **bob)
+        digest = json.loads(shown.out)["digest"]
+        self.check("approvals", "approve", first, "--yes", digest, **bob)
         receipt = str(self.folder / "receipt.json")
         self.check("approvals", "run", first, **alice)
         self.check("shred", "old", "--receipt", "--out", receipt, **alice)

@@ -28,6 +28,8 @@ HEADING: Final = "## 5. Two people destroy a project: a walk"
 BLOCK: Final = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROMPT: Final = re.compile(r"(?P<who>[a-z]+)\$ (?P<text>.*?)(?: # ends with (\d+))?")
 APPROVAL: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{10}\b")
+DIGEST: Final = re.compile(r"\b[0-9a-f]{64}\b")
+SHOWN: Final = re.compile(r"^digest +([0-9a-f]{64})$", re.MULTILINE)
 ELLIPSIS: Final = "…"
 #: How old a login may be by a rule of the stack's own, and how soon it counts.
 HASTY_S: Final = 20
@@ -111,16 +113,18 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     folder = tmp_path_factory.mktemp("walk")
     stack = LiveStack(folder / ".strongroom")
     terminals = {who: Terminal(folder) for who in ("you", "alice", "bob")}
-    approval = ""
+    approval = digest = ""
     said: list[str] = []
     try:
         for step in steps():
-            command = APPROVAL.sub(approval, step.command)
+            command = DIGEST.sub(digest, APPROVAL.sub(approval, step.command))
             code, output = terminals[step.who].run(command)
             said.append(output)
             assert code == step.code, (step, output)
             if not approval and "APPROVAL_REQUIRED" in output:
                 approval = APPROVAL.findall(output)[0]
+            if shown := SHOWN.search(output):
+                digest = shown[1]
             for line in step.expected:
                 assert matches(APPROVAL.sub(approval, line), output), (line, output)
         yield Walk(stack, folder, approval, "".join(said))

@@ -63,6 +63,7 @@ PUBLIC_NAMES: Final = (
     "SweepPlan",
     "SweepSummary",
     "TensorChange",
+    "TrustedStore",
     "VerifyFinding",
     "VerifyReport",
     "Version",

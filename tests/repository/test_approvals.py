@@ -221,7 +221,7 @@ def test_an_id_is_given_once(desk: Desk, records: ApprovalRecords) -> None:
     assert not records.create(asked(desk.book).requested)
 
 
-@pytest.mark.parametrize("who", [ALICE, ROBOT])
+@pytest.mark.parametrize("who", [ALICE, "operator:Alice", ROBOT])
 def test_a_stored_consent_of_who_cannot_give_one_does_not_count(
     desk: Desk, records: ApprovalRecords, who: str
 ) -> None:

@@ -56,3 +56,32 @@ def test_whoever_drains_lets_nobody_in() -> None:
 
     assert refusal(admission, "a") is Reason.DRAINING
     admission.leave("a")
+
+
+def test_a_person_counts_beside_the_program_and_once_in_all() -> None:
+    admission = Admission(2, 1)
+
+    with admission.inside("desk"), admission.counting("alice"):
+        assert refusal(admission, "desk") is Reason.TOO_MANY_OWN_CALLS
+        again = admission.counting("alice")
+        with admission.inside("bastion"), pytest.raises(ExhaustedError) as caught:
+            again.__enter__()
+        assert caught.value.reason is Reason.TOO_MANY_OWN_CALLS
+        with admission.inside("bastion"), admission.counting("bob"):
+            assert refusal(admission, "c") is Reason.TOO_MANY_CALLS
+
+    with admission.inside("desk"), admission.counting("alice"):
+        admission.enter("bastion")
+
+
+def test_who_fails_inside_is_let_out() -> None:
+    admission = Admission(1, 1)
+
+    def fail_inside() -> None:
+        with admission.inside("desk"), admission.counting("alice"):
+            message = "within"
+            raise ValueError(message)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="within"):
+            fail_inside()

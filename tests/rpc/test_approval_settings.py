@@ -9,6 +9,7 @@ import pytest
 from strongroom.errors import InvalidArgumentError, PreconditionError
 from strongroom_server.config import load_settings
 from strongroom_server.core.approval_log import ApprovalState
+from strongroom_server.core.revocation import Revocations
 from strongroom_server.opening import open_approving
 from tests.rpc.people import MOVE_REF
 from tests.rpc.test_config import changed
@@ -49,7 +50,7 @@ def test_approvals_last_as_long_as_is_set() -> None:
     settings = load_settings(changed("approvals", expire_s=60, max_pending=1), {})
 
     with memory_world() as world:
-        book = open_approving(settings, world.repository)
+        book = open_approving(settings, world.repository, Revocations)
         asked = book.request(
             MOVE_REF, b"", "why not", requester=ALICE, workload=BASTION
         )
@@ -67,9 +68,9 @@ def test_a_server_believes_the_keys_of_its_file(tmp_path: Path) -> None:
 
     with memory_world() as world:
         with pytest.raises(PreconditionError, match="cannot be read"):
-            open_approving(settings, world.repository)
+            open_approving(settings, world.repository, Revocations)
         file.write_text("")
-        book = open_approving(settings, world.repository)
+        book = open_approving(settings, world.repository, Revocations)
 
     assert book.keys is not None
     assert book.keys.relying_party == "example.org"
@@ -81,7 +82,7 @@ def test_an_approval_of_a_method_of_another_release_is_listed() -> None:
     settings = load_settings(changed("listen"), {})
 
     with memory_world() as world:
-        book = open_approving(settings, world.repository)
+        book = open_approving(settings, world.repository, Revocations)
         book.request(
             "/strongroom.v1.NewService/New",
             b"",

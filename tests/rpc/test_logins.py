@@ -5,14 +5,17 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
 
+from strongroom.errors import Reason, UnavailableError
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import maintenance_service_pb2 as maintenance_pb
 from strongroom.v1 import maintenance_service_pb2_grpc as maintenance_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
+from strongroom_server.core.operators import Operator
 from strongroom_server.core.revocation import Revocations, parse_revocations
 from strongroom_server.rpc.guard import GuardLimits
 from strongroom_server.rpc.identity import IdentityRules
@@ -183,7 +186,7 @@ def test_a_server_without_a_provider_takes_no_login() -> None:
     assert "[operators]" in failed.metadata["hint"]
 
 
-@pytest.mark.parametrize("line", [ALICE, WORKSTATION])
+@pytest.mark.parametrize("line", [ALICE, "operator:Alice", WORKSTATION])
 def test_who_is_revoked_is_nobody_person_or_program(line: str) -> None:
     revoked = [Revocations()]
     rules = IdentityRules(TRUST_DOMAIN, revoked=lambda: revoked[0])
@@ -196,7 +199,7 @@ def test_who_is_revoked_is_nobody_person_or_program(line: str) -> None:
         failed = refused(getting(server, metadata))
 
         assert (failed.code, failed.reason) == ("UNAUTHENTICATED", "IDENTITY_REVOKED")
-        if line == ALICE:
+        if line != WORKSTATION:
             getting(server, other)()
 
 
@@ -222,20 +225,65 @@ def test_a_running_stream_of_who_is_revoked_is_ended(line: str) -> None:
     assert failed.reason == "IDENTITY_REVOKED"
 
 
-def test_calls_are_counted_for_the_person_not_for_the_workstation() -> None:
-    reached = threading.Barrier(3, timeout=30)
+@pytest.mark.parametrize(
+    ("who", "certificate", "counted"),
+    [("alice", DEVELOPER, ALICE), ("bob", WORKSTATION, WORKSTATION)],
+)
+def test_a_call_counts_for_the_person_and_for_the_workstation(
+    who: str, certificate: str, counted: str
+) -> None:
+    reached = threading.Barrier(2, timeout=30)
     with office(limits=GuardLimits(max_calls=4, max_own_calls=1)) as server:
-        alice, bob = (bearing(server.logins.sign_in(name)) for name in ("alice", "bob"))
+        alice, other = (bearing(server.logins.sign_in(n)) for n in ("alice", who))
         server.script.act = reached.wait
-        with ThreadPoolExecutor(2) as threads:
-            calls = [threads.submit(getting(server, who)) for who in (alice, bob)]
-            wait_until(lambda: reached.n_waiting == 2)
-            failed = refused(getting(server, alice))
+        with ThreadPoolExecutor(1) as threads:
+            call = threads.submit(getting(server, alice))
+            wait_until(lambda: reached.n_waiting == 1)
+            failed = refused(moving(server, other, certificate=certificate))
             reached.wait()
-            assert [call.result() for call in calls]
+            assert call.result()
+        server.script.act = lambda: None
+        getting(server, alice)()
 
     assert failed.reason == "TOO_MANY_OWN_CALLS"
-    assert failed.metadata["principal"] == ALICE
+    assert failed.metadata["principal"] == counted
+
+
+@dataclass
+class Hanging:
+    """A `TokenVerifier` whose provider does not answer for now."""
+
+    asked: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    answer: threading.Event = field(default_factory=threading.Event)
+
+    def verify(self, _token: str) -> Operator:
+        self.asked.release()
+        self.answer.wait(30)
+        message = "the identity provider cannot be asked"
+        raise UnavailableError(message, reason=Reason.LOGIN_UNAVAILABLE)
+
+    def check_current(self) -> None:
+        """Say nothing."""
+
+
+def test_logins_that_hang_take_only_their_own_programs_calls() -> None:
+    hanging, limits = Hanging(), GuardLimits(max_calls=4, max_own_calls=2)
+    with office(limits=limits, tokens=hanging) as server:
+        shown = bearing("a.b.c")
+        with ThreadPoolExecutor(2) as threads:
+            calls = [threads.submit(refused, getting(server, shown)) for _ in range(2)]
+            for _ in calls:
+                assert hanging.asked.acquire(timeout=20)
+
+            failed = refused(getting(server, shown))
+            moving(server, (), certificate=DEVELOPER)()
+
+            hanging.answer.set()
+            reasons = [call.result().reason for call in calls]
+
+    assert failed.reason == "TOO_MANY_OWN_CALLS"
+    assert failed.metadata["principal"] == WORKSTATION
+    assert reasons == ["LOGIN_UNAVAILABLE"] * 2
 
 
 def test_a_person_is_told_whom_the_server_takes_them_for() -> None:

@@ -16,6 +16,7 @@ from strongroom.errors import PermissionDeniedError, Reason
 from strongroom_server.core import layout
 from strongroom_server.core.approvals import Assertion
 from strongroom_server.services.approving import Approving
+from tests.security.approval_consents import consent_attacks
 from tests.security.approval_desk import (
     ALICES,
     BOBS,
@@ -383,6 +384,7 @@ def _opened(thorough: bool) -> Iterator[Sequence[Attack]]:
         _denied(),
         _bucket(),
         _foreign_store(),
+        *consent_attacks(),
     ]
 
 

@@ -7,11 +7,12 @@ another user of the machine; what they don't hold is the sign-in's state and non
 
 import http.client
 import os
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from strongroom._login.flow import sign_in
 from strongroom._login.logins import Login, LoginHeaders, login_file, save_login
+from strongroom._login.loopback import redirect_path
 from strongroom.config import ClientSettings
 from strongroom.errors import Reason
 from tests.security.attacks import Attack, Family, reasons
@@ -30,6 +32,11 @@ from tests.support.login_issuer import CLIENT_ID, LoginIssuer, running_login_iss
 _WAIT_S: Final = 20.0
 #: How long somebody is given to end a wait that they must not end.
 _SHORT_S: Final = 0.4
+#: How long a sign-in that nobody may end well is given to end badly.
+_MIXED_UP_S: Final = 1.5
+#: Places at the port that waits, and how often a crowd comes anew.
+_PLACES: Final = 16
+_ROUNDS: Final = 40
 _TOKEN: Final = reasons(Reason.TOKEN_INVALID)
 _SETTING: Final = reasons(Reason.SETTING_INVALID)
 _OLD: Final = 1_600_000_000
@@ -111,6 +118,35 @@ class _Desk:
         settings = self.fresh_settings()
         sign_in(settings, visit, browser=False, wait_s=_SHORT_S)
 
+    def sign_in_at(self, thief: LoginIssuer) -> None:
+        """Sign in at a provider that names the pages of the person's own."""
+        thief.discovery = {"authorization_endpoint": f"{self.issuer.url}/authorize"}
+        settings = replace(
+            self.fresh_settings(), login_issuer=thief.url, login_ca_file=thief.ca_file
+        )
+        try:
+            sign_in(settings, self.issuer.visit, browser=False, wait_s=_MIXED_UP_S)
+        finally:
+            thief.discovery = {}
+            assert not thief.forms, "the thief has the code and its verifier"
+
+    def sign_in_in_a_crowd(self, *, is_person_there: bool) -> None:
+        """Sign in while others take all places at the port that waits."""
+
+        def visit(url: str) -> None:
+            query = parse_qs(urlsplit(url).query)
+            port = urlsplit(query["redirect_uri"][0]).port or 0
+
+            def come() -> None:
+                _crowd(port)
+                if is_person_there:
+                    self.issuer.follow(url)
+
+            threading.Thread(target=come, daemon=True).start()
+
+        wait_s = _WAIT_S if is_person_there else _MIXED_UP_S
+        sign_in(self.fresh_settings(), visit, browser=False, wait_s=wait_s)
+
     def call(self, spoil: Callable[[Path], object] = lambda _: None) -> None:
         """Call with a login whose file somebody has laid hands on."""
         settings = self.fresh_settings()
@@ -147,6 +183,20 @@ class _Desk:
         LoginHeaders(settings)()
 
 
+def _crowd(port: int) -> None:
+    """Come to a port in numbers, begin to say something, and stay for a while."""
+    with ExitStack() as stack:
+        there: list[socket.socket] = []
+        for _ in range(_ROUNDS):
+            for connection in there[-_PLACES:]:
+                with suppress(OSError):
+                    connection.send(b"G")
+            for _ in range(4):
+                with suppress(OSError):
+                    connection = socket.create_connection(("127.0.0.1", port), 1)
+                    there.append(stack.enter_context(connection))
+
+
 def _answers(desk: _Desk) -> Iterator[Attack]:
     honest = desk.sign_in
     for name, changes in _CLAIMS:
@@ -159,11 +209,16 @@ def _answers(desk: _Desk) -> Iterator[Attack]:
         partial(desk.sign_in, claims=old),
         [partial(desk.sign_in, fresh=True, claims=old)],
     )
+    named: dict[str, object] = {"authorization_response_iss_parameter_supported": True}
     yield Attack(
-        "a redirect of another issuer (mix-up)",
+        "a redirect of another issuer, or of nobody where all are named",
         _TOKEN,
-        partial(desk.sign_in, redirect={"iss": desk.issuer.url}),
-        [partial(desk.sign_in, redirect={"iss": "https://other.example"})],
+        partial(desk.sign_in, discovery=named, redirect={"iss": desk.issuer.url}),
+        [
+            partial(desk.sign_in, redirect={"iss": "https://other.example"}),
+            partial(desk.sign_in, discovery=named),
+            partial(desk.sign_in, discovery=named, redirect={"iss": ""}),
+        ],
     )
     yield Attack(
         "a provider that is another, or asks to leave TLS",
@@ -180,6 +235,8 @@ def _strangers(desk: _Desk, stranger: LoginIssuer) -> Iterator[Attack]:
         lambda path, state: f"{path}?code=x&state={state[:-1]}",
         lambda path, state: f"{path}?code=x&state={state}&state={state}",
         lambda _, state: f"/other?code=x&state={state}",
+        lambda _, state: f"/callback?code=x&state={state}",
+        lambda _, state: f"{redirect_path(stranger.url)}?code=x&state={state}",
         lambda _, state: f"//[/callback?code=x&state={state}",
         lambda path, _: f"{path}?error=access_denied",
     )
@@ -188,6 +245,19 @@ def _strangers(desk: _Desk, stranger: LoginIssuer) -> Iterator[Attack]:
         reasons(Reason.DEADLINE_EXCEEDED),
         desk.sign_in,
         [partial(desk.sign_in_where, target) for target in targets],
+    )
+
+    yield Attack(
+        "a crowd at the port that waits",
+        reasons(Reason.DEADLINE_EXCEEDED),
+        partial(desk.sign_in_in_a_crowd, is_person_there=True),
+        [partial(desk.sign_in_in_a_crowd, is_person_there=False)],
+    )
+    yield Attack(
+        "a provider that names the pages of another (mix-up)",
+        reasons(Reason.DEADLINE_EXCEEDED),
+        desk.sign_in,
+        [partial(desk.sign_in_at, stranger)],
     )
 
     def imposed() -> None:

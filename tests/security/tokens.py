@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
+from itertools import islice, product
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from strongroom.errors import Reason
+from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.oidc import OidcTokens
 from strongroom_server.core.operators import LoginRules
@@ -27,7 +28,7 @@ from strongroom_server.core.revocation import Revocations, parse_revocations
 from strongroom_server.rpc.identity import IdentityRules
 from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN
 from tests.rpc.people import WORKSTATION, Metadata, bearing, moving, office
-from tests.rpc.running import Running
+from tests.rpc.running import VERSION, Running
 from tests.security.attacks import Attack, Family, Try, reasons
 from tests.security.calling import call
 from tests.support.oidc_issuer import (
@@ -48,6 +49,7 @@ EXPIRED: Final = reasons(Reason.TOKEN_EXPIRED)
 STALE: Final = reasons(Reason.STEP_UP_REQUIRED)
 #: In place of a claim that is to be left out.
 MISSING: Final = object()
+_READ: Final = transfer_pb.ReadVersionRequest(name=VERSION)
 
 
 @dataclass
@@ -96,6 +98,30 @@ class Office:
         """Move a ref as Alice."""
         self.show(self.token())
 
+    def read(self, *parts: int) -> None:
+        """Read as Alice under one approval: so many messages each time; 0 for all."""
+        self.server.book.approve(
+            "0a1b2c3d-0123456789",
+            method="/strongroom.v1.TransferService/ReadVersion",
+            request=_READ.SerializeToString(),
+            requester="operator:alice",
+            approvers=("operator:bob",),
+        )
+        shown = bearing(self.token(), strongroom_approval="0a1b2c3d-0123456789")
+        for messages in parts:
+            call(partial(self._take, messages, shown))
+
+    def _take(self, messages: int, shown: Metadata) -> None:
+        before = len(self.server.audit.events())
+        self.server.script.responses = 100_000 if messages else 3
+        with self.server.transfers(self.server.authority.issue(WORKSTATION)) as stub:
+            answer = stub.ReadVersion(_READ, timeout=20, metadata=shown)
+            taken = list(islice(answer, messages or None))
+            answer.cancel()
+        if taken:
+            # What was intended, and what came of it: the call is over.
+            self.server.wait_for_entries(before + 2)
+
     def revoke(self, line: str, act: Try) -> None:
         """Do something while somebody is revoked."""
         self.revoked = parse_revocations(line)
@@ -141,8 +167,15 @@ def _attacks(at: Office, *, thorough: bool) -> Iterator[Attack]:
         at.honest,
         [
             partial(at.revoke, "operator:alice", at.honest),
+            partial(at.revoke, "operator:Alice", at.honest),
             partial(at.revoke, DEVELOPER, at.honest),
         ],
+    )
+    yield Attack(
+        "one approved answer, broken off before its end and asked for again",
+        reasons(Reason.APPROVAL_USED),
+        partial(at.read, 0),
+        [partial(at.read, messages, 0) for messages in (1, 20)],
     )
     yield Attack(
         "a person who may do less than the program",
@@ -291,6 +324,8 @@ def _stale(at: Office) -> Iterator[str]:
 def _weak(at: Office) -> Iterator[str]:
     for methods in (["pwd"], ["pwd", "otp"], [], ["hwk"], ["user"], ["MFA"], MISSING):
         yield at.token(amr=methods)
+    # A security key that somebody touched is one factor.
+    yield at.token(amr=["hwk", "user"])
     for klass in ("0", "phr ", "PHR", "phr,phrh", "aal2"):
         yield at.token(amr=MISSING, acr=klass)
     # Words of its own in other places say nothing.

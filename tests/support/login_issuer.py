@@ -108,9 +108,17 @@ class LoginIssuer:
             found["device_authorization_endpoint"] = f"{self.url}/device"
         return {key: value for key, value in found.items() if value is not None}
 
+    @property
+    def redirect_path(self) -> str:
+        """Where it sends browsers, at any port of 127.0.0.1, and nowhere else."""
+        return f"/callback/{hashlib.sha256(self.url.encode()).hexdigest()[:32]}"
+
     def redirected(self, query: dict[str, str]) -> str:
-        """Note an authorization request; return where the browser goes."""
+        """Note an authorization request; return where the browser goes; "" if not."""
         self.asked.append(query)
+        target = urlsplit(query["redirect_uri"])
+        if (target.hostname, target.path) != ("127.0.0.1", self.redirect_path):
+            return ""
         code = f"code-{len(self.asked)}"
         self.codes[code] = query
         fields = {"code": code, "state": query["state"]} | self.redirect
@@ -146,8 +154,9 @@ def _handler(
             target = urlsplit(self.path)
             query = {key: value[0] for key, value in parse_qs(target.query).items()}
             if target.path == "/realm/authorize":
-                self.send_response(302)
-                self.send_header("Location", issuer().redirected(query))
+                location = issuer().redirected(query)
+                self.send_response(302 if location else 400)
+                self.send_header("Location", location)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
             elif target.path == "/realm/.well-known/openid-configuration":

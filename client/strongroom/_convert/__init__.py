@@ -35,6 +35,7 @@ from strongroom._convert.keys import (
 from strongroom._convert.requests import (
     answer_of,
     answers_stream,
+    moving_names,
     request_of,
     shown_fields,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "key_stage_of",
     "kind_of",
     "kind_to_message",
+    "moving_names",
     "object_explanation_of",
     "object_use_of",
     "policy_of",

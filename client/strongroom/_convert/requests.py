@@ -3,13 +3,15 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from strongroom.errors import InvalidArgumentError, Reason
+from strongroom.errors import InvalidArgumentError, Reason, StrongroomError
+from strongroom.format.names import VersionName, parse_ref_name, parse_version_name
 
 # Imported for what they register: every method that this release knows.
 from strongroom.v1 import (  # noqa: F401
@@ -23,6 +25,8 @@ from strongroom.v1 import (  # noqa: F401
 
 #: Longer bytes are shown by their size and digest.
 _MAX_HEX_BYTES: Final = 64
+#: The fields that may be the resource name of a version.
+_VERSION_FIELDS: Final = ("name", "parent", "base", "target")
 _PACKAGE: Final = "strongroom.v1."
 
 
@@ -43,12 +47,35 @@ def request_of(method: str, data: bytes) -> Message:
     known = type(message)()
     known.CopyFrom(message)
     known.DiscardUnknownFields()
-    if known.ByteSize() != len(data):
+    # Of both sizes: a number written short could pay for what is not shown.
+    if not known.ByteSize() == message.ByteSize() == len(data):
         text = f"the request of {method} says more than this release understands"
         raise InvalidArgumentError(
             text, hint="Use the release of strongroom that made it.", method=method
         )
     return message
+
+
+def moving_names(request: Message) -> Iterator[tuple[str, VersionName]]:
+    """Yield the fields of a request that name versions by what may move.
+
+    Each with the version that it names: by `latest`, a ref, a digest or anything but
+    a number, which nobody is asked to approve.
+    """
+    for field in _VERSION_FIELDS:
+        with suppress(StrongroomError):
+            name = parse_version_name(str(getattr(request, field, "")))
+            if not is_number(name.selector):
+                yield field, name
+    if isinstance(request, artifact_service_pb2.MoveRefRequest):
+        artifact = parse_ref_name(request.name).artifact
+        if not is_number(request.version):
+            yield "version", VersionName(artifact, request.version)
+
+
+def is_number(selector: str) -> bool:
+    """Tell whether a selector is a version's number, which never moves."""
+    return selector.isascii() and selector.isdecimal()
 
 
 def answer_of(method: str, data: bytes) -> Message:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from strongroom import _system
 from strongroom._login.issuer import Answer, Endpoints, Issuer, refused
 from strongroom._login.logins import Login, save_login
-from strongroom._login.loopback import Loopback
+from strongroom._login.loopback import Loopback, redirect_path
 from strongroom._login.tokens import Expected, IdToken, read_id_token
 from strongroom.config import ClientSettings
 from strongroom.errors import (
@@ -109,14 +109,15 @@ def sign_in(
     issuer = issuer_of(settings)
     endpoints = issuer.discover()
     asked = new_sign_in(fresh=fresh)
-    with Loopback(asked.state) as loopback:
+    path = redirect_path(settings.login_issuer)
+    with Loopback(asked.state, path) as loopback:
         url = authorization_url(settings, endpoints, asked, loopback.redirect_uri)
         tell(url)
         if browser:
             # A browser in the terminal would hold up the answer that it waits for.
             threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
         answer = loopback.wait(wait_s)
-        code = _code_of(answer, settings.login_issuer)
+        code = _code_of(answer, settings.login_issuer, endpoints)
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -203,12 +204,15 @@ def authorization_url(
     return f"{endpoints.authorization}{joint}{urlencode(query)}"
 
 
-def _code_of(answer: Mapping[str, str], issuer: str) -> str:
+def _code_of(answer: Mapping[str, str], issuer: str, endpoints: Endpoints) -> str:
     """Return the code in a redirect.
 
     Source:
-        RFC 9207: a redirect that names its issuer must name ours.
+        RFC 9207, section 2.4: a redirect that names its issuer must name ours, and
+        one of a provider that always names itself must name it.
     """
+    if endpoints.names_itself and "iss" not in answer:
+        raise _unusable("the redirect does not say whose it is")
     if answer.get("iss", issuer) != issuer:
         raise _unusable(f"the redirect is of {answer['iss']!r}")
     if "error" in answer:

@@ -24,6 +24,7 @@ from strongroom.errors import (
 _TIMEOUT_S: Final = 15.0
 _MAX_ANSWER_BYTES: Final = 256 * 1024
 _DISCOVERY: Final = "/.well-known/openid-configuration"
+_NAMES_ITSELF: Final = "authorization_response_iss_parameter_supported"
 _OK: Final = 200
 _SERVER_ERROR: Final = 500
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -37,6 +38,8 @@ class Endpoints:
     token: str
     #: Empty if the provider has no device flow.
     device_authorization: str = ""
+    #: Whether each redirect from the provider says whose it is (RFC 9207).
+    names_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Issuer:
             answer.text("authorization_endpoint"),
             answer.text("token_endpoint"),
             answer.text("device_authorization_endpoint"),
+            answer.fields.get(_NAMES_ITSELF) is True,
         )
         for url in (endpoints.authorization, endpoints.token):
             _check_https(url)

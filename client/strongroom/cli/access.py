@@ -32,7 +32,7 @@ def explain(
         str,
         typer.Option(
             "--resource",
-            help="server, projects, a resource name, or project/artifact@version.",
+            help="server, projects, projects/NAME, or project/artifact@version.",
         ),
     ],
     principal: Annotated[

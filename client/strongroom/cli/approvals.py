@@ -7,7 +7,8 @@ server, and it is these bytes that a security key signs for.
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Final
@@ -18,6 +19,7 @@ from google.protobuf.message import Message
 
 from strongroom import _convert, _system
 from strongroom.cli.output import Output, counted, format_time
+from strongroom.cli.quoting import barred, columns_of, quoted
 from strongroom.cli.session import (
     JsonFlag,
     QuietFlag,
@@ -30,7 +32,7 @@ from strongroom.client import Client
 from strongroom.config import NO_FILE
 from strongroom.errors import InvalidArgumentError, PreconditionError
 from strongroom.errors import Reason as Why
-from strongroom.values import Approval, KeyAssertion, RelyingParty
+from strongroom.values import Approval, KeyAssertion, RelyingParty, TrustedStore
 
 approvals_app = typer.Typer(
     no_args_is_help=True, help="What one person may do only if others agree."
@@ -41,13 +43,26 @@ RESULT_PRINTERS: Final[dict[str, Callable[[Client, Output, Message], None]]] = {
     "/strongroom.v1.KeyService/ShredProject": print_receipt,
 }
 
+#: What stands on the screen as it is: names, without blanks, and short.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9:/._@\[\]-]{1,66}")
+_NAME_WIDTH: Final = 11
+_MAX_NAME_WIDTH: Final = 30
+#: Columns that every terminal has; a longer line would go on below as if it began.
+_SCREEN: Final = 78
 _HEADING: Final = ("ID", "STATE", "LEFT", "ACTION", "RESOURCE", "REQUESTER", "REASON")
 _MINUTE_S: Final = 60
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="As `approvals ls` shows it.")]
 _YesFlag = Annotated[
-    bool, typer.Option("--yes", help="Do not ask whether that is what you want.")
+    str,
+    typer.Option(
+        "--yes",
+        metavar="DIGEST",
+        help="Do not ask: the digest that `approvals show` printed.",
+    ),
 ]
+#: What stands in `approvals ls` is for finding one, not for approving it.
+_MAX_REASON_CHARS: Final = 40
 
 
 @approvals_app.command("ls")
@@ -90,17 +105,25 @@ def approve(
     context: typer.Context,
     name: _Id,
     *,
-    yes: _YesFlag = False,
+    yes: _YesFlag = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Approve exactly the request that is shown, with your security key.
+
+    The settings say for which store (store_id, relying_party in client.toml).
 
     For example:
 
       strongroom approvals approve 6ae72d44-616d416eec
     """
     output = Output(as_json=as_json)
+    if as_json and not yes:
+        message = "with --json nobody is asked, so --yes has to say what is approved"
+        raise InvalidArgumentError(
+            message, hint="--yes DIGEST, as `approvals show` prints it."
+        )
     session = session_of(context)
+    trusted = _trusted(session)
     keys, path = _security_keys(), _software_key(session)
 
     def sign(
@@ -113,9 +136,11 @@ def approve(
         approval = client.get_approval(name)
         if not as_json:
             _show(output, approval)
+        if yes and yes != approval.digest:
+            raise _unseen(approval)
         if not yes and not typer.confirm("Approve this?", err=True):
             raise _unconfirmed()
-        approved = client.approve(approval, sign)
+        approved = client.approve(approval, sign, trusted=trusted)
     output.record("approval", _record(approved))
     who = ", ".join(consent.principal for consent in approved.consents)
     output.line(f"{approved.approval_id}: approved by {who}")
@@ -125,7 +150,7 @@ def approve(
 def deny(
     context: typer.Context, name: _Id, *, reason: Reason = "", as_json: JsonFlag = False
 ) -> None:
-    """Deny an approval, or take your own request back; nobody can approve it then.
+    """Deny an approval; nobody can approve it then.
 
     For example:
 
@@ -177,15 +202,17 @@ def enroll(
     """Make your security key ready to approve, and print what a reviewer adds.
 
     The printed lines count once they stand in the server's file of credentials
-    (operators.credentials_file), which somebody else reviews.
+    (operators.credentials_file), which somebody else reviews. The key signs for the
+    relying_party of your client.toml.
 
     For example:
 
       strongroom approvals enroll bob-desk
     """
     output = Output(as_json=as_json)
-    keys = _security_keys()
-    with session_of(context).client() as client:
+    session = session_of(context)
+    keys, trusted = _security_keys(), _trusted(session)
+    with session.client() as client:
         party = client.list_approvals().relying_party
         principal = client.server_info().principal
     if party is None:
@@ -200,6 +227,7 @@ def enroll(
         raise PreconditionError(
             message, reason=Why.SETTING_INVALID, hint="strongroom login"
         )
+    trusted.check_party(party)
     made = keys.enroll_with(software, party, principal)
     entry = {
         "name": key_name,
@@ -216,26 +244,54 @@ def enroll(
 
 
 def _show(output: Output, approval: Approval) -> None:
+    """Show what would be signed, and that only its state and who decided are told.
+
+    What others wrote comes last, in quotes and behind bars: it cannot look like
+    anything that stands above it.
+    """
     request = _convert.request_of(approval.method, approval.request)
     fields = dict(_convert.shown_fields(request))
-    output.record("approval", {**_record(approval), "request": fields})
-    width = max(map(len, fields), default=0)
-    for line in (
-        f"approval   {approval.approval_id}: {_state(approval)}",
-        f"requester  {approval.requester}",
-        f"reason     {approval.reason}",
-        f"asked for  {format_time(approval.create_time)}",
-        f"ends       {format_time(approval.expire_time)}, in {_left(approval)}",
-        f"method     {approval.method}",
-        f"about      {approval.action} on {', '.join(approval.resources)}",
-        *(f"  {key.ljust(width)}  {value}" for key, value in fields.items()),
-    ):
-        output.line(line)
+    shown = {"request": fields, "store": approval.store, "digest": approval.digest}
+    output.record("approval", {**_record(approval), **shown})
+    long: list[tuple[str, str]] = []
+
+    def fact(name: str, value: str) -> None:
+        plain = _PLAIN.fullmatch(value)
+        output.line(f"{name.ljust(_NAME_WIDTH)}{value if plain else '(below)'}")
+        if not plain:
+            long.append((name, value))
+
+    output.line(f"approval   {approval.approval_id}: {_state(approval)}")
+    fact("store", approval.store)
+    fact("requester", approval.requester)
+    output.line(f"asked for  {format_time(approval.create_time)}")
+    output.line(f"ends       {format_time(approval.expire_time)}, in {_left(approval)}")
+    fact("method", approval.method)
     for consent in approval.consents:
-        when = format_time(consent.time)
-        output.line(f"approved   {consent.principal}, {when}, {consent.credential}")
+        fact("approved", consent.principal)
     if approval.denier:
-        output.line(f"denied     {approval.denier}: {approval.deny_reason}")
+        fact("denied", approval.denier)
+    output.line(f"digest     {approval.digest}")
+    texts = [(f"request.{key}", value) for key, value in fields.items()]
+    texts += [*long, ("reason", approval.reason)]
+    if approval.deny_reason:
+        texts.append(("denied-because", approval.deny_reason))
+    _show_texts(output, texts)
+
+
+def _show_texts(output: Output, texts: Sequence[tuple[str, str]]) -> None:
+    """Print each text behind its name if there is room, or below it."""
+    width = min(max(len(name) for name, _ in texts), _MAX_NAME_WIDTH)
+    for name, text in texts:
+        # Keys of a map are the requester's words, too.
+        names = [name] if _PLAIN.fullmatch(name) else list(barred(name))
+        lines = list(barred(text))
+        room = _SCREEN - width - len("  ")
+        fits = len(lines) == 1 and columns_of(lines[0]) <= room
+        if fits and names == [name[:width]]:
+            names, lines = [], [f"{name.ljust(width)}  {lines[0]}"]
+        for line in (*names, *lines):
+            output.line(line)
 
 
 def _record(approval: Approval) -> Mapping[str, object]:
@@ -263,8 +319,13 @@ def _row(approval: Approval) -> tuple[str, ...]:
         approval.action,
         ", ".join(approval.resources),
         approval.requester,
-        approval.reason,
+        _short(approval.reason),
     )
+
+
+def _short(reason: str) -> str:
+    text = quoted(reason)
+    return text if len(text) <= _MAX_REASON_CHARS else text[:_MAX_REASON_CHARS] + "…"
 
 
 def _state(approval: Approval) -> str:
@@ -294,6 +355,22 @@ def _software_key(session: Session) -> Path | None:
     return None if path == NO_FILE else path
 
 
+def _trusted(session: Session) -> TrustedStore:
+    """Return for which store the person signs, by their own settings."""
+    settings = session.settings()
+    for name in ("store_id", "relying_party"):
+        if not getattr(settings, name):
+            message = f"no setting {name}: a server could have you sign for another one"
+            raise PreconditionError(
+                message,
+                reason=Why.SETTING_INVALID,
+                hint=f"Ask the store's operators, and write {name} into "
+                f"{settings.source or 'client.toml'}.",
+                setting=name,
+            )
+    return TrustedStore(settings.store_id, settings.relying_party)
+
+
 def _security_keys() -> ModuleType:
     try:
         from strongroom.cli import security_keys
@@ -310,3 +387,11 @@ def _security_keys() -> ModuleType:
 def _unconfirmed() -> InvalidArgumentError:
     message = "nothing was approved"
     return InvalidArgumentError(message, hint="Say yes, or deny it with a reason.")
+
+
+def _unseen(approval: Approval) -> InvalidArgumentError:
+    message = f"what --yes says is not the digest of approval {approval.approval_id}"
+    return InvalidArgumentError(
+        message,
+        hint=f"Look at it first: strongroom approvals show {approval.approval_id}",
+    )

@@ -6,16 +6,20 @@ from typing import Final
 from strongroom import _convert
 from strongroom.client import Client
 from strongroom.errors import Reason, StrongroomError
+from strongroom.format.names import VersionName
 
 #: The field that says of many requests why they are made.
 _REASON: Final = "reason"
+#: The only field that has a selector alone.
+_VERSION: Final = "version"
 _DRY_RUN: Final = "validate_only"
 
 
 def ask_for_approval(client: Client, error: StrongroomError) -> None:
     """Ask for the approval that a call was refused for, and say so in its error.
 
-    A refused dry run asks for nothing: it would be a dry run that is approved.
+    A refused dry run asks for nothing: it would be a dry run that is approved. What
+    names a version by `latest` or a ref asks for the number that it is now.
 
     Args:
         client: Of the same caller.
@@ -29,6 +33,11 @@ def ask_for_approval(client: Client, error: StrongroomError) -> None:
         if getattr(request, _DRY_RUN, False):
             error.hint = "Without --dry-run, it is asked for."
             return
+        for field, moving in list(_convert.moving_names(request)):
+            number = str(client.show(moving.short).number)
+            fixed = VersionName(moving.artifact, number)
+            setattr(request, field, number if field == _VERSION else fixed.resource)
+            data = request.SerializeToString()
         why = str(getattr(request, _REASON, "")).strip()
         approval = client.request_approval(
             method, data, reason=why or f"{error.metadata.get('action')}: no reason"

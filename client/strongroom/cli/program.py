@@ -225,6 +225,14 @@ def _mount(
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:
+    if type(error).__name__ == "Abort":
+        # Typer's, of a question that nobody answered.
+        nobody = InvalidArgumentError(
+            "the question was not answered; nothing was done",
+            hint="Answer it at a terminal; commands that ask have --yes.",
+        )
+        print_error(nobody, as_json=as_json)
+        return nobody.exit_code
     show = getattr(error, "show", None)
     format_message = getattr(error, "format_message", None)
     if format_message is not None and show is not None:

@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from strongroom._login.logins import load_login
 from strongroom.cli.asking import ask_for_approval
 from strongroom.cli.spans import spans_recorded
 from strongroom.client import Client
 from strongroom.config import ClientSettings, load_settings
 from strongroom.errors import PermissionDeniedError
+from strongroom.errors import Reason as Why
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print JSON lines instead of text.")
@@ -58,7 +60,18 @@ class Session:
                 yield client
             except PermissionDeniedError as error:
                 ask_for_approval(client, error)
+                _name_sign_in(settings, error)
                 raise
+
+
+def _name_sign_in(settings: ClientSettings, error: PermissionDeniedError) -> None:
+    """Say that a person could sign in, where only a program was refused."""
+    plain = error.reason is Why.ACTION_NOT_ALLOWED
+    if plain and settings.login_issuer and load_login(settings) is None:
+        error.hint = (
+            "Nobody has signed in here, so only the certificate counts: "
+            "strongroom login. Or ask an operator for a role."
+        )
 
 
 def session_of(context: typer.Context) -> Session:

@@ -13,7 +13,12 @@ from strongroom import _convert
 from strongroom.cli.output import Output, counted, format_size
 from strongroom.cli.session import DryRunFlag, JsonFlag, session_of
 from strongroom.client import Client
-from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+    PreconditionError,
+)
 from strongroom.errors import Reason as Why
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom.values import ShredPreview, ShredReceipt
@@ -56,6 +61,9 @@ def shred(
       strongroom shred old-runs --receipt
     """
     output = Output(as_json=as_json)
+    if sum(map(bool, (dry_run, receipt, reason))) > 1:
+        message = "--reason, --dry-run and --receipt exclude each other"
+        raise InvalidArgumentError(message, field="reason")
     if not (dry_run or receipt or reason):
         message = "a project is shredded for a reason: --reason"
         raise InvalidArgumentError(message, field="reason")
@@ -66,8 +74,28 @@ def shred(
         if receipt:
             found = client.shred_receipt(project)
         else:
+            _look_first(client, output, project)
             found = client.shred_project(project, reason=reason)
     show_receipt(output, found, out=out)
+
+
+def _look_first(client: Client, output: Output, project: str) -> None:
+    """Say what will die, so that nobody is asked for what cannot be, or is done.
+
+    Raises:
+        PreconditionError: It was shredded, and there is a receipt (KEY_SHREDDED).
+    """
+    try:
+        output.say(_told_preview(client.preview_shred(project)))
+    except PreconditionError as error:
+        if error.reason is not Why.KEY_SHREDDED:
+            raise
+        try:
+            client.shred_receipt(project)
+        except NotFoundError:
+            return  # It broke off: the same command finishes it.
+        error.hint = f"strongroom shred {project} --receipt"
+        raise
 
 
 def print_receipt(_client: Client, output: Output, message: Message) -> None:
@@ -108,17 +136,21 @@ def _show_preview(output: Output, preview: ShredPreview) -> None:
     unnamed = preview.artifact_count - len(preview.artifacts)
     if unnamed:
         output.line(f"and {counted(unnamed, 'artifact')} not named here")
-    output.line(
+    output.line(_told_preview(preview))
+    if preview.held_count:
+        held = counted(preview.held_count, "artifact")
+        output.line(f"! {held} under a legal hold: nothing can be shredded")
+    output.say("nothing was changed")
+
+
+def _told_preview(preview: ShredPreview) -> str:
+    return (
         f"{preview.project}: {counted(preview.artifact_count, 'artifact')}, "
         f"{counted(preview.version_count, 'version')}, "
         f"{counted(preview.ref_count, 'ref')} and "
         f"{format_size(preview.stored_bytes)} would die with {preview.kek} and "
         f"{counted(preview.slot_count, 'key slot')}"
     )
-    if preview.held_count:
-        held = counted(preview.held_count, "artifact")
-        output.line(f"! {held} under a legal hold: nothing can be shredded")
-    output.say("nothing was changed")
 
 
 def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,9 +9,20 @@ from google.protobuf.message import Message
 from strongroom import _convert
 from strongroom._channel import methods
 from strongroom.client.access import Access
-from strongroom.errors import PreconditionError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.v1 import approval_service_pb2 as pb
-from strongroom.values import Approval, ApprovalListing, KeyAssertion, RelyingParty
+from strongroom.values import (
+    Approval,
+    ApprovalListing,
+    KeyAssertion,
+    RelyingParty,
+    TrustedStore,
+)
 
 #: Answers a challenge for a relying party, with one of these credentials.
 Signer = Callable[[bytes, RelyingParty, tuple[bytes, ...]], KeyAssertion]
@@ -51,30 +62,50 @@ class Approvals(Access):
 
         Raises:
             NotFoundError: There is none (APPROVAL_NOT_FOUND).
-            IntegrityError: What would be signed is not what is shown
-                (DIGEST_MISMATCH).
+            IntegrityError: What would be signed is not what is shown, or it is
+                another approval (DIGEST_MISMATCH).
         """
         request = pb.GetApprovalRequest(name=_convert.approval_name(approval_id))
-        approval = _convert.approval_of(
-            self._caller.unary(methods.GET_APPROVAL, request)
-        )
+        answer = self._caller.unary(methods.GET_APPROVAL, request)
+        if answer.name != request.name:
+            raise IntegrityError(
+                f"asked for {request.name!r}, the server answered with {answer.name!r}",
+                reason=Reason.DIGEST_MISMATCH,
+                hint="Do not approve it; tell whoever runs the server.",
+                approval=approval_id,
+            )
+        approval = _convert.approval_of(answer)
         approval.check_statement()
         return approval
 
-    def approve(self, approval: Approval, sign: Signer) -> Approval:
+    def approve(
+        self, approval: Approval, sign: Signer, *, trusted: TrustedStore
+    ) -> Approval:
         """Approve what `get_approval` returned, with a security key.
 
         Args:
             approval: What to approve; what it shows is what is signed.
             sign: Asks the security key.
+            trusted: For which store it signs; from settings, not from the server.
 
         Raises:
+            IntegrityError: It would count in another store, or the key would sign for
+                somebody else (DIGEST_MISMATCH).
+            InvalidArgumentError: The request names a version by what may be another
+                one by the time it runs.
             PreconditionError: The server knows no security key of the caller
                 (SETTING_INVALID).
             PermissionDeniedError: The caller asked for it, or has approved it
                 (APPROVAL_INVALID); it can be approved no more.
         """
         approval.check_statement()
+        approval.check_store(trusted)
+        request_ = _convert.request_of(approval.method, approval.request)
+        for field, name in _convert.moving_names(request_):
+            message = f"the request names the version {name.short}, and no number"
+            raise InvalidArgumentError(
+                message, hint="It could be another one once it runs.", field=field
+            )
         party = approval.relying_party
         if party is None or not approval.credential_ids:
             message = "the server knows no security key of yours"
@@ -83,6 +114,7 @@ class Approvals(Access):
                 reason=Reason.SETTING_INVALID,
                 hint="strongroom approvals enroll",
             )
+        trusted.check_party(party)
         answer = sign(approval.challenge, party, approval.credential_ids)
         request = pb.DecideApprovalRequest(
             name=_convert.approval_name(approval.approval_id),
@@ -96,7 +128,7 @@ class Approvals(Access):
         return self._decide(request)
 
     def deny(self, approval_id: str, *, reason: str) -> Approval:
-        """Deny an approval, or take back one's own request; nobody can approve it then.
+        """Deny an approval; nobody can approve it then.
 
         Raises:
             NotFoundError: There is none (APPROVAL_NOT_FOUND).

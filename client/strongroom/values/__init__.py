@@ -13,6 +13,7 @@ from strongroom.values.approvals import (
     Consent,
     KeyAssertion,
     RelyingParty,
+    TrustedStore,
 )
 from strongroom.values.catalog import (
     Action,
@@ -124,6 +125,7 @@ __all__ = [
     "SweepPlan",
     "SweepSummary",
     "TensorChange",
+    "TrustedStore",
     "VerifyFinding",
     "VerifyReport",
     "Version",

@@ -36,6 +36,35 @@ class RelyingParty:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedStore:
+    """For which store a person's security key signs, whatever a server says.
+
+    Attributes:
+        store_id: The store's id, 32 hex digits.
+        relying_party: Whom its security keys sign for, a domain.
+    """
+
+    store_id: str
+    relying_party: str
+
+    def check_party(self, party: RelyingParty) -> None:
+        """Check that a security key is to sign for nobody else.
+
+        Raises:
+            IntegrityError: It is (DIGEST_MISMATCH).
+        """
+        wanted = RelyingParty(self.relying_party, f"https://{self.relying_party}")
+        if party != wanted:
+            raise IntegrityError(
+                f"the server asks for signatures for {party.relying_party!r} at "
+                f"{party.origin!r}, not for {self.relying_party!r}",
+                reason=Reason.DIGEST_MISMATCH,
+                hint="Do not sign. Is this the right server? It is relying_party in "
+                "client.toml that says whom to sign for.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Consent:
     """One person's consent.
 
@@ -104,6 +133,36 @@ class Approval:
     def challenge(self) -> bytes:
         """What a security key signs to approve it, 32 bytes."""
         return hashlib.sha256(_CHALLENGE + self.statement).digest()
+
+    @property
+    def digest(self) -> str:
+        """Names all of it: whoever repeats it has seen exactly this. 64 hex digits."""
+        return self.challenge.hex()
+
+    @property
+    def store(self) -> str:
+        """The id of the store in which it would count; "" if it says none."""
+        try:
+            told = json.loads(self.statement)
+        except ValueError:
+            return ""
+        return str(told.get("store", "")) if isinstance(told, dict) else ""
+
+    def check_store(self, trusted: TrustedStore) -> None:
+        """Check that it counts in no other store: a server may pass on another's.
+
+        Raises:
+            IntegrityError: It does (DIGEST_MISMATCH).
+        """
+        if self.store != trusted.store_id:
+            raise IntegrityError(
+                f"approval {self.approval_id} would count in the store "
+                f"{self.store!r}, not in {trusted.store_id!r}",
+                reason=Reason.DIGEST_MISMATCH,
+                hint="Do not approve it; tell whoever runs the server. It is store_id "
+                "in client.toml that says which store is yours.",
+                approval=self.approval_id,
+            )
 
     def check_statement(self) -> None:
         """Check that what would be signed is what the other attributes show.

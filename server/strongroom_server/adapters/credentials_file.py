@@ -9,11 +9,23 @@ import json
 import logging
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from strongroom.errors import PreconditionError, Reason, StrongroomError
+from webauthn.helpers import decode_credential_public_key
+from webauthn.helpers.decode_credential_public_key import (
+    DecodedEC2PublicKey,
+    DecodedOKPPublicKey,
+    DecodedRSAPublicKey,
+)
+
+from strongroom.errors import (
+    InvalidArgumentError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+)
 from strongroom_server.core.operator_credentials import (
     MAX_FILE_BYTES,
     OperatorCredential,
@@ -96,13 +108,15 @@ class CredentialsFile:
                 data = file.read(MAX_FILE_BYTES + 1)
             if len(data) > MAX_FILE_BYTES:
                 raise self._unreadable(f"it is longer than {MAX_FILE_BYTES} bytes")
-            return parse_credentials(tomllib.loads(data.decode("utf-8")))
+            found = parse_credentials(tomllib.loads(data.decode("utf-8")))
         except OSError as error:
             raise self._unreadable(error.strerror or "I/O error") from error
         except (ValueError, RecursionError) as error:
             if isinstance(error, StrongroomError):
                 raise
             raise self._unreadable(f"it is not TOML: {error}") from error
+        _check_keys(found.values())
+        return found
 
     def _unreadable(self, why: str) -> PreconditionError:
         message = f"the credentials {self._path} cannot be read: {why}"
@@ -113,6 +127,41 @@ class CredentialsFile:
             "good.",
             path=self._path,
         )
+
+
+def _check_keys(credentials: Iterable[OperatorCredential]) -> None:
+    """Check that public keys are keys, and that no two of them are one person's key.
+
+    Whatever its bytes: of the two points with one first coordinate, whoever holds the
+    key of one holds that of the other.
+    """
+    holders: dict[tuple[int, bytes], str] = {}
+    for item in credentials:
+        try:
+            key = decode_credential_public_key(item.public_key)
+        except Exception as error:  # the library lets its decoders' errors through
+            message = f"the public key of {item.name} is no COSE_Key of a kind we know"
+            raise _refused(message) from error
+        part: bytes
+        match key:
+            case DecodedRSAPublicKey():
+                part = key.n
+            case DecodedEC2PublicKey() | DecodedOKPPublicKey():
+                part = key.x
+            case _:
+                part = key.pub
+        holder = holders.setdefault((key.kty, part.lstrip(b"\0")), item.name)
+        if holder != item.name:
+            message = f"{holder} and {item.name} have the same security key"
+            raise _refused(message)
+
+
+def _refused(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"operators' credentials: {message}",
+        reason=Reason.SETTING_INVALID,
+        hint="Each person enrolls their own: strongroom approvals enroll",
+    )
 
 
 _source: type[CredentialSource] = CredentialsFile

@@ -11,6 +11,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from strongroom.errors import Reason
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.s3 import S3Settings, open_s3
 from strongroom_server.dev.addresses import HOST, AddressBook, is_listening
 from strongroom_server.dev.client_certificates import (
     ACCOUNTS,
@@ -22,7 +25,7 @@ from strongroom_server.dev.people import PEOPLE
 from strongroom_server.dev.private_files import make_private_folder, write_if_changed
 from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
 from strongroom_server.dev.provisioning import ensure_provisioned
-from strongroom_server.dev.seaweed import SeaweedFS
+from strongroom_server.dev.seaweed import BUCKET, REGION, TENANT, SeaweedFS
 from strongroom_server.dev.security_keys import provide_keys
 from strongroom_server.dev.settings_files import (
     client_settings,
@@ -33,6 +36,7 @@ from strongroom_server.dev.settings_files import (
     server_ports,
     server_settings,
 )
+from strongroom_server.repository.store import open_store
 
 #: The health of a process that does what it is for.
 OK = "ok"
@@ -171,13 +175,14 @@ class ServerComponent:
         process = self.processes[0]
         process.start()
         process.wait_until(self._serves, _SERVER_START_TIMEOUT_S, "did not serve")
+        self._write_people()
 
     def health(self, process: ManagedProcess) -> str:  # noqa: ARG002
         """Say whether the server's health service answers SERVING."""
         return OK if self._serves() else "not serving"
 
     def _write_settings(self) -> bool:
-        """Write every settings file; say whether the server's own changed."""
+        """Write what needs no server; say whether the server's own changed."""
         layout, addresses = self._layout, self._addresses
         make_private_folder(layout.telemetry)
         if not layout.assignments.exists():
@@ -187,15 +192,20 @@ class ServerComponent:
         for account in ACCOUNTS:
             text = client_settings(layout, addresses, account)
             write_if_changed(layout.client(account) / "client.toml", text)
-        for name in PEOPLE:
-            text = person_settings(layout, addresses, name)
-            write_if_changed(layout.client(name) / "client.toml", text)
         keys = {name: security_key_file(layout, name) for name in PEOPLE}
         provide_keys(keys, layout.operator_credentials)
         text = client_settings(layout, addresses, next(iter(ACCOUNTS)))
         write_if_changed(layout.client_settings, text)
         settings = server_settings(layout, addresses, self._weed.endpoint)
         return write_if_changed(layout.server_settings, settings)
+
+    def _write_people(self) -> None:
+        """Write people's settings, which pin the store: it is made by its server."""
+        layout, addresses = self._layout, self._addresses
+        store_id = _store_id(self._weed)
+        for name in PEOPLE:
+            text = person_settings(layout, addresses, name, store_id=store_id)
+            write_if_changed(layout.client(name) / "client.toml", text)
 
     def _serves(self) -> bool:
         target = f"{HOST}:{self._addresses.port('server-health')}"
@@ -210,6 +220,20 @@ class ServerComponent:
             except grpc.RpcError:
                 return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _store_id(weed: SeaweedFS) -> str:
+    """Read the store's id from its bucket, for it is not to be a server's word."""
+    credentials = weed.credentials(TENANT)
+    settings = S3Settings(
+        endpoint=weed.endpoint,
+        region=REGION,
+        bucket=BUCKET,
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+    )
+    with open_s3(settings, SystemClock()) as blobs:
+        return open_store(blobs, SystemEntropy()).hex()
 
 
 def endpoint_of(layout: StackLayout) -> str:

@@ -6,6 +6,7 @@ without a one-time code. So what the scope says of every token, `mfa`, is true: 
 is no other way to become that entity. TOTP can be phished, so no `acr` is claimed.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -22,8 +23,6 @@ PROVIDER: Final = "identity/oidc/provider/strongroom"
 MOUNT: Final = "userpass"
 #: The claim that holds a person's name: nobody but the provider can choose it.
 NAME_CLAIM: Final = "preferred_username"
-#: Any port of it: RFC 8252, section 7.3.
-REDIRECT_URI: Final = f"http://{HOST}/callback"
 
 # People, key, assignment and enforcement have one name each.
 _NAME: Final = "people"
@@ -79,7 +78,6 @@ _OIDC_CLIENT: Final[Mapping[str, object]] = {
     "key": _NAME,
     # Without a secret, which no program of a person could keep: PKCE is enforced.
     "client_type": "public",
-    "redirect_uris": [REDIRECT_URI],
     "assignments": [_NAME],
     "id_token_ttl": "1h",
     "access_token_ttl": "1m",
@@ -94,6 +92,17 @@ def issuer_url(vault_port: int) -> str:
     return f"https://{HOST}:{vault_port}/v1/{PROVIDER}"
 
 
+def redirect_uri(vault_port: int) -> str:
+    """Return where the command line waits for this provider's browsers, at any port.
+
+    Source:
+        RFC 8252, section 7.3: any port; RFC 9700, section 4.4.2.2: a path for each
+        issuer, the first 32 characters of the SHA-256 of its URL.
+    """
+    digest = hashlib.sha256(issuer_url(vault_port).encode()).hexdigest()
+    return f"http://{HOST}/callback/{digest[:32]}"
+
+
 def authorization_url(vault_port: int) -> str:
     """Return the address of OpenBao's own pages at which people sign in."""
     return f"https://{HOST}:{vault_port}/ui/vault/{PROVIDER}/authorize"
@@ -105,11 +114,11 @@ def client_id(layout: StackLayout) -> str:
     return path.read_text("utf-8").strip() if path.exists() else ""
 
 
-def desired_people() -> list[object]:
+def desired_people(vault_port: int) -> list[object]:
     """Return what `provide_people` applies, to tell when it has to be applied anew."""
     return [
         *(list(PEOPLE), _POLICY, dict(_METHOD), dict(_USER), dict(_KEY)),
-        *(dict(_OIDC_CLIENT), _SCOPE),
+        *(_oidc_client(vault_port), _SCOPE),
     ]
 
 
@@ -132,13 +141,17 @@ def provide_people(client: VaultClient, layout: StackLayout) -> None:
     ]
     client.write(f"identity/oidc/assignment/{_NAME}", {"entity_ids": entities})
     client.write(f"identity/oidc/key/{_NAME}", _KEY)
-    client.write(f"identity/oidc/client/{_CLIENT}", _OIDC_CLIENT)
+    client.write(f"identity/oidc/client/{_CLIENT}", _oidc_client(client.port))
     known_as = str(_read(client, f"identity/oidc/client/{_CLIENT}")["client_id"])
     allowed = {"allowed_client_ids": [known_as]}
     client.write(f"identity/oidc/key/{_NAME}", {**_KEY, **allowed})
     client.write("identity/oidc/scope/profile", {"template": _SCOPE})
     client.write(PROVIDER, {**allowed, "scopes_supported": ["profile"]})
     write_if_changed(layout.login_client, f"{known_as}\n")
+
+
+def _oidc_client(vault_port: int) -> dict[str, object]:
+    return {**_OIDC_CLIENT, "redirect_uris": [redirect_uri(vault_port)]}
 
 
 def _ensure_mount(client: VaultClient) -> str:

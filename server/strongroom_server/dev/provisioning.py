@@ -150,7 +150,7 @@ def ensure_provisioned(bao: OpenBao, layout: StackLayout) -> bool:
         UnavailableError: OpenBao went away.
     """
     record = layout.vault / "provisioned.json"
-    digest = _desired_digest()
+    digest = _desired_digest(bao.port)
     if record.exists() and read_record(record).get("digest") == digest:
         return False
     root = bao.take_root_token()
@@ -236,7 +236,7 @@ def _logs_in(client: VaultClient, identity: AppRole) -> bool:
     return True
 
 
-def _desired_digest() -> str:
+def _desired_digest(vault_port: int) -> str:
     desired: list[object] = [_POLICIES, _KEYS, _APPROLE, _PKI_ROLES, _PKI_ROLE_COMMON]
-    desired.append(desired_people())
+    desired.append(desired_people(vault_port))
     return hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()

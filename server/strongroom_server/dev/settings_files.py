@@ -166,10 +166,23 @@ def client_settings(layout: StackLayout, addresses: AddressBook, account: str) -
     return _client_table(layout, addresses, account, account)
 
 
-def person_settings(layout: StackLayout, addresses: AddressBook, name: str) -> str:
-    """Write `client.toml` for a person, who sits at the stack's workstation."""
-    key = {"security_key_file": str(security_key_file(layout, name))}
-    return _client_table(layout, addresses, WORKSTATION, name) + _table(key)
+def person_settings(
+    layout: StackLayout, addresses: AddressBook, name: str, *, store_id: str
+) -> str:
+    """Write `client.toml` for a person, who sits at the stack's workstation.
+
+    Args:
+        layout: The stack's paths.
+        addresses: Its ports.
+        name: Who it is.
+        store_id: The store that the person's consents are for, 32 hex digits.
+    """
+    consents: dict[str, _Value] = {
+        "store_id": store_id,
+        "relying_party": RELYING_PARTY,
+        "security_key_file": str(security_key_file(layout, name)),
+    }
+    return _client_table(layout, addresses, WORKSTATION, name) + _table(consents)
 
 
 def security_key_file(layout: StackLayout, name: str) -> Path:

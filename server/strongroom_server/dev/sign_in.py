@@ -22,8 +22,8 @@ from strongroom_server.dev.addresses import HOST
 from strongroom_server.dev.identity_provider import (
     MOUNT,
     PROVIDER,
-    REDIRECT_URI,
     authorization_url,
+    redirect_uri,
 )
 from strongroom_server.dev.people import PERIOD_S, Person
 from strongroom_server.dev.vault_client import VaultClient
@@ -48,7 +48,7 @@ def sign_in(client: VaultClient, who: Person, url: str) -> None:
         UnavailableError: Nobody waits for the answer any more.
     """
     query = _query_of(url, client.port)
-    redirect = _redirect_of(query)
+    redirect = _redirect_of(query, client.port)
     person = client.with_token(log_in(client, who))
     try:
         path = f"{PROVIDER}/authorize?{urlencode(query)}"
@@ -62,8 +62,8 @@ def sign_in(client: VaultClient, who: Person, url: str) -> None:
             hint="Run `strongroom login` again, and take the address that it prints.",
             name=who.name,
         )
-    fields = {"code": str(answer["code"]), "state": str(answer["state"])}
-    _tell(redirect, fields)
+    told = ("code", "state", "iss")
+    _tell(redirect, {name: str(answer[name]) for name in told if name in answer})
 
 
 def _query_of(url: str, port: int) -> dict[str, str]:
@@ -76,9 +76,9 @@ def _query_of(url: str, port: int) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _redirect_of(query: dict[str, str]) -> SplitResult:
+def _redirect_of(query: dict[str, str], port: int) -> SplitResult:
     redirect = urlsplit(query.get("redirect_uri", ""))
-    wanted = urlsplit(REDIRECT_URI)
+    wanted = urlsplit(redirect_uri(port))
     if (redirect.scheme, redirect.hostname, redirect.path) != (
         *(wanted.scheme, wanted.hostname, wanted.path),
     ):

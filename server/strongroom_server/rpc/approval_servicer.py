@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ApprovalService: what people ask other people to agree to."""
+"""ApprovalService: what people ask other people to agree to.
+
+An approval is shown to who asked for it, to who may decide it, and to who might do
+the same: to all others there is none, for its request may name what they may not see.
+"""
 
 # Names and arguments are those of the generated base class.
 # ruff: noqa: ARG002, N802
@@ -12,13 +16,14 @@ import grpc
 from strongroom.errors import InvalidArgumentError, Reason, StrongroomError
 from strongroom.v1 import approval_service_pb2 as pb
 from strongroom.v1 import approval_service_pb2_grpc as pb_grpc
+from strongroom_server.core.access import SERVER, AccessAction
 from strongroom_server.core.approval_log import Approval, ApprovalState
 from strongroom_server.core.approvals import Assertion, is_id
 from strongroom_server.core.operator_credentials import credential_name
 from strongroom_server.rpc.approvable import read_approvable
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.convert import timestamp
-from strongroom_server.services.approving import Approving
+from strongroom_server.services.approving import Approving, unknown
 
 _PREFIX: Final = "approvals/"
 _STATES: Final = {
@@ -50,13 +55,14 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
             requester=peer.principal,
             workload=peer.workload or peer.principal,
         )
+        _note(approval)
         return self._message(approval)
 
     def ListApprovals(
         self, request: pb.ListApprovalsRequest, context: grpc.ServicerContext
     ) -> pb.ListApprovalsResponse:
         """List the approvals whose time is not over."""
-        found = self._approving.alive()
+        found = self._approving.alive(shown=_is_shown)
         return pb.ListApprovalsResponse(
             approvals=map(self._message, found.approvals),
             damaged=found.damaged,
@@ -67,7 +73,10 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
         self, request: pb.GetApprovalRequest, context: grpc.ServicerContext
     ) -> pb.Approval:
         """Return all of an approval, and what the caller would have to sign."""
-        return self._whole(self._approving.get(_id(request.name)))
+        approval = self._approving.get(_id(request.name))
+        if not _is_shown(approval):
+            raise unknown()
+        return self._whole(approval)
 
     def DecideApproval(
         self, request: pb.DecideApprovalRequest, context: grpc.ServicerContext
@@ -79,6 +88,9 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
         match request.WhichOneof("decision"):
             case "approve":
                 told = request.approve
+                wanted = self._approving.get(name)
+                # A server of another release may have let it be asked for.
+                read_approvable(wanted.request.method, wanted.requested.data)
                 approval = self._approving.approve(
                     name,
                     Assertion(
@@ -100,6 +112,7 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
             case _:
                 message = "the request neither approves nor denies"
                 raise InvalidArgumentError(message, field="decision")
+        _note(approval)
         return self._message(approval)
 
     def _whole(self, approval: Approval) -> pb.Approval:
@@ -160,6 +173,20 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
         return pb.RelyingParty(id=keys.relying_party, origin=keys.origin)
 
 
+def _is_shown(approval: Approval) -> bool:
+    call, request = current_call(), approval.request
+    if call.peer.principal == request.requester:
+        return True
+    if call.might(AccessAction.APPROVAL_DECIDE, SERVER):
+        return True
+    try:
+        wanted = read_approvable(request.method, approval.requested.data)
+    except StrongroomError:
+        return False  # Of another release: what it is about cannot be told.
+    action = wanted.method.action
+    return all(call.might(action, item.resource) for item in wanted.targets)
+
+
 def _id(name: str) -> str:
     approval_id = name.removeprefix(_PREFIX)
     if not name.startswith(_PREFIX) or not is_id(approval_id):
@@ -171,6 +198,14 @@ def _id(name: str) -> str:
             name=name[:100],
         )
     return approval_id
+
+
+def _note(approval: Approval) -> None:
+    """Let the audit entry say which request was asked for, approved or denied."""
+    note = current_call().note
+    note("approval", approval.request.approval_id)
+    note("requested", approval.request.method)
+    note("requester", approval.request.requester)
 
 
 def _time(seconds: int) -> datetime:

@@ -33,6 +33,7 @@ class Call:
         decision: Whether it may happen, and what said so.
         audit_id: The entry that callers and journals name.
         detail: What the servicer counted.
+        notes: What else it said.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Call:
     decision: Decision = UNDECIDED
     audit_id: str = ""
     detail: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,9 @@ class CallView:
         peer: The caller's connection.
         approved: Who approved exactly this request, if it needed and named them.
         may: Whether the caller has a right on a resource name.
-        count: Adds to the counts of the audit entry; never names.
+        might: Whether they would have it after a fresh login and with approvals.
+        count: Adds to the counts of the audit entry.
+        note: Says something in the audit entry; never names.
         check: To be called where an answer takes long; raises once the time is
             over or nobody waits for the answer.
     """
@@ -67,7 +71,9 @@ class CallView:
     peer: Peer
     approved: Approved | None
     may: Callable[[AccessAction, str], bool]
+    might: Callable[[AccessAction, str], bool]
     count: Callable[[str, int], None]
+    note: Callable[[str, str], None]
     check: Callable[[], None]
 
 

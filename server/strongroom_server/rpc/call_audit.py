@@ -142,7 +142,10 @@ class CallAudit:
 
 def _detail(call: Call, phase: Phase) -> tuple[tuple[str, str], ...]:
     """Return the counts of a call and, in its first event, whom and what it shows."""
-    counts = tuple((key, str(call.detail[key])) for key in call.detail)
+    counts = (
+        *call.notes.items(),
+        *((key, str(call.detail[key])) for key in call.detail),
+    )
     peer = call.peer
     if phase is Phase.OUTCOME or not peer.principal:
         return counts

@@ -62,6 +62,18 @@ class Decisions:
                 call.decision = decision
                 raise self._refusal(call, method, target, approvable=True)
 
+    def might(self, call: Call, action: AccessAction, resource: str) -> bool:
+        """Tell whether the caller may, or lacks only a fresh login and approvals."""
+        facts = replace(
+            self._facts(call),
+            mfa=call.peer.operator is not None,
+            auth_age_s=0,
+            approvals=MAX_APPROVALS,
+        )
+        return self._authorizer.decide(
+            call.peer.principal, action, resource, facts
+        ).allowed
+
     def _facts(self, call: Call) -> CallFacts:
         peer = call.peer
         others = {*call.approved.approvers} - {peer.principal} if call.approved else ()

@@ -326,7 +326,9 @@ class Guard(grpc.ServerInterceptor):
             peer=call.peer,
             approved=call.approved,
             may=lambda action, on: self._decisions.ask(call, action, on).allowed,
+            might=partial(self._decisions.might, call),
             count=count,
+            note=call.notes.__setitem__,
             check=partial(self._check_awaited, run),
         )
 

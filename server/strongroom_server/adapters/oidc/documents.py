@@ -50,8 +50,8 @@ def fetch_document(
         with closing(connection):
             connection.request("GET", target, headers={"Accept": "application/json"})
             with connection.getresponse() as response:
-                answer = _read(response)
-    return _parse(answer)
+                # Within: what was cut off may look like the end of an answer.
+                return _parse(_read(response))
 
 
 @contextmanager

@@ -5,7 +5,14 @@ from strongroom_server.services.approving.approving import (
     ApprovalListing,
     ApprovalSettings,
     Approving,
+    unknown,
 )
 from strongroom_server.services.approving.consents import SecurityKeys
 
-__all__ = ["ApprovalListing", "ApprovalSettings", "Approving", "SecurityKeys"]
+__all__ = [
+    "ApprovalListing",
+    "ApprovalSettings",
+    "Approving",
+    "SecurityKeys",
+    "unknown",
+]

@@ -170,12 +170,7 @@ class Approving:
         """
         approval = self._records.load(approval_id)
         if approval is None:
-            message = "there is no such approval"
-            raise NotFoundError(
-                message,
-                reason=Reason.APPROVAL_NOT_FOUND,
-                hint="See: strongroom approvals ls",
-            )
+            raise unknown()
         return self._counted(approval)
 
     def alive(
@@ -379,6 +374,15 @@ class Approving:
 
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())
+
+
+def unknown() -> NotFoundError:
+    """Return what is said of an approval that is not there, or not the caller's."""
+    return NotFoundError(
+        "there is no such approval",
+        reason=Reason.APPROVAL_NOT_FOUND,
+        hint="See: strongroom approvals ls",
+    )
 
 
 def _contended(approval_id: str) -> ConflictError:

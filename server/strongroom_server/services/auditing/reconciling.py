@@ -136,7 +136,7 @@ def check_explained(result: Reconciliation) -> None:
         return
     first = result.unexplained[0]
     raise IntegrityError(
-        f"{len(result.unexplained)} uses of keys in Vault's audit log are explained by "
+        f"uses of keys in Vault's audit log: {len(result.unexplained)} explained by "
         f"no entry of ours; the first is {first.path} at {first.time.isoformat()} by "
         f"{first.principal} from {first.address}",
         reason=Reason.AUDIT_UNEXPLAINED,
