@@ -17,7 +17,7 @@ from strongroom_server.core.assignments import parse_assignments
 from strongroom_server.services.approving import SecurityKeys
 from tests.rpc.calling import refused
 from tests.rpc.engine import serving_world
-from tests.rpc.people import ALICE, MOVE_REF, PROD, WORKSTATION, bearing, move_request
+from tests.rpc.people import ALICE, MOVE_REF, PROD, WORKSTATION, bearing
 from tests.rpc.running import Running
 from tests.support.security_keys import (
     BASTION,
@@ -31,6 +31,13 @@ from tests.support.world import World
 
 BOBS = TestKey("bob-1", BOB)
 DELETE = "/strongroom.v1.ArtifactService/DeleteVersion"
+#: All else in it is good: it is the selector that is refused.
+TO_LATEST = artifact_pb.MoveRefRequest(
+    name=PROD,
+    version="latest",
+    reason="it is good",
+    request_id="0f5f1f57-6a0e-4f0a-9d0b-0c6f0c2d6a11",
+)
 SECRET = artifact_pb.DeleteVersionRequest(
     name="projects/secret-merger/artifacts/bid/versions/7", reason="it is off"
 ).SerializeToString()
@@ -117,11 +124,9 @@ def test_an_approval_is_seen_by_those_whom_it_concerns(
 
 def of_another_release(world: World) -> str:
     """Have it asked for, as a server could that lets selectors through."""
-    request = move_request(PROD)
-    request.version = "latest"
     approval = world.approving.request(
         MOVE_REF,
-        request.SerializeToString(),
+        TO_LATEST.SerializeToString(),
         "r",
         requester=ALICE,
         workload=BASTION,
@@ -164,12 +169,11 @@ def test_nothing_runs_here_that_could_not_be_asked_for_here(office: Office) -> N
         workload=BASTION,
         audit_id="log-1",
     )
-    request = move_request(PROD)
-    request.version = "latest"
     metadata = bearing(server.logins.sign_in("alice"), strongroom_approval=name)
 
     with stub_of(server, artifact_grpc.ArtifactServiceStub) as stub:
-        failed = refused(lambda: stub.MoveRef(request, timeout=10, metadata=metadata))
+        failed = refused(lambda: stub.MoveRef(TO_LATEST, timeout=10, metadata=metadata))
 
     assert failed.code == "INVALID_ARGUMENT"
+    assert "not named by its number" in failed.message
     assert world.approving.get(name).used is None

@@ -164,13 +164,13 @@ def _batches(options: argparse.Namespace) -> Iterator[Totals]:
             running[pipe] = process
         if not running:
             return
-        for pipe in wait(list(running)):
-            assert isinstance(pipe, Connection)
+        for ready in wait(list(running)):
+            assert isinstance(ready, Connection)
             try:
-                batch: Totals = pipe.recv()
+                batch: Totals = ready.recv()
             except EOFError:
-                _end(running.pop(pipe))
-                pipe.close()
+                _end(running.pop(ready))
+                ready.close()
                 continue
             done += batch.seeds
             yield batch
