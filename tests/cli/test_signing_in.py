@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
 
 from strongroom._login.logins import Login, load_login, login_file, save_login
 from strongroom.config import ClientSettings, load_settings
@@ -168,8 +169,17 @@ def test_the_token_goes_to_the_server_which_refuses_it_if_it_knows_no_people(
 
 
 def test_no_token_is_in_spans(
-    strongroom: Command, settings: ClientSettings, config: Path, tmp_path: Path
+    strongroom: Command,
+    settings: ClientSettings,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A process has one provider, for good; this one must go with the test.
+    monkeypatch.setattr(
+        trace,
+        "set_tracer_provider",
+        lambda provider: monkeypatch.setattr(trace, "get_tracer", provider.get_tracer),
+    )
     with config.open("a") as file:
         file.write('spans_file = "spans.jsonl"\n')
     strongroom("login")
