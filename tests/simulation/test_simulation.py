@@ -136,11 +136,8 @@ def test_a_process_that_dies_is_no_clean_run(
     monkeypatch.setattr(campaign, "_job", lambda *_: os._exit(3))
     options = Namespace(start=0, seeds=4, minutes=1.0, jobs=2)
 
-    threshold = gc.get_threshold()
-
     try:
         with pytest.raises(SystemExit, match="ended with 3"):
             campaign._run(options)
     finally:
         gc.unfreeze()
-        gc.set_threshold(*threshold)
