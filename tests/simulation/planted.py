@@ -13,23 +13,31 @@ from unittest.mock import patch
 from strongroom.errors import UnavailableError
 from strongroom_server.core.history import Committed, Entry, History
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.sweep_plan import SweepProgress
 from strongroom_server.ports import BlobExistsError, BlobStore
 from strongroom_server.repository import journals, manifests, named_blobs
 from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.repository.numbered_blobs import first_version
-from strongroom_server.services.sweeping.marking import SweepMarking
+from strongroom_server.repository.projects import Project
+from strongroom_server.services.sweeping.marking import SweepJob, SweepMarking
 from tests.simulation.bucket import version_id_of
 
 
 @contextmanager
 def no_fence() -> Iterator[None]:
-    """Let a sweep remove what it condemned without a fence in the journals."""
+    """Let a sweep write into journals what it purges, and no fence into the others."""
+    real_fence = SweepMarking._fence_one
 
-    def fence(*_: object) -> Iterator[SweepProgress]:
-        return iter(())
+    def fence_one(
+        self: SweepMarking,
+        job: SweepJob,
+        project: Project,
+        journal: JournalId,
+        epoch: int,
+    ) -> None:
+        if self._purgeable(job, journal, self._repository.journals.load(journal)):
+            real_fence(self, job, project, journal, epoch)
 
-    with patch.object(SweepMarking, "fence", fence):
+    with patch.object(SweepMarking, "_fence_one", fence_one):
         yield
 
 
