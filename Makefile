@@ -25,7 +25,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash chaos audit-storm simulate fuzz security compat ci demo bench-memory bench-dedup bench-million bench-calls keys-rewrap lock clean
+	test contract e2e crash chaos audit-storm simulate fuzz security compat integrations ci demo bench-memory bench bench-dedup bench-million bench-calls keys-rewrap lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,15 @@ $(VENV)/.demo-installed: $(VENV)/.linked requirements/torch.txt requirements/dem
 build/bench-tools/.installed: requirements/bench.lock $(VENV)/.installed
 	rm -rf build/bench-tools
 	$(PY) $(PIP_INSTALL) --no-deps --require-hashes --target build/bench-tools -r requirements/bench.lock
+	touch $@
+
+# Everything that training code brings along, torch for CPUs among it: minutes and 3 GB.
+build/integrations/.installed: requirements/integrations.lock requirements/integrations-loose.lock requirements/torch.txt pyproject.toml
+	test -x build/integrations/bin/python || $(PYTHON) -m venv build/integrations
+	build/integrations/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/integrations.lock
+	build/integrations/bin/python $(PIP_INSTALL) -r requirements/torch.txt
+	build/integrations/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/integrations-loose.lock
+	build/integrations/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	touch $@
 
 proto: build/proto-venv/.installed ## generate client/strongroom/v1 anew from proto/
@@ -129,6 +138,9 @@ compat: setup build/compat-venv/.installed ## which S3 stores work; COMPAT_ARGS=
 simulate: setup ## 100,000 seeds of servers, clients, sweeps and faults, and planted bugs; SIMULATE_ARGS="--seeds N --minutes M"
 	$(PY) -m tests.simulation $(SIMULATE_ARGS)
 
+integrations: build/integrations/.installed ## fsspec, pandas, DuckDB, datasets, torch and more on a real stack; PYTEST_ARGS="..." narrows it
+	STRONGROOM_TEST_STACK=1 build/integrations/bin/python -m pytest tests/integrations $(PYTEST_ARGS)
+
 ci: check test ## check and test
 
 demo: $(VENV)/.demo-installed ## weights in, encrypted, fine-tuned, broken, healed, rolled back; ends with "demo: ok"
@@ -139,6 +151,9 @@ bench-memory: setup ## a 4 GiB file through push and pull: peak memory; BENCH_AR
 
 bench-dedup: setup build/bench-tools/.installed ## versions beside restic and plain objects: bytes and times; BENCH_ARGS="--size 64MiB --files 500 --rounds 1"
 	$(PY) -m tests.bench.bench_dedup --tools build/bench-tools $(BENCH_ARGS)
+
+bench: setup build/bench-tools/.installed ## Strongroom beside its peers on one S3, as ratios; BENCH_ARGS="--cases one-file --rounds 1"
+	$(PY) -m tests.bench.table --tools build/bench-tools $(BENCH_ARGS)
 
 bench-million: setup ## a million small files: push, list, compare, change one; BENCH_ARGS="--files 20000"
 	$(PY) -m tests.bench.bench_million $(BENCH_ARGS)
@@ -154,6 +169,8 @@ lock: build/lock-venv/.installed ## renew the hash-pinned requirements/*.lock
 	$(COMPILE) requirements/proto.in -o requirements/proto.lock
 	$(COMPILE) requirements/locker.in -o requirements/locker.lock
 	$(COMPILE) requirements/compat.in -o requirements/compat.lock
+	$(COMPILE) --excludes requirements/integrations-excluded.txt --extra devstack --extra fsspec pyproject.toml requirements/integrations.in -o requirements/integrations.lock
+	$(COMPILE) --no-deps requirements/integrations-loose.in -o requirements/integrations-loose.lock
 	$(COMPILE) --no-deps requirements/demo.in -o requirements/demo.lock
 	$(COMPILE) --no-deps requirements/bench.in -o requirements/bench.lock
 

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 from strongroom.errors import StrongroomError
 
 if TYPE_CHECKING:
-    from strongroom.client import Client, StrongroomFile, connect
+    from strongroom.client import (
+        Client,
+        Draft,
+        DraftWriter,
+        StrongroomFile,
+        connect,
+    )
     from strongroom.config import ClientSettings
     from strongroom.values import (
         AccessExplanation,
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
         Diff,
         DiffSummary,
         DoomedArtifact,
+        DraftPart,
         File,
         FileChange,
         IndexReport,
@@ -61,6 +68,10 @@ if TYPE_CHECKING:
         RoleAssignment,
         RotateReport,
         ServerInfo,
+        SharedMemory,
+        SharedMemoryState,
+        Shredded,
+        ShreddedListing,
         ShredPreview,
         ShredReceipt,
         SigningKey,
@@ -95,6 +106,9 @@ __all__ = [
     "Diff",
     "DiffSummary",
     "DoomedArtifact",
+    "Draft",
+    "DraftPart",
+    "DraftWriter",
     "File",
     "FileChange",
     "IndexReport",
@@ -122,8 +136,12 @@ __all__ = [
     "RoleAssignment",
     "RotateReport",
     "ServerInfo",
+    "SharedMemory",
+    "SharedMemoryState",
     "ShredPreview",
     "ShredReceipt",
+    "Shredded",
+    "ShreddedListing",
     "SigningKey",
     "Stage",
     "StoreFinding",
@@ -145,6 +163,8 @@ __all__ = [
 _HOMES = {
     "Client": "client",
     "connect": "client",
+    "Draft": "client",
+    "DraftWriter": "client",
     "StrongroomFile": "client",
     "ClientSettings": "config",
 }

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
+from strongroom.format.lanes import SOCKET_SUFFIX
 
 #: Where the nearest configuration is looked for, in each directory upward.
 CONFIG_PATH: Final = Path(".strongroom", "client.toml")
@@ -33,9 +34,11 @@ NO_FILE: Final = Path()
 AGENT_VARIABLE: Final = "SPIFFE_ENDPOINT_SOCKET"
 _PATHS: Final = (
     *("ca_file", "cert_file", "key_file", "spans_file"),
-    *("login_ca_file", "login_folder", "security_key_file"),
+    *("login_ca_file", "login_folder", "security_key_file", "shared_socket"),
 )
 _TIMES: Final = ("call_timeout_s", "stall_timeout_s", "transfer_timeout_s")
+#: How the endpoint of a sidecar begins.
+_UNIX: Final = "unix:"
 _STORE_ID: Final = re.compile(r"[0-9a-f]{32}\Z")
 _MAX_TIMEOUT_S: Final = 30 * 24 * 3600.0
 
@@ -49,7 +52,8 @@ class ClientSettings:
     counts in place of the agent's authorities.
     """
 
-    #: `host:port`; the host is checked against the server's certificate.
+    #: `host:port`, and the host is checked against the server's certificate; or
+    #: `unix:///…`, a sidecar's socket, where no certificate is needed.
     endpoint: str
     #: PEM: the authorities that the server's certificate may come from.
     ca_file: Path = NO_FILE
@@ -79,6 +83,8 @@ class ClientSettings:
     relying_party: str = ""
     #: A software security key, for development, in place of a device.
     security_key_file: Path = NO_FILE
+    #: The data socket of a server on this machine, which shares memory with readers.
+    shared_socket: Path = NO_FILE
     #: Where the command line appends its spans, as JSON lines.
     spans_file: Path | None = None
     #: For calls that answer with one message, retries included, in seconds.
@@ -89,6 +95,22 @@ class ClientSettings:
     transfer_timeout_s: float = 7 * 24 * 3600.0
     #: The file that the settings came from, if one was read.
     source: Path | None = field(default=None, compare=False)
+
+    @property
+    def data_socket(self) -> Path | None:
+        """Where the server shares memory; None if it is on another machine."""
+        if self.shared_socket != NO_FILE:
+            return self.shared_socket
+        if self.endpoint.startswith("unix:"):
+            path = self.endpoint.removeprefix("unix:").removeprefix("//")
+            return Path(path + SOCKET_SUFFIX)
+        return None
+
+    @property
+    def sidecar_socket(self) -> Path | None:
+        """The socket of a sidecar, if `endpoint` is one."""
+        path = self.endpoint.removeprefix(_UNIX)
+        return None if path == self.endpoint else Path("/" + path.lstrip("/"))
 
     @property
     def host(self) -> str:
@@ -136,7 +158,7 @@ def load_settings(
     `SPIFFE_ENDPOINT_SOCKET` says where one is.
 
     Args:
-        endpoint: `host:port`.
+        endpoint: `host:port`, or `unix:///…` for a sidecar.
         config_file: A configuration to read in place of the nearest one.
         ca_file: PEM file of authorities.
         cert_file: PEM file of the caller's certificate.
@@ -167,7 +189,7 @@ def load_settings(
     source: Path | None = None
     if named := config_file or variables.get("STRONGROOM_CONFIG"):
         source = start / os.fspath(named)
-    elif not all(name in given for name in _REQUIRED):
+    elif not _is_enough(given):
         source = _find_config(start)
     if source is not None:
         values = _resolve_paths(_read_config(source), source.parent)
@@ -176,6 +198,12 @@ def load_settings(
     if values.get("login_issuer"):
         values.setdefault("login_folder", _state_folder(variables) / "logins")
     return _make_settings(values, source, start)
+
+
+def _is_enough(given: Mapping[str, object]) -> bool:
+    """Tell whether nothing is open that the nearest configuration could say."""
+    is_local = str(given.get("endpoint", "")).startswith(_UNIX)
+    return is_local or all(name in given for name in _REQUIRED)
 
 
 def _choose_identity(
@@ -203,7 +231,9 @@ def _state_folder(variables: Mapping[str, str]) -> Path:
 def _make_settings(
     values: dict[str, object], source: Path | None, start: Path
 ) -> ClientSettings:
-    needed = ("endpoint",) if values.get("workload_socket") else _REQUIRED
+    is_local = str(values.get("endpoint", "")).startswith(_UNIX)
+    by_agent = values.get("workload_socket")
+    needed = ("endpoint",) if by_agent or is_local else _REQUIRED
     missing = [name for name in needed if not values.get(name)]
     if missing:
         where = f"{source} does not say" if source else f"nothing at or above {start}"
@@ -251,6 +281,8 @@ def _address_problem(name: str, value: str) -> str:
         case "login_issuer":
             is_issuer = is_https(value) and not {"?", "#"} & set(value)
             return "" if is_issuer else "https://HOST/PATH"
+        case "endpoint" if value.startswith(_UNIX):
+            return "" if value.startswith(f"{_UNIX}/") else "unix:///PATH"
         case "endpoint":
             host, colon, port = value.rpartition(":")
             plain = host and (":" not in host or host.startswith("["))

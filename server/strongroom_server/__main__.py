@@ -11,10 +11,16 @@ from pathlib import Path
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom_server.core import vault_policy
 
+SIDECAR = "sidecar"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; the errors' own codes on failure."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # The role may stand alone: it is what is served as.
+    if given[:1] == ["--role"]:
+        given = ["serve", *given]
+    options = _parser().parse_args(given)
     try:
         _run(options)
     except StrongroomError as error:
@@ -32,6 +38,12 @@ def _run(options: argparse.Namespace) -> None:
         return
     if options.command == "witness":
         _witness(options)
+        return
+    if options.command == "serve" and options.role == SIDECAR:
+        # Late, and alone: a sidecar needs no client of S3 or Vault.
+        from strongroom_server import sidecar_program  # noqa: PLC0415
+
+        sidecar_program.serve(options.config)
         return
     # Late, so that --help and the policy need neither gRPC nor S3's client.
     from strongroom_server import app  # noqa: PLC0415
@@ -74,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="strongroom-server", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until SIGTERM")
+    serve.add_argument(
+        "--role", choices=["central", SIDECAR], default="central",
+        help="central decides and holds keys; a sidecar reads for one pod",
+    )  # fmt: skip
     _add_config(serve)
     config = commands.add_parser("config", help="look at the settings")
     config.add_argument("action", choices=["check", "show"])

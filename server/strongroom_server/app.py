@@ -3,14 +3,11 @@
 
 import json
 import logging
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from strongroom_server import process_memory
@@ -19,6 +16,10 @@ from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.s3 import S3BlobStore, open_s3
+from strongroom_server.adapters.shared_memory import (
+    SharedMemorySettings,
+    running_shared_memory,
+)
 from strongroom_server.adapters.vault import VaultSession
 from strongroom_server.config import (
     ServerSettings,
@@ -33,6 +34,7 @@ from strongroom_server.opening import (
     guard_limits,
     open_approving,
     open_copies,
+    open_grants,
     open_identity,
     open_index,
     open_key_admin,
@@ -48,7 +50,9 @@ from strongroom_server.ports import (
     Clock,
     Entropy,
     KeyAdmin,
+    SharedMemory,
 )
+from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.repository.repository import (
     Repository,
@@ -81,7 +85,7 @@ from strongroom_server.services.repairing import Repairing
 from strongroom_server.services.retention import Retention
 from strongroom_server.services.store_verification import StoreVerification
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
-from strongroom_server.services.uploads import Uploads
+from strongroom_server.services.uploads import Drafts, Uploads
 from strongroom_server.services.verification import Verification
 from strongroom_server.telemetry import (
     CallThreads,
@@ -103,13 +107,7 @@ def serve(config: Path) -> None:
     process_memory.keep_private()
     process_memory.keep_small()
     log_to_stderr()
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop = stop_on_signals()
     with running_server(settings) as bound:
         line = {
             "event": "serving",
@@ -195,8 +193,25 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             settings, repository, vault, blobs, audit, probe, authorizer, identity,
             copies, remover, key_admin, shredding,
             open_approving(settings, repository, identity.rules.revoked),
+            _open_shared_memory(settings, entropy, stack),
         )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
+
+
+def _open_shared_memory(
+    settings: ServerSettings, entropy: Entropy, stack: ExitStack
+) -> SharedMemory | None:
+    """Listen for readers of this machine, if the settings say where."""
+    section = settings.shared_memory
+    if section.socket is None:
+        return None
+    shared = SharedMemorySettings(
+        section.socket,
+        tuple(map(int, section.uids)),
+        section.ring_bytes,
+        section.mapped_bytes,
+    )
+    return stack.enter_context(running_shared_memory(shared, entropy=entropy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +231,7 @@ class _Parts:
     key_admin: KeyAdmin | None
     shredding: ShreddingParts
     approving: Approving
+    memory: SharedMemory | None
 
     @contextmanager
     def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
@@ -282,6 +298,7 @@ class _Parts:
             health=listen.health,
             admin=listen.admin,
             max_calls=listen.max_calls,
+            max_watches=listen.max_watches,
             max_stream_s=listen.stream_s,
             drain_delay_s=listen.drain_delay_s,
             grace_s=listen.grace_s,
@@ -317,7 +334,13 @@ class _Parts:
                 Diffs(repository),
                 Retention(repository),
             ),
-            TransferServicer(Uploads(repository), Downloads(repository), clock=clock),
+            TransferServicer(
+                Uploads(repository),
+                Drafts(repository),
+                Downloads(repository),
+                clock=clock,
+                memory=self.memory,
+            ),
             MaintenanceServicer(
                 Verification(repository),
                 checks,
@@ -337,4 +360,5 @@ class _Parts:
             ),
             AccessServicer(self.authorizer, clock=clock),
             ApprovalServicer(self.approving),
+            open_grants(self.settings, repository),
         )

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`strongroom audit`: look into the audit log, prove what it says, and check it.
 
-With `--config`, from the bucket, by who may read the server's settings. `verify`
-also checks what `export` and `prove` wrote: offline, and with public keys alone.
+From the bucket, by who may read the server's settings (`--config`, or those of a
+development stack). `verify` also checks what `export` and `prove` wrote: offline, and
+with public keys alone.
 """
 
 import sys
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -33,8 +35,10 @@ from strongroom_server.reconcile_commands import (
     Config,
     Json,
     audit_reader,
+    given_time,
     print_json,
     print_safely,
+    shown_time,
 )
 from strongroom_server.services.auditing import AuditQuery, AuditReader
 
@@ -47,10 +51,6 @@ app = typer.Typer(
 
 #: Entries that `tail` shows.
 _TAIL: Final = 20
-MaybeConfig = Annotated[
-    Path | None,
-    typer.Option(help="The server's settings.", envvar="STRONGROOM_SERVER_CONFIG"),
-]
 Keys = Annotated[
     Path | None, typer.Option("--keys", help="The log's public keys, one a line.")
 ]
@@ -62,7 +62,7 @@ Cosigned = Annotated[
 @app.command()
 def ls(
     *,
-    config: Config,
+    config: Config = None,
     principal: Annotated[str, typer.Option(help="A SPIFFE id, or operator:NAME.")] = "",
     artifact: Annotated[str, typer.Option(help="PROJECT/ARTIFACT, or PROJECT.")] = "",
     action: Annotated[str, typer.Option(help="Such as `version.read`.")] = "",
@@ -79,8 +79,8 @@ def ls(
         action=action,
         trace_id=trace,
         decision=decision,
-        since=since,
-        until=until,
+        since=given_time(since),
+        until=given_time(until),
     )
     with audit_reader(config) as reader:
         for entry in reader.entries(query):
@@ -90,7 +90,7 @@ def ls(
 @app.command()
 def tail(
     *,
-    config: Config,
+    config: Config = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many.")] = _TAIL,
     as_json: Json = False,
 ) -> None:
@@ -104,7 +104,7 @@ def tail(
 def show(
     audit_id: Annotated[str, typer.Argument(help="As errors and answers carry it.")],
     *,
-    config: Config,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show all that is recorded of one call."""
@@ -123,7 +123,7 @@ def show(
 def who_read(
     version: Annotated[str, typer.Argument(help="PROJECT/ARTIFACT@NUMBER.")],
     *,
-    config: Config,
+    config: Config = None,
     as_json: Json = False,
 ) -> None:
     """List who was given the files of a version."""
@@ -140,12 +140,12 @@ def who_read(
                 continue
             how = item.outcome or "no outcome"
             doubt = "" if item.certain else "  perhaps: another version, then"
-            told = (item.time, item.principal, how, f"{item.size_bytes} bytes")
+            told = (_when(item.time), item.principal, how, f"{item.size_bytes} bytes")
             print_safely("  ".join((*told, item.audit_id)) + doubt)
 
 
 @app.command()
-def keys(*, config: Config) -> None:
+def keys(*, config: Config = None) -> None:
     """Print the log's public keys; keep them where the log's owner cannot write."""
     with audit_reader(config) as reader:
         for key in reader.keys:
@@ -153,14 +153,14 @@ def keys(*, config: Config) -> None:
 
 
 @app.command()
-def prove(audit_id: str, *, config: Config, cosigned: Cosigned = False) -> None:
+def prove(audit_id: str, *, config: Config = None, cosigned: Cosigned = False) -> None:
     """Print an entry with the proof that it is in the log that is signed."""
     with audit_reader(config) as reader:
         sys.stdout.write(reader.prove(audit_id, cosigned=cosigned))
 
 
 @app.command()
-def export(folder: Path, *, config: Config, cosigned: Cosigned = False) -> None:
+def export(folder: Path, *, config: Config = None, cosigned: Cosigned = False) -> None:
     """Write the log into a folder, laid out as C2SP's tlog-tiles says."""
     if folder.exists() and any(folder.iterdir()):
         raise PreconditionError(
@@ -176,7 +176,7 @@ def export(folder: Path, *, config: Config, cosigned: Cosigned = False) -> None:
 @app.command()
 def verify(
     *,
-    config: MaybeConfig = None,
+    config: Config = None,
     folder: Annotated[
         Path | None, typer.Option(help="Check what `export` wrote, offline.")
     ] = None,
@@ -213,14 +213,9 @@ def verify(
             _Files(folder).read, trusted, others=others, witness_keys=cosigners
         )
         _tell(report, as_json=as_json)
-    elif config:
+    else:
         with audit_reader(config, trusted) as reader:
             _tell(reader.check(others, cosigners), as_json=as_json)
-    else:
-        raise InvalidArgumentError(
-            "nothing is named that could be checked",
-            hint="Give --config, --folder or --proof.",
-        )
 
 
 app.command()(reconcile_commands.reconcile)
@@ -251,7 +246,9 @@ def _show_line(reader: AuditReader, entry: AuditEntry, *, as_json: bool) -> None
         print_json(fields)
         return
     result = fields["outcome"] or fields["phase"]
-    shown = (fields["time"], fields["audit_id"], fields["principal"] or "-")
+    if fields["reason"]:
+        result = f"{result} {fields['reason']}"
+    shown = (_when(fields["time"]), fields["audit_id"], fields["principal"] or "-")
     what = (fields["action"] or "-", fields["name"] or "-", fields["decision"], result)
     print_safely("  ".join((*shown, *what)))
 
@@ -269,6 +266,14 @@ def _fields(reader: AuditReader, entry: AuditEntry) -> dict[str, Any]:
         "name": reader.name_of(entry),
         **body,
     }
+
+
+def _when(time: str) -> str:
+    """Return an entry's time as all commands print times."""
+    try:
+        return shown_time(datetime.fromisoformat(time))
+    except ValueError:
+        return time
 
 
 def _resource(artifact: str) -> str:

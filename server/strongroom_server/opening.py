@@ -16,7 +16,7 @@ from strongroom_server.adapters.folder_copy import FolderCopy
 from strongroom_server.adapters.lmdb_index import open_lmdb_index
 from strongroom_server.adapters.oidc import OidcTokens
 from strongroom_server.adapters.revocation_file import RevocationFile
-from strongroom_server.adapters.s3 import S3Settings, open_s3
+from strongroom_server.adapters.s3 import S3Presigner, S3Settings, open_s3
 from strongroom_server.adapters.s3 import open_remover as open_s3_remover
 from strongroom_server.adapters.vault import (
     AppRoleLogin,
@@ -44,14 +44,16 @@ from strongroom_server.repository.approvals import ApprovalRecords
 from strongroom_server.repository.copies import BucketCopy
 from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.certificates import CertificateKeeper
-from strongroom_server.rpc.guard import GuardLimits
+from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.methods import METHODS
 from strongroom_server.services.approving import (
     ApprovalSettings,
     Approving,
     SecurityKeys,
 )
+from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.shredding import Shredding, ShredSettings, ShredWatch
 
 #: Certificates that somebody else renews are looked at again that often.
@@ -283,6 +285,7 @@ def guard_limits(settings: ServerSettings) -> GuardLimits:
         short_s=listen.short_s,
         long_s=listen.long_s,
         stream_s=listen.stream_s,
+        max_watches=listen.max_watches,
     )
 
 
@@ -326,6 +329,17 @@ def _limit_s(limits: GuardLimits, method: str) -> float:
     row = METHODS.get(method)
     # A newer server's method runs there, for however long.
     return limits.seconds(row.time_class) if row is not None else limits.stream_s
+
+
+def open_grants(settings: ServerSettings, repository: Repository) -> GrantServicer:
+    """Open what sidecars are granted with; makes no call."""
+    s3 = s3_settings(settings, settings.store.credentials_file)
+    granting = Granting(
+        repository,
+        S3Presigner(s3, repository.clock),
+        lifetime_s=settings.grants.lifetime_s,
+    )
+    return GrantServicer(granting, GrantFeed(repository))
 
 
 def open_copies(

@@ -2,7 +2,7 @@
 """Opens what writes the audit log, and what reads it, from the settings."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -78,15 +78,13 @@ def open_audit_trail(
             shared,
             vault.checkpoints,
             clock=clock,
-            witnesses=open_witnesses(settings, clock, stack),
+            witnesses=open_witnesses(settings),
             notes=notes,
         )
     )
 
 
-def open_witnesses(
-    settings: ServerSettings, clock: Clock, stack: ExitStack
-) -> list[HttpWitness]:
+def open_witnesses(settings: ServerSettings) -> list[HttpWitness]:
     """Prepare to ask witnesses; none is asked yet.
 
     Raises:
@@ -94,10 +92,7 @@ def open_witnesses(
     """
     witnesses = [
         HttpWitness(
-            section.url,
-            read_witness_keys(section.keys_file),
-            clock=clock,
-            ca_file=section.ca_file,
+            section.url, read_witness_keys(section.keys_file), ca_file=section.ca_file
         )
         for section in settings.witnesses
     ]
@@ -105,8 +100,6 @@ def open_witnesses(
     if len(witnesses) > MAX_WITNESSES or len(names) < len(witnesses):
         message = f"there are two witnesses of one name, or more than {MAX_WITNESSES}"
         raise _invalid(message)
-    for witness in witnesses:
-        stack.enter_context(closing(witness))
     return witnesses
 
 
@@ -147,7 +140,6 @@ def open_audit_reader(
     settings, clock, entropy = read_settings(config), SystemClock(), SystemEntropy()
     credentials = settings.store.credentials_file
     with (
-        ExitStack() as stack,
         open_vault(vault_settings(settings), clock=clock, entropy=entropy) as vault,
         open_s3(s3_settings(settings, credentials), clock) as blobs,
     ):
@@ -156,8 +148,17 @@ def open_audit_reader(
         )
         log = SharedAuditLog(settings.audit.log, blobs=blobs, keyring=keyring)
         keys = trusted or vault.checkpoints.keys(log.origin)
-        witnesses = open_witnesses(settings, clock, stack)
+        witnesses = open_witnesses(settings)
         yield AuditReader(log, keyring=keyring, keys=keys, witnesses=witnesses)
+
+
+def transit_mount(config: Path) -> str:
+    """Return where a server's settings say that the transit engine is mounted.
+
+    Raises:
+        StrongroomError: As `read_settings`.
+    """
+    return read_settings(config).vault.transit_mount
 
 
 def _invalid(message: str) -> PreconditionError:

@@ -7,35 +7,46 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from strongroom.errors import InvalidArgumentError
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.core.signed_note import NoteKey
 from strongroom_server.core.vault_audit import MAX_LINE_BYTES
 from strongroom_server.services.auditing import (
     AuditReader,
     Reconciliation,
     Span,
+    check_compared,
     check_explained,
     read_vault_log,
 )
 from strongroom_server.services.auditing import reconcile as reconciled
 
 Config = Annotated[
-    Path, typer.Option(help="The server's settings.", envvar="STRONGROOM_SERVER_CONFIG")
+    Path | None,
+    typer.Option(
+        help="The server's settings; unless given, those of the nearest development "
+        "stack.",
+        envvar="STRONGROOM_SERVER_CONFIG",
+    ),
 ]
+#: Where `strongroom dev up` puts them, below the folder that it is run in.
+DEV_SETTINGS: Final = Path(".strongroom/server/server.toml")
 Json = Annotated[bool, typer.Option("--json", help="JSON lines.")]
 
 
 def reconcile(
     *,
-    config: Config,
+    config: Config = None,
     vault_log: Annotated[
         list[Path], typer.Option(help="A file of Vault's own audit log.")
     ],
-    mount: Annotated[str, typer.Option(help="Of transit in Vault.")] = "transit",
+    mount: Annotated[
+        str, typer.Option(help="Of transit in Vault; that of the settings if missing.")
+    ] = "",
     since: Annotated[str, typer.Option(help="UTC: 2026-11-23, or with a time.")] = "",
     until: Annotated[str, typer.Option(help="UTC; before then.")] = "",
     excepted: Annotated[
@@ -45,7 +56,10 @@ def reconcile(
     as_json: Json = False,
 ) -> None:
     """Name what Vault was asked for with keys, and no entry explains."""
-    span = Span(_time(since), _time(until))
+    from strongroom_server.opening_audit import transit_mount
+
+    span = Span(given_time(since), given_time(until))
+    mount = mount.strip("/") or transit_mount(settings_file(config))
     with audit_reader(config) as reader, ExitStack() as stack:
         requests = (
             request
@@ -54,8 +68,12 @@ def reconcile(
                 _lines(stack, path), mount=mount, name=str(path)
             )
         )
-        result = reconciled(reader, requests, span=span, excepted=excepted or ())
+        now = SystemClock().now()
+        result = reconciled(
+            reader, requests, span=span, now=now, excepted=excepted or ()
+        )
     _tell_reconciled(result, as_json=as_json)
+    check_compared(result, mount=mount)
     check_explained(result)
 
 
@@ -69,8 +87,9 @@ def _tell_reconciled(result: Reconciliation, *, as_json: bool) -> None:
             if as_json:
                 print_json(fields)
             else:
-                shown = ("time", "kind", "path", "principal", "address", "request_id")
-                print_safely("  ".join(str(fields[name]) for name in shown))
+                shown = ("kind", "path", "principal", "address", "request_id")
+                told = (shown_time(item.time), *(str(fields[name]) for name in shown))
+                print_safely("  ".join(told))
     counts = {
         "uses": result.uses,
         "explained": result.explained,
@@ -89,7 +108,12 @@ def _tell_reconciled(result: Reconciliation, *, as_json: bool) -> None:
         print_safely(f"  {name:<12} {count}")
 
 
-def _time(text: str) -> datetime | None:
+def given_time(text: str) -> datetime | None:
+    """Read a time of the command line, in UTC unless it says otherwise; "" is none.
+
+    Raises:
+        InvalidArgumentError: It is no time.
+    """
     if not text:
         return None
     try:
@@ -117,14 +141,37 @@ def _lines(stack: ExitStack, path: Path) -> Iterator[bytes]:
 
 @contextmanager
 def audit_reader(
-    config: Path, trusted: list[NoteKey] | None = None
+    config: Path | None, trusted: list[NoteKey] | None = None
 ) -> Iterator[AuditReader]:
     """Open what reads the log in the bucket; see `open_audit_reader`."""
     # Late, so that --help and offline checks need neither gRPC nor S3's client.
     from strongroom_server.opening_audit import open_audit_reader
 
-    with open_audit_reader(config, trusted or []) as reader:
+    with open_audit_reader(settings_file(config), trusted or []) as reader:
         yield reader
+
+
+def settings_file(config: Path | None) -> Path:
+    """Return the settings that are named, or those of the nearest development stack.
+
+    Raises:
+        InvalidArgumentError: There are none (ARGUMENT_INVALID).
+    """
+    if config is not None:
+        return config
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / DEV_SETTINGS).is_file():
+            return folder / DEV_SETTINGS
+    message = "no server's settings are named, and no development stack is near"
+    raise InvalidArgumentError(
+        message, hint="Name them: --config server.toml", field="config"
+    )
+
+
+def shown_time(time: datetime) -> str:
+    """Return a time as people read it, in UTC, as all commands print it."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def print_json(fields: Mapping[str, object]) -> None:

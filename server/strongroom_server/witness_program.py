@@ -7,15 +7,12 @@ disk. It needs neither Vault, nor S3, nor any key of the store.
 
 import json
 import logging
-import signal
 import ssl
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
@@ -33,6 +30,7 @@ from strongroom_server.core.signed_note import (
     NoteKey,
     parse_note_key,
 )
+from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.rpc.witness_endpoint import serving_witness
 from strongroom_server.services.witnessing import Witnessing
 from strongroom_server.telemetry import log_to_stderr
@@ -98,13 +96,7 @@ def serve(options: WitnessOptions) -> None:
     """
     process_memory.keep_private()
     log_to_stderr()
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop = stop_on_signals()
     with running_witness(options) as port:
         _LOG.info("%s", json.dumps({"event": "witnessing", "port": port}))
         stop.wait()

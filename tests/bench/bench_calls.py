@@ -91,7 +91,7 @@ def measure(
     _make_artifacts(stack)
     with contextlib.ExitStack() as running:
         servers = [
-            running.enter_context(_running_server(stack, name)) for name in WITHOUT
+            running.enter_context(running_server(stack, name)) for name in WITHOUT
         ]
         for turn in range(rounds):
             # Whoever is first has no advantage for long.
@@ -130,8 +130,11 @@ def _make_artifacts(stack: BenchStack) -> None:
 
 
 @contextlib.contextmanager
-def _running_server(stack: BenchStack, name: str) -> Iterator[CallServer]:
-    folder = stack.root / name.replace(" ", "-")
+def running_server(
+    stack: BenchStack, name: str, folder_name: str = ""
+) -> Iterator[CallServer]:
+    """Run one more server on a stack, with what `WITHOUT` leaves it."""
+    folder = stack.root / (folder_name or name.replace(" ", "-"))
     folder.mkdir(mode=0o700)
     config = folder / "server.toml"
     config.write_text(_settings(stack, folder))
@@ -201,12 +204,27 @@ def _run(
     stack: BenchStack, server: CallServer, call: str, clients: int, seconds: float
 ) -> Figures:
     folder = StackLayout(stack.root).client(_ACCOUNT)
+    before_s = cpu_seconds(server.pid)
+    told = run_load(server.endpoint, folder, call, clients, seconds)
+    cpu_s = cpu_seconds(server.pid) - before_s
+    return Figures.of(
+        told["micros"], seconds=told["seconds"], cpu_us=1e6 * cpu_s / told["made"]
+    )
+
+
+def run_load(
+    endpoint: str, certificates: Path, call: str, clients: int, seconds: float
+) -> dict[str, Any]:
+    """Run `call_load` as a process of its own; return what it prints.
+
+    Raises:
+        BenchError: It failed.
+    """
     command = [
         *(sys.executable, "-m", "tests.bench.call_load"),
-        *("--endpoint", server.endpoint, "--certificates", str(folder)),
+        *("--endpoint", endpoint, "--certificates", str(certificates)),
         *("--call", call, "--clients", str(clients), "--seconds", str(seconds)),
     ]
-    before_s = cpu_seconds(server.pid)
     run = subprocess.run(
         command,
         cwd=ROOT,
@@ -217,14 +235,10 @@ def _run(
         timeout=seconds + _SPARE_S,
         check=False,
     )
-    cpu_s = cpu_seconds(server.pid) - before_s
     if run.returncode:
-        message = f"{call} at the server with {server.name}: {run.stderr[-2000:]}"
+        message = f"{call} at {endpoint}: {run.stderr[-2000:]}"
         raise BenchError(message)
-    told = _parsed(run.stdout)
-    return Figures.of(
-        told["micros"], seconds=told["seconds"], cpu_us=1e6 * cpu_s / told["made"]
-    )
+    return _parsed(run.stdout)
 
 
 if __name__ == "__main__":

@@ -70,11 +70,19 @@ def _change(channel: grpc.Channel, client: int) -> Once:
     return move
 
 
+def _echo(channel: grpc.Channel, _client: int) -> Once:
+    """Return a call to a server that does nothing (`table.echo_server`)."""
+    call: Any = channel.unary_unary("/bench.Echo/Say")
+    return lambda: call(b"hello", timeout=_CALL_S)
+
+
 CALLS: Final[Mapping[str, Callable[[grpc.Channel, int], Once]]] = {
     "info": _info,
     "read": _read,
     "change": _change,
 }
+#: With the one that is the floor of them all.
+LOADS: Final = {**CALLS, "echo": _echo}
 
 
 @contextmanager
@@ -124,7 +132,7 @@ def load(
 
     def client(number: int) -> None:
         with _connected(endpoint, folder) as channel:
-            taken.append(_work(CALLS[call](channel, number), begin, seconds))
+            taken.append(_work(LOADS[call](channel, number), begin, seconds))
 
     threads = [
         threading.Thread(target=client, args=(number,), daemon=True)
@@ -146,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--certificates", type=Path, required=True)
-    parser.add_argument("--call", choices=CALLS, required=True)
+    parser.add_argument("--call", choices=LOADS, required=True)
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2.0)
     options = parser.parse_args(arguments)

@@ -24,7 +24,7 @@ from strongroom_server.core.audit import AuditEvent, AuditReceipt, Phase
 from strongroom_server.ports import AuditSink
 from strongroom_server.rpc.call import Call
 from strongroom_server.rpc.call_audit import CallAudit
-from strongroom_server.rpc.methods import Target
+from strongroom_server.rpc.targets import Target
 
 PARTS: Final = ("access", "audit")
 _ALLOWED: Final = Decision(allowed=True, policies=("bench",))

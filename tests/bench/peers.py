@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is compared: Strongroom, restic, and plain objects by boto3 and s5cmd."""
+"""Who is compared: Strongroom, restic, rclone, and plain objects by three programs."""
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,12 +150,13 @@ class Restic:
 
 @dataclass
 class Boto3:
-    """Plain objects, a prefix a version, by boto3 tuned."""
+    """Plain objects, a prefix a version, by boto3, tuned or as it comes."""
 
     stack: BenchStack
     work: Path
     prefix: str
     name: str = "boto3 tuned"
+    tuned: bool = True
 
     def put(self, folder: Path, version: str) -> Usage:
         """Upload every file."""
@@ -172,8 +174,97 @@ class Boto3:
         command = (
             *(sys.executable, str(_BOTO3_COPY), verb, str(folder)),
             *(self.stack.endpoint, PEER_BUCKET, f"{self.prefix}/{version}"),
+            "tuned" if self.tuned else "default",
         )
         return _run_peer(self.stack, command, self.work, self.work, {})
+
+
+@dataclass
+class AwsCli:
+    """Plain objects, a prefix a version, by `aws s3 cp`.
+
+    Attributes:
+        packages: The folder that `awscli` is installed in.
+    """
+
+    stack: BenchStack
+    work: Path
+    prefix: str
+    packages: str
+    name: str = "aws s3 cp"
+
+    def put(self, folder: Path, version: str) -> Usage:
+        """Upload every file."""
+        return self._run(str(folder), self._place(version))
+
+    def get(self, version: str, target: Path) -> Usage:
+        """Download every file."""
+        return self._run(self._place(version), str(target))
+
+    def stored_bytes(self) -> int:
+        """Sum up the objects."""
+        return self.stack.stored_bytes(PEER_BUCKET, f"{self.prefix}/")
+
+    def _place(self, version: str) -> str:
+        return f"s3://{PEER_BUCKET}/{self.prefix}/{version}"
+
+    def _run(self, source: str, target: str) -> Usage:
+        command = (
+            *(sys.executable, "-m", "awscli", "--endpoint-url", self.stack.endpoint),
+            *("s3", "cp", "--recursive", "--only-show-errors", source, target),
+        )
+        environ = {"PYTHONPATH": self.packages, "AWS_CONFIG_FILE": "/dev/null"}
+        return _run_peer(self.stack, command, self.work, self.work, environ)
+
+
+@dataclass
+class RcloneCrypt:
+    """Encrypted objects, a prefix a version, by `rclone copy` to a crypt remote."""
+
+    stack: BenchStack
+    work: Path
+    prefix: str
+    program: str
+    name: str = "rclone crypt"
+
+    def put(self, folder: Path, version: str) -> Usage:
+        """Upload every file."""
+        return self._run(str(folder), f"sealed:{version}")
+
+    def get(self, version: str, target: Path) -> Usage:
+        """Download every file."""
+        return self._run(f"sealed:{version}", str(target))
+
+    def stored_bytes(self) -> int:
+        """Sum up the objects."""
+        return self.stack.stored_bytes(PEER_BUCKET, f"{self.prefix}/")
+
+    def _run(self, source: str, target: str) -> Usage:
+        command = (self.program, "copy", "--transfers", "16", source, target)
+        environ = {
+            "RCLONE_CONFIG": "/dev/null",
+            "RCLONE_CONFIG_PLAIN_TYPE": "s3",
+            "RCLONE_CONFIG_PLAIN_PROVIDER": "SeaweedFS",
+            "RCLONE_CONFIG_PLAIN_ENV_AUTH": "true",
+            "RCLONE_CONFIG_PLAIN_ENDPOINT": self.stack.endpoint,
+            "RCLONE_CONFIG_PLAIN_NO_CHECK_BUCKET": "true",
+            "RCLONE_CONFIG_SEALED_TYPE": "crypt",
+            "RCLONE_CONFIG_SEALED_REMOTE": f"plain:{PEER_BUCKET}/{self.prefix}",
+            "RCLONE_CONFIG_SEALED_PASSWORD": self._obscured(),
+        }
+        return _run_peer(self.stack, command, self.work, self.work, environ)
+
+    def _obscured(self) -> str:
+        done = subprocess.run(
+            [self.program, "obscure", "-"],
+            input="bench",
+            env={**self.stack.peer_environ, "RCLONE_CONFIG": "/dev/null"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.strip()
 
 
 @dataclass
@@ -211,17 +302,27 @@ class S5cmd:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Where the peers' programs are; "" where there is none."""
+    """Where the peers' programs are; "" where there is none.
+
+    `aws` is the folder of packages that has `awscli`.
+    """
 
     restic: str
     s5cmd: str
+    rclone: str = ""
+    aws: str = ""
 
 
 def find_programs(tools: Path) -> Programs:
     """Look for the peers: in a folder of installed packages, and on the path."""
-    packaged = tools / "s5cmd" / "bin" / "s5cmd"
-    s5cmd = str(packaged) if packaged.exists() else shutil.which("s5cmd") or ""
-    return Programs(shutil.which("restic") or "", s5cmd)
+    s5cmd = tools / "s5cmd" / "bin" / "s5cmd"
+    rclone = tools / "bin" / "rclone"
+    return Programs(
+        shutil.which("restic") or "",
+        str(s5cmd) if s5cmd.exists() else shutil.which("s5cmd") or "",
+        str(rclone) if rclone.exists() else shutil.which("rclone") or "",
+        str(tools) if (tools / "awscli").exists() else "",
+    )
 
 
 def _run_peer(

@@ -2,21 +2,26 @@
 """Two people at two desks, and the server that keeps a rule of the site's own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from strongroom._login.logins import Login, save_login
+from strongroom.cli.program import run
 from strongroom.config import ClientSettings, load_settings
 from strongroom_server.adapters.cedar import CedarAuthorizer, shipped_policies
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.credentials_file import CredentialsFile
 from strongroom_server.adapters.webauthn_check import WebAuthnVerifier
+from strongroom_server.core.approval_log import ApprovalState
 from strongroom_server.core.assignments import parse_assignments
 from strongroom_server.dev.security_keys import RELYING_PARTY, provide_keys
 from strongroom_server.services.approving import SecurityKeys
+from tests.cli.conftest import Result
 from tests.client.engine import Engine, write_config
 from tests.rpc.authority import DEVELOPER
 from tests.rpc.engine import serving_world
@@ -105,3 +110,52 @@ def opened_office(folder: Path) -> Iterator[Office]:
         world.push({"a": b"1"})
         world.push({"a": b"2"})
         yield Office(Engine(world, server), folder)
+
+
+Desk = Callable[..., Result]
+
+
+@contextmanager
+def manned_desk(office: Office, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    """Yield what runs a command as a person; what is open at the end is denied."""
+
+    def command(name: str, *args: str) -> Result:
+        config = office.settings(name)
+        capsys.readouterr()
+        code = run(["--config", str(config), *args])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    yield command
+    approving = office.engine.world.approving
+    for item in approving.alive().approvals:
+        if approving.state(item) in {ApprovalState.PENDING, ApprovalState.APPROVED}:
+            name = item.request.approval_id
+            approving.deny(name, "over", principal="operator:bob", audit_id="log-1")
+
+
+def refused_move(desk: Desk, version: str = "1", *, why: str = "it is bad") -> str:
+    """Have alice move `prod`, be refused, and return what was asked for."""
+    moved = desk(
+        "alice", "ref", "move", "demo/minilm", "prod", version, "--reason", why,
+        "--json",
+    )  # fmt: skip
+    assert moved.code == 13, moved
+    assert moved.error["reason"] == "APPROVAL_REQUIRED"
+    name: str = moved.error["metadata"]["approval"]
+    assert f"strongroom approvals approve {name}" in moved.error["hint"]
+    return name
+
+
+def seen(desk: Desk, name: str, *, who: str = "bob") -> str:
+    """Have somebody look at an approval; return the digest of what they saw."""
+    shown = desk(who, "approvals", "show", name, "--json")
+    assert shown.code == 0, shown
+    digest: str = shown.lines[-1]["digest"]
+    return digest
+
+
+def approve(desk: Desk, name: str) -> Result:
+    """Have bob approve what he has looked at."""
+    return desk("bob", "approvals", "approve", name, "--yes", seen(desk, name))

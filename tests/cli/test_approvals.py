@@ -4,7 +4,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,16 @@ import pytest
 from strongroom.cli.program import run
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.credentials_file import CredentialsFile
-from strongroom_server.core.approval_log import ApprovalState
-from tests.cli.conftest import Result
-from tests.cli.offices import Office, opened_office
+from tests.cli.offices import (
+    Desk,
+    Office,
+    approve,
+    manned_desk,
+    opened_office,
+    refused_move,
+    seen,
+)
 from tests.support.world import ARTIFACT
-
-Desk = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
@@ -28,48 +32,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 @pytest.fixture
 def desk(office: Office, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
-    """Run a command as a person; what still waits at the end is denied."""
-
-    def command(name: str, *args: str) -> Result:
-        config = office.settings(name)
-        capsys.readouterr()
-        code = run(["--config", str(config), *args])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Result(code, captured.out, captured.err)
-
-    yield command
-    approving = office.engine.world.approving
-    for item in approving.alive().approvals:
-        if approving.state(item) is ApprovalState.PENDING:
-            name = item.request.approval_id
-            approving.deny(name, "over", principal="operator:bob", audit_id="log-1")
-
-
-def refused_move(desk: Desk, version: str = "1", *, why: str = "it is bad") -> str:
-    """Have alice move `prod`, be refused, and return what was asked for."""
-    moved = desk(
-        "alice", "ref", "move", "demo/minilm", "prod", version, "--reason", why,
-        "--json",
-    )  # fmt: skip
-    assert moved.code == 13, moved
-    assert moved.error["reason"] == "APPROVAL_REQUIRED"
-    name: str = moved.error["metadata"]["approval"]
-    assert f"strongroom approvals approve {name}" in moved.error["hint"]
-    return name
-
-
-def seen(desk: Desk, name: str, *, who: str = "bob") -> str:
-    """Have somebody look at an approval; return the digest of what they saw."""
-    shown = desk(who, "approvals", "show", name, "--json")
-    assert shown.code == 0, shown
-    digest: str = shown.lines[-1]["digest"]
-    return digest
-
-
-def approve(desk: Desk, name: str) -> Result:
-    """Have bob approve what he has looked at."""
-    return desk("bob", "approvals", "approve", name, "--yes", seen(desk, name))
+    with manned_desk(office, capsys) as desk:
+        yield desk
 
 
 def test_what_bob_approves_alice_runs_once(desk: Desk, office: Office) -> None:
@@ -227,7 +191,7 @@ def test_what_is_asked_for_is_a_number(
 
 
 def test_a_yes_is_to_what_was_shown(desk: Desk) -> None:
-    name, other = refused_move(desk), refused_move(desk)
+    name, other = refused_move(desk), refused_move(desk, why="it is worse")
 
     for digest in ("0" * 64, seen(desk, other), seen(desk, name)[:32], "yes"):
         result = desk("bob", "approvals", "approve", name, "--yes", digest, "--json")
@@ -274,7 +238,7 @@ def test_nobody_signs_for_another_store(
 def test_a_server_that_answers_with_another_approval_is_not_believed(
     desk: Desk, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name, other = refused_move(desk), refused_move(desk)
+    name, other = refused_move(desk), refused_move(desk, why="it is worse")
     approving = office.engine.world.approving
     answer = approving.get(other)
     monkeypatch.setattr(approving, "get", lambda _: answer)

@@ -13,6 +13,7 @@ COMMANDS = [
     ["show"],
     ["log"],
     ["diff"],
+    ["create"],
     ["rollback"],
     ["delete"],
     ["undelete"],

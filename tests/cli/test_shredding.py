@@ -2,6 +2,7 @@
 """Shredding on the command line, and a receipt that is checked offline."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,33 @@ def test_what_is_shredded_already_is_told_and_nothing_is_asked(
     assert again.code == 16
     assert "KEY_SHREDDED" in again.err
     assert "strongroom shred doomed --receipt" in again.err
+
+
+@pytest.mark.usefixtures("pushed")
+def test_what_was_shredded_is_listed(strongroom: Command) -> None:
+    empty = strongroom("ls", "--shredded")
+    strongroom("shred", "doomed", "--reason", "ticket 4711")
+
+    listed = strongroom("ls", "--shredded")
+    (told,) = strongroom("ls", "--shredded", "--json").lines
+
+    assert (empty.code, empty.out) == (0, "")
+    heading, line = listed.out.splitlines()
+    assert heading.split() == ["NAME", "SHREDDED", "STATE", "REQUESTER", "REASON"]
+    assert re.match(r"doomed +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ ", line)
+    assert line.endswith('"ticket 4711"')
+    assert (told["name"], told["finished"]) == ("doomed", True)
+    assert strongroom("ls", "doomed", "--shredded").code == 2
+    assert "doomed" not in strongroom("ls").out
+
+
+@pytest.mark.usefixtures("pushed")
+def test_the_receipts_times_are_printed_as_all_times_are(strongroom: Command) -> None:
+    done = strongroom("shred", "doomed", "--reason", "r")
+
+    assert re.search(
+        r"^effective from +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ$", done.out, re.MULTILINE
+    )
 
 
 @pytest.mark.usefixtures("pushed")

@@ -2,6 +2,8 @@
 """`strongroom login`, `logout`, `whoami`, and commands of somebody who signed in."""
 
 import json
+import re
+import webbrowser
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -196,3 +198,53 @@ def test_settings_without_a_provider_say_what_to_set(strongroom: Command) -> Non
 
     assert (result.code, result.error["reason"]) == (2, "SETTING_INVALID")
     assert "login_issuer" in result.error["hint"]
+
+
+def test_where_no_browser_opens_nobody_waits_unless_at_a_terminal(
+    strongroom: Command, settings: ClientSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> bool:
+        message = "no browser"
+        raise webbrowser.Error(message)
+
+    for opened in (fail, lambda _: False):
+        monkeypatch.setattr("webbrowser.open", opened)
+
+        result = strongroom("login")
+
+        assert result.code == 16
+        assert "no browser could be opened here" in result.err
+        assert "strongroom login --no-browser" in result.err
+        assert load_login(settings) is None
+
+
+def test_at_a_terminal_somebody_may_open_the_address_by_hand(
+    strongroom: Command,
+    settings: ClientSettings,
+    issuer: LoginIssuer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(url: str) -> bool:
+        issuer.visit(url)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", fail)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+
+    result = strongroom("login")
+
+    assert result.code == 0, result
+    assert "open the address yourself" in result.err
+    assert kept(settings).name == "alice"
+
+
+def test_however_quiet_the_address_is_printed(
+    strongroom: Command, settings: ClientSettings, issuer: LoginIssuer
+) -> None:
+    loud = strongroom("login")
+    quiet = strongroom("login", "--quiet")
+
+    (line,) = quiet.err.splitlines()
+    assert line.startswith(f"{issuer.url}/authorize?")
+    assert re.search(r"before \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ:\n  https://", loud.err)
+    assert kept(settings).name == "alice"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strongroom._login.issuer import _fields
 from strongroom._login.loopback import answer_of, redirect_path
 from strongroom._login.tokens import LEEWAY, Expected, IdToken, read_id_token
 from strongroom.errors import UnauthenticatedError
@@ -111,6 +112,15 @@ def test_no_claims_break_the_reader(claims: dict[str, object]) -> None:
         return
     assert token.name
     assert token.expire_time > NOW - LEEWAY
+
+
+def test_an_answer_that_is_nested_too_deeply_says_nothing() -> None:
+    assert _fields(b'{"a":' + b"[" * 200_000) == {}
+
+
+def test_half_a_character_is_no_nonce() -> None:
+    with pytest.raises(UnauthenticatedError, match="another sign-in"):
+        read({**GOOD, "nonce": "\ud800"})
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.x"))

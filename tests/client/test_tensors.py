@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from strongroom.client.tensor_spans import read_tensor_spans
 from strongroom.errors import IntegrityError, Reason
-from strongroom.integrations.tensors import read_tensor_spans
 
 
 def read(content: bytes) -> tuple[str, ...]:

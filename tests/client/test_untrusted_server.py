@@ -105,9 +105,10 @@ class Lies(
         raise NotImplementedError
 
     CreateProject = ListProjects = ListArtifacts = GetArtifact = _unused
+    CreateArtifact = _unused
     GetVersion = ListVersions = ListJournalEntries = DiffVersions = MoveRef = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
-    ExplainRetention = _unused
+    ExplainRetention = CommitDraft = DiscardDraft = _unused
 
     def ListFiles(  # noqa: N802 - gRPC's name
         self, request: artifact_pb.ListFilesRequest, context: grpc.ServicerContext

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.adapters.memory_approvals import MemoryApprovalBook
 from strongroom_server.services.approving import Approving
 from tests.contract.approval_book_suite import ApprovalBookSuite, Make
@@ -52,7 +53,7 @@ class TestMemoryBook(ApprovalBookSuite):
 class TestBookInTheBucket(ApprovalBookSuite):
     @pytest.fixture
     def book(self, clock: ManualClock) -> Iterator[Approving]:
-        world = World(clock=clock)
+        world = World(blobs=MemoryBlobStore(clock), clock=clock)
         yield approving_of(world, KnownKeys(*KEYS.values()))
         world.executor.shutdown()
 

@@ -270,11 +270,13 @@ def test_programs_sign_in_nowhere_and_are_asked_for_nothing() -> None:
 def test_only_a_person_with_another_ones_approval_shreds(
     principal: str, facts: CallFacts, allowed: bool
 ) -> None:
-    shred = AccessAction.PROJECT_SHRED
+    for action, resource in (
+        (AccessAction.PROJECT_SHRED, "projects/demo"),
+        (AccessAction.ARTIFACT_SHRED, "projects/demo/artifacts/a"),
+    ):
+        decision = decide(principal, "operator", action, resource, facts)
 
-    decision = decide(principal, "operator", shred, "projects/demo", facts)
-
-    assert decision.allowed is allowed
+        assert decision.allowed is allowed
 
 
 def test_only_people_approve() -> None:
@@ -299,7 +301,8 @@ def test_broken_glass_gives_what_people_may_and_can_be_taken_back() -> None:
     final = {"hold.set", "key.retire", "policy.set", "sweep.apply"}
     assert both - may("break-glass") == {"approval.request", *final}
     assert may("break-glass") <= both
-    for action in ("version.read", "version.diff", "project.shred", *final):
+    shreds = ("project.shred", "artifact.shred")
+    for action in ("version.read", "version.diff", *shreds, *final):
         for role in ("reader", "operator", "writer", "security-officer", "maintainer"):
             refused = decide(
                 DEVELOPER, "break-glass", AccessAction(action), VERSION, FACTS, role

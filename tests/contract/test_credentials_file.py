@@ -10,12 +10,13 @@ import pytest
 from fido2 import cbor
 
 from strongroom.errors import PreconditionError, Reason, StrongroomError
-from strongroom_server.adapters.credentials_file import LOOK_S, CredentialsFile
+from strongroom_server.adapters.credentials_file import CredentialsFile
 from strongroom_server.core.operator_credentials import (
     MAX_FILE_BYTES,
     OperatorCredential,
     credential_name,
 )
+from strongroom_server.followed_file import LOOK_S
 from tests.support.clock import ManualClock
 from tests.support.security_keys import BOB, CAROL, TestKey
 

@@ -50,7 +50,7 @@ def verifier(
     issuer: Issuer, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> OidcTokens:
     # Whoever waits here waits for the test, not for a limit.
-    monkeypatch.setattr("strongroom_server.adapters.oidc.documents.STEP_S", 60.0)
+    monkeypatch.setattr("strongroom_server.bounded_http.STEP_S", 60.0)
     monkeypatch.setattr("strongroom_server.adapters.oidc.provider.DEADLINE_S", 60.0)
     rules = LoginRules(issuer.url, AUDIENCE)
     return OidcTokens(rules, ca_file=issuer.ca_file, clock=clock)

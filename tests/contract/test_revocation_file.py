@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
-from strongroom_server.adapters.revocation_file import LOOK_S, RevocationFile
+from strongroom_server.adapters.revocation_file import RevocationFile
 from strongroom_server.core.revocation import MAX_BYTES
+from strongroom_server.followed_file import LOOK_S
 from tests.support.clock import ManualClock
 
 ONE = "spiffe://example.org/ns/a/sa/b/job/1"

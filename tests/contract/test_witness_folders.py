@@ -2,7 +2,6 @@
 """A witness's folder is its memory: kept over restarts, and never begun anew."""
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,11 +52,9 @@ def test_a_witness_remembers_over_its_restart(
     options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
 ) -> None:
     for old_size, size in ((0, 3), (3, 9)):
-        with (
-            running_witness(options) as port,
-            closing(http_witness(port, folder)) as witness,
-        ):
-            answer = witness.add_checkpoint(submission(signer, old_size, size))
+        with running_witness(options) as port:
+            sent = submission(signer, old_size, size)
+            answer = http_witness(port, folder).add_checkpoint(sent)
             assert answer.status is WitnessStatus.COSIGNED
 
     assert (
@@ -79,8 +76,8 @@ def test_a_witness_without_its_memory_does_not_start(
 def test_a_damaged_memory_is_not_taken_for_an_empty_one(
     options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
 ) -> None:
-    with running_witness(options) as port, closing(http_witness(port, folder)) as own:
-        own.add_checkpoint(submission(signer, 0, 5))
+    with running_witness(options) as port:
+        http_witness(port, folder).add_checkpoint(submission(signer, 0, 5))
     path = folder / LOGS / origin_name(ORIGIN)
     good = path.read_bytes()
     other = good.replace(b"\n5\n", b"\n4\n")
@@ -127,7 +124,8 @@ def test_damaged_keys_are_named(folder: Path) -> None:
 def test_what_cannot_be_kept_is_not_cosigned(
     options: WitnessOptions, folder: Path, signer: MemoryCheckpointSigner
 ) -> None:
-    with running_witness(options) as port, closing(http_witness(port, folder)) as own:
+    with running_witness(options) as port:
+        own = http_witness(port, folder)
         (folder / LOGS / f"{origin_name(ORIGIN)}.new").mkdir()
         with pytest.raises(UnavailableError, match="status 503"):
             own.add_checkpoint(submission(signer, 0, 5))

@@ -4,9 +4,10 @@
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
+from strongroom_server.adapters import witness_http
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
 from strongroom_server.adapters.memory_witness import (
@@ -22,12 +24,12 @@ from strongroom_server.adapters.memory_witness import (
     MemoryWitnessState,
 )
 from strongroom_server.adapters.witness_files import (
-    FileCosigningKeys,
     FileWitnessState,
     open_witness_state,
     read_cosigning_keys,
 )
 from strongroom_server.adapters.witness_http import HttpWitness
+from strongroom_server.core.cosigning_pair import CosigningPair
 from strongroom_server.core.witness import (
     MAX_SUBMISSION_BYTES,
     WitnessStatus,
@@ -79,7 +81,7 @@ class TestMemoryCosigningKeys(CosigningKeysSuite):
 
 class TestFileCosigningKeys(CosigningKeysSuite):
     @pytest.fixture
-    def keys(self, folder: Path) -> FileCosigningKeys:
+    def keys(self, folder: Path) -> CosigningPair:
         return read_cosigning_keys(folder)
 
 
@@ -95,13 +97,11 @@ class TestMemoryWitnessState(WitnessStateSuite):
 
 class TestFileWitnessState(WitnessStateSuite):
     @pytest.fixture
-    def keys(self, folder: Path) -> FileCosigningKeys:
+    def keys(self, folder: Path) -> CosigningPair:
         return read_cosigning_keys(folder)
 
     @pytest.fixture
-    def state(
-        self, folder: Path, keys: FileCosigningKeys
-    ) -> Iterator[FileWitnessState]:
+    def state(self, folder: Path, keys: CosigningPair) -> Iterator[FileWitnessState]:
         with open_witness_state(folder, keys.keys, [ORIGIN]) as state:
             yield state
 
@@ -114,9 +114,8 @@ class TestDirectWitness(WitnessSuite):
 
 class TestHttpWitness(WitnessSuite):
     @pytest.fixture
-    def witness(self, port: int, folder: Path) -> Iterator[HttpWitness]:
-        with closing(http_witness(port, folder)) as witness:
-            yield witness
+    def witness(self, port: int, folder: Path) -> HttpWitness:
+        return http_witness(port, folder)
 
 
 # Over the wire --------------------------------------------------------------------
@@ -195,9 +194,8 @@ def test_of_two_that_come_at_once_one_is_cosigned(
     """Split views of one size, raced: never are both signed."""
 
     def ask(*, other: bool) -> WitnessStatus:
-        with closing(http_witness(port, folder)) as witness:
-            sent = submission(signer, 0, 9, other=other)
-            return witness.add_checkpoint(sent).status
+        sent = submission(signer, 0, 9, other=other)
+        return http_witness(port, folder).add_checkpoint(sent).status
 
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda turn: ask(other=turn % 2 == 0), range(16)))
@@ -218,8 +216,7 @@ def test_connections_are_bounded_and_idle_ones_end(
         # A second later those that sent nothing are gone, and there is room again.
         ended = threading.Event()
         ended.wait(1.5)
-        with closing(http_witness(port, folder)) as witness:
-            assert witness.newest(ORIGIN) is None
+        assert http_witness(port, folder).newest(ORIGIN) is None
 
 
 def test_over_tls_only_the_witnesss_authority_is_believed(
@@ -241,19 +238,18 @@ def test_over_tls_only_the_witnesss_authority_is_believed(
         tls_cert=files["cert"], tls_key=files["key"],
     )  # fmt: skip
     with running_witness(secured) as port:
-        with closing(http_witness(port, folder, "https", files["ca"])) as witness:
-            answer = witness.add_checkpoint(submission(signer, 0, 5))
-            assert answer.status is WitnessStatus.COSIGNED
-        with (
-            closing(http_witness(port, folder, "https", files["other"])) as other,
-            pytest.raises(UnavailableError, match="SSLError"),
-        ):
+        witness = http_witness(port, folder, "https", files["ca"])
+        answer = witness.add_checkpoint(submission(signer, 0, 5))
+        assert answer.status is WitnessStatus.COSIGNED
+        other = http_witness(port, folder, "https", files["other"])
+        with pytest.raises(UnavailableError, match="its certificate is not good"):
             other.newest(ORIGIN)
-        with (
-            closing(http_witness(port, folder)) as plain,
-            pytest.raises(UnavailableError, match="ConnectionError"),
-        ):
+        plain = http_witness(port, folder)
+        with pytest.raises(UnavailableError, match="cannot be asked"):
             plain.newest(ORIGIN)
+        missing = http_witness(port, folder, "https", tmp_path / "missing")
+        with pytest.raises(UnavailableError, match="No such file"):
+            missing.newest(ORIGIN)
 
 
 # Servers' side --------------------------------------------------------------------
@@ -290,26 +286,81 @@ def answering(data: bytes) -> tuple[socket.socket, int]:
             "cannot be understood",
         ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"a" * 70000, "long"),
-        (b"nonsense\r\n\r\n", "ConnectionError"),
-        (b"", "ConnectionError"),
+        (b"nonsense\r\n\r\n", "BadStatusLine"),
+        (b"", "RemoteDisconnected"),
     ],
 )
 def test_what_no_witness_would_answer_is_an_error(
     data: bytes, match: str, folder: Path, signer: MemoryCheckpointSigner
 ) -> None:
     listener, port = answering(data)
-    with (
-        listener,
-        closing(http_witness(port, folder)) as witness,
-        pytest.raises(UnavailableError, match=match) as error,
-    ):
-        witness.add_checkpoint(submission(signer, 0, 5))
+    with listener, pytest.raises(UnavailableError, match=match) as error:
+        http_witness(port, folder).add_checkpoint(submission(signer, 0, 5))
     assert error.value.reason is Reason.WITNESS_UNAVAILABLE
 
 
 def test_a_witness_that_is_not_there_is_unavailable(folder: Path) -> None:
-    with (
-        closing(http_witness(1, folder)) as witness,
-        pytest.raises(UnavailableError, match="cannot be asked"),
-    ):
-        witness.newest(ORIGIN)
+    with pytest.raises(UnavailableError, match="cannot be asked"):
+        http_witness(1, folder).newest(ORIGIN)
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[int]:
+    """Answer with what begins well and goes on, a byte at a time; yield the port."""
+    stop = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            peer.recv(65536)
+            peer.sendall(first)
+            while not stop.wait(0.05):
+                peer.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nX-Filler: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=["status", "header", "body", "body without a length"],
+)
+def test_a_witness_that_answers_a_byte_at_a_time_is_hung_up_on(
+    first: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep the others from being asked, and never have failed."""
+    monkeypatch.setattr(witness_http, "TIMEOUT_S", 0.5)
+    with dripping(first) as port:
+        witness, begun = http_witness(port, folder), time.monotonic()
+
+        with pytest.raises(UnavailableError, match="it took too long"):
+            witness.newest(ORIGIN)
+
+        assert time.monotonic() - begun < 8
+
+
+def test_a_name_that_nobody_resolves_is_not_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness_http, "TIMEOUT_S", 0.2)
+    answered = threading.Event()
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: answered.wait(60) and []
+    )
+    try:
+        with pytest.raises(UnavailableError, match="it took too long"):
+            http_witness(1, folder).newest(ORIGIN)
+    finally:
+        answered.set()

@@ -3,7 +3,6 @@
 
 from pathlib import Path
 
-from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.witness_files import (
     create_witness,
@@ -29,4 +28,4 @@ def http_witness(
     """Return a client of a witness that is served on this machine."""
     keys = read_cosigning_keys(folder).keys
     url = f"{scheme}://127.0.0.1:{port}"
-    return HttpWitness(url, keys, clock=SystemClock(), ca_file=ca_file)
+    return HttpWitness(url, keys, ca_file=ca_file)

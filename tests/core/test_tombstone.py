@@ -58,6 +58,47 @@ def test_a_tombstone_is_read_back(signer: MemorySigner) -> None:
     assert found == made
 
 
+def test_a_tombstone_of_one_artifact_is_read_back_at_its_place_alone(
+    signer: MemorySigner,
+) -> None:
+    made = Tombstone(SCOPE, TIME, b"sealed", b"a" * 18)
+    data, keys = stored(signer, tombstone.format_payload(made)), signer.public_keys()
+    place = layout.tombstone_key(SCOPE.project, 0, SCOPE.domain)
+
+    assert tombstone.verify_tombstone(data, place, STORE, keys) == made
+    assert layout.is_tombstone(place)
+    elsewhere = (
+        KEY,
+        layout.tombstone_key(SCOPE.project, 0, b"e" * 18),
+        layout.tombstone_key(b"o" * 18, 0, SCOPE.domain),
+    )
+    for key in elsewhere:
+        with pytest.raises(IntegrityError) as caught:
+            tombstone.verify_tombstone(data, key, STORE, keys)
+        assert caught.value.reason is Reason.RECORD_CORRUPT
+
+
+def test_a_tombstone_of_a_project_kills_no_single_artifact(
+    signer: MemorySigner,
+) -> None:
+    data = stored(signer, tombstone.format_payload(Tombstone(SCOPE, TIME, b"sealed")))
+    place = layout.tombstone_key(SCOPE.project, 0, SCOPE.domain)
+
+    with pytest.raises(IntegrityError):
+        tombstone.verify_tombstone(data, place, STORE, signer.public_keys())
+
+
+def test_a_tombstone_of_one_artifact_that_is_too_short_is_refused(
+    signer: MemorySigner,
+) -> None:
+    made = Tombstone(SCOPE, TIME, b"", b"a" * 18)
+    data = stored(signer, tombstone.format_payload(made)[:-1])
+    place = layout.tombstone_key(SCOPE.project, 0, SCOPE.domain)
+
+    with pytest.raises(IntegrityError):
+        tombstone.verify_tombstone(data, place, STORE, signer.public_keys())
+
+
 @pytest.mark.parametrize(
     ("place", "value"), [(0, b"X"), (5, b"\1"), (8, b"\xff"), (24, b"q")]
 )
@@ -77,7 +118,7 @@ def test_a_header_that_does_not_fit_is_refused(
 
 def test_a_newer_format_is_not_taken_for_damage(signer: MemorySigner) -> None:
     payload = tombstone.format_payload(Tombstone(SCOPE, TIME, b""))
-    newer = payload[:4] + b"\2" + payload[5:]
+    newer = payload[:4] + b"\3" + payload[5:]
 
     with pytest.raises(PreconditionError) as caught:
         tombstone.verify_tombstone(
@@ -114,7 +155,13 @@ def test_another_type_store_or_place_is_refused(signer: MemorySigner) -> None:
 
 
 def test_an_order_is_read_back() -> None:
-    assert tombstone.parse_order(tombstone.format_order(ORDER)) == ORDER
+    alone = replace(ORDER, artifact="model")
+    further = replace(ORDER, domains=(b"e" * 18, b"f" * 18))
+
+    for order in (ORDER, alone, further):
+        assert tombstone.parse_order(tombstone.format_order(order)) == order
+    assert (ORDER.told, alone.told) == ("demo", "demo/model")
+    assert tombstone.format_order(ORDER)["format"] == 1
 
 
 def test_an_order_of_other_fields_is_refused() -> None:
@@ -125,6 +172,10 @@ def test_an_order_of_other_fields_is_refused() -> None:
         {key: value for key, value in good.items() if key != "reason"},
         {**good, "artifacts": [{"artifact": "x"}]},
         {**good, "approvers": None},
+        {**good, "format": 2, "artifact": "", "domains": []},
+        {**good, "format": 2, "artifact": "", "domains": ["x"]},
+        {**good, "format": 1, "artifact": "model", "domains": []},
+        {**good, "format": [2]},
     ]
 
     for body in bad:

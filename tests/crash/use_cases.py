@@ -22,7 +22,7 @@ from strongroom_server.services.shredding import Approval, Shredding
 from strongroom_server.services.sweeping import Sweeping
 from strongroom_server.services.uploads import Upload, UploadStart
 from tests.simulation.signing import HmacSigner
-from tests.support import sweeps
+from tests.support import drafts, sweeps
 from tests.support.clock import ManualClock
 from tests.support.faulty import CrashError, FaultyBlobStore
 from tests.support.samples import filled
@@ -42,6 +42,8 @@ WEIGHTS = filled("weights", 300_000)
 STEPPED = {"w": WEIGHTS[:-1] + b"!"}
 #: An artifact of a project that is going to be shredded.
 DOOMED = ArtifactName("doomed", "model")
+#: Another one, which has a key domain of its own.
+ALONE = ArtifactName("doomed", "alone")
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,57 @@ def _left_of_doomed(world: World) -> object:
     )
 
 
+def _prepare_project(world: World) -> None:
+    # A KEK of a project that was not made whole is left behind: its id is random.
+    world.artifacts.create_project("demo", caller=CALLER, request_id="before")
+
+
+def _push_exclusive(world: World) -> object:
+    return world.push(FIRST, request_id=REQUEST, exclusive=True).version
+
+
+def _create_exclusive(world: World) -> object:
+    return world.artifacts.create_artifact(
+        ARTIFACT,
+        kind=None,
+        exclusive=True,
+        may_create_project=True,
+        caller=CALLER,
+        request_id=REQUEST,
+    )
+
+
+def _keks_of_exclusive(world: World) -> object:
+    """Make it once more; tell whether no KEK is left of an attempt."""
+    _create_exclusive(world)
+    return len(world.key_service._keks), len(world.keys("keys/"))
+
+
+def _prepare_alone(world: World) -> None:
+    _prepare_doomed(world)
+    world.push({"a": b"3"}, ALONE, exclusive=True)
+
+
+def _shred_alone(world: World) -> object:
+    return world.shredding.shred(
+        ALONE,
+        reason="a reason",
+        request_id=REQUEST,
+        caller=CALLER,
+        approval=Approval("an-approval", ("operator:bob",)),
+    )
+
+
+def _left_of_alone(world: World) -> object:
+    """Sweep, and tell what is left of the artifact: KEKs, slots, content."""
+    _shred_alone(world)
+    return (
+        len(world.key_service._keks),
+        len(world.keys("keys/")),
+        _stored_after_sweeps(world),
+    )
+
+
 def _start_epoch(world: World) -> int:
     return world.key_life.start_epoch(ProjectName("demo"), after=0)
 
@@ -229,6 +282,8 @@ USE_CASES = [
     UseCase("second_push", lambda world: world.push(OLDER), _push_second),
     UseCase("delta_push", _prepare_delta, _push_delta),
     UseCase("resumed_push", _break_off, _resume, _stored_after_sweeps),
+    UseCase("draft", drafts.prepare, drafts.finish, _stored_after_sweeps),
+    UseCase("draft_discarded", drafts.prepare, drafts.discard, _stored_after_sweeps),
     UseCase(
         "move_ref",
         _prepare_move,
@@ -269,6 +324,12 @@ USE_CASES = [
         "epoch", lambda world: world.push({"a": b"1"}), _start_epoch, _begun_epochs
     ),
     UseCase("shred", _prepare_doomed, _shred, _left_of_doomed),
+    UseCase("exclusive_push", _prepare_project, _push_exclusive, _keks_of_exclusive),
+    UseCase(
+        "create_exclusive", _prepare_project, _create_exclusive, _keks_of_exclusive
+    ),
+    UseCase("shred_artifact", _prepare_alone, _shred_alone, _left_of_alone),
+    UseCase("shred_with_artifact", _prepare_alone, _shred, _left_of_doomed),
 ]
 
 

@@ -16,7 +16,7 @@ import pytest
 from strongroom_server.dev.addresses import HOST
 from strongroom_server.dev.private_files import write_record
 
-COMMAND = (sys.executable, "-m", "strongroom_server.dev")
+COMMAND = (str(Path(sys.executable).with_name("strongroom")), "dev")
 
 
 def run(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -114,7 +114,7 @@ def test_an_error_is_three_lines_and_an_exit_code(tmp_path: Path) -> None:
     assert result.returncode == 16
     assert result.stdout == ""
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
-        *("Error", "Cause", "Next"),
+        *("strongroom", "  why", "  next"),
     ]
 
 
@@ -128,9 +128,11 @@ def test_an_error_speaks_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
 def test_an_interrupted_up_leaves_nothing_running(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     folder = tmp_path / "stack"
     with subprocess.Popen(
@@ -144,8 +146,9 @@ def test_an_interrupted_up_leaves_nothing_running(
         _, stderr = command.communicate(timeout=60)
 
     status = run("status", "--json", "--dir", str(folder), cwd=tmp_path)
-    assert command.returncode == 130
-    assert "Interrupted" in stderr
+    assert command.returncode == code
+    assert "strongroom: interrupted" in stderr
+    assert "is stopped again" in stderr
     healths = [process["health"] for process in json.loads(status.stdout)["processes"]]
     assert set(healths) == {"down"}
 

@@ -181,10 +181,14 @@ def test_a_code_is_good_once(stack: Stack, client: VaultClient) -> None:
     for _ in range(3):
         client.with_token(log_in(client, bob)).write("auth/token/revoke-self")
 
+    waited: list[float] = []
     with pytest.raises(PermissionDeniedError, match="takes no code") as caught:
-        log_in(client, bob)
+        # Nobody waits here for the code that would be good then.
+        log_in(client, bob, wait=waited.append)
 
     assert str(PERIOD_S) in caught.value.hint
+    assert len(waited) == 2
+    assert all(0 < wait_s <= PERIOD_S + 1 for wait_s in waited)
 
 
 @pytest.mark.parametrize(

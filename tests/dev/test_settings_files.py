@@ -44,7 +44,7 @@ UPKEEP = {"sweep.plan", "sweep.apply", "store.verify", "version.repair"}
 
 
 #: What no program does, whatever role it has.
-FOR_PEOPLE = {"project.shred", "approval.decide"}
+FOR_PEOPLE = {"artifact.shred", "project.shred", "approval.decide"}
 
 
 @pytest.fixture(scope="module")

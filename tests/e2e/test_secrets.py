@@ -31,6 +31,7 @@ from strongroom_server.dev.provisioning import SERVER_APPROLE, approle
 from strongroom_server.dev.vault_client import VaultClient
 from tests.rpc.access_table import RPCS
 from tests.support.cli import LiveStack, Result
+from tests.support.drafts import use_drafts
 from tests.support.people import secrets_of_people, terminal_of
 from tests.support.searching import (
     Place,
@@ -137,12 +138,20 @@ class Session:
         for command in ("status", "env"):
             self.check("dev", command, "--dir", str(self.stack.root))
 
+    def approve(self, asked: str, terminal: Mapping[str, str]) -> None:
+        """Approve what somebody asked for, as somebody else."""
+        shown = self.check("approvals", "show", asked, "--json", **terminal)
+        digest = json.loads(shown.out)["digest"]
+        self.check("approvals", "approve", asked, "--yes", digest, **terminal)
+
     def agree(self) -> None:
-        """Destroy a project, for which two people are needed."""
+        """Destroy an artifact, then its project, for which two people are needed."""
         alice = terminal_of("alice", self.stack.root)
         bob = terminal_of("bob", self.stack.root)
         root = str(self.stack.root)
         self.check("push", str(self.folder / "tree"), "old/model")
+        self.check("create", "old/alone", "--exclusive")
+        self.check("push", str(self.folder / "tree"), "old/alone", "--exclusive")
         for name, terminal in (("alice", alice), ("bob", bob)):
             self.check("login", **terminal)
             self.check("whoami", **terminal)
@@ -150,20 +159,23 @@ class Session:
         self.check("dev", "people", "--dir", root)
         assert self.run("dev", "sign-in", "alice", "https://x", "--dir", root).code
         self.check("shred", "old", "--dry-run", **alice)
-        first, second = (
-            self.asked("shred", "old", "--reason", "why", **alice) for _ in range(2)
+        first, second, third = (
+            self.asked("shred", "old", "--reason", why, **alice)
+            for why in ("why", "why else", "why not")
         )
+        self.check("approvals", "withdraw", third, "--reason", "no need", **alice)
         self.check("approvals", "ls", **bob)
         self.check("approvals", "show", first, **bob)
         spare = ("spare", "--software", str(self.folder / "spare.json"))
         self.check("approvals", "enroll", *spare, **bob)
         self.check("approvals", "deny", second, "--reason", "no", **bob)
-        shown = self.check("approvals", "show", first, "--json", **bob)
-        digest = json.loads(shown.out)["digest"]
-        self.check("approvals", "approve", first, "--yes", digest, **bob)
+        alone = self.asked("shred", "old/alone", "--reason", "why", **alice)
+        for asked in (alone, first):
+            self.approve(asked, bob)
+            self.check("approvals", "run", asked, **alice)
         receipt = str(self.folder / "receipt.json")
-        self.check("approvals", "run", first, **alice)
         self.check("shred", "old", "--receipt", "--out", receipt, **alice)
+        self.check("ls", "--shredded", **alice)
         public = self.folder / "keys.json"
         public.write_text(self.check("keys", "public").out)
         self.check("receipt", "verify", receipt, "--keys", str(public))
@@ -321,6 +333,7 @@ def test_no_secret_is_said_stored_logged_or_passed_on(
 ) -> None:
     session = Session(own_stack, tmp_path)
     session.transfer()
+    use_drafts(own_stack.root / "client.toml", NAME)
     session.keep()
     session.agree()
     session.operate()

@@ -156,3 +156,41 @@ def test_what_was_kept_brings_nothing_back_on_servers_that_start(
             assert reason_of(client, "doomed/model/w") is Reason.KEY_SHREDDED
             assert client.read_bytes("kept/model/w") == SECRET
             assert [item.name for item in client.list_projects()] == ["kept"]
+
+
+def test_an_artifact_alone_dies_on_both_servers_and_its_project_lives(
+    cluster: RuledCluster, shredded: Shredded, tmp_path: Path
+) -> None:
+    (tmp_path / "w").write_bytes(SECRET)
+    assert shredded.receipt.name == "doomed"
+    with (
+        strongroom.Client(cluster.settings(0)) as first,
+        strongroom.Client(cluster.settings(1)) as second,
+    ):
+        first.push(tmp_path, "kept/alone", exclusive=True)
+        assert second.read_bytes("kept/alone/w") == SECRET
+        assert second.artifact("kept/alone").exclusive
+        kept = cluster.objects()
+        preview = first.preview_shred("kept/alone")
+        assert preview.kek != first.preview_shred("kept").kek
+        assert cluster.has_key(preview.kek)
+
+        receipt = first.shred_artifact("kept/alone", reason="consent was withdrawn")
+
+        begin_s = time.monotonic()
+        assert reason_of(first, "kept/alone/w") is Reason.KEY_SHREDDED
+        while reason_of(second, "kept/alone/w") is None:
+            assert time.monotonic() - begin_s < PATIENCE_S
+            time.sleep(0.1)
+        assert reason_of(second, "kept/alone/w") is Reason.KEY_SHREDDED
+        for client in (first, second):
+            assert client.read_bytes("kept/model/w") == SECRET
+            assert client.shred_receipt("kept/alone").data == receipt.data
+            assert client.shredded_artifacts("kept") == ("kept/alone",)
+        assert not cluster.has_key(preview.kek)
+        # All that was kept of it is put back, and opens nothing.
+        gone = set(kept) - set(cluster.objects())
+        assert gone == set(receipt.told()["slots_removed"])
+        cluster.put({key: kept[key] for key in gone})
+        assert reason_of(second, "kept/alone/w") is Reason.KEY_SHREDDED
+        assert second.push(tmp_path, "kept/later", exclusive=True).version.number == 1

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """State dictionaries and data sets, where torch is installed."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,51 +96,3 @@ def test_torch_itself_loads_from_an_open_file(client: Client, tmp_path: Path) ->
         loaded = torch.load(file, weights_only=True)
 
     assert torch.equal(loaded["a"], state["a"])
-
-
-#: Run in a process of its own, so that the server's threads are not forked with it.
-TRAINING = """
-import sys
-from pathlib import Path
-from torch.utils.data import DataLoader
-from strongroom.client import Client
-from strongroom.config import ClientSettings
-from strongroom.integrations.torch import ArtifactDataset
-
-if __name__ == "__main__":
-    method, endpoint, folder = sys.argv[1:]
-    files = (Path(folder) / name for name in ("ca.crt", "tls.crt", "tls.key"))
-    with Client(ClientSettings(endpoint, *files)) as client:
-        data = ArtifactDataset(client, "demo/samples/")
-        assert len(data) == 20
-        loader = DataLoader(
-            data, batch_size=3, num_workers=2, collate_fn=list,
-            multiprocessing_context=method,
-        )
-        for epoch in range(2):
-            found = dict(item for batch in loader for item in batch)
-            assert found == {f"{n:02}": b"%d" % n for n in range(20)}, found
-        assert data[3] == ("03", b"3")
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_data_set_is_read_by_workers(
-    settings: ClientSettings, client: Client, tmp_path: Path, method: str
-) -> None:
-    samples = {f"{number:02}": b"%d" % number for number in range(20)}
-    client.push(write_tree(tmp_path / "in", samples), "demo/samples")
-    script = tmp_path / "training.py"
-    script.write_text(TRAINING)
-    folder = settings.ca_file.parent
-
-    done = subprocess.run(
-        [sys.executable, script, method, settings.endpoint, folder],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr

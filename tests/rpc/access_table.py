@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -89,9 +90,11 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     },
     "ListApprovals": {},
     "GetApproval": {"name": "approvals/00000000-0000000000"},
+    "WithdrawApproval": {"name": "approvals/00000000-0000000000"},
     "DecideApproval": {"name": "approvals/00000000-0000000000", "deny": {}},
     "CreateProject": {"project_id": "#"},
     "ListProjects": {},
+    "CreateArtifact": {"parent": "projects/#", "artifact_id": "#"},
     "ListArtifacts": {"parent": "projects/#"},
     "GetArtifact": {"name": "@"},
     "GetVersion": {"name": "@/versions/1"},
@@ -109,7 +112,11 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     },
     "ExplainRetention": {"name": "@"},
     "WriteVersion": {"start": {"parent": "@"}},
+    "CommitDraft": {"parent": "@"},
+    "DiscardDraft": {"parent": "@"},
     "ReadVersion": {"name": "@/versions/1"},
+    "OpenVersion": {"name": "@/versions/1"},
+    "WatchGrants": {"names": ["@/versions/1"]},
     "VerifyVersion": {"name": "@/versions/1"},
     "VerifyStore": {"name": "@"},
     "RepairVersion": {"start": {"name": "@/versions/1"}},
@@ -126,7 +133,9 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "StartEpoch": {"name": "projects/#"},
     "PreviewShred": {"name": "projects/#"},
     "ShredProject": {"name": "projects/#", "reason": "asked"},
+    "ShredArtifact": {"name": "@", "reason": "asked"},
     "GetShredReceipt": {"name": "projects/#"},
+    "ListShredded": {},
     "ListSigningKeys": {},
 }
 
@@ -247,6 +256,8 @@ def _placed(value: Any, place: Place) -> Any:  # noqa: ANN401 (as deep as a requ
         case str():
             name = f"projects/{place.project}/artifacts/{place.artifact}"
             return value.replace("@", name).replace("#", place.project)
+        case list():
+            return [_placed(item, place) for item in value]
         case dict():
             return {key: _placed(item, place) for key, item in value.items()}
         case _:
@@ -259,7 +270,10 @@ def _ask(line: Line, rpc: str, values: dict[str, Any]) -> Answer:
     request = _request(rpc, values)
     try:
         requests = iter([request.SerializeToString()])
-        list(call(requests, timeout=30, metadata=line.metadata))
+        responses = call(requests, timeout=30, metadata=line.metadata)
+        # A watch never ends; it is allowed once it begins.
+        list(islice(responses, 1) if rpc.endswith("/WatchGrants") else responses)
+        responses.cancel()
     except grpc.RpcError as error:
         failed = read_failure(error)
         return Answer(failed.code, failed.reason, failed.message)

@@ -5,16 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from strongroom_server.ports import Authorizer
+from strongroom_server.adapters.memory import MemoryBlobPresigner
+from strongroom_server.ports import Authorizer, SharedMemory
 from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.approval_servicer import ApprovalServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
+from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
 from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.services.approving import SecurityKeys
 from strongroom_server.services.checks import Checks
+from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.probes import StoreProbe
 from tests.rpc.roles import AUTHORIZER
 from tests.rpc.running import Running, running_server
@@ -29,8 +32,12 @@ def serving_world(
     authorizer: Authorizer = AUTHORIZER,
     *,
     keys: SecurityKeys | None = None,
+    memory: SharedMemory | None = None,
 ) -> Iterator[tuple[World, Running]]:
-    """Serve an engine in memory, decide by `authorizer`, and believe `keys`."""
+    """Serve an engine in memory, decide by `authorizer`, and believe `keys`.
+
+    Readers of this machine may share `memory`.
+    """
     world = World()
     world.approving.keys = keys
     probe = StoreProbe(
@@ -47,9 +54,12 @@ def serving_world(
         authorizer=authorizer,
     )
     facts = ServerFacts("1.2.3", "store", lambda: END, authorizer.roles_of)
+    transfers = TransferServicer(
+        world.uploads, world.drafts, world.downloads, clock=world.clock, memory=memory
+    )
     servicers = Servicers(
         ArtifactServicer(world.artifacts, world.refs, world.diffs, world.retention),
-        TransferServicer(world.uploads, world.downloads, clock=world.clock),
+        transfers,
         MaintenanceServicer(
             world.verification,
             checks,
@@ -62,6 +72,10 @@ def serving_world(
         KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
         ApprovalServicer(world.approving),
+        GrantServicer(
+            Granting(world.repository, MemoryBlobPresigner()),
+            GrantFeed(world.repository, tick_s=0.02, look_s=0.1, heartbeat_s=0.2),
+        ),
     )
     names = world.repository.keyring
     with running_server(

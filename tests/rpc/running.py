@@ -36,9 +36,10 @@ from strongroom_server.ports import (
 from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.call_audit import CallAudit, NameSealer
 from strongroom_server.rpc.certificates import CertificateKeeper
-from strongroom_server.rpc.guard import Guard, GuardLimits
+from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import Watchdog
@@ -85,6 +86,7 @@ class ScriptedArtifacts(artifact_grpc.ArtifactServiceServicer):
         raise NotImplementedError
 
     CreateProject = ListProjects = ListArtifacts = GetVersion = _unused
+    CreateArtifact = _unused
     ListVersions = ListFiles = ListJournalEntries = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
     ExplainRetention = _unused
@@ -116,6 +118,12 @@ class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
             self._script.act()
         finally:
             self._script.closed.set()
+
+    def _unused(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    CommitDraft = _unused
+    DiscardDraft = _unused
 
 
 class ScriptedMaintenance(maintenance_grpc.MaintenanceServiceServicer):

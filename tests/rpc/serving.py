@@ -16,7 +16,7 @@ from strongroom.v1 import maintenance_service_pb2_grpc as maintenance_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom.v1 import transfer_service_pb2_grpc as transfer_grpc
 from strongroom_server.ports import IssuedCertificate
-from strongroom_server.rpc.transfer_servicer import MAX_BATCH_BYTES, MAX_BATCH_ITEMS
+from strongroom_server.rpc.version_reads import MAX_BATCH_BYTES, MAX_BATCH_ITEMS
 from tests.rpc.running import ARTIFACT, Failed, Running, read_failure
 from tests.support.world import World
 

@@ -122,7 +122,8 @@ def test_people_who_have_just_signed_in_may_what_programs_of_their_role_may(
     assert {rpc.rpartition("/")[2] for rpc, _ in differing} == {"DecideApproval"}
     assert "sign in" not in fresh.values()
     assert {rpc for (rpc, _), cell in fresh.items() if cell == "approval"} == {
-        "KeyService/ShredProject"
+        "KeyService/ShredArtifact",
+        "KeyService/ShredProject",
     }
 
 

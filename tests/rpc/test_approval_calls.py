@@ -113,6 +113,60 @@ def test_what_is_asked_for_is_told_whole_to_who_looks(server: Running) -> None:
     )  # fmt: skip
 
 
+def test_what_differs_in_its_request_id_alone_is_asked_for_once(
+    server: Running,
+) -> None:
+    other = artifact_pb.MoveRefRequest.FromString(MOVE)
+    other.request_id = "another one"
+    more = artifact_pb.MoveRefRequest.FromString(MOVE)
+    more.version = "1" if more.version != "1" else "2"
+    with alices(server) as call:
+        first = call("RequestApproval", request_for())
+        again = call("RequestApproval", request_for(data=other.SerializeToString()))
+        third = call("RequestApproval", request_for(data=more.SerializeToString()))
+        whole = call("GetApproval", pb.GetApprovalRequest(name=again.name))
+
+    assert again == first
+    assert third.name != first.name
+    assert whole.request == MOVE
+
+
+def test_how_many_have_to_approve_is_told(server: Running) -> None:
+    project = artifact_pb.CreateProjectRequest(project_id="demo")
+    create = "/strongroom.v1.ArtifactService/CreateProject"
+    rewrap = "/strongroom.v1.KeyService/RewrapSlots"
+    epoch = "/strongroom.v1.KeyService/StartEpoch"
+    wanted = {
+        MOVE_REF: (MOVE, 1),
+        create: (project.SerializeToString(), 0),
+        rewrap: (b"\x0a\x0dprojects/demo", 0),
+        epoch: (b"\x0a\x0dprojects/demo", None),
+    }
+    with alices(server) as call:
+        for method, (data, needed) in wanted.items():
+            told = call("RequestApproval", request_for(method, data))
+            found = told.needed_count if told.HasField("needed_count") else None
+            assert found == needed, method
+
+
+def test_who_asked_takes_it_back_and_to_others_there_is_none(server: Running) -> None:
+    with alices(server) as call:
+        asked = call("RequestApproval", request_for())
+        wanted = pb.WithdrawApprovalRequest(name=asked.name, reason="no need")
+        taken = call("WithdrawApproval", wanted)
+        again = refused(lambda: call("WithdrawApproval", wanted))
+    with server.channel() as channel:
+        stub = pb_grpc.ApprovalServiceStub(channel)
+        other = refused(lambda: stub.WithdrawApproval(wanted, timeout=10))
+
+    assert taken.state == pb.APPROVAL_STATE_WITHDRAWN
+    assert (taken.denier, taken.deny_reason) == (ALICE, "no need")
+    assert (again.code, again.reason) == ("PERMISSION_DENIED", "APPROVAL_DENIED")
+    assert (other.code, other.reason) == ("NOT_FOUND", "APPROVAL_NOT_FOUND")
+    counts = [dict(event.detail) for event in server.audit.events()]
+    assert [str(found.get("withdrawn")) for found in counts].count("1") == 1
+
+
 @pytest.mark.parametrize(
     "request_",
     [

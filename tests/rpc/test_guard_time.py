@@ -9,7 +9,7 @@ from typing import Any
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.rpc.call import current_call
-from strongroom_server.rpc.guard import GuardLimits
+from strongroom_server.rpc.limits import GuardLimits
 from tests.rpc.authority import TRAINER
 from tests.rpc.calling import GET_ARTIFACT, refused
 from tests.rpc.running import ARTIFACT, VERSION, Running, running_server

@@ -18,9 +18,9 @@ from strongroom_server.__main__ import main
 from strongroom_server.adapters.audit_log import open_audit_log
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.revocation_file import LOOK_S
 from strongroom_server.core.audit import AuditEvent, Phase
 from strongroom_server.core.vault_policy import Names, server_policy
+from strongroom_server.followed_file import LOOK_S
 from tests.rpc.programs import (
     ASSIGNMENTS,
     DEVELOPER,

@@ -11,6 +11,7 @@ from strongroom.v1 import (
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
     transfer_service_pb2,
@@ -23,6 +24,7 @@ FILES: list[Any] = [
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
     transfer_service_pb2,
@@ -66,7 +68,14 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "SetPolicy": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "ExplainRetention": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "WriteVersion": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
+    "CommitDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "DiscardDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "ReadVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "OpenVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "WatchGrants": (
+        {"names": [NUMBER, f"{ARTIFACT}/versions/4"]},
+        [(NUMBER, ARTIFACT), (f"{ARTIFACT}/versions/4", ARTIFACT)],
+    ),
     "VerifyVersion": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "VerifyStore": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "RepairVersion": ({"start": {"name": NUMBER}}, [(NUMBER, ARTIFACT)]),
@@ -83,9 +92,21 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "StartEpoch": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
     "PreviewShred": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
     "ShredProject": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "ShredArtifact": (
+        {"name": "projects/demo/artifacts/a"},
+        [("projects/demo/artifacts/a",) * 2],
+    ),
+    "CreateArtifact": (
+        {"parent": "projects/demo", "artifact_id": "a"},
+        [("projects/demo/artifacts/a",) * 2],
+    ),
     "GetShredReceipt": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
     "ListSigningKeys": ({}, [("server", "server")]),
 }
+
+
+#: What may take longer than other calls, beside streams.
+LONG = ("CheckServer", "PreviewShred", "ShredArtifact", "ShredProject")
 
 
 def request_of(name: str, values: dict[str, Any]) -> Message:
@@ -113,6 +134,7 @@ def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
     changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
         *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch"),
         *("RequestApproval", "DecideApproval", "ShredProject"),
+        *("CreateArtifact", "ShredArtifact"),
     }
     method = METHODS[name]
     is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming
@@ -121,7 +143,7 @@ def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
 
     assert (method.phases is Phases.INTENT_OUTCOME) is expected
     assert (method.time_class is not TimeClass.SHORT) is (
-        is_stream or name.endswith(("CheckServer", "PreviewShred", "ShredProject"))
+        is_stream or name.endswith(LONG)
     )
 
 

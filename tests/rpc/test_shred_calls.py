@@ -102,6 +102,29 @@ def test_a_shredded_project_is_answered_with_its_receipt_and_refused_after(
     assert any(str(found.get("shredded")) == "1" for found in counts)
 
 
+def test_what_was_shredded_is_listed_and_named_to_who_may_list_artifacts(
+    keys: pb_grpc.KeyServiceStub, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys.ShredProject(request(), timeout=20)
+    officer = make_authorizer(
+        {"officer": ["key.list"]},
+        {"principal": DEVELOPER, "roles": ["officer"], "resources": ["server"]},
+    )
+
+    whole = keys.ListShredded(pb.ListShreddedRequest(), timeout=20)
+    monkeypatch.setattr(served.server.guard._decisions, "_authorizer", officer)
+    nameless = keys.ListShredded(pb.ListShreddedRequest(), timeout=20)
+
+    (told,) = whole.shredded
+    assert (told.name, told.requester, told.reason) == (
+        PROJECT, DEVELOPER, "no reason",
+    )  # fmt: skip
+    assert (told.finished, whole.total_count) == (True, 1)
+    (hidden,) = nameless.shredded
+    assert (hidden.name, hidden.requester, hidden.reason) == ("", "", "")
+    assert (hidden.kek, hidden.shred_time) == (told.kek, told.shred_time)
+
+
 def test_a_receipt_of_a_living_project_is_not_there(
     keys: pb_grpc.KeyServiceStub,
 ) -> None:

@@ -12,7 +12,7 @@ from strongroom_server.core.records import (
     TransferItem,
 )
 from strongroom_server.rpc import convert
-from strongroom_server.rpc.transfer_servicer import (
+from strongroom_server.rpc.version_reads import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ITEMS,
     _responses,

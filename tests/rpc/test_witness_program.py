@@ -2,6 +2,7 @@
 """A server, a witness and Vault's audit log: real processes, and what they refuse."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -250,3 +251,32 @@ def test_all_that_vault_was_asked_for_is_explained_but_a_theft(
         "decrypt/sr.store"
     ]
     assert "AUDIT_UNEXPLAINED" in found.err
+
+
+def test_beside_a_development_stack_no_settings_are_named(
+    settings: Path,
+    bao: BaoForTests,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(settings) as (_, port):
+        make_project(port, bao, "alpha")
+        with pytest.raises(grpc.RpcError):
+            make_project(port, bao, "alpha")
+    monkeypatch.delenv("STRONGROOM_SERVER_CONFIG", raising=False)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert run(["audit", "ls"]) == 2
+    assert "--config server.toml" in capsys.readouterr().err
+    (tmp_path / ".strongroom" / "server").mkdir(parents=True)
+    (tmp_path / ".strongroom/server/server.toml").symlink_to(settings)
+
+    listed = told(capsys, "ls", "--action", "project.create").splitlines()
+    checked = told(capsys, "verify")
+
+    assert len(listed) == 4
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", line) for line in listed)
+    (refusal,) = (line for line in listed if "ALREADY_EXISTS" in line)
+    assert refusal.endswith("allow  ALREADY_EXISTS PROJECT_EXISTS")
+    assert ": good" in checked

@@ -2,7 +2,6 @@
 """Witnesses in the settings: a list of tables, checked before anything is asked."""
 
 import tomllib
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +9,15 @@ import pytest
 
 from strongroom.errors import InvalidArgumentError, PreconditionError
 from strongroom_server.__main__ import main
-from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_checkpoints import MemoryCheckpointSigner
 from strongroom_server.adapters.memory_witness import MemoryCosigningKeys
 from strongroom_server.config import ServerSettings, format_settings, read_settings
-from strongroom_server.opening_audit import open_witnesses, read_witness_keys
+from strongroom_server.opening_audit import (
+    open_witnesses,
+    read_witness_keys,
+    transit_mount,
+)
 from strongroom_server.witness_program import WitnessOptions, running_witness
 from tests.rpc.programs import write_settings
 
@@ -45,9 +47,8 @@ def test_witnesses_are_a_list_and_shown_as_understood(tmp_path: Path) -> None:
 
     shown = tomllib.loads(format_settings(settings))
     assert [item["url"] for item in shown["witnesses"]] == [URL, URL]
-    with ExitStack() as stack:
-        found = open_witnesses(settings, SystemClock(), stack)
-        assert [item.name for item in found] == ["witness.test/w1", "witness.test/w2"]
+    found = open_witnesses(settings)
+    assert [item.name for item in found] == ["witness.test/w1", "witness.test/w2"]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_two_witnesses_of_one_name_are_refused(tmp_path: Path) -> None:
     one = section(tmp_path, "w1")
     settings = read(tmp_path, one, one)
 
-    with ExitStack() as stack, pytest.raises(PreconditionError, match="of one name"):
-        open_witnesses(settings, SystemClock(), stack)
+    with pytest.raises(PreconditionError, match="of one name"):
+        open_witnesses(settings)
 
 
 def test_files_that_hold_no_witnesss_keys_are_named(tmp_path: Path) -> None:
@@ -136,3 +137,13 @@ def test_a_witness_without_a_folder_or_keys_does_not_start(tmp_path: Path) -> No
     none = replace(half, tls_key=keys)
     with pytest.raises(PreconditionError, match="or its key cannot be used"):
         running_witness(none).__enter__()
+
+
+def test_an_auditor_finds_the_keys_where_the_settings_say(tmp_path: Path) -> None:
+    path = write_settings(tmp_path)
+    assert transit_mount(path) == "transit"
+
+    text = path.read_text().replace("[vault]", '[vault]\ntransit_mount = "kms/keys"')
+    path.write_text(text)
+
+    assert transit_mount(path) == "kms/keys"

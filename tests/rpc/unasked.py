@@ -22,7 +22,9 @@ class UnaskedKeys(key_grpc.KeyServiceServicer):
     StartEpoch = _unused
     PreviewShred = _unused
     ShredProject = _unused
+    ShredArtifact = _unused
     GetShredReceipt = _unused
+    ListShredded = _unused
     ListSigningKeys = _unused
 
 
@@ -36,3 +38,4 @@ class UnaskedApprovals(approval_grpc.ApprovalServiceServicer):
     ListApprovals = _unused
     GetApproval = _unused
     DecideApproval = _unused
+    WithdrawApproval = _unused

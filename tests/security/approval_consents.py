@@ -31,10 +31,13 @@ from tests.security.approval_desk import (
 from tests.security.attacks import Attack
 from tests.support.clock import ManualClock
 from tests.support.security_keys import (
+    ALICE,
+    BASTION,
     BOB,
     CAROL,
     ORIGIN,
     RELYING_PARTY,
+    REQUEST,
     KnownKeys,
     TestKey,
     approving_of,
@@ -206,25 +209,20 @@ def _elsewhere() -> Attack:
 
 
 def _overtaken() -> Attack:
-    def both_at_once(desk: Desk, *, last: bool) -> None:
+    def both_at_once(desk: Desk, *, ahead_s: int) -> None:
         """Another server, whose clock is ahead, takes the first one's use as lapsed."""
         desk.approve(BOBS)
         ahead = desk.world.reopened()
-        ahead.clock = ManualClock(desk.clock.now() + timedelta(seconds=91))
+        ahead.clock = ManualClock(desk.clock.now() + timedelta(seconds=ahead_s))
         other = approving_of(ahead, desk.keys)
-        first = desk.check()
-        desk.book.use(first)
-        second = desk.check(other)
-        other.use(second)
-        books = (other, desk.book) if last else (desk.book, other)
-        for book in books:
-            book.finish(first)
+        desk.book.use(desk.check())
+        other.use(desk.check(other))
 
     return desk_attack(
-        "two servers carry one approval out at once: no silent second success",
+        "a server whose clock is ahead begins what another one still runs",
         Reason.APPROVAL_USED,
         approve_and_run,
-        [partial(both_at_once, last=False), partial(both_at_once, last=True)],
+        [partial(both_at_once, ahead_s=91), partial(both_at_once, ahead_s=800)],
     )
 
 
@@ -238,14 +236,42 @@ def _flooded() -> Attack:
     def ask_often(desk: Desk) -> None:
         listed = desk.book.alive()
         assert [item.request.approval_id for item in listed.approvals] == [desk.name]
-        for _ in range(25):
-            asked(desk.book)
+        for number in range(25):
+            asked(desk.book, request=REQUEST + bytes([number]))
 
     return desk_attack(
         "a thousand planted objects, so that one may ask for more than ten",
         Reason.TOO_MANY_CALLS,
         then(plant, approve_and_run),
         [then(plant, ask_often)],
+    )
+
+
+def _taken_back() -> Attack:
+    def withdraw(desk: Desk) -> None:
+        desk.other.withdraw(desk.name, "", principal=ALICE, audit_id="log-2")
+
+    return desk_attack(
+        "what its requester took back: used, or approved after all",
+        Reason.APPROVAL_DENIED,
+        approve_and_run,
+        [
+            then(give_approval, withdraw, lambda desk: desk.run()),
+            then(withdraw, give_approval),
+            then(withdraw, withdraw),
+        ],
+    )
+
+
+def _taken_from() -> Attack:
+    def withdraw(desk: Desk, who: str) -> None:
+        desk.book.withdraw(desk.name, "", principal=who, audit_id="log-2")
+
+    return desk_attack(
+        "what somebody else asked for, taken back",
+        Reason.APPROVAL_NOT_FOUND,
+        partial(withdraw, who=ALICE),
+        [partial(withdraw, who=who) for who in (BOB, BASTION, "operator:Alice", "")],
     )
 
 
@@ -259,4 +285,6 @@ def consent_attacks() -> Sequence[Attack]:
         _elsewhere(),
         _overtaken(),
         _flooded(),
+        _taken_back(),
+        _taken_from(),
     ]

@@ -9,6 +9,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from strongroom.errors import Reason
+from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core.approval_log import Approval
 from strongroom_server.core.approvals import Assertion
 from strongroom_server.ports import Approved
@@ -95,7 +96,7 @@ class Desk:
 @contextmanager
 def opened_desk() -> Iterator[Desk]:
     clock = ManualClock()
-    world = World(clock=clock)
+    world = World(blobs=MemoryBlobStore(clock), clock=clock)
     keys = KnownKeys(BOBS, BOBS_OTHER, CAROLS, ALICES, ROBOT)
     book, other = approving_of(world, keys), approving_of(world.reopened(), keys)
     try:

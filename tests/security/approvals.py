@@ -121,7 +121,7 @@ def _withdrawn() -> Attack:
 
 def _signatures(*, thorough: bool) -> Attack:
     def of_another_approval(desk: Desk) -> None:
-        second = asked(desk.book)
+        second = asked(desk.book, reason="another")
         desk.approve(BOBS, challenge=second.request.challenge)
 
     def of_another_store(desk: Desk) -> None:
@@ -317,7 +317,7 @@ def _remove(desk: Desk, number: int) -> None:
 def _moved_consent(desk: Desk) -> None:
     first = desk.approval
     desk.approve(BOBS)
-    desk.approval = asked(desk.book)
+    desk.approval = asked(desk.book, reason="another")
     _put(desk, 1, _stored(desk, first.request.approval_id, 1))
     desk.run()
 

@@ -49,6 +49,7 @@ EXPIRED: Final = reasons(Reason.TOKEN_EXPIRED)
 STALE: Final = reasons(Reason.STEP_UP_REQUIRED)
 #: In place of a claim that is to be left out.
 MISSING: Final = object()
+_APPROVAL: Final = "0a1b2c3d-0123456789"
 _READ: Final = transfer_pb.ReadVersionRequest(name=VERSION)
 
 
@@ -99,17 +100,18 @@ class Office:
         self.show(self.token())
 
     def read(self, *parts: int) -> None:
-        """Read as Alice under one approval: so many messages each time; 0 for all."""
+        """Read under one approval, whose uses lapse: so many messages; 0 for all."""
         self.server.book.approve(
-            "0a1b2c3d-0123456789",
+            _APPROVAL,
             method="/strongroom.v1.TransferService/ReadVersion",
             request=_READ.SerializeToString(),
             requester="operator:alice",
             approvers=("operator:bob",),
         )
-        shown = bearing(self.token(), strongroom_approval="0a1b2c3d-0123456789")
+        shown = bearing(self.token(), strongroom_approval=_APPROVAL)
         for messages in parts:
             call(partial(self._take, messages, shown))
+            self.server.book._entries[_APPROVAL].used_s = None
 
     def _take(self, messages: int, shown: Metadata) -> None:
         before = len(self.server.audit.events())
@@ -119,8 +121,7 @@ class Office:
             taken = list(islice(answer, messages or None))
             answer.cancel()
         if taken:
-            # What was intended, and what came of it: the call is over.
-            self.server.wait_for_entries(before + 2)
+            self.server.wait_for_entries(before + 2)  # intended, and ended
 
     def revoke(self, line: str, act: Try) -> None:
         """Do something while somebody is revoked."""

@@ -12,7 +12,7 @@ from strongroom.errors import Reason
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.ports import IssuedCertificate
-from strongroom_server.rpc.guard import GuardLimits
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.serve import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from strongroom_server.rpc.wire import MAX_FIELDS
 from tests.rpc.calling import GET_ARTIFACT, get_artifact

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -290,7 +291,9 @@ def _theft_attack(log: _Witnessed) -> Attack:
     def compare(*more: bytes) -> None:
         lines = [*vault_lines(*(f"ours-{at}" for at in range(4))), *more]
         requests = read_vault_log(lines, mount="transit", name="audit.log")
-        check_explained(reconcile(log.world.reader(), requests, span=Span()))
+        now = datetime(2026, 11, 2, 1, tzinfo=UTC)
+        found = reconcile(log.world.reader(), requests, span=Span(), now=now)
+        check_explained(found)
 
     paths = ("decrypt/x", "datakey/plaintext/x", "rewrap/x", "sign/sr.log", "export/x")
     return Attack(
@@ -298,9 +301,13 @@ def _theft_attack(log: _Witnessed) -> Attack:
         reasons(Reason.AUDIT_UNEXPLAINED),
         compare,
         [
-            partial(compare, *vault_lines(name, path=f"transit/{path}"))
-            for path in paths
-            for name in ("theirs", _TRACE, "ours-99", "")
+            *(
+                partial(compare, *vault_lines(name, path=f"transit/{path}"))
+                for path in paths
+                for name in ("theirs", _TRACE, "ours-99", "")
+            ),
+            # Once all servers were stopped.
+            partial(compare, *vault_lines("theirs", time="2026-11-02T00:30:00Z")),
         ],
     )
 

@@ -3,29 +3,34 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from strongroom.errors import (
-    ExhaustedError,
-    InvalidArgumentError,
     PermissionDeniedError,
     Reason,
     StrongroomError,
 )
 from strongroom_server.core.approval_log import ApprovalState
-from strongroom_server.core.approvals import MAX_REQUEST_BYTES
 from strongroom_server.core.revocation import parse_revocations
 from strongroom_server.ports import Approved
 from strongroom_server.services.approving import ApprovalSettings, Approving
+from tests.support.approval_desk import (
+    ALICES,
+    BOBS,
+    BOBS_OTHER,
+    CAROLS,
+    Desk,
+    check,
+    opened_desk,
+)
 from tests.support.clock import ManualClock
 from tests.support.security_keys import (
-    ALICE,
     BASTION,
     BOB,
     CAROL,
-    METHOD,
     REQUEST,
     KnownKeys,
     TestKey,
@@ -33,39 +38,12 @@ from tests.support.security_keys import (
     approving_of,
     asked,
 )
-from tests.support.world import World
-
-BOBS = TestKey("bob-1", BOB)
-BOBS_OTHER = TestKey("bob-2", BOB)
-CAROLS = TestKey("carol-1", CAROL)
-ALICES = TestKey("alice-1", ALICE)
-
-
-@dataclass
-class Desk:
-    """Two servers of one store."""
-
-    clock: ManualClock = field(default_factory=ManualClock)
-
-    def __post_init__(self) -> None:
-        self.world = World(clock=self.clock)
-        self.keys = KnownKeys(BOBS, BOBS_OTHER, CAROLS, ALICES)
-        self.book = approving_of(self.world, self.keys)
-        self.other = approving_of(self.world.reopened(), self.keys)
 
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    desk.world.executor.shutdown()
-
-
-def check(book: Approving, approval_id: str, **other: object) -> Approved:
-    wanted: dict[str, object] = {
-        "method": METHOD, "request": REQUEST, "requester": ALICE, **other
-    }  # fmt: skip
-    return book.check(approval_id, **wanted)  # type: ignore[arg-type]
+    with opened_desk() as desk:
+        yield desk
 
 
 def test_what_another_person_approved_runs_once(desk: Desk) -> None:
@@ -245,6 +223,25 @@ def test_after_a_crash_it_may_be_tried_again_once_the_call_must_be_over(
     assert desk.book.state(desk.book.get(name)) is ApprovalState.USED
 
 
+@pytest.mark.parametrize("ahead_s", [91, 800])
+def test_a_server_whose_clock_is_ahead_begins_nothing_that_another_one_runs(
+    desk: Desk, ahead_s: int
+) -> None:
+    name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
+    world = desk.world.reopened()
+    world.clock = ManualClock(desk.clock.now() + timedelta(seconds=ahead_s))
+    ahead = approving_of(world, desk.keys)
+    desk.book.use(check(desk.book, name))
+    desk.clock.advance(89)
+
+    with pytest.raises(PermissionDeniedError, match="is in use") as refused:
+        ahead.use(check(ahead, name))
+    desk.clock.advance(1)
+    ahead.use(check(ahead, name))
+
+    assert refused.value.reason is Reason.APPROVAL_USED
+
+
 def test_a_late_success_counts_even_if_the_second_try_failed(desk: Desk) -> None:
     name = approve(desk.book, asked(desk.book), BOBS).request.approval_id
     first = check(desk.book, name)
@@ -311,68 +308,6 @@ def test_a_server_without_security_keys_lets_nobody_approve(desk: Desk) -> None:
     with pytest.raises(StrongroomError) as refused:
         approve(desk.world.approving, desk.book.get(name), CAROLS)
     assert refused.value.reason is Reason.SETTING_INVALID
-
-
-def test_ten_may_wait_and_no_more(desk: Desk) -> None:
-    names = [asked(desk.book).request.approval_id for _ in range(10)]
-
-    with pytest.raises(ExhaustedError, match="waits for 10, as many"):
-        asked(desk.other)
-    asked(desk.other, requester=CAROL)
-    desk.book.deny(names[0], "", principal=ALICE, audit_id="log-1")
-    asked(desk.other)
-
-
-def test_asking_and_taking_back_has_an_end(desk: Desk) -> None:
-    few = approving_of(desk.world, desk.keys, settings=ApprovalSettings(max_pending=1))
-    for _ in range(10):
-        name = asked(few).request.approval_id
-        few.deny(name, "", principal=ALICE, audit_id="log-1")
-
-    with pytest.raises(ExhaustedError, match="has asked for 10 approvals"):
-        asked(few)
-    desk.clock.advance(900)
-    asked(few)
-
-
-def test_what_can_be_used_is_listed_before_what_ended(desk: Desk) -> None:
-    denied = asked(desk.book).request.approval_id
-    desk.book.deny(denied, "", principal=CAROL, audit_id="log-1")
-    desk.clock.advance(1)
-    waiting = asked(desk.book).request.approval_id
-
-    listed = [item.request.approval_id for item in desk.other.alive().approvals]
-
-    assert listed == [waiting, denied]
-
-
-def test_a_request_of_64_kib_is_the_longest(desk: Desk) -> None:
-    longest = asked(desk.book, request=b"x" * MAX_REQUEST_BYTES)
-
-    assert desk.other.get(longest.request.approval_id).requested.data == (
-        b"x" * MAX_REQUEST_BYTES
-    )
-    with pytest.raises(InvalidArgumentError, match="65537 bytes"):
-        asked(desk.book, request=b"x" * (MAX_REQUEST_BYTES + 1))
-
-
-@pytest.mark.parametrize("reason", ["", "  \n", "x" * 1001])
-def test_others_are_told_why(desk: Desk, reason: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="reason"):
-        desk.book.request(METHOD, REQUEST, reason, requester=ALICE, workload=BASTION)
-
-
-def test_a_listing_has_what_is_alive_the_first_to_end_first(desk: Desk) -> None:
-    first = asked(desk.book)
-    desk.clock.advance(100)
-    second = asked(desk.book)
-
-    listed = [item.request.approval_id for item in desk.other.alive().approvals]
-    desk.clock.advance(850)
-    later = [item.request.approval_id for item in desk.other.alive().approvals]
-
-    assert listed == [first.request.approval_id, second.request.approval_id]
-    assert later == [second.request.approval_id]
 
 
 def test_a_longer_call_is_waited_for_longer(desk: Desk) -> None:

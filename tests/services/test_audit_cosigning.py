@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Witnesses cosign a log that goes on; one that was rewound or split is refused."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from strongroom_server.core.audit_export import check_export, check_proof
 from strongroom_server.core.signed_note import open_note
+from strongroom_server.core.witness import WitnessAnswer, WitnessStatus
 from strongroom_server.services.auditing import growth, open_trail
 from tests.contract.audit_sink_suite import audit_event
 from tests.support.audit_logs import opened
 from tests.support.audit_worlds import AuditWorld
+from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.waiting import wait_until
 from tests.support.witnesses import DirectWitness, refused, size_at, witnessed
@@ -90,6 +93,57 @@ def test_what_is_no_longer_at_hand_is_read_from_the_store(
         server.trail.check_witnessed()
 
     assert size_at(witness) == 10
+
+
+def test_for_a_witness_that_is_away_nothing_is_read_from_the_store(
+    audits: AuditWorld, witness: DirectWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "MAX_LEAVES", 2)
+    blobs = FaultyBlobStore(audits.world.blobs)
+    with audits.server("a", blobs=blobs) as server:
+        server.record("0")
+        server.sign()
+        witness.is_away = True
+        for number in range(9):
+            server.record(str(number))
+        server.checkpointer.sign()
+        before = len(blobs.calls)
+        for _ in range(3):
+            server.cosigner.cosign()
+
+        assert blobs.calls[before:] == []
+
+
+def test_a_witness_that_fails_for_long_is_asked_less_and_less(tmp_path: Path) -> None:
+    clock = ManualClock()
+    audits = AuditWorld(tmp_path, clock=clock)
+    witness = witnessed(audits)
+    tries: list[float] = []
+
+    def refuse(_: object) -> WitnessAnswer:
+        tries.append(clock.monotonic())
+        return WitnessAnswer(WitnessStatus.NOT_SIGNED)
+
+    with audits.server("a") as server:
+        server.record("0")
+        server.sign()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(witness, "add_checkpoint", refuse)
+            server.record("1")
+            server.checkpointer.sign()
+            for _ in range(24 * 3600 // 5):
+                server.cosigner.cosign()
+                clock.advance(5)
+        pauses = [later - one for one, later in pairwise(tries)]
+        # For a minute with each try that there is, in the end every five minutes.
+        assert pauses[:12] == [5] * 12
+        assert pauses[-1] == 300
+        assert len(tries) < 400
+
+        clock.advance(300)
+        server.sign()
+        server.trail.check_witnessed()
+    assert size_at(witness) == 2
 
 
 def test_a_server_that_starts_again_goes_on_with_its_witness(

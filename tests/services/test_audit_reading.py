@@ -3,8 +3,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,7 @@ from tests.support.audit_worlds import AuditServer, AuditWorld
 ALICE = "spiffe://test/ns/team/sa/alice/job/1"
 BOB = "spiffe://test/ns/team/sa/bob/job/1"
 LATER = "2026-11-02T00:00:00.000000Z"
+NIGHT = datetime(2026, 11, 2, tzinfo=UTC)
 ARTIFACT = ArtifactName("demo", "minilm")
 Files = dict[str, bytes]
 
@@ -271,7 +274,7 @@ def test_entries_are_found_by_what_they_say(audits: AuditWorld) -> None:
             )
         ]
 
-    def found(**query: str) -> list[int]:
+    def found(**query: Any) -> list[int]:  # noqa: ANN401 - a field of any kind
         entries = audits.reader().entries(AuditQuery(**query))
         return [ids.index(entry.audit_id) for entry in entries]
 
@@ -281,8 +284,10 @@ def test_entries_are_found_by_what_they_say(audits: AuditWorld) -> None:
     assert found(action="ref.*") == [0]
     assert found(trace_id="a" * 32) == [0]
     assert found(decision="deny") == [1]
-    assert found(since="2026-11-02") == [1]
-    assert found(until="2026-11-02") == [0, 2]
+    assert found(since=NIGHT) == [1]
+    assert found(since=NIGHT.astimezone(timezone(timedelta(hours=-9)))) == [1]
+    assert found(until=NIGHT) == [0, 2]
+    assert found(since=NIGHT, until=NIGHT) == []
     assert found(resource=ARTIFACT.resource) == [2]
     assert found(resource="projects/demo") == []
 

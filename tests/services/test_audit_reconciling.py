@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+)
 from strongroom_server.core.audit import Phase
 from strongroom_server.core.audit_check import AuditEntry
-from strongroom_server.core.key_requests import ACTION, DETAIL, LOST, MAX_IDS, ids_of
 from strongroom_server.services.auditing import (
-    KeyRequests,
     Reconciliation,
     Span,
+    check_compared,
     check_explained,
     key_use,
     read_vault_log,
@@ -30,6 +33,8 @@ TRACE = "a" * 32
 OTHER = "b" * 32
 #: Long after what `vault_line` says.
 LATER = "2026-11-02T00:00:00.000000Z"
+#: When the logs are compared, if nothing else is said.
+NOW = datetime(2026, 11, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -44,163 +49,22 @@ def call(server: AuditServer, trace_id: str = TRACE, time: str = LATER) -> None:
     server.append(replace(intent, phase=Phase.OUTCOME, outcome="OK"))
 
 
-def named(audits: AuditWorld) -> list[tuple[str, str, list[str]]]:
-    """Return action, phase and ids of the entries that name some."""
-    return [
-        (entry.body["action"], entry.body["phase"], list(ids_of(entry.body["detail"])))
-        for entry in audits.entries()
-        if DETAIL in entry.body["detail"]
-    ]
-
-
 def compared(
     audits: AuditWorld,
     lines: Iterable[bytes],
     *,
     span: Span | None = None,
+    now: datetime = NOW,
     excepted: Iterable[str] = (),
 ) -> Reconciliation:
     requests = read_vault_log(lines, mount="transit", name="audit.log")
     return reconcile(
-        audits.reader(), requests, span=span or Span(), excepted=list(excepted)
+        audits.reader(),
+        requests,
+        span=span or Span(),
+        now=now,
+        excepted=list(excepted),
     )
-
-
-# What servers record --------------------------------------------------------------
-
-
-def test_the_outcome_of_a_call_names_what_was_asked_for_it(audits: AuditWorld) -> None:
-    with audits.server("a") as server:
-        server.requests.note("id-1", trace_id=TRACE)
-        server.requests.note("id-2", trace_id=OTHER)
-        server.requests.note("id-3", trace_id=TRACE)
-        call(server)
-        call(server)
-        call(server, OTHER)
-
-    action = audit_event().action
-    assert named(audits) == [
-        (action, "outcome", ["id-1", "id-3"]), (action, "outcome", ["id-2"]),
-    ]  # fmt: skip
-
-
-def test_what_belongs_to_no_call_gets_an_entry_before_the_next_checkpoint(
-    audits: AuditWorld,
-) -> None:
-    with audits.server("a") as server:
-        server.requests.note("id-1", trace_id="")
-        call(server)
-        server.sign()
-        server.sign()
-
-    assert named(audits) == [(ACTION, "call", ["id-1"])]
-
-
-def test_signing_does_not_go_on_for_ever(audits: AuditWorld) -> None:
-    """Each checkpoint takes two requests; without calls they are not recorded."""
-    with audits.server("a") as server:
-        call(server)
-        for number in range(6):
-            server.requests.note(f"sign-{number}", trace_id="")
-            server.sign()
-            server.shipper.wait_for(0)
-        count = server.trail._local.next_number
-
-    assert count == 3
-    assert named(audits) == [(ACTION, "call", ["sign-0"])]
-
-
-def test_a_server_that_ends_records_the_rest_on_its_disk(audits: AuditWorld) -> None:
-    with audits.server("a") as server:
-        server.requests.note("id-1", trace_id=TRACE)
-        server.requests.note("id-2", trace_id="")
-        with server.checkpointer.running():
-            pass
-    with audits.server("a"):
-        pass
-
-    assert named(audits) == [
-        (ACTION, "call", ["id-1"]), (ACTION, "call", ["id-2"]),
-    ]  # fmt: skip
-
-
-def test_of_a_call_that_takes_long_the_first_requests_are_recorded_before_its_end(
-    audits: AuditWorld,
-) -> None:
-    clock = audits.clock
-    assert isinstance(clock, ManualClock)
-    with audits.server("a") as server:
-        server.requests.note("id-1", trace_id=TRACE)
-        call(server, OTHER)
-        server.sign()
-        clock.advance(key_use.STALE_S)
-        call(server, OTHER)
-        server.sign()
-        server.requests.note("id-2", trace_id=TRACE)
-        call(server)
-
-    kinds = [(action, ids) for action, _, ids in named(audits)]
-    assert kinds == [(ACTION, ["id-1"]), (audit_event().action, ["id-2"])]
-    [stale] = [entry for entry in audits.entries() if entry.body["action"] == ACTION]
-    assert stale.body["trace_id"] == TRACE
-
-
-def test_many_requests_are_told_in_several_entries(audits: AuditWorld) -> None:
-    ids = [f"{number:036d}" for number in range(2 * MAX_IDS + 5)]
-    clock = audits.clock
-    assert isinstance(clock, ManualClock)
-    with audits.server("a") as server:
-        for request_id in ids:
-            server.requests.note(request_id, trace_id=TRACE)
-        call(server)
-        clock.advance(key_use.STALE_S)
-        server.sign()
-        server.shipper.wait_for(server.trail._local.next_number - 1)
-
-    found = [request_id for *_, part in named(audits) for request_id in part]
-    assert found == ids
-    assert len(named(audits)) == 3
-
-
-def test_requests_that_cannot_be_kept_are_counted(
-    audits: AuditWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(key_use, "MAX_WAITING", 3)
-    with audits.server("a") as server:
-        for number in range(5):
-            server.requests.note(f"id-{number}", trace_id=TRACE)
-        call(server)
-        server.sign()
-        server.shipper.wait_for(2)
-
-    lost = [
-        entry.body["detail"][LOST]
-        for entry in audits.entries()
-        if LOST in entry.body["detail"]
-    ]
-    assert lost == ["2"]
-    assert named(audits)[0][2] == ["id-2", "id-3", "id-4"]
-    assert compared(audits, []).lost == 2
-
-
-def test_what_a_disk_refuses_stays_to_be_recorded() -> None:
-    class Refusing:
-        def append(self, event: object) -> None:
-            raise UnavailableError(str(event), reason=Reason.AUDIT_UNAVAILABLE)
-
-    clock = ManualClock()
-    requests = KeyRequests(clock=clock)
-    requests.note("id-1", trace_id="")
-    use = key_use.KeyUse(Refusing(), [requests], clock=clock)  # type: ignore[arg-type]
-    use.completed(audit_event())
-
-    with pytest.raises(UnavailableError):
-        use.flush()
-
-    assert requests.take_others(0)[0] == {"0" * 32: ["id-1"]}
-
-
-# What is compared -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -287,6 +151,61 @@ def test_what_gave_nothing_away_is_counted_only(recorded: AuditWorld) -> None:
     assert (result.uses, result.explained, result.unexplained) == (3, 0, [])
 
 
+@pytest.mark.parametrize(
+    ("time", "now", "is_recent"),
+    [
+        # Our newest entry is of midnight.
+        ("2026-11-01T23:59:00Z", NOW, False),
+        ("2026-11-01T23:59:01Z", NOW, True),
+        ("2026-11-02T00:01:00Z", NOW, True),
+        ("2026-11-02T00:01:01Z", NOW, False),
+        ("2026-11-02T00:58:59Z", NOW, False),
+        ("2026-11-02T00:59:30Z", NOW, True),
+        ("2026-11-02T00:59:30Z", NOW + timedelta(days=1), False),
+    ],
+)
+def test_servers_that_are_still_excuse_nobody(
+    recorded: AuditWorld, time: str, now: datetime, is_recent: bool
+) -> None:
+    """Whoever stops all servers, and then uses their token, is named."""
+    result = compared(recorded, vault_lines("theirs", time=time), now=now)
+
+    assert (result.recent, len(result.unexplained)) == (is_recent, not is_recent)
+
+
+def test_a_log_of_ours_without_an_entry_explains_nothing(audits: AuditWorld) -> None:
+    result = compared(audits, vault_lines("theirs"))
+
+    assert [item.request_id for item in result.unexplained] == ["theirs"]
+
+
+def test_files_without_any_use_of_a_key_prove_nothing(recorded: AuditWorld) -> None:
+    other = vault_lines("ours-1", path="other/decrypt/sr.store")
+
+    for lines in ([], other):
+        result = compared(recorded, lines)
+        with pytest.raises(InvalidArgumentError, match="name 2") as error:
+            check_compared(result, mount="transit")
+        assert "--mount" in error.value.hint
+    check_compared(compared(recorded, vault_lines("ours-1")), mount="transit")
+    nothing_asked = compared(recorded, [], span=Span(until=NOW - timedelta(days=9)))
+    check_compared(nothing_asked, mount="transit")
+
+
+@pytest.mark.parametrize("operation", ["update", "read"])
+def test_what_a_newer_vault_may_do_with_keys_is_told(
+    recorded: AuditWorld, operation: str
+) -> None:
+    lines = vault_lines("new", path="transit/reveal/sr.x", operation=operation)
+    lines += vault_lines("known", path="transit/random/32")
+    lines += vault_lines("read", path="transit/cache-config", operation="read")
+
+    result = compared(recorded, lines)
+
+    assert [item.request_id for item in result.changes] == ["new"]
+    assert result.uses == 0
+
+
 def test_changes_of_keys_are_told_apart(recorded: AuditWorld) -> None:
     lines = [
         *vault_lines("rotated", path="transit/keys/sr.x/rotate"),
@@ -341,3 +260,17 @@ def test_an_altered_log_of_ours_explains_nothing(recorded: AuditWorld) -> None:
 
     with pytest.raises(IntegrityError, match="audit entry 0"):
         compared(recorded, vault_lines("ours-1"))
+
+
+def test_what_servers_could_not_record_is_told(
+    audits: AuditWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_use, "MAX_WAITING", 3)
+    with audits.server("a") as server:
+        for number in range(5):
+            server.requests.note(f"id-{number}", trace_id=TRACE)
+        call(server)
+        server.sign()
+        server.shipper.wait_for(2)
+
+    assert compared(audits, []).lost == 2

@@ -16,8 +16,8 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.core.selection import MAX_PATHS
 from strongroom_server.core.suites import SUITES
-from strongroom_server.services.downloads import MAX_PATHS
 from tests.support.damage import one_bit_flipped
 from tests.support.properties import COSTLY
 from tests.support.samples import filled

@@ -11,6 +11,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.records import Action
+from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.marking import Marker
 from strongroom_server.services.uploads import Position
 from tests.support.resumed import (
@@ -245,12 +246,18 @@ def test_a_source_that_changed_meanwhile_commits_nothing(world: World) -> None:
     assert world.keys("journals/") == []
 
 
+def the_domain(world: World) -> Domain:
+    (project,) = world.repository.projects.all()
+    (domain,) = domains_of(world.repository, project)
+    return domain
+
+
 def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:
     with begin(world) as upload:
         send(upload, FILES, until=("b", 39 * MIB))
     repository = world.repository
-    project = next(repository.projects.all())
-    keys = repository.keyring.open(project.scope)
+    domain = the_domain(world)
+    keys = repository.keyring.open(domain.scope)
 
     (stored,) = repository.upload_records.live(keys)
     packs = set(repository.upload_records.packs(keys, stored))
@@ -260,7 +267,7 @@ def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:
     assert {key.rpartition("/")[2] for key in world.keys("packs/")} >= packs
     assert len(packs) == 3
     marker, newest_s = Marker(repository), stored.objects[-1].modified_s
-    assert marker.mark_uploads(project, {}, modified_after_s=newest_s) == []
+    assert marker.mark_uploads(domain, {}, modified_after_s=newest_s) == []
     assert {pack.hex() for pack in marker.marks.packs} == packs
     assert marker.marks.records == set(world.keys("uploads/"))
 
@@ -268,10 +275,10 @@ def test_the_records_name_every_pack_that_going_on_needs(world: World) -> None:
 def test_an_upload_that_is_too_old_needs_nothing(world: World) -> None:
     with begin(world) as upload:
         send(upload, FILES, until=("b", 20 * MIB))
-    project, marker = next(world.repository.projects.all()), Marker(world.repository)
+    domain, marker = the_domain(world), Marker(world.repository)
     later_s = world.bucket.time_s() + 1
 
-    over = marker.mark_uploads(project, {}, modified_after_s=later_s)
+    over = marker.mark_uploads(domain, {}, modified_after_s=later_s)
 
     assert [item.key for item in over] == world.keys("uploads/")
     assert marker.marks.packs == set()
@@ -282,13 +289,13 @@ def test_an_upload_with_a_damaged_record_keeps_nothing_but_its_records(
 ) -> None:
     with begin(world) as upload:
         send(upload, FILES, until=("b", 39 * MIB))
-    project, marker = next(world.repository.projects.all()), Marker(world.repository)
+    domain, marker = the_domain(world), Marker(world.repository)
     blob, data = next(
         item for item in world.bucket.objects() if item[0].key.startswith("uploads/")
     )
     world.bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
 
-    assert marker.mark_uploads(project, {}, modified_after_s=0.0) == []
+    assert marker.mark_uploads(domain, {}, modified_after_s=0.0) == []
     assert marker.marks.packs == set()
 
 

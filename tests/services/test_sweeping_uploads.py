@@ -2,8 +2,6 @@
 """Sweeps and uploads that can be resumed: what they stored stays for a while."""
 
 import uuid
-from concurrent.futures import Executor, Future
-from typing import Any
 
 import pytest
 
@@ -12,6 +10,7 @@ from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.services.sweeping import SweepSettings
 from strongroom_server.services.uploads import Upload, UploadStart
+from tests.support.executors import AtOnce
 from tests.support.samples import filled
 from tests.support.sweeps import DAY_S, Sweeper, commit, digest_of
 from tests.support.world import ARTIFACT, CALLER, World
@@ -19,18 +18,6 @@ from tests.support.world import ARTIFACT, CALLER, World
 SIZE = 6 * 2**20
 DATA = filled("upload", SIZE)
 WEEK = SweepSettings(min_age_s=0.0, grace_s=0.0, upload_age_s=7 * DAY_S)
-
-
-class AtOnce(Executor):
-    """Does what is submitted before it returns, so that nothing is under way."""
-
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 -- as any executor does
-            future.set_exception(error)
-        return future
 
 
 @pytest.fixture

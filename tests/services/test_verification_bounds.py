@@ -8,8 +8,10 @@ import pytest
 from strongroom.errors import InvalidArgumentError
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.verify_records import StoreFinding, StoreProgress
-from strongroom_server.repository.projects import Project
-from strongroom_server.services.store_verification.version_stage import VersionStage
+from strongroom_server.services.store_verification.version_stage import (
+    VersionStage,
+    _Part,
+)
 from tests.support.copies import flip, stored, verify_store
 from tests.support.samples import filled
 from tests.support.sweeps import abort
@@ -25,11 +27,11 @@ def test_what_is_known_of_damaged_packs_does_not_hold_their_bytes(
     tell = VersionStage._tell
 
     def look(
-        stage: VersionStage, project: Project, keys: DomainKeys
+        stage: VersionStage, part: _Part, keys: DomainKeys
     ) -> Iterator[StoreFinding | StoreProgress]:
         errors = [bad.error for bad in stage._reads.bad.values()]
         held.extend((error.__traceback__, error.__context__) for error in errors)
-        return tell(stage, project, keys)
+        return tell(stage, part, keys)
 
     monkeypatch.setattr(VersionStage, "_tell", look)
     with memory_world() as world:

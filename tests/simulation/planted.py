@@ -15,9 +15,9 @@ from strongroom_server.core.history import Committed, Entry, History
 from strongroom_server.core.scope import Scope
 from strongroom_server.ports import BlobExistsError, BlobStore
 from strongroom_server.repository import journals, manifests, named_blobs
+from strongroom_server.repository.domains import Domain
 from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.repository.numbered_blobs import first_version
-from strongroom_server.repository.projects import Project
 from strongroom_server.services.sweeping.marking import SweepJob, SweepMarking
 from tests.simulation.bucket import version_id_of
 
@@ -30,12 +30,12 @@ def no_fence() -> Iterator[None]:
     def fence_one(
         self: SweepMarking,
         job: SweepJob,
-        project: Project,
+        domain: Domain,
         journal: JournalId,
         epoch: int,
     ) -> None:
         if self._purgeable(job, journal, self._repository.journals.load(journal)):
-            real_fence(self, job, project, journal, epoch)
+            real_fence(self, job, domain, journal, epoch)
 
     with patch.object(SweepMarking, "_fence_one", fence_one):
         yield

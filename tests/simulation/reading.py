@@ -122,4 +122,6 @@ def pull(engine: Engine, name: VersionName) -> tuple[int, str, Files]:
                     parts += item.data
                 case FileEnded():
                     files[path] = bytes(parts)
+                case _:  # nobody shares memory here
+                    raise AssertionError(item)
         return download.version.number, download.version.digest, files

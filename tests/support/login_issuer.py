@@ -51,9 +51,10 @@ class LoginIssuer:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}/realm"
 
-    def visit(self, url: str) -> None:
+    def visit(self, url: str) -> bool:
         """Sign in as a person does, on a thread: the caller waits for the answer."""
         threading.Thread(target=self.follow, args=(url,), daemon=True).start()
+        return True
 
     def follow(self, url: str) -> int:
         """Open the address, and go where it sends the browser; return the status."""

@@ -126,11 +126,10 @@ def asked(
     requester: str = ALICE,
     method: str = METHOD,
     request: bytes = REQUEST,
+    reason: str = "the key leaked",
 ) -> Approval:
     """Ask for an approval."""
-    return book.request(
-        method, request, "the key leaked", requester=requester, workload=BASTION
-    )
+    return book.request(method, request, reason, requester=requester, workload=BASTION)
 
 
 def approve(book: Approving, approval: Approval, key: TestKey) -> Approval:

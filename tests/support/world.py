@@ -55,6 +55,7 @@ from strongroom_server.services.store_verification import StoreVerification
 from strongroom_server.services.sweeping import Sweeping, SweepSettings
 from strongroom_server.services.uploads import (
     CommitResult,
+    Drafts,
     Upload,
     Uploads,
     UploadStart,
@@ -107,6 +108,7 @@ class World:
             entropy=self.entropy,
         )
         self.uploads = Uploads(self.repository)
+        self.drafts = Drafts(self.repository)
         self.downloads = Downloads(self.repository)
         self.artifacts = Artifacts(self.repository)
         self.refs = Refs(self.repository)
@@ -167,6 +169,7 @@ class World:
         metadata: Mapping[str, str] | None = None,
         request_id: str = "",
         may_create_project: bool = True,
+        exclusive: bool = False,
     ) -> Upload:
         """Begin an upload, to go on by hand."""
         start = UploadStart(
@@ -176,6 +179,7 @@ class World:
             {"run": "1"} if metadata is None else metadata,
             request_id or str(uuid.uuid4()),
             may_create_project,
+            exclusive=exclusive,
         )
         return self.uploads.begin(start, caller=CALLER)
 
@@ -188,10 +192,13 @@ class World:
         request_id: str = "",
         kind: Kind | None = None,
         block_bytes: int = 1024 * 1024,
+        exclusive: bool = False,
     ) -> CommitResult:
         """Push files as one version."""
         digester = VersionDigester()
-        with self.begin(artifact, kind=kind, request_id=request_id) as upload:
+        with self.begin(
+            artifact, kind=kind, request_id=request_id, exclusive=exclusive
+        ) as upload:
             for path in sorted(files, key=path_order):
                 data = files[path]
                 upload.start_file(
@@ -231,6 +238,8 @@ class World:
                         parts.append(bytes(item.data))
                     case FileEnded():
                         files[path] = b"".join(parts)
+                    case _:  # nobody shares memory here
+                        raise AssertionError(item)
         return files
 
     def move(

@@ -14,6 +14,7 @@ from typing import Any, Final
 from tests.vectors import (
     content_cases,
     cut_cases,
+    draft_cases,
     key_cases,
     mend_cases,
     name_cases,
@@ -54,6 +55,8 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "file_cuts": cut_cases.file_cuts,
     "upload_records": upload_cases.upload_records,
     "upload_states": upload_cases.upload_states,
+    "draft_records": draft_cases.draft_records,
+    "draft_files": draft_cases.draft_files,
     "sweep_records": sweep_cases.sweep_records,
     "sweep_logs": sweep_cases.sweep_logs,
     "sweep_plans": sweep_cases.sweep_plans,

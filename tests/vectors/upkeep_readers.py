@@ -8,6 +8,7 @@ from typing import Any
 from strongroom.format.chunking import CHUNK_BYTES, Cutter
 from strongroom_server.core import (
     canonical,
+    draft_record,
     repair,
     sweep,
     upload_record,
@@ -18,7 +19,13 @@ from strongroom_server.core.mend_statement import verify_statement
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
 from strongroom_server.core.sweep_plan import parse_plan
-from tests.vectors import cut_cases, mend_cases, sweep_cases, upload_cases
+from tests.vectors import (
+    cut_cases,
+    draft_cases,
+    mend_cases,
+    sweep_cases,
+    upload_cases,
+)
 
 Fields = dict[str, Any]
 
@@ -72,6 +79,22 @@ def read_upload_state(_: Fields, case: Fields) -> object:
         state.take(upload_record.parse_record(body, number))
     part = None if state.open is None else upload_cases.shown_part(state.open)
     return [[entry.path for entry in state.files], part]
+
+
+def read_draft_record(_: Fields, case: Fields) -> object:
+    """Read a draft record's body."""
+    record = draft_record.parse_draft_record(case["body"], case["number"])
+    return draft_cases.shown_draft(record)
+
+
+def read_draft_files(_: Fields, case: Fields) -> object:
+    """Add up the bodies of a draft's parts."""
+    records = [
+        draft_record.parse_draft_record(body, number)
+        for number, body in enumerate(case["bodies"])
+    ]
+    found = draft_record.DraftFiles.of(records)
+    return draft_cases.shown_files(found, case["base"])
 
 
 def read_sweep_record(_: Fields, case: Fields) -> object:

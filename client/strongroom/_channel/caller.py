@@ -14,6 +14,7 @@ from strongroom._channel import handshake
 from strongroom._channel.connection import Connection
 from strongroom._channel.methods import Method, RequestT, ResponseT
 from strongroom._channel.watch import StallWatch
+from strongroom._shared.lanes import Lanes
 from strongroom.config import ClientSettings
 from strongroom.errors import (
     DeadlineExceededError,
@@ -23,7 +24,8 @@ from strongroom.errors import (
 )
 from strongroom.format.frames import BlockFrame
 
-Headers = tuple[tuple[str, str], ...]
+#: Values of keys that end in `-bin` are bytes.
+Headers = tuple[tuple[str, str | bytes], ...]
 _AnswerT = TypeVar("_AnswerT")
 _AnswerT_co = TypeVar("_AnswerT_co", covariant=True)
 
@@ -61,11 +63,14 @@ class Caller:
     ) -> None:
         self.settings = settings
         self.headers = headers
+        #: Memory shared with the server, where it is on this machine.
+        self.lanes = Lanes(settings.data_socket)
         self._connection = Connection(settings)
 
     def close(self) -> None:
         """Close the connection; streams that still run end as cancelled."""
         self._connection.close()
+        self.lanes.close()
 
     def renew(self) -> None:
         """Have the next call connect anew: a connection that fell silent stays so."""
@@ -146,14 +151,22 @@ class Caller:
         return self._stream(method, request, method.response.FromString)
 
     def stream_blocks(
-        self, method: Method[RequestT, ResponseT], request: RequestT
+        self,
+        method: Method[RequestT, ResponseT],
+        request: RequestT,
+        headers: Headers = (),
     ) -> "Stream[ResponseT | BlockFrame]":
         """Start a call with many answers, of which most are large blocks.
+
+        Args:
+            method: The method.
+            request: The request.
+            headers: What to send beside trace context and login.
 
         Raises:
             StrongroomError: The certificate files are unusable.
         """
-        return self._stream(method, request, method.decode)
+        return self._stream(method, request, method.decode, headers)
 
     def exchange(
         self,
@@ -189,15 +202,20 @@ class Caller:
         method: Method[RequestT, Any],
         request: RequestT,
         decode: Callable[[bytes], _AnswerT],
+        headers: Headers = (),
     ) -> "Stream[_AnswerT]":
         def start(
-            channel: grpc.Channel, headers: Headers, _: StallWatch
+            channel: grpc.Channel, own: Headers, _: StallWatch
         ) -> Answers[_AnswerT]:
             return channel.unary_stream(
                 method.path,
                 request_serializer=method.encode,
                 response_deserializer=decode,
-            )(request, timeout=self.settings.transfer_timeout_s, metadata=headers)
+            )(
+                request,
+                timeout=self.settings.transfer_timeout_s,
+                metadata=own + headers,
+            )
 
         return Stream(self, self._connection, method, start, request)
 

@@ -206,31 +206,36 @@ _telemetry.gauge(
 
 
 def _open_channel(settings: ClientSettings, material: Material) -> grpc.Channel:
+    if settings.sidecar_socket is not None:
+        # It never leaves the machine; the socket's own mode says who may.
+        return grpc.insecure_channel(
+            f"unix:{settings.sidecar_socket}", options=_options()
+        )
     credentials = grpc.ssl_channel_credentials(
         root_certificates=material.ca_pem,
         private_key=material.key_pem,
         certificate_chain=material.chain_pem,
     )
-    return grpc.secure_channel(
-        settings.endpoint,
-        credentials,
-        options=(
-            ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
-            ("grpc.max_send_message_length", _MAX_SENT_BYTES),
-            # A window that grows by itself holds as much as a slow disk lets wait.
-            ("grpc.http2.bdp_probe", 0),
-            ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
-            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-            ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-            ("grpc.enable_retries", 1),
-            ("grpc.service_config", service_config()),
-            # Renewed certificates must not travel on an old connection.
-            ("grpc.use_local_subchannel_pool", 1),
-            # A server that restarts is found again in seconds, not in two minutes.
-            ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-            ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
-            # The endpoint is named on purpose; a proxy could only break mTLS.
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),
-        ),
+    return grpc.secure_channel(settings.endpoint, credentials, options=_options())
+
+
+def _options() -> tuple[tuple[str, int | str], ...]:
+    return (
+        ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
+        ("grpc.max_send_message_length", _MAX_SENT_BYTES),
+        # A window that grows by itself holds as much as a slow disk lets wait.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.enable_retries", 1),
+        ("grpc.service_config", service_config()),
+        # Renewed certificates must not travel on an old connection.
+        ("grpc.use_local_subchannel_pool", 1),
+        # A server that restarts is found again in seconds, not in two minutes.
+        ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
+        # The endpoint is named on purpose; a proxy could only break mTLS.
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),
     )

@@ -9,6 +9,7 @@ handshake is done, so its alert shows only in the first read.
 import socket
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from strongroom._channel.own_certificate import (
@@ -46,6 +47,9 @@ class Handshake:
 def explain(settings: ClientSettings) -> StrongroomError | None:
     """Return why no connection comes about, or None if one does."""
     try:
+        if settings.sidecar_socket is not None:
+            reach(settings).close()
+            return None
         shake_hands(settings)
     except StrongroomError as error:
         return error
@@ -90,12 +94,15 @@ def shake_hands(settings: ClientSettings) -> Handshake:
 
 
 def reach(settings: ClientSettings) -> socket.socket:
-    """Open a TCP connection to the server.
+    """Open a connection to the server, or to the socket of a sidecar.
 
     Raises:
         UnavailableError: The name does not resolve, or nobody answers (TRANSPORT).
     """
+    path = settings.sidecar_socket
     try:
+        if path is not None:
+            return _connect(path)
         return socket.create_connection(
             (settings.host, settings.port), timeout=TIMEOUT_S
         )
@@ -105,9 +112,22 @@ def reach(settings: ClientSettings) -> socket.socket:
         raise UnavailableError(
             message,
             reason=Reason.TRANSPORT,
-            hint="Is it running? `strongroom dev status` shows the local one.",
+            hint="Is it running? `strongroom dev status` shows the local one."
+            if path is None
+            else "Is the sidecar running, and may this user open its socket?",
             endpoint=settings.endpoint,
         ) from error
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(TIMEOUT_S)
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 def _server_refused(

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -77,6 +77,8 @@ def open_source(settings: ClientSettings) -> IdentitySource:
         InvalidArgumentError: They name an agent, and the package for it is not
             installed (SETTING_INVALID).
     """
+    if settings.sidecar_socket is not None:
+        return NoSource(settings)
     if not settings.workload_socket:
         return FileSource(settings)
     try:
@@ -94,6 +96,36 @@ def open_source(settings: ClientSettings) -> IdentitySource:
         ) from error
     source: IdentitySource = module.AgentSource(settings)
     return source
+
+
+class NoSource:
+    """No certificate: a sidecar asks for none."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+
+    def stamp(self) -> object:
+        """Return what never changes."""
+        return None
+
+    def read(self) -> Material:
+        """Return nothing."""
+        return Material(b"", b"", b"")
+
+    def expire_time(self) -> datetime:
+        """Return the end of time."""
+        return datetime.max.replace(tzinfo=UTC)
+
+    @contextmanager
+    def as_files(self) -> Iterator[ClientSettings]:
+        """Lend the settings as they are."""
+        yield self._settings
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def forget(self) -> None:
+        """Do nothing."""
 
 
 class FileSource:

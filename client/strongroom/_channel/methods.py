@@ -77,8 +77,17 @@ GET_APPROVAL: Final = Method(
 DECIDE_APPROVAL: Final = Method(
     _APPROVALS, "DecideApproval", approvals.DecideApprovalRequest, approvals.Approval
 )
+WITHDRAW_APPROVAL: Final = Method(
+    _APPROVALS,
+    "WithdrawApproval",
+    approvals.WithdrawApprovalRequest,
+    approvals.Approval,
+)
 CREATE_PROJECT: Final = Method(
     _ARTIFACTS, "CreateProject", artifacts.CreateProjectRequest, artifacts.Project
+)
+CREATE_ARTIFACT: Final = Method(
+    _ARTIFACTS, "CreateArtifact", artifacts.CreateArtifactRequest, artifacts.Artifact
 )
 LIST_PROJECTS: Final = Method(
     _ARTIFACTS,
@@ -149,6 +158,18 @@ READ_VERSION: Final = Method(
     "ReadVersion",
     transfers.ReadVersionRequest,
     transfers.ReadVersionResponse,
+)
+COMMIT_DRAFT: Final = Method(
+    _TRANSFERS,
+    "CommitDraft",
+    transfers.CommitDraftRequest,
+    transfers.CommitDraftResponse,
+)
+DISCARD_DRAFT: Final = Method(
+    _TRANSFERS,
+    "DiscardDraft",
+    transfers.DiscardDraftRequest,
+    transfers.DiscardDraftResponse,
 )
 VERIFY_VERSION: Final = Method(
     _MAINTENANCE,
@@ -223,8 +244,14 @@ PREVIEW_SHRED: Final = Method(
 SHRED_PROJECT: Final = Method(
     _KEYS, "ShredProject", keys.ShredProjectRequest, keys.ShredReceipt
 )
+SHRED_ARTIFACT: Final = Method(
+    _KEYS, "ShredArtifact", keys.ShredArtifactRequest, keys.ShredReceipt
+)
 GET_SHRED_RECEIPT: Final = Method(
     _KEYS, "GetShredReceipt", keys.GetShredReceiptRequest, keys.ShredReceipt
+)
+LIST_SHREDDED: Final = Method(
+    _KEYS, "ListShredded", keys.ListShreddedRequest, keys.ListShreddedResponse
 )
 LIST_SIGNING_KEYS: Final = Method(
     _KEYS,
@@ -240,6 +267,7 @@ _RETRIED: Final = (
     LIST_APPROVALS.key,
     GET_APPROVAL.key,
     CREATE_PROJECT.key,
+    CREATE_ARTIFACT.key,
     LIST_PROJECTS.key,
     LIST_ARTIFACTS.key,
     GET_ARTIFACT.key,
@@ -253,10 +281,13 @@ _RETRIED: Final = (
     SET_HOLD.key,
     SET_POLICY.key,
     EXPLAIN_RETENTION.key,
+    COMMIT_DRAFT.key,
+    DISCARD_DRAFT.key,
     GET_SERVER_INFO.key,
     START_EPOCH.key,
     PREVIEW_SHRED.key,
     GET_SHRED_RECEIPT.key,
+    LIST_SHREDDED.key,
     LIST_SIGNING_KEYS.key,
 )
 

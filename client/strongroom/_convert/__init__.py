@@ -30,6 +30,7 @@ from strongroom._convert.keys import (
     rotate_report_of,
     shred_preview_of,
     shred_receipt_of,
+    shredded_listing_of,
     signing_key_of,
 )
 from strongroom._convert.requests import (
@@ -89,6 +90,7 @@ __all__ = [
     "shown_fields",
     "shred_preview_of",
     "shred_receipt_of",
+    "shredded_listing_of",
     "signing_key_of",
     "state_of",
     "store_finding_of",

@@ -37,6 +37,7 @@ def approval_of(message: pb.Approval) -> Approval:
             Consent(item.principal, time_of(item.create_time), item.credential)
             for item in message.consents
         ),
+        needed_count=message.needed_count if message.HasField("needed_count") else None,
         denier=message.denier,
         deny_reason=message.deny_reason,
         request=message.request,

@@ -98,6 +98,7 @@ def artifact_of(message: pb.Artifact) -> Artifact:
         policy=policy_of(message.policy),
         held=message.held,
         policy_etag=message.policy_etag,
+        exclusive=message.exclusive,
     )
 
 

@@ -2,7 +2,7 @@
 """What is told about keys, from messages."""
 
 from strongroom._convert.catalog import time_of, word
-from strongroom.format.names import parse_project_name
+from strongroom.format.names import parse_artifact_name, parse_project_name
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom.values import (
     DoomedArtifact,
@@ -12,6 +12,8 @@ from strongroom.values import (
     RetireReport,
     RewrapReport,
     RotateReport,
+    Shredded,
+    ShreddedListing,
     ShredPreview,
     ShredReceipt,
     SigningKey,
@@ -38,6 +40,7 @@ def key_entry_of(message: pb.KeyEntry) -> KeyEntry:
         slot_time=time_of(message.slot_time) if written else None,
         state=word(KeyState, pb.SlotState.Name, message.state, "SLOT_STATE_"),
         passed_over=tuple(message.passed_over),
+        artifact=_short_name(message.artifact),
     )
 
 
@@ -87,9 +90,9 @@ def retire_report_of(message: pb.RetireReport) -> RetireReport:
 
 
 def shred_preview_of(message: pb.ShredPreview) -> ShredPreview:
-    """Return what would die with a project."""
+    """Return what would die."""
     return ShredPreview(
-        project=parse_project_name(message.name).project,
+        name=_short_name(message.name),
         kek=message.kek,
         slot_count=message.slot_count,
         artifacts=tuple(
@@ -103,12 +106,40 @@ def shred_preview_of(message: pb.ShredPreview) -> ShredPreview:
         ref_count=message.ref_count,
         stored_bytes=message.stored_bytes,
         held_count=message.held_count,
+        kek_count=message.kek_count,
     )
 
 
 def shred_receipt_of(message: pb.ShredReceipt) -> ShredReceipt:
-    """Return the receipt of a project that was shredded."""
-    return ShredReceipt(parse_project_name(message.name).project, message.receipt)
+    """Return the receipt of what was shredded."""
+    return ShredReceipt(_short_name(message.name), message.receipt)
+
+
+def shredded_listing_of(message: pb.ListShreddedResponse) -> ShreddedListing:
+    """Return what was shredded."""
+    return ShreddedListing(
+        tuple(
+            Shredded(
+                _short_name(item.name),
+                time_of(item.shred_time),
+                item.requester,
+                item.reason,
+                item.finished,
+                item.kek,
+            )
+            for item in message.shredded
+        ),
+        message.total_count,
+    )
+
+
+def _short_name(resource: str) -> str:
+    """Return the name of a project or an artifact as people write it."""
+    if not resource:
+        return ""
+    if "/artifacts/" in resource:
+        return parse_artifact_name(resource).short
+    return parse_project_name(resource).project
 
 
 def signing_key_of(message: pb.SigningKey) -> SigningKey:

@@ -2,7 +2,6 @@
 """Signing in: a browser at the provider, a code at the loopback, a token for it."""
 
 import base64
-import contextlib
 import hashlib
 import threading
 import webbrowser
@@ -20,6 +19,7 @@ from strongroom._login.tokens import Expected, IdToken, read_id_token
 from strongroom.config import ClientSettings
 from strongroom.errors import (
     InvalidArgumentError,
+    PreconditionError,
     Reason,
     UnauthenticatedError,
 )
@@ -83,10 +83,11 @@ def new_sign_in(*, fresh: bool) -> Asked:
 
 def sign_in(
     settings: ClientSettings,
-    tell: Callable[[str], None],
+    tell: Callable[[str], object],
     *,
     fresh: bool = False,
     browser: bool = True,
+    on_no_browser: Callable[[], bool] = lambda: True,
     wait_s: float = WAIT_S,
 ) -> Login:
     """Have a person sign in at the provider of the settings, and keep the login.
@@ -97,6 +98,9 @@ def sign_in(
         fresh: Whether the person has to prove who they are now, even if they did
             so a while ago.
         browser: Whether to open a browser here.
+        on_no_browser: Called on a thread of its own if none could be opened, or it
+            ended with an error; returns whether to go on waiting for somebody who
+            opens the address elsewhere on this machine.
         wait_s: How long the person may take.
 
     Raises:
@@ -105,6 +109,8 @@ def sign_in(
         UnauthenticatedError: What it answered is not usable (TOKEN_INVALID).
         UnavailableError: It does not answer.
         DeadlineExceededError: Nobody signed in.
+        PreconditionError: No browser could be opened, and nobody waits
+            (SETTING_INVALID).
     """
     issuer = issuer_of(settings)
     endpoints = issuer.discover()
@@ -113,10 +119,8 @@ def sign_in(
     with Loopback(asked.state, path) as loopback:
         url = authorization_url(settings, endpoints, asked, loopback.redirect_uri)
         tell(url)
-        if browser:
-            # A browser in the terminal would hold up the answer that it waits for.
-            threading.Thread(target=_open_browser, args=(url,), daemon=True).start()
-        answer = loopback.wait(wait_s)
+        check = _browse(url, on_no_browser) if browser else lambda: None
+        answer = loopback.wait(wait_s, check)
         code = _code_of(answer, settings.login_issuer, endpoints)
         form = {
             "grant_type": "authorization_code",
@@ -164,10 +168,38 @@ def keep_login(
     return login
 
 
-def _open_browser(url: str) -> None:
-    # Where there is none, the person has been told the address.
-    with contextlib.suppress(webbrowser.Error, OSError):
-        webbrowser.open(url)
+def _browse(url: str, on_no_browser: Callable[[], bool]) -> Callable[[], None]:
+    """Open a browser on a thread; return what raises once waiting is in vain."""
+    in_vain = threading.Event()
+
+    def open_browser() -> None:
+        if not _opened(url) and not on_no_browser():
+            in_vain.set()
+
+    def check() -> None:
+        if in_vain.is_set():
+            raise _no_browser()
+
+    # A browser in the terminal would hold up the answer that it waits for.
+    threading.Thread(target=open_browser, daemon=True).start()
+    return check
+
+
+def _opened(url: str) -> bool:
+    """Open a browser; return False if there is none, or it ended with an error."""
+    try:
+        return webbrowser.open(url)
+    except (webbrowser.Error, OSError):
+        return False
+
+
+def _no_browser() -> PreconditionError:
+    return PreconditionError(
+        "no browser could be opened here, or it ended with an error",
+        reason=Reason.SETTING_INVALID,
+        hint="`strongroom login --no-browser` waits until you open the address "
+        "yourself; the environment's BROWSER names another browser.",
+    )
 
 
 def issuer_of(settings: ClientSettings) -> Issuer:

@@ -195,7 +195,7 @@ def _deadline(
 def _fields(content: bytes) -> Mapping[str, object]:
     try:
         fields = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 

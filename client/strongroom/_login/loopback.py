@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import selectors
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +19,8 @@ _DIGEST_CHARACTERS: Final = 32
 _MAX_REQUEST_BYTES: Final = 16 * 1024
 _MAX_CONNECTIONS: Final = 16
 _READ_BYTES: Final = 4096
+#: How often it is looked whether waiting is in vain.
+_LOOK_S: Final = 1.0
 
 _PAGE: Final = (
     "HTTP/1.1 {status}\r\n"
@@ -89,15 +91,23 @@ class Loopback:
         """Where the provider has to send the browser."""
         return f"http://{_HOST}:{self._listener.getsockname()[1]}{self._path}"
 
-    def wait(self, timeout_s: float) -> Mapping[str, str]:
+    def wait(
+        self, timeout_s: float, check: Callable[[], None] = lambda: None
+    ) -> Mapping[str, str]:
         """Return what the redirect with our state says.
+
+        Args:
+            timeout_s: How long to wait.
+            check: Called every second; raises if waiting is in vain.
 
         Raises:
             DeadlineExceededError: Nobody came back in time.
         """
         deadline = _system.monotonic_s() + timeout_s
         while (left_s := deadline - _system.monotonic_s()) > 0:
-            ready = {key.fileobj for key, _ in self._selector.select(left_s)}
+            check()
+            selected = self._selector.select(min(left_s, _LOOK_S))
+            ready = {key.fileobj for key, _ in selected}
             for connection in [known for known in self._received if known in ready]:
                 found = self._read(connection)
                 if found is not None:

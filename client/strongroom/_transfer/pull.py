@@ -10,11 +10,12 @@ from typing import Final
 
 from strongroom import _telemetry
 from strongroom._channel.caller import Caller
-from strongroom._channel.methods import LIST_FILES, READ_VERSION
+from strongroom._channel.methods import LIST_FILES
 from strongroom._convert import answered_version_of
 from strongroom._files.placement import Placement, check_target, place
 from strongroom._transfer.receiver import Receiver
 from strongroom._transfer.resuming import Resumption
+from strongroom._transfer.version_stream import VersionStream
 from strongroom.errors import (
     IntegrityError,
     InternalError,
@@ -111,6 +112,7 @@ class _Reader:
         self._version: Version | None = None
         self._receiver: Receiver | None = None
         self._placement: Placement | None = None
+        self._answer_count = 0
 
     def give_up_on_leftovers(self) -> bool:
         """Keep nothing; return whether an earlier pull had left something."""
@@ -176,21 +178,20 @@ class _Reader:
 
     def _read_stream(self, request: pb.ReadVersionRequest) -> bool:
         """Read one stream; return whether to look first at what is there already."""
-        with self._caller.stream_blocks(READ_VERSION, request) as stream:
-            for response in stream:
-                if isinstance(response, BlockFrame):
-                    self._open_receiver().take_block(response)
-                    self._check_size()
-                    self._report()
-                    continue
-                if response.HasField("version"):
-                    if self._note_version(response.version):
+        with VersionStream(self._caller, request) as stream:
+            for step in stream:
+                if isinstance(step, artifact_pb.Version):
+                    if self._note_version(step):
                         return True
-                    continue
-                for item in response.items.items:
-                    self._open_receiver().take(item)
+                elif isinstance(step, BlockFrame):
+                    self._open_receiver().take_block(step)
+                else:
+                    self._open_receiver().take(step)
                 self._check_size()
-                self._report()
+                if self._answer_count != stream.answer_count:
+                    self._answer_count = stream.answer_count
+                    self._report()
+        self._report()
         return False
 
     def _check_size(self) -> None:

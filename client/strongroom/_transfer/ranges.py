@@ -3,19 +3,22 @@
 
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from strongroom._channel.caller import Caller, Stream
-from strongroom._channel.methods import READ_VERSION
+from strongroom._channel.caller import Caller
 from strongroom._transfer.resuming import Resumption, is_passing
+from strongroom._transfer.version_stream import VersionStream
 from strongroom.errors import IntegrityError, Reason, StrongroomError
 from strongroom.format.frames import BlockFrame
 from strongroom.format.names import VersionName
 from strongroom.v1 import transfer_service_pb2 as pb
 
+#: What is read at once by who keeps it.
+BLOCK_BYTES: Final = 1 << 20
+
 
 class RangeReader:
-    """Yields the blocks of a range in order; a context manager.
+    """Reads a range from its start to its end; a context manager.
 
     The version must be named by number or digest, so that a break in between
     cannot lead to another version. The bytes are authenticated by the server;
@@ -46,8 +49,10 @@ class RangeReader:
         self._position_bytes = offset_bytes
         self._end_bytes = offset_bytes + length_bytes
         self._resumption = Resumption()
-        self._stream: Stream[pb.ReadVersionResponse | BlockFrame] | None = None
-        self._blocks: Iterator[bytes] = iter(())
+        self._stream: VersionStream | None = None
+        self._blocks: Iterator[memoryview] = iter(())
+        #: What of the last block was not asked for yet.
+        self._rest = memoryview(b"")
 
     def __enter__(self) -> Self:
         return self
@@ -61,45 +66,56 @@ class RangeReader:
         self.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
+        """Yield what is left of the range, as blocks of at most 1 MiB.
 
-    def __next__(self) -> bytes:
-        """Return the next block, at most 1 MiB.
+        Raises:
+            StrongroomError: As `read` and `finish`.
+        """
+        while data := self.read(BLOCK_BYTES):
+            yield bytes(data)
+        self.finish()
+
+    def read(self, max_bytes: int) -> memoryview:
+        """Return the next bytes, at least one; they are good until the next call.
+
+        Behind the range there are none.
+
+        Args:
+            max_bytes: How many at most; one or more.
 
         Raises:
             IntegrityError: The server sent another range (MANIFEST_CORRUPT), or
                 found the stored bytes damaged.
             StrongroomError: What else the server refused.
-            StopIteration: The range is complete.
         """
         while self._position_bytes < self._end_bytes:
+            if self._rest:
+                data, self._rest = self._rest[:max_bytes], self._rest[max_bytes:]
+                self._position_bytes += len(data)
+                self._resumption.progressed()
+                return data
             try:
-                data = next(self._blocks, None)
+                block = next(self._blocks, None)
             except StrongroomError as error:
                 self.close()
                 self._resumption.wait_after(error)
                 continue
-            if data is not None:
-                self._position_bytes += len(data)
-                self._resumption.progressed()
-                if self._position_bytes == self._end_bytes:
-                    self._finish()
-                return data
-            if self._stream is not None:
+            if block is not None:
+                self._rest = block
+            elif self._stream is not None:
                 raise self._mismatch("the stream ended early")
-            self._open()
-        self.close()
-        raise StopIteration
+            else:
+                self._open()
+        return memoryview(b"")
 
-    def close(self) -> None:
-        """End the call, if it has not ended."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        self._blocks = iter(())
+    def finish(self) -> None:
+        """Hear the server out: only a stream that ends well was delivered well.
 
-    def _finish(self) -> None:
-        """Hear the server out: only a stream that ends well was delivered well."""
+        What `read` returned last is good no more.
+
+        Raises:
+            StrongroomError: As `read`.
+        """
         try:
             for _ in self._blocks:
                 raise self._mismatch("more came")
@@ -110,9 +126,17 @@ class RangeReader:
                 raise
         self.close()
 
+    def close(self) -> None:
+        """End the call, if it has not ended."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._blocks = iter(())
+        self._rest = memoryview(b"")
+
     def _open(self) -> None:
-        self._stream = self._caller.stream_blocks(
-            READ_VERSION,
+        self._stream = VersionStream(
+            self._caller,
             pb.ReadVersionRequest(
                 name=self._version.resource,
                 paths=[self._path],
@@ -122,29 +146,18 @@ class RangeReader:
         )
         self._blocks = self._read(self._stream)
 
-    def _read(
-        self, stream: Stream[pb.ReadVersionResponse | BlockFrame]
-    ) -> Iterator[bytes]:
+    def _read(self, stream: VersionStream) -> Iterator[memoryview]:
         expected_bytes = self._position_bytes
-        for response in stream:
-            for block in self._blocks_of(response):
-                end_bytes = expected_bytes + len(block.data)
-                if block.offset_bytes != expected_bytes or end_bytes > self._end_bytes:
-                    raise self._mismatch(f"byte {block.offset_bytes} came")
+        for step in stream:
+            if isinstance(step, pb.TransferItem):
+                if step.HasField("start") and step.start.path != self._path:
+                    raise self._mismatch(f"{step.start.path!r} came")
+            elif isinstance(step, BlockFrame):
+                end_bytes = expected_bytes + len(step.data)
+                if step.offset_bytes != expected_bytes or end_bytes > self._end_bytes:
+                    raise self._mismatch(f"byte {step.offset_bytes} came")
                 expected_bytes = end_bytes
-                yield bytes(block.data)
-
-    def _blocks_of(
-        self, response: pb.ReadVersionResponse | BlockFrame
-    ) -> Iterator[BlockFrame]:
-        if isinstance(response, BlockFrame):
-            yield response
-            return
-        for item in response.items.items:
-            if item.HasField("start") and item.start.path != self._path:
-                raise self._mismatch(f"{item.start.path!r} came")
-            if item.HasField("block"):
-                yield BlockFrame(item.block.offset_bytes, item.block.data)
+                yield memoryview(step.data)
 
     def _mismatch(self, problem: str) -> IntegrityError:
         message = (

@@ -101,7 +101,7 @@ class Receiver:
         return self._digester.digest()
 
     def take(self, item: pb.TransferItem) -> None:
-        """Take the next item in.
+        """Take the next item in that is no block.
 
         Raises:
             IntegrityError: It does not fit what came before (MANIFEST_CORRUPT), or
@@ -112,9 +112,6 @@ class Receiver:
         match item.WhichOneof("item"):
             case "start":
                 self._start(item.start)
-            case "block":
-                # Protobuf copies the data at each access.
-                self.take_block(BlockFrame(item.block.offset_bytes, item.block.data))
             case "end":
                 self.end_file()
             case _:

@@ -47,6 +47,7 @@ class Push:
     message: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     progress: ProgressCallback | None = None
+    exclusive: bool = False
 
 
 class Batch:
@@ -160,6 +161,7 @@ class Sender:
                 request_id=push.request_id,
                 resumable=True,
                 base_version=self._base.number if self._base is not None else 0,
+                exclusive=push.exclusive,
             )
         )
         position = self._await_position()

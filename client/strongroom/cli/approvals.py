@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about approvals: ls, show, approve, deny, run, enroll.
+"""Commands about approvals: ls, show, approve, deny, withdraw, run, enroll.
 
 What is shown of a request is read from its bytes by this program, not told by the
 server, and it is these bytes that a security key signs for.
 """
 
-import base64
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Final
 
 import typer
@@ -18,21 +14,25 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from strongroom import _convert, _system
+from strongroom.cli.enrolling import (
+    enroll,
+    security_keys,
+    software_key,
+    trusted_store,
+)
+from strongroom.cli.foreseeing import foreseen
 from strongroom.cli.output import Output, counted, format_time
 from strongroom.cli.quoting import barred, columns_of, quoted
 from strongroom.cli.session import (
     JsonFlag,
     QuietFlag,
     Reason,
-    Session,
     session_of,
 )
 from strongroom.cli.shredding import print_receipt
 from strongroom.client import Client
-from strongroom.config import NO_FILE
-from strongroom.errors import InvalidArgumentError, PreconditionError
-from strongroom.errors import Reason as Why
-from strongroom.values import Approval, KeyAssertion, RelyingParty, TrustedStore
+from strongroom.errors import InvalidArgumentError
+from strongroom.values import Approval, ApprovalState, KeyAssertion, RelyingParty
 
 approvals_app = typer.Typer(
     no_args_is_help=True, help="What one person may do only if others agree."
@@ -40,6 +40,7 @@ approvals_app = typer.Typer(
 
 #: Prints what an approved method answered, by its full name; others as JSON.
 RESULT_PRINTERS: Final[dict[str, Callable[[Client, Output, Message], None]]] = {
+    "/strongroom.v1.KeyService/ShredArtifact": print_receipt,
     "/strongroom.v1.KeyService/ShredProject": print_receipt,
 }
 
@@ -49,6 +50,7 @@ _NAME_WIDTH: Final = 11
 _MAX_NAME_WIDTH: Final = 30
 #: Columns that every terminal has; a longer line would go on below as if it began.
 _SCREEN: Final = 78
+_OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 _HEADING: Final = ("ID", "STATE", "LEFT", "ACTION", "RESOURCE", "REQUESTER", "REASON")
 _MINUTE_S: Final = 60
 
@@ -90,6 +92,9 @@ def list_approvals(
 def show(context: typer.Context, name: _Id, *, as_json: JsonFlag = False) -> None:
     """Show an approval whole: who asks for what, why, and every field of the request.
 
+    Of a shredding also what would die, by the server's word; a security key signs for
+    the request alone.
+
     For example:
 
       strongroom approvals show 6ae72d44-616d416eec
@@ -97,7 +102,7 @@ def show(context: typer.Context, name: _Id, *, as_json: JsonFlag = False) -> Non
     output = Output(as_json=as_json)
     with session_of(context).client() as client:
         approval = client.get_approval(name)
-    _show(output, approval)
+        _show(output, approval, foreseen(client, approval))
 
 
 @approvals_app.command()
@@ -123,8 +128,8 @@ def approve(
             message, hint="--yes DIGEST, as `approvals show` prints it."
         )
     session = session_of(context)
-    trusted = _trusted(session)
-    keys, path = _security_keys(), _software_key(session)
+    trusted = trusted_store(session)
+    keys, path = security_keys(), software_key(session)
 
     def sign(
         challenge: bytes, party: RelyingParty, credential_ids: tuple[bytes, ...]
@@ -135,7 +140,7 @@ def approve(
     with session.client() as client:
         approval = client.get_approval(name)
         if not as_json:
-            _show(output, approval)
+            _show(output, approval, foreseen(client, approval))
         if yes and yes != approval.digest:
             raise _unseen(approval)
         if not yes and not typer.confirm("Approve this?", err=True):
@@ -163,6 +168,23 @@ def deny(
     output.line(f"{denied.approval_id}: denied by {denied.denier}")
 
 
+@approvals_app.command()
+def withdraw(
+    context: typer.Context, name: _Id, *, reason: Reason = "", as_json: JsonFlag = False
+) -> None:
+    """Take back what you asked for; nobody can approve or use it then.
+
+    For example:
+
+      strongroom approvals withdraw 6ae72d44-616d416eec --reason "typing error"
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        taken = client.withdraw_approval(name, reason=reason)
+    output.record("approval", _record(taken))
+    output.line(f"{taken.approval_id}: withdrawn")
+
+
 @approvals_app.command("run")
 def run_approved(
     context: typer.Context, name: _Id, *, as_json: JsonFlag = False
@@ -186,65 +208,11 @@ def run_approved(
                 _print_answer(output, answer)
 
 
-@approvals_app.command()
-def enroll(
-    context: typer.Context,
-    key_name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What to call the key: bob-desk.")
-    ],
-    *,
-    software: Annotated[
-        Path | None,
-        typer.Option(help="Make a file in place of a device: for development only."),
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Make your security key ready to approve, and print what a reviewer adds.
-
-    The printed lines count once they stand in the server's file of credentials
-    (operators.credentials_file), which somebody else reviews. The key signs for the
-    relying_party of your client.toml.
-
-    For example:
-
-      strongroom approvals enroll bob-desk
-    """
-    output = Output(as_json=as_json)
-    session = session_of(context)
-    keys, trusted = _security_keys(), _trusted(session)
-    with session.client() as client:
-        party = client.list_approvals().relying_party
-        principal = client.server_info().principal
-    if party is None:
-        message = "the server knows no security keys"
-        raise PreconditionError(
-            message,
-            reason=Why.SETTING_INVALID,
-            hint="An operator sets operators.rp_id and operators.credentials_file.",
-        )
-    if not principal.startswith("operator:"):
-        message = f"you are {principal}, a program: only people approve"
-        raise PreconditionError(
-            message, reason=Why.SETTING_INVALID, hint="strongroom login"
-        )
-    trusted.check_party(party)
-    made = keys.enroll_with(software, party, principal)
-    entry = {
-        "name": key_name,
-        "operator": principal,
-        "credential_id": _base64url(made.credential_id),
-        "public_key": _base64url(made.public_key),
-    }
-    output.record("credential", entry)
-    if software is not None:
-        output.line("# a SOFTWARE key, for development only")
-    output.line("[[credentials]]")
-    for key, value in entry.items():
-        output.line(f"{key} = {json.dumps(value)}")
+approvals_app.command()(enroll)
 
 
-def _show(output: Output, approval: Approval) -> None:
-    """Show what would be signed, and that only its state and who decided are told.
+def _show(output: Output, approval: Approval, foreseen: str) -> None:
+    """Show what would be signed; its state, who decided, and what would be are told.
 
     What others wrote comes last, in quotes and behind bars: it cannot look like
     anything that stands above it.
@@ -252,6 +220,7 @@ def _show(output: Output, approval: Approval) -> None:
     request = _convert.request_of(approval.method, approval.request)
     fields = dict(_convert.shown_fields(request))
     shown = {"request": fields, "store": approval.store, "digest": approval.digest}
+    shown |= {"foreseen": foreseen} if foreseen else {}
     output.record("approval", {**_record(approval), **shown})
     long: list[tuple[str, str]] = []
 
@@ -262,6 +231,7 @@ def _show(output: Output, approval: Approval) -> None:
             long.append((name, value))
 
     output.line(f"approval   {approval.approval_id}: {_state(approval)}")
+    output.line(f"needs      {_needs(approval)}, as the server says")
     fact("store", approval.store)
     fact("requester", approval.requester)
     output.line(f"asked for  {format_time(approval.create_time)}")
@@ -274,8 +244,10 @@ def _show(output: Output, approval: Approval) -> None:
     output.line(f"digest     {approval.digest}")
     texts = [(f"request.{key}", value) for key, value in fields.items()]
     texts += [*long, ("reason", approval.reason)]
-    if approval.deny_reason:
-        texts.append(("denied-because", approval.deny_reason))
+    told = {
+        "denied-because": approval.deny_reason, "the-server-foresees": foreseen
+    }  # fmt: skip
+    texts += [(name, text) for name, text in told.items() if text]
     _show_texts(output, texts)
 
 
@@ -306,6 +278,7 @@ def _record(approval: Approval) -> Mapping[str, object]:
         "create_time": approval.create_time,
         "expire_time": approval.expire_time,
         "consents": approval.consents,
+        "needed_count": approval.needed_count,
         "denier": approval.denier,
         "deny_reason": approval.deny_reason,
     }
@@ -328,9 +301,24 @@ def _short(reason: str) -> str:
     return text if len(text) <= _MAX_REASON_CHARS else text[:_MAX_REASON_CHARS] + "…"
 
 
+def _needs(approval: Approval) -> str:
+    if approval.needed_count is None:
+        return "it is not known how many people"
+    if approval.needed_count == 0:
+        return "nobody, by the policies of now"
+    told = (
+        "1 person"
+        if approval.needed_count == 1
+        else (f"{approval.needed_count} people")
+    )
+    return f"{told}, of whom {len(approval.consents)} approved"
+
+
 def _state(approval: Approval) -> str:
     told = approval.state.value.lower().replace("_", " ")
-    people = len(approval.consents)
+    people, needed = len(approval.consents), approval.needed_count
+    if needed and needed > 1 and approval.state in _OPEN:
+        return f"{told} ({people} of {needed})"
     return f"{told} ({people})" if people else told
 
 
@@ -344,44 +332,6 @@ def _print_answer(output: Output, answer: Message) -> None:
     output.record("answer", MessageToDict(answer, preserving_proto_field_name=True))
     for key, value in _convert.shown_fields(answer):
         output.line(f"{key}  {value}")
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _software_key(session: Session) -> Path | None:
-    path = session.settings().security_key_file
-    return None if path == NO_FILE else path
-
-
-def _trusted(session: Session) -> TrustedStore:
-    """Return for which store the person signs, by their own settings."""
-    settings = session.settings()
-    for name in ("store_id", "relying_party"):
-        if not getattr(settings, name):
-            message = f"no setting {name}: a server could have you sign for another one"
-            raise PreconditionError(
-                message,
-                reason=Why.SETTING_INVALID,
-                hint=f"Ask the store's operators, and write {name} into "
-                f"{settings.source or 'client.toml'}.",
-                setting=name,
-            )
-    return TrustedStore(settings.store_id, settings.relying_party)
-
-
-def _security_keys() -> ModuleType:
-    try:
-        from strongroom.cli import security_keys
-    except ModuleNotFoundError as error:
-        message = f"security keys need the module {error.name!r}"
-        raise InvalidArgumentError(
-            message,
-            hint="pip install 'strongroom[cli,operators]'",
-            module=error.name or "",
-        ) from error
-    return security_keys
 
 
 def _unconfirmed() -> InvalidArgumentError:

@@ -47,6 +47,9 @@ def ask_for_approval(client: Client, error: StrongroomError) -> None:
         return
     name = approval.approval_id
     error.metadata["approval"] = name
+    if approval.is_enough:
+        error.hint = f"Approved as {name}: strongroom approvals run {name}"
+        return
     error.hint = (
         f"Asked for as {name}. Somebody else: strongroom approvals approve {name}; "
         f"then you: strongroom approvals run {name}"

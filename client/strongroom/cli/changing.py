@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that change: project create, ref move, ref ls, rollback."""
+"""Commands that change: create, project create, ref move, ref ls, rollback."""
 
 from typing import Annotated
 
@@ -38,6 +38,37 @@ def create_project(
     with session_of(context).client() as client:
         made = client.create_project(project)
     output.record("project", made)
+    output.line(made.name)
+
+
+def create(
+    context: typer.Context,
+    artifact: _Artifact,
+    *,
+    kind: Annotated[
+        str | None, typer.Option(help="dataset, checkpoint or weights.")
+    ] = None,
+    exclusive: Annotated[
+        bool,
+        typer.Option(
+            "--exclusive", help="Give it a key of its own, to be shredded alone."
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an artifact that has no version yet; a push makes one, too.
+
+    With --exclusive it has a key of its own, for good: `strongroom shred` destroys it
+    alone, and it shares no stored bytes with other artifacts.
+
+    For example:
+
+      strongroom create clinic/patient-17 --exclusive
+    """
+    output = Output(as_json=as_json)
+    with session_of(context).client() as client:
+        made = client.create_artifact(artifact, kind=kind, exclusive=exclusive)
+    output.record("artifact", made)
     output.line(made.name)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from strongroom import _system
 from strongroom._channel import handshake, own_certificate
 from strongroom._channel.identity import open_source
+from strongroom._shared.lane import Lane
 from strongroom.cli.output import format_time
 from strongroom.cli.session import Session
 from strongroom.client import Client
@@ -76,6 +77,8 @@ def _examine_here(
         detail = f"{settings.workload_socket} gives a certificate"
         yield Diagnosis("agent", ok=True, detail=detail)
         looks = looks[1:]
+    if settings.sidecar_socket is not None:
+        looks = (("socket", _look_at_socket),)
     for check, look in looks:
         try:
             seen = look(local)
@@ -102,6 +105,8 @@ def _examine_server(client: Client) -> Iterator[Diagnosis]:
         f"{format_time(info.certificate_expire_time)}",
     )
     yield _look_at_key_exchange(info)
+    if client.settings.data_socket is not None:
+        yield _look_at_shared_memory(client.settings.data_socket)
     try:
         results = client.check_server()
     except PermissionDeniedError as error:
@@ -129,6 +134,18 @@ def _look_at_key_exchange(info: ServerInfo) -> Diagnosis:
         hint="Use a grpcio whose TLS offers X25519MLKEM768, on both sides.",
         warning=True,
     )
+
+
+def _look_at_shared_memory(path: Path) -> Diagnosis:
+    try:
+        Lane(path).close()
+    except StrongroomError as error:
+        detail = f"{error.message} ({path}): reads go over the network"
+        hint = "Is the server on this machine, and has it the setting shared_memory?"
+        return Diagnosis(
+            "shared_memory", ok=True, detail=detail, hint=hint, warning=True
+        )
+    return Diagnosis("shared_memory", ok=True, detail=f"{path} answers")
 
 
 def _exit_code(result: CheckResult) -> int:
@@ -185,6 +202,11 @@ def _look_at_network(settings: ClientSettings) -> _Seen:
     with handshake.reach(settings) as connection:
         address = connection.getpeername()
     return _Seen(f"{settings.endpoint} answers at {address[0]}")
+
+
+def _look_at_socket(settings: ClientSettings) -> _Seen:
+    handshake.reach(settings).close()
+    return _Seen(f"the sidecar at {settings.sidecar_socket} answers")
 
 
 def _look_at_tls(settings: ClientSettings) -> _Seen:

@@ -30,7 +30,7 @@ ProjectArgument = Annotated[
 
 _DAY_S: Final = 86_400
 _HOUR_S: Final = 3600
-_HEADING: Final = ("PROJECT", "EPOCH", "SLOT", "VERSION", "AGE", "STATE", "KEK")
+_HEADING: Final = ("WHOSE", "EPOCH", "SLOT", "VERSION", "AGE", "STATE", "KEK")
 _STATES: Final = {
     KeyState.CURRENT: "newest version",
     KeyState.OLD: "old version",
@@ -49,7 +49,8 @@ def list_keys(
 ) -> None:
     """List key domains and epochs, and which version of its KEK wraps each.
 
-    A project whose name you may not know is shown by its id.
+    A project whose name you may not know is shown by its id. An artifact with a key
+    domain of its own has lines of its own.
 
     For example:
 
@@ -215,7 +216,9 @@ def retire(
 @keys_app.command()
 def epoch(
     context: typer.Context,
-    project: Annotated[str, typer.Argument(help="The project.")],
+    name: Annotated[
+        str, typer.Argument(help="project, or project/artifact with a key of its own")
+    ],
     *,
     after: Annotated[
         int | None,
@@ -226,7 +229,7 @@ def epoch(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Give a project a new master key, for what is stored from now on.
+    """Give a project or artifact a new master key, for what is stored from now on.
 
     What is stored stays readable under its old key, and new versions share it.
     Other servers use the new key within 15 minutes.
@@ -238,16 +241,23 @@ def epoch(
     output = Output(as_json=as_json)
     with session_of(context).client() as client:
         if after is None:
-            after = _newest_epoch(client, project)
-        newest = client.start_epoch(project, after=after)
-    output.record("epoch", {"project": project, "epoch": newest, "before": after})
-    output.line(f"{project}: epoch {newest}, after {after}")
+            after = _newest_epoch(client, name)
+        newest = client.start_epoch(name, after=after)
+    project, _, artifact = name.partition("/")
+    told = {"project": project, "epoch": newest, "before": after}
+    output.record("epoch", {**told, "artifact": artifact} if artifact else told)
+    output.line(f"{name}: epoch {newest}, after {after}")
 
 
-def _newest_epoch(client: Client, project: str) -> int:
-    known = [entry.epoch for entry in client.iter_keys(project) if entry.slot >= 0]
+def _newest_epoch(client: Client, name: str) -> int:
+    project, _, artifact = name.partition("/")
+    known = [
+        entry.epoch
+        for entry in client.iter_keys(project)
+        if entry.slot >= 0 and entry.artifact == (name if artifact else "")
+    ]
     if not known:
-        message = f"project {project} has no key that opens"
+        message = f"{name} has no key of its own that opens"
         raise IntegrityError(
             message, reason=Why.KEY_SLOT_MISSING, hint="strongroom keys ls"
         )
@@ -306,10 +316,10 @@ def _proof(report: RewrapReport) -> dict[str, object]:
 
 
 def _row(entry: KeyEntry) -> tuple[str, ...]:
-    store = entry.kek == "sr.store"
+    store, project_id = entry.kek == "sr.store", entry.project_id or "?"
     versions = f"{entry.kek_version} of {entry.newest_kek_version}"
     return (
-        "(the store)" if store else entry.project or entry.project_id or "?",
+        "(the store)" if store else entry.artifact or entry.project or project_id,
         str(entry.epoch),
         str(entry.slot) if entry.slot >= 0 else "-",
         versions if entry.kek_version else "-",

@@ -13,6 +13,7 @@ from strongroom.cli.output import (
     format_time,
     short_digest,
 )
+from strongroom.cli.quoting import quoted
 from strongroom.cli.session import JsonFlag, QuietFlag, session_of
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.digest import EXPLAIN_DIGEST
@@ -26,6 +27,7 @@ from strongroom.values import (
     FileChange,
     JournalEntry,
     Project,
+    ShreddedListing,
     Version,
 )
 
@@ -48,6 +50,9 @@ def ls(
         bool,
         typer.Option("--versions", help="List an artifact's versions, also deleted."),
     ] = False,
+    shredded: Annotated[
+        bool, typer.Option("--shredded", help="List what was shredded, instead.")
+    ] = False,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -62,8 +67,17 @@ def ls(
       strongroom ls demo/minilm --versions
 
       strongroom ls demo/minilm@prod/tokenizer/
+
+      strongroom ls --shredded
     """
     output = Output(as_json=as_json, quiet=quiet)
+    if shredded:
+        if name or versions:
+            message = "--shredded lists all that was shredded: without a name"
+            raise InvalidArgumentError(message, field="shredded")
+        with session_of(context).client() as client:
+            _list_shredded(output, client.list_shredded())
+        return
     rows: list[tuple[str, ...]] = []
     heading: tuple[str, ...] = ()
     with session_of(context).client() as client:
@@ -73,9 +87,28 @@ def ls(
             if not as_json:
                 heading = _HEADINGS[type(item)]
                 rows.append(_row(item, quiet=quiet))
+        is_project = bool(name) and "/" not in name.rstrip("/") and not versions
+        dead = client.shredded_artifacts(name) if is_project else ()
     output.table(rows, right=(1,), heading=heading)
+    for artifact in dead:
+        output.say(f"{artifact} was shredded: strongroom ls --shredded")
 
 
+def _list_shredded(output: Output, found: ShreddedListing) -> None:
+    rows = []
+    for item in found.shredded:
+        output.record("shredded", item)
+        name = item.name or "(not told)"
+        state = "" if item.finished else "not finished"
+        when = format_time(item.shred_time)
+        rows.append((name, when, state, item.requester, quoted(item.reason)))
+    output.table(rows, heading=_SHREDDED)
+    unlisted = found.total_count - len(found.shredded)
+    if unlisted:
+        output.line(f"and {unlisted} more")
+
+
+_SHREDDED: Final = ("NAME", "SHREDDED", "STATE", "REQUESTER", "REASON")
 #: What the columns of `_row` hold.
 _HEADINGS: Final[dict[type, tuple[str, ...]]] = {
     Project: ("PROJECT", "CREATED", "ID"),

@@ -43,6 +43,11 @@ class Output:
         if not self.as_json and not self.quiet:
             print(printable(text), file=sys.stderr)
 
+    def insist(self, text: str) -> None:
+        """Tell a person what they cannot do without, unless they asked for JSON."""
+        if not self.as_json:
+            print(printable(text), file=sys.stderr, flush=True)
+
     def table(
         self,
         rows: Sequence[Sequence[str]],

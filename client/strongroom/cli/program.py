@@ -126,6 +126,7 @@ def make_app() -> typer.Typer:
         listing.show,
         listing.log,
         listing.diff,
+        changing.create,
         changing.rollback,
         keeping.delete,
         keeping.undelete,

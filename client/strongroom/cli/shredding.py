@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shredding a project: what would die, doing it, and the receipt."""
+"""Shredding a project or an artifact: what would die, doing it, and the receipt."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +11,7 @@ import typer
 from google.protobuf.message import Message
 
 from strongroom import _convert
-from strongroom.cli.output import Output, counted, format_size
+from strongroom.cli.output import Output, counted, format_size, format_time
 from strongroom.cli.session import DryRunFlag, JsonFlag, session_of
 from strongroom.client import Client
 from strongroom.errors import (
@@ -29,7 +30,9 @@ _MAX_REFS: Final = 8
 
 def shred(
     context: typer.Context,
-    project: Annotated[str, typer.Argument(help="The project.")],
+    name: Annotated[
+        str, typer.Argument(help="project, or project/artifact with a key of its own")
+    ],
     *,
     reason: Annotated[
         str, typer.Option(help="Why; kept in the receipt. Needed to shred.")
@@ -43,7 +46,10 @@ def shred(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Destroy a project for good: its key, and with it all that it protects.
+    """Destroy a project or an artifact for good: its key, and all that it protects.
+
+    An artifact that was made with --exclusive has a key of its own, and the rest of
+    its project goes on. A project is destroyed with all of its artifacts.
 
     It cannot be undone. A person asks, and another one has to approve exactly this
     request: it ends with 13 then, and says which approval it has asked for. Broken
@@ -59,42 +65,45 @@ def shred(
       strongroom approvals run 6ae72d44-616d416eec
 
       strongroom shred old-runs --receipt
+
+      strongroom shred clinic/patient-17 --reason "consent was withdrawn"
     """
     output = Output(as_json=as_json)
     if sum(map(bool, (dry_run, receipt, reason))) > 1:
         message = "--reason, --dry-run and --receipt exclude each other"
         raise InvalidArgumentError(message, field="reason")
     if not (dry_run or receipt or reason):
-        message = "a project is shredded for a reason: --reason"
+        message = "what is shredded is shredded for a reason: --reason"
         raise InvalidArgumentError(message, field="reason")
     with session_of(context).client() as client:
         if dry_run:
-            _show_preview(output, client.preview_shred(project))
+            _show_preview(output, client.preview_shred(name))
             return
         if receipt:
-            found = client.shred_receipt(project)
+            found = client.shred_receipt(name)
         else:
-            _look_first(client, output, project)
-            found = client.shred_project(project, reason=reason)
+            _look_first(client, output, name)
+            destroy = client.shred_artifact if "/" in name else client.shred_project
+            found = destroy(name, reason=reason)
     show_receipt(output, found, out=out)
 
 
-def _look_first(client: Client, output: Output, project: str) -> None:
+def _look_first(client: Client, output: Output, name: str) -> None:
     """Say what will die, so that nobody is asked for what cannot be, or is done.
 
     Raises:
         PreconditionError: It was shredded, and there is a receipt (KEY_SHREDDED).
     """
     try:
-        output.say(_told_preview(client.preview_shred(project)))
+        output.say(told_preview(client.preview_shred(name)))
     except PreconditionError as error:
         if error.reason is not Why.KEY_SHREDDED:
             raise
         try:
-            client.shred_receipt(project)
+            client.shred_receipt(name)
         except NotFoundError:
             return  # It broke off: the same command finishes it.
-        error.hint = f"strongroom shred {project} --receipt"
+        error.hint = f"strongroom shred {name} --receipt"
         raise
 
 
@@ -115,7 +124,7 @@ def show_receipt(output: Output, receipt: ShredReceipt, *, out: Path | None) -> 
     told = receipt.told()
     path = _save(receipt, out)
     output.record("receipt", {**told, "file": str(path)})
-    output.line(f"{receipt.project} was shredded, and cannot be brought back")
+    output.line(f"{receipt.name} was shredded, and cannot be brought back")
     output.table(_rows(told))
     for note in _texts(told.get("notes")):
         output.line(f"- {note}")
@@ -136,19 +145,22 @@ def _show_preview(output: Output, preview: ShredPreview) -> None:
     unnamed = preview.artifact_count - len(preview.artifacts)
     if unnamed:
         output.line(f"and {counted(unnamed, 'artifact')} not named here")
-    output.line(_told_preview(preview))
+    output.line(told_preview(preview))
     if preview.held_count:
         held = counted(preview.held_count, "artifact")
         output.line(f"! {held} under a legal hold: nothing can be shredded")
     output.say("nothing was changed")
 
 
-def _told_preview(preview: ShredPreview) -> str:
+def told_preview(preview: ShredPreview) -> str:
+    """Return what would die, in a sentence."""
+    further = preview.kek_count - 1
+    others = f", {counted(further, 'KEK')} of artifacts" if further > 0 else ""
     return (
-        f"{preview.project}: {counted(preview.artifact_count, 'artifact')}, "
+        f"{preview.name}: {counted(preview.artifact_count, 'artifact')}, "
         f"{counted(preview.version_count, 'version')}, "
         f"{counted(preview.ref_count, 'ref')} and "
-        f"{format_size(preview.stored_bytes)} would die with {preview.kek} and "
+        f"{format_size(preview.stored_bytes)} would die with {preview.kek}{others} and "
         f"{counted(preview.slot_count, 'key slot')}"
     )
 
@@ -160,9 +172,10 @@ def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("approved by", f"{approved} {told.get('approval_id') or ''}".strip()),
         ("reason", told.get("reason")),
         ("key destroyed", told.get("kek")),
-        ("  at", told.get("kek_destroyed_time")),
-        ("effective from", told.get("effective_time")),
-        ("in snapshots of Vault until", told.get("snapshots_until")),
+        ("keys of artifacts", told.get("further_keks_count", 0)),
+        ("  at", _time(told.get("kek_destroyed_time"))),
+        ("effective from", _time(told.get("effective_time"))),
+        ("in snapshots of Vault until", _time(told.get("snapshots_until"))),
         ("key slots removed", told.get("slots_removed_count")),
         ("key slots locked", told.get("slots_locked_count")),
         ("artifacts", told.get("artifact_count")),
@@ -172,13 +185,21 @@ def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in fields]
 
 
+def _time(value: object) -> str:
+    """Return a receipt's time as all commands print times."""
+    try:
+        return format_time(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return str(value)
+
+
 def _texts(value: object) -> Sequence[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _save(receipt: ShredReceipt, out: Path | None) -> Path:
     """Write the receipt to a new file, or find it in one that holds it already."""
-    stem = f"{receipt.project}.shred-receipt"
+    stem = f"{receipt.name.replace('/', '.')}.shred-receipt"
     names = (f"{stem}{f'-{number}' if number else ''}.json" for number in count())
     paths = iter([out]) if out is not None else map(Path, names)
     for path in paths:
@@ -191,11 +212,11 @@ def _save(receipt: ShredReceipt, out: Path | None) -> Path:
         except OSError as error:
             message = f"{path} cannot be written: {error.strerror}"
             raise InvalidArgumentError(
-                message, hint=f"strongroom shred {receipt.project} --receipt --out FILE"
+                message, hint=f"strongroom shred {receipt.name} --receipt --out FILE"
             ) from error
         else:
             return path
     message = f"{out} exists, and holds something else"
     raise InvalidArgumentError(
-        message, hint=f"strongroom shred {receipt.project} --receipt --out FILE"
+        message, hint=f"strongroom shred {receipt.name} --receipt --out FILE"
     )

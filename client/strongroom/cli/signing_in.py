@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands for people: login, logout, whoami."""
 
+import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
+from strongroom import _system
 from strongroom._login.device import sign_in_by_code
-from strongroom._login.flow import sign_in
+from strongroom._login.flow import WAIT_S, sign_in
 from strongroom._login.logins import Login, forget_login, load_login
 from strongroom.cli.output import Output, format_time
 from strongroom.cli.session import JsonFlag, QuietFlag, session_of
+from strongroom.config import ClientSettings
+from strongroom.errors import PermissionDeniedError, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +57,10 @@ def login(
 ) -> None:
     """Sign in at your identity provider; commands then act as you.
 
-    Opens a browser, which must run on this machine, and waits for five minutes. With
-    --device it may run on any, if the provider offers that. The login is kept in a
-    file for you alone until it ends; nothing is sent to the server.
+    Opens a browser, which must run on this machine, and waits for five minutes; where
+    none can be opened, it waits only at a terminal. With --device it may run on any,
+    if the provider offers that. The login is kept in a file for you alone until it
+    ends; nothing is sent to the server.
 
     For example:
 
@@ -69,16 +74,26 @@ def login(
 
     def tell(url: str, code: str = "") -> None:
         output.record("sign_in", _Address(url, code))
-        output.say("Sign in at this address:")
-        output.say(f"  {url}")
+        until = format_time(_system.now() + timedelta(seconds=WAIT_S))
+        output.say(f"Sign in at this address, before {until}:")
+        # Whoever opens it by hand has to have it, however quiet all else is to be.
+        output.insist(f"  {url}" if not quiet else url)
         if code:
-            output.say(f"and type in  {code}")
+            output.insist(f"and type in  {code}" if not quiet else code)
+
+    def go_on() -> bool:
+        somebody_is_here = sys.stdin.isatty()
+        if somebody_is_here:
+            output.insist("No browser could be opened here: open the address yourself.")
+        return somebody_is_here
 
     settings = session_of(context).settings()
     if device:
         made = sign_in_by_code(settings, tell, fresh=fresh)
     else:
-        made = sign_in(settings, tell, fresh=fresh, browser=not no_browser)
+        made = sign_in(
+            settings, tell, fresh=fresh, browser=not no_browser, on_no_browser=go_on
+        )
     output.record("login", _told(made))
     output.line(f"signed in as {made.name} until {format_time(made.expire_time)}")
     output.say("Commands now act as you; `strongroom logout` ends that.")
@@ -108,8 +123,15 @@ def whoami(context: typer.Context, *, as_json: JsonFlag = False) -> None:
     """
     output = Output(as_json=as_json)
     session = session_of(context)
-    with session.client() as client:
-        info = client.server_info()
+    try:
+        with session.client() as client:
+            info = client.server_info()
+    except PermissionDeniedError as error:
+        principal = error.metadata.get("principal", "")
+        if error.reason is not Reason.ACTION_NOT_ALLOWED or not principal:
+            raise
+        _tell_roleless(output, str(principal), session.settings())
+        return
     kept = load_login(session.settings())
     told = None if kept is None else _told(kept)
     record = {
@@ -131,6 +153,17 @@ def whoami(context: typer.Context, *, as_json: JsonFlag = False) -> None:
     proved = format_time(info.login.auth_time)
     output.line(f"  signed in    {proved} with {factors} ({methods})")
     output.line(f"  until        {format_time(told.expire_time)}, at {told.issuer}")
+
+
+def _tell_roleless(output: Output, principal: str, settings: ClientSettings) -> None:
+    """Say who somebody is whom no role lets ask more."""
+    output.record("identity", {"principal": principal, "roles": ()})
+    output.line(principal)
+    output.line("  roles        none that lets you ask the server about itself")
+    if settings.login_issuer and load_login(settings) is None:
+        output.say("Nobody is signed in here: strongroom login")
+        return
+    output.say("Ask an operator for a role; `strongroom doctor` looks at the rest.")
 
 
 def _told(login: Login) -> _Told:

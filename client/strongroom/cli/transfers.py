@@ -43,6 +43,13 @@ RequestIdOption = Annotated[
     str | None,
     typer.Option("--request-id", help="A UUID4 that makes the push repeatable."),
 ]
+ExclusiveFlag = Annotated[
+    bool,
+    typer.Option(
+        "--exclusive",
+        help="Give a new artifact a key of its own, so that it can be shredded alone.",
+    ),
+]
 ResumeOption = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +68,7 @@ def push(
     kind: KindOption = None,
     message: MessageOption = "",
     meta: MetaOption = None,
+    exclusive: ExclusiveFlag = False,
     request_id: RequestIdOption = None,
     resume: ResumeOption = None,
     as_json: JsonFlag = False,
@@ -93,7 +101,7 @@ def push(
         for given in (resume, request_id)
     )
     upload_id = resume or request_id or _system.new_request_id()
-    described = {"--kind": kind, "--message": message}
+    described = {"--kind": kind, "--message": message, "--exclusive": exclusive}
     again = _again(source, artifact, upload_id, described, meta or [])
     with (
         session_of(context).client() as client,
@@ -109,6 +117,7 @@ def push(
             progress=_announcing(output, again, progress, resumed=resume or ""),
             request_id=request_id,
             upload_id=upload_id,
+            exclusive=exclusive,
         )
     _print_pushed(output, result, _system.monotonic_s() - started_s)
 
@@ -125,6 +134,12 @@ def pull(
             help="Keep what has come if the pull is interrupted, to go on from.",
         ),
     ] = False,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="plain; or hf: TARGET is a cache of Hugging Face's libraries."
+        ),
+    ] = "plain",
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
     no_progress: NoProgressFlag = False,
@@ -139,6 +154,10 @@ def pull(
     from what one left that was killed: whole files and the beginning of the next are
     hashed, not fetched again.
 
+    With --layout hf, from_pretrained("project/artifact") finds the version, where
+    HF_HUB_CACHE names TARGET and HF_HUB_OFFLINE is 1. Its revisions are `main`, its
+    number, and the ref that was named.
+
     For example:
 
       strongroom pull demo/minilm@prod model/
@@ -148,6 +167,8 @@ def pull(
       strongroom pull demo/minilm@3/tokenizer/ tokenizer/
 
       strongroom pull demo/minilm/config.json config.json
+
+      strongroom pull demo/minilm@prod ~/.cache/huggingface/hub --layout hf
     """
     output = Output(as_json=as_json, quiet=quiet)
     started_s = _system.monotonic_s()
@@ -157,7 +178,9 @@ def pull(
         progress_shown(output, "pull", wanted=not no_progress) as progress,
         _saying_how_to_go_on(output, again) if resume else nullcontext(),
     ):
-        result = client.pull(uri, target, progress=progress, keep_partial=resume)
+        result = client.pull(
+            uri, target, progress=progress, keep_partial=resume, layout=layout
+        )
     _print_pulled(output, result, _system.monotonic_s() - started_s)
 
 
@@ -190,14 +213,14 @@ def _again(
     source: Path,
     artifact: str,
     upload_id: str,
-    described: Mapping[str, str | None],
+    described: Mapping[str, str | bool | None],
     meta: Sequence[str],
 ) -> str:
     """Return the command that goes on with a push."""
     words = ["strongroom", "push", str(source), artifact]
     for option, value in described.items():
         if value:
-            words += [option, value]
+            words += [option] if value is True else [option, str(value)]
     for item in meta:
         words += ["--meta", item]
     return shlex.join([*words, "--resume", upload_id])
@@ -306,6 +329,9 @@ def _print_pulled(output: Output, result: PullResult, duration_s: float) -> None
         },
     )
     output.line(result.target if output.quiet else f"{version.name}  {result.target}")
+    if version.file_count and not result.file_count:
+        output.say("it was there already")
+        return
     output.say(
         f"{counted(result.file_count, 'file')}, verified; "
         f"{_rate(result.received_bytes, duration_s)}"

@@ -36,6 +36,9 @@ class Approvals(Access):
     def request_approval(self, method: str, request: bytes, *, reason: str) -> Approval:
         """Ask other people to approve a request, byte for byte.
 
+        Who has asked for the same already gets that one, as long as it can be approved
+        or used.
+
         Args:
             method: The gRPC method's full name.
             request: The request's bytes; an error whose reason is APPROVAL_REQUIRED
@@ -138,6 +141,20 @@ class Approvals(Access):
             name=_convert.approval_name(approval_id), deny=pb.Denial(reason=reason)
         )
         return self._decide(request)
+
+    def withdraw_approval(self, approval_id: str, *, reason: str = "") -> Approval:
+        """Take back what you asked for; nobody can approve or use it then.
+
+        Raises:
+            NotFoundError: You asked for none of that id (APPROVAL_NOT_FOUND).
+            PermissionDeniedError: It was denied, used or withdrawn, or has ended.
+        """
+        request = pb.WithdrawApprovalRequest(
+            name=_convert.approval_name(approval_id), reason=reason
+        )
+        return _convert.approval_of(
+            self._caller.unary(methods.WITHDRAW_APPROVAL, request)
+        )
 
     def run_approved(self, approval: Approval) -> tuple[Message, ...]:
         """Send exactly the bytes that were approved; return the answers.

@@ -87,10 +87,15 @@ class Catalog:
             self._caller.unary(methods.GET_ARTIFACT, pb.GetArtifactRequest(name=name))
         )
 
-    def list_files(self, uri: str) -> Iterator[File]:
+    def list_files(self, uri: str, *, page_size: int = 0) -> Iterator[File]:
         """Yield the files of a version, or those below `…/dir/`, by path.
 
         All pages are of one version, even if the ref moves meanwhile.
+
+        Args:
+            uri: `project/artifact[@version][/dir/]`.
+            page_size: How many the server is asked for at once; 0 leaves it to the
+                server.
 
         Raises:
             NotFoundError: There is no such artifact or version.
@@ -102,13 +107,44 @@ class Catalog:
             nonlocal parent
             answer = self._caller.unary(
                 methods.LIST_FILES,
-                pb.ListFilesRequest(parent=parent, path=parsed.path, page_token=token),
+                pb.ListFilesRequest(
+                    parent=parent,
+                    path=parsed.path,
+                    page_size=page_size,
+                    page_token=token,
+                ),
             )
             _convert.answered_version_of(answer.version, parsed.version)
             parent = answer.version.name
             return answer
 
         yield from _pages(fetch, lambda answer: map(_convert.file_of, answer.files))
+
+    def find_file(self, uri: str) -> tuple[Version, File]:
+        """Return one file, and the version that it is in.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or path
+                (PATH_NOT_FOUND, or the server's own reason).
+        """
+        parsed = parse_uri(uri)
+        answer = self._caller.unary(
+            methods.LIST_FILES,
+            pb.ListFilesRequest(
+                parent=parsed.version.resource, path=parsed.path, page_size=1
+            ),
+        )
+        version = _convert.answered_version_of(answer.version, parsed.version)
+        for found in answer.files:
+            if found.path == parsed.path:
+                return version, _convert.file_of(found)
+        message = f"{version.name} has no file {parsed.path!r}"
+        raise NotFoundError(
+            message,
+            reason=Reason.PATH_NOT_FOUND,
+            hint=f"strongroom ls {version.name}",
+            path=parsed.path,
+        )
 
     def ls(self, name: str | None = None) -> Iterator[Project | Artifact | File]:
         """Yield what is there: projects, artifacts of a project, or files.

@@ -2,34 +2,40 @@
 """`connect` and `Client`: the SDK's front door, and bytes in and out."""
 
 import functools
+import mmap
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from strongroom import _convert, _system
-from strongroom._channel import methods
+from strongroom import _system
 from strongroom._channel.caller import Caller
 from strongroom._files.source import scan_source
 from strongroom._login.logins import LoginHeaders
+from strongroom._transfer.mapping import map_file
 from strongroom._transfer.pull import Pull, pull_version
 from strongroom._transfer.push import push_version
 from strongroom._transfer.remote_file import StrongroomFile
 from strongroom._transfer.sender import Push
 from strongroom.client.catalog import parse_artifact
+from strongroom.client.drafts import Base, Draft
+from strongroom.client.hub import HF, PLAIN, check_layout, pull_to_hub_cache
 from strongroom.client.maintenance import Maintenance
 from strongroom.config import ClientSettings, load_settings
-from strongroom.errors import InvalidArgumentError, NotFoundError, Reason
+from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import parse_uri
-from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.values import (
     File,
     Kind,
     ProgressCallback,
     PullResult,
     PushResult,
+    SharedMemory,
     Version,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 def connect(
@@ -83,7 +89,8 @@ class Client(Maintenance):
 
     def __init__(self, settings: ClientSettings, *, login: bool = False) -> None:
         self.settings = settings
-        self._login = login
+        #: Whether calls are made as the person who signed in, if one did.
+        self.login = login
         super().__init__(
             Caller(settings, LoginHeaders(settings)) if login else Caller(settings)
         )
@@ -100,7 +107,7 @@ class Client(Maintenance):
         self.close()
 
     def __reduce__(self) -> "tuple[Callable[..., Client], tuple[ClientSettings]]":
-        return functools.partial(type(self), login=self._login), (self.settings,)
+        return functools.partial(type(self), login=self.login), (self.settings,)
 
     def __repr__(self) -> str:
         return f"Client({self.settings.endpoint!r})"
@@ -120,6 +127,7 @@ class Client(Maintenance):
         progress: ProgressCallback | None = None,
         request_id: str | None = None,
         upload_id: str | None = None,
+        exclusive: bool = False,
     ) -> PushResult:
         """Store a file or a directory as the next version of an artifact.
 
@@ -139,10 +147,11 @@ class Client(Maintenance):
             message: What to say about the version, at most 1000 characters.
             metadata: At most 64 keys of 128 characters with values of 1024.
             progress: Called as bytes are sent, on another thread.
-            request_id: A UUID4 that makes the push repeatable; a new one, unless
-                given.
+            request_id: Makes the push repeatable; a new UUID4, unless given.
             upload_id: Goes on with the push of this request id, which was
                 interrupted; from the start, if nothing of it is left.
+            exclusive: Whether the artifact, if it is made, gets a key domain of its
+                own, so that it can be shredded alone; one without is refused.
 
         Raises:
             InvalidArgumentError: A name is malformed, or the source holds what
@@ -164,8 +173,46 @@ class Client(Maintenance):
             message=message,
             metadata=metadata or {},
             progress=progress,
+            exclusive=exclusive,
         )
         return push_version(self._caller, push)
+
+    def draft(
+        self,
+        artifact: str,
+        *,
+        kind: Kind | str | None = None,
+        message: str = "",
+        metadata: Mapping[str, str] | None = None,
+        base: Base = None,
+        draft_id: str | None = None,
+    ) -> Draft:
+        """Begin a version that several processes write, or join one; sends nothing.
+
+        Args:
+            artifact: `project/artifact`; made by the commit if it is missing.
+            kind: What a new artifact holds; must match that of an existing one.
+            message: What to say about the version, at most 1000 characters.
+            metadata: At most 64 keys of 128 characters with values of 1024.
+            base: What the version has beside what is put: the files of the version
+                of this number, or of the newest one (`latest`) when it is made, so
+                that of two commits at once none is lost; nothing, unless given.
+            draft_id: Joins the draft of this id, from whatever process or machine;
+                16 to 100 letters, digits, `.`, `_` or `-`. A new one, unless given.
+
+        Raises:
+            InvalidArgumentError: The artifact's name or the base is malformed.
+        """
+        return Draft(
+            self,
+            self._caller,
+            parse_artifact(artifact),
+            draft_id or _system.new_request_id(),
+            kind=kind,
+            message=message,
+            metadata=metadata,
+            base=base,
+        )
 
     def pull(
         self,
@@ -174,6 +221,7 @@ class Client(Maintenance):
         *,
         progress: ProgressCallback | None = None,
         keep_partial: bool = False,
+        layout: str = PLAIN,
     ) -> PullResult:
         """Write a version, a directory of it (`…/dir/`) or one file to disk.
 
@@ -186,6 +234,9 @@ class Client(Maintenance):
             progress: Called as bytes arrive.
             keep_partial: Whether to leave what has come in a hidden directory beside
                 the target if the pull fails, for the next one to go on from.
+            layout: `plain`; or `hf`: the target is a cache of Hugging Face's
+                libraries, in which `from_pretrained("project/artifact")` finds the
+                version offline. A cache may exist; `keep_partial` is not for it.
 
         Raises:
             AlreadyExistsError: The target exists (TARGET_EXISTS).
@@ -194,6 +245,9 @@ class Client(Maintenance):
             NotFoundError: There is no such artifact, version or path.
             StrongroomError: What else the server refused.
         """
+        check_layout(layout, keep_partial=keep_partial)
+        if layout == HF:
+            return pull_to_hub_cache(self._caller, uri, target, progress)
         pull = Pull(parse_uri(uri), target, progress, keep_partial)
         return pull_version(self._caller, pull)
 
@@ -204,24 +258,7 @@ class Client(Maintenance):
             NotFoundError: There is no such artifact, version or path.
             StrongroomError: What else the server refused.
         """
-        parsed = parse_uri(uri)
-        answer = self._caller.unary(
-            methods.LIST_FILES,
-            pb.ListFilesRequest(
-                parent=parsed.version.resource, path=parsed.path, page_size=1
-            ),
-        )
-        version = _convert.answered_version_of(answer.version, parsed.version)
-        for found in answer.files:
-            if found.path == parsed.path:
-                return self.open_file(version, _convert.file_of(found))
-        message = f"{version.name} has no file {parsed.path!r}"
-        raise NotFoundError(
-            message,
-            reason=Reason.PATH_NOT_FOUND,
-            hint=f"strongroom ls {version.name}",
-            path=parsed.path,
-        )
+        return self.open_file(*self.find_file(uri))
 
     def open_file(self, version: Version, file: File) -> StrongroomFile:
         """Open a file that `list_files` named: one call fewer than `open`.
@@ -231,6 +268,35 @@ class Client(Maintenance):
             file: One of its files.
         """
         return StrongroomFile(self._caller, version, file)
+
+    def map(self, uri: str) -> memoryview:
+        """Return the content of one file as memory that is only read.
+
+        A server on this machine fills the memory once for all of its readers, and
+        hands it over without a copy; `numpy.frombuffer` and `torch.frombuffer` take
+        it as it is. It lasts as long as anything looks at it. Where no server shares
+        memory, or it has no room, the file is read into memory of this process.
+
+        Raises:
+            NotFoundError: There is no such artifact, version or path.
+            IntegrityError: The stored bytes are damaged.
+            StrongroomError: What else the server refused.
+        """
+        parsed = parse_uri(uri)
+        mapped = map_file(self._caller, parsed)
+        if mapped is not None:
+            return mapped
+        with self.open(uri) as file:
+            if not file.size:
+                return memoryview(b"")
+            memory = memoryview(mmap.mmap(-1, file.size))
+            file.readinto(memory)
+            return memory.toreadonly()
+
+    @property
+    def shared_memory(self) -> SharedMemory:
+        """Whether this process shares memory with the server, and how much came so."""
+        return self._caller.lanes.describe()
 
     def read_bytes(self, uri: str) -> bytes:
         """Return the content of one file, verified; it must fit into memory."""
@@ -248,3 +314,57 @@ class Client(Maintenance):
         with self.open(uri) as file:
             file.seek(offset)
             return file.readinto(buffer)
+
+    def tensors(
+        self,
+        uri: str,
+        *,
+        names: Collection[str] | None = None,
+        device: "str | torch.device" = "cpu",
+    ) -> "Iterator[tuple[str, torch.Tensor]]":
+        """Yield name and tensor of a model's safetensors files; needs torch.
+
+        Every byte has been authenticated before it comes. The digest of a whole file
+        is compared before its last tensor, unless `names` leaves some out, or the
+        server shares memory with us.
+
+        Args:
+            uri: A file; or a version or directory with `model.safetensors`, or with
+                several files and their index.
+            names: Only these; the bytes of others are not moved.
+            device: Where they go; to a GPU by locked memory, while more is read.
+
+        Raises:
+            IntegrityError: Stored bytes are damaged, or it is no safetensors file.
+            KeyError: `names` has one that the model does not have.
+            NotFoundError: There is no such artifact, version or path.
+        """
+        from strongroom.client.tensors import iter_tensors  # noqa: PLC0415 - an extra
+
+        return iter_tensors(self.open, uri, names, device)
+
+    def tensor(
+        self,
+        uri: str,
+        name: str,
+        index: tuple[int | slice, ...] = (),
+        *,
+        device: "str | torch.device" = "cpu",
+    ) -> "torch.Tensor":
+        """Return one tensor, or what `tensor[index]` would be of it; needs torch.
+
+        Args:
+            uri: As of `tensors`.
+            name: The tensor's name.
+            index: Numbers and slices without a step, one for each leading dimension;
+                only bytes near what is wanted are moved.
+            device: Where it goes.
+
+        Raises:
+            IndexError: A number is outside of its dimension, or there are too many.
+            KeyError: The model has no such tensor.
+            StrongroomError: As of `tensors`.
+        """
+        from strongroom.client.tensors import read_tensor  # noqa: PLC0415 - an extra
+
+        return read_tensor(self.open, uri, name, index, device)

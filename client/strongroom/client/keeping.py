@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Keeping`: what is kept and for how long: trash, legal holds, policies."""
+"""`Keeping`: artifacts made; what is kept, how long: trash, legal holds, policies."""
 
 from strongroom import _convert, _system
 from strongroom._channel import methods
@@ -7,7 +7,9 @@ from strongroom.client.catalog import Catalog, parse_artifact
 from strongroom.format.names import (
     ArtifactName,
     NumberSelector,
+    ProjectName,
     VersionName,
+    parse_artifact_name,
     parse_selector,
     parse_uri,
 )
@@ -21,6 +23,50 @@ class Keeping(Catalog):
     Nothing here removes a byte: what is deleted lies in the trash until its time is
     over and a sweep has passed.
     """
+
+    def shredded_artifacts(self, project: str) -> tuple[str, ...]:
+        """Return the artifacts of a project that were shredded alone, by name.
+
+        At most 1000; none of those that the caller may not see.
+        """
+        parent = ProjectName(project.rstrip("/")).resource
+        answer = self._caller.unary(
+            methods.LIST_ARTIFACTS, pb.ListArtifactsRequest(parent=parent, page_size=1)
+        )
+        return tuple(parse_artifact_name(name).short for name in answer.shredded)
+
+    def create_artifact(
+        self,
+        artifact: str,
+        *,
+        kind: Kind | str | None = None,
+        exclusive: bool = False,
+        request_id: str = "",
+    ) -> Artifact:
+        """Make an artifact that has no version yet; return it, too, if it exists.
+
+        Args:
+            artifact: `project/artifact`; the project is made if that is allowed.
+            kind: What it holds; if it exists, it must be that.
+            exclusive: Give it a key domain of its own, so that it can be shredded
+                alone. It then shares no stored bytes with other artifacts.
+            request_id: Makes the call repeatable; a new one, unless given.
+
+        Raises:
+            PreconditionError: It exists with another kind (KIND_MISMATCH), or shares
+                its project's key domain (DOMAIN_SHARED).
+        """
+        name = parse_artifact(artifact)
+        request = pb.CreateArtifactRequest(
+            parent=ProjectName(name.project).resource,
+            artifact_id=name.artifact,
+            kind=_convert.kind_to_message(kind),
+            exclusive=exclusive,
+            request_id=request_id or _system.new_request_id(),
+        )
+        return _convert.artifact_of(
+            self._caller.unary(methods.CREATE_ARTIFACT, request)
+        )
 
     def delete(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from strongroom import _convert, _system, _telemetry
 from strongroom._channel import methods
+from strongroom.client.catalog import parse_artifact
 from strongroom.client.keeping import Keeping
 from strongroom.errors import InternalError
 from strongroom.format.names import ProjectName
@@ -14,6 +15,7 @@ from strongroom.values import (
     RetireReport,
     RewrapReport,
     RotateReport,
+    ShreddedListing,
     ShredPreview,
     ShredReceipt,
     SigningKey,
@@ -131,28 +133,36 @@ class Keys(Keeping):
             raise _unfinished("retirement")
         return report
 
-    def start_epoch(self, project: str, *, after: int) -> int:
-        """Give a project's key domain a new master key; return the newest epoch.
+    def start_epoch(self, name: str, *, after: int) -> int:
+        """Give a key domain a new master key; return the newest epoch.
 
         Args:
-            project: Its name.
+            name: `project`, or `project/artifact` of one that has its own.
             after: The epoch that is the newest now, as `iter_keys` tells it; if
                 there is a newer one, nothing is changed.
 
         Raises:
-            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+            NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
+                ARTIFACT_NOT_FOUND).
+            PreconditionError: The artifact shares its project's (DOMAIN_SHARED).
         """
-        request = pb.StartEpochRequest(name=_resource(project), after_epoch=after)
+        request = pb.StartEpochRequest(name=_named(name), after_epoch=after)
         return self._caller.unary(methods.START_EPOCH, request).epoch
 
-    def preview_shred(self, project: str) -> ShredPreview:
-        """Tell what would die with a project; nothing is changed.
+    def preview_shred(self, name: str) -> ShredPreview:
+        """Tell what would die; nothing is changed.
+
+        Args:
+            name: `project`, or `project/artifact` of one that has a key domain of its
+                own.
 
         Raises:
-            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
-            PreconditionError: It was shredded (KEY_SHREDDED).
+            NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
+                ARTIFACT_NOT_FOUND).
+            PreconditionError: It was shredded (KEY_SHREDDED); or the artifact shares
+                its project's key domain (DOMAIN_SHARED).
         """
-        request = pb.PreviewShredRequest(name=_resource(project))
+        request = pb.PreviewShredRequest(name=_named(name))
         limit_s = self._caller.settings.transfer_timeout_s
         answer = self._caller.unary(methods.PREVIEW_SHRED, request, timeout_s=limit_s)
         return _convert.shred_preview_of(answer)
@@ -189,21 +199,63 @@ class Keys(Keeping):
         answer = self._caller.unary(methods.SHRED_PROJECT, request, timeout_s=limit_s)
         return _convert.shred_receipt_of(answer)
 
-    def shred_receipt(self, project: str) -> ShredReceipt:
-        """Return the signed receipt of a project that was shredded.
+    def shred_artifact(
+        self, artifact: str, *, reason: str, request_id: str = ""
+    ) -> ShredReceipt:
+        """Destroy one artifact for good that has a key domain of its own.
+
+        The rest of its project goes on. All else is as for `shred_project`.
+
+        Args:
+            artifact: `project/artifact`.
+            reason: Why; kept in the receipt.
+            request_id: Makes the call repeatable; a new one, unless given.
+
+        Raises:
+            NotFoundError: There is no such artifact (ARTIFACT_NOT_FOUND).
+            PreconditionError: It shares its project's key domain (DOMAIN_SHARED); or
+                as for `shred_project`.
+            PermissionDeniedError: As for `shred_project`.
+        """
+        request = pb.ShredArtifactRequest(
+            name=parse_artifact(artifact).resource,
+            reason=reason,
+            request_id=request_id or _system.new_request_id(),
+        )
+        limit_s = self._caller.settings.transfer_timeout_s
+        answer = self._caller.unary(methods.SHRED_ARTIFACT, request, timeout_s=limit_s)
+        return _convert.shred_receipt_of(answer)
+
+    def shred_receipt(self, name: str) -> ShredReceipt:
+        """Return the signed receipt of what was shredded.
+
+        Args:
+            name: `project`, or `project/artifact`.
 
         Raises:
             NotFoundError: It was not, or that is not finished (RECEIPT_NOT_FOUND).
         """
-        request = pb.GetShredReceiptRequest(name=_resource(project))
+        request = pb.GetShredReceiptRequest(name=_named(name))
         answer = self._caller.unary(methods.GET_SHRED_RECEIPT, request)
         return _convert.shred_receipt_of(answer)
+
+    def list_shredded(self) -> ShreddedListing:
+        """Return what was shredded, the newest first; names as far as you may know."""
+        request = pb.ListShreddedRequest()
+        limit_s = self._caller.settings.transfer_timeout_s
+        answer = self._caller.unary(methods.LIST_SHREDDED, request, timeout_s=limit_s)
+        return _convert.shredded_listing_of(answer)
 
     def signing_keys(self) -> tuple[SigningKey, ...]:
         """Return the public keys that journals and receipts are signed with."""
         request = pb.ListSigningKeysRequest()
         answer = self._caller.unary(methods.LIST_SIGNING_KEYS, request)
         return tuple(map(_convert.signing_key_of, answer.keys))
+
+
+def _named(name: str) -> str:
+    """Return the resource name of a project or an artifact."""
+    return parse_artifact(name).resource if "/" in name else _resource(name)
 
 
 def _resource(project: str) -> str:

@@ -4,37 +4,14 @@
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import torch
 from torch.utils.data import Dataset
 
-from strongroom.client import Client, StrongroomFile
+from strongroom.client import Client
+from strongroom.client.tensors import DEFAULT_PATH
 from strongroom.format.names import Uri, check_path, parse_uri
-from strongroom.integrations.tensors import TensorSpan, read_tensor_spans
 from strongroom.values import Kind, PushResult
-
-#: The file meant where a URI names only a version.
-DEFAULT_PATH: Final = "model.safetensors"
-
-_DTYPES: Final = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "F8_E5M2": torch.float8_e5m2,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "I16": torch.int16,
-    "U16": torch.uint16,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I32": torch.int32,
-    "U32": torch.uint32,
-    "F32": torch.float32,
-    "I64": torch.int64,
-    "U64": torch.uint64,
-    "F64": torch.float64,
-    "C64": torch.complex64,
-}
 
 
 def load_state_dict(client: Client, uri: str) -> dict[str, torch.Tensor]:
@@ -61,7 +38,7 @@ def iter_tensors(
 
     Every byte has been authenticated by the server before it comes. The digest of
     the whole file is verified too, before the last tensor, unless `names` leaves
-    some out.
+    some out, or the server shares memory with us.
 
     Args:
         client: Reads the file.
@@ -73,15 +50,7 @@ def iter_tensors(
         KeyError: `names` has one that the file does not have.
         NotFoundError: There is no such artifact, version or path.
     """
-    with client.open(_file_uri(uri)) as file:
-        spans = read_tensor_spans(file, file.size)
-        missing = set(names or ()) - {span.name for span in spans}
-        if missing:
-            message = f"{file.name} has no tensor {min(missing)!r}"
-            raise KeyError(message)
-        for span in spans:
-            if names is None or span.name in names:
-                yield span.name, _read_tensor(file, span)
+    return client.tensors(uri, names=names)
 
 
 def save_state_dict(
@@ -166,22 +135,6 @@ class ArtifactDataset(Dataset[tuple[str, bytes]]):
         found = self.files[index]
         with self._client.open_file(self.version, found) as file:
             return found.path, file.read()
-
-
-def _file_uri(uri: str) -> str:
-    parsed = parse_uri(uri)
-    return str(Uri(parsed.artifact, parsed.selector, parsed.path or DEFAULT_PATH))
-
-
-def _read_tensor(file: StrongroomFile, span: TensorSpan) -> torch.Tensor:
-    dtype = _DTYPES[span.dtype]
-    if not span.size_bytes:
-        # Nothing to read, and torch refuses empty buffers.
-        return torch.empty(span.shape, dtype=dtype)
-    buffer = bytearray(span.size_bytes)
-    file.seek(span.offset_bytes)
-    file.readinto(buffer)
-    return torch.frombuffer(buffer, dtype=dtype).reshape(span.shape)
 
 
 def _below(root: Path, name: str) -> Path:

@@ -25,35 +25,37 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$strongroom/v1/approval_service.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\x07\x43onsent\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncredential\x18\x03 \x01(\t\"\xbc\x03\n\x08\x41pproval\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x11\n\tresources\x18\x04 \x03(\t\x12\x11\n\trequester\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\t \x01(\x0e\x32\x1c.strongroom.v1.ApprovalState\x12(\n\x08\x63onsents\x18\n \x03(\x0b\x32\x16.strongroom.v1.Consent\x12\x0e\n\x06\x64\x65nier\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x65ny_reason\x18\x0c \x01(\t\x12\x0f\n\x07request\x18\r \x01(\x0c\x12\x11\n\tstatement\x18\x0e \x01(\x0c\x12\x16\n\x0e\x63redential_ids\x18\x0f \x03(\x0c\x12\x32\n\rrelying_party\x18\x10 \x01(\x0b\x32\x1b.strongroom.v1.RelyingParty\"*\n\x0cRelyingParty\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\"I\n\x16RequestApprovalRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x16\n\x14ListApprovalsRequest\"\x88\x01\n\x15ListApprovalsResponse\x12*\n\tapprovals\x18\x01 \x03(\x0b\x32\x17.strongroom.v1.Approval\x12\x0f\n\x07\x64\x61maged\x18\x02 \x03(\t\x12\x32\n\rrelying_party\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.RelyingParty\"\"\n\x12GetApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"i\n\x0cKeyAssertion\x12\x15\n\rcredential_id\x18\x01 \x01(\x0c\x12\x1a\n\x12\x61uthenticator_data\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63lient_data\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x18\n\x06\x44\x65nial\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x88\x01\n\x15\x44\x65\x63ideApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x07\x61pprove\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.KeyAssertionH\x00\x12%\n\x04\x64\x65ny\x18\x03 \x01(\x0b\x32\x15.strongroom.v1.DenialH\x00\x42\n\n\x08\x64\x65\x63ision*\xd3\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x19\n\x15\x41PPROVAL_STATE_DENIED\x10\x03\x12\x19\n\x15\x41PPROVAL_STATE_IN_USE\x10\x04\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x05\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x06\x32\xdc\x02\n\x0f\x41pprovalService\x12Q\n\x0fRequestApproval\x12%.strongroom.v1.RequestApprovalRequest\x1a\x17.strongroom.v1.Approval\x12Z\n\rListApprovals\x12#.strongroom.v1.ListApprovalsRequest\x1a$.strongroom.v1.ListApprovalsResponse\x12I\n\x0bGetApproval\x12!.strongroom.v1.GetApprovalRequest\x1a\x17.strongroom.v1.Approval\x12O\n\x0e\x44\x65\x63ideApproval\x12$.strongroom.v1.DecideApprovalRequest\x1a\x17.strongroom.v1.Approvalb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$strongroom/v1/approval_service.proto\x12\rstrongroom.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\x07\x43onsent\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncredential\x18\x03 \x01(\t\"\xe8\x03\n\x08\x41pproval\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x11\n\tresources\x18\x04 \x03(\t\x12\x11\n\trequester\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05state\x18\t \x01(\x0e\x32\x1c.strongroom.v1.ApprovalState\x12(\n\x08\x63onsents\x18\n \x03(\x0b\x32\x16.strongroom.v1.Consent\x12\x0e\n\x06\x64\x65nier\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x65ny_reason\x18\x0c \x01(\t\x12\x0f\n\x07request\x18\r \x01(\x0c\x12\x11\n\tstatement\x18\x0e \x01(\x0c\x12\x16\n\x0e\x63redential_ids\x18\x0f \x03(\x0c\x12\x32\n\rrelying_party\x18\x10 \x01(\x0b\x32\x1b.strongroom.v1.RelyingParty\x12\x19\n\x0cneeded_count\x18\x11 \x01(\x05H\x00\x88\x01\x01\x42\x0f\n\r_needed_count\"*\n\x0cRelyingParty\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\"I\n\x16RequestApprovalRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x16\n\x14ListApprovalsRequest\"\x88\x01\n\x15ListApprovalsResponse\x12*\n\tapprovals\x18\x01 \x03(\x0b\x32\x17.strongroom.v1.Approval\x12\x0f\n\x07\x64\x61maged\x18\x02 \x03(\t\x12\x32\n\rrelying_party\x18\x03 \x01(\x0b\x32\x1b.strongroom.v1.RelyingParty\"\"\n\x12GetApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"i\n\x0cKeyAssertion\x12\x15\n\rcredential_id\x18\x01 \x01(\x0c\x12\x1a\n\x12\x61uthenticator_data\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63lient_data\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x18\n\x06\x44\x65nial\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x88\x01\n\x15\x44\x65\x63ideApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x07\x61pprove\x18\x02 \x01(\x0b\x32\x1b.strongroom.v1.KeyAssertionH\x00\x12%\n\x04\x64\x65ny\x18\x03 \x01(\x0b\x32\x15.strongroom.v1.DenialH\x00\x42\n\n\x08\x64\x65\x63ision\"7\n\x17WithdrawApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xf1\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x19\n\x15\x41PPROVAL_STATE_DENIED\x10\x03\x12\x19\n\x15\x41PPROVAL_STATE_IN_USE\x10\x04\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x05\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x06\x12\x1c\n\x18\x41PPROVAL_STATE_WITHDRAWN\x10\x07\x32\xb1\x03\n\x0f\x41pprovalService\x12Q\n\x0fRequestApproval\x12%.strongroom.v1.RequestApprovalRequest\x1a\x17.strongroom.v1.Approval\x12Z\n\rListApprovals\x12#.strongroom.v1.ListApprovalsRequest\x1a$.strongroom.v1.ListApprovalsResponse\x12I\n\x0bGetApproval\x12!.strongroom.v1.GetApprovalRequest\x1a\x17.strongroom.v1.Approval\x12O\n\x0e\x44\x65\x63ideApproval\x12$.strongroom.v1.DecideApprovalRequest\x1a\x17.strongroom.v1.Approval\x12S\n\x10WithdrawApproval\x12&.strongroom.v1.WithdrawApprovalRequest\x1a\x17.strongroom.v1.Approvalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom.v1.approval_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPROVALSTATE']._serialized_start=1225
-  _globals['_APPROVALSTATE']._serialized_end=1436
+  _globals['_APPROVALSTATE']._serialized_start=1326
+  _globals['_APPROVALSTATE']._serialized_end=1567
   _globals['_CONSENT']._serialized_start=88
   _globals['_CONSENT']._serialized_end=185
   _globals['_APPROVAL']._serialized_start=188
-  _globals['_APPROVAL']._serialized_end=632
-  _globals['_RELYINGPARTY']._serialized_start=634
-  _globals['_RELYINGPARTY']._serialized_end=676
-  _globals['_REQUESTAPPROVALREQUEST']._serialized_start=678
-  _globals['_REQUESTAPPROVALREQUEST']._serialized_end=751
-  _globals['_LISTAPPROVALSREQUEST']._serialized_start=753
-  _globals['_LISTAPPROVALSREQUEST']._serialized_end=775
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=778
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=914
-  _globals['_GETAPPROVALREQUEST']._serialized_start=916
-  _globals['_GETAPPROVALREQUEST']._serialized_end=950
-  _globals['_KEYASSERTION']._serialized_start=952
-  _globals['_KEYASSERTION']._serialized_end=1057
-  _globals['_DENIAL']._serialized_start=1059
-  _globals['_DENIAL']._serialized_end=1083
-  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=1086
-  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=1222
-  _globals['_APPROVALSERVICE']._serialized_start=1439
-  _globals['_APPROVALSERVICE']._serialized_end=1787
+  _globals['_APPROVAL']._serialized_end=676
+  _globals['_RELYINGPARTY']._serialized_start=678
+  _globals['_RELYINGPARTY']._serialized_end=720
+  _globals['_REQUESTAPPROVALREQUEST']._serialized_start=722
+  _globals['_REQUESTAPPROVALREQUEST']._serialized_end=795
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=797
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=819
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=822
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=958
+  _globals['_GETAPPROVALREQUEST']._serialized_start=960
+  _globals['_GETAPPROVALREQUEST']._serialized_end=994
+  _globals['_KEYASSERTION']._serialized_start=996
+  _globals['_KEYASSERTION']._serialized_end=1101
+  _globals['_DENIAL']._serialized_start=1103
+  _globals['_DENIAL']._serialized_end=1127
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=1130
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=1266
+  _globals['_WITHDRAWAPPROVALREQUEST']._serialized_start=1268
+  _globals['_WITHDRAWAPPROVALREQUEST']._serialized_end=1323
+  _globals['_APPROVALSERVICE']._serialized_start=1570
+  _globals['_APPROVALSERVICE']._serialized_end=2003
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,7 @@ class ApprovalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     APPROVAL_STATE_IN_USE: _ClassVar[ApprovalState]
     APPROVAL_STATE_USED: _ClassVar[ApprovalState]
     APPROVAL_STATE_EXPIRED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_WITHDRAWN: _ClassVar[ApprovalState]
 APPROVAL_STATE_UNSPECIFIED: ApprovalState
 APPROVAL_STATE_PENDING: ApprovalState
 APPROVAL_STATE_APPROVED: ApprovalState
@@ -26,6 +27,7 @@ APPROVAL_STATE_DENIED: ApprovalState
 APPROVAL_STATE_IN_USE: ApprovalState
 APPROVAL_STATE_USED: ApprovalState
 APPROVAL_STATE_EXPIRED: ApprovalState
+APPROVAL_STATE_WITHDRAWN: ApprovalState
 
 class Consent(_message.Message):
     __slots__ = ("principal", "create_time", "credential")
@@ -38,7 +40,7 @@ class Consent(_message.Message):
     def __init__(self, principal: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., credential: _Optional[str] = ...) -> None: ...
 
 class Approval(_message.Message):
-    __slots__ = ("name", "method", "action", "resources", "requester", "reason", "create_time", "expire_time", "state", "consents", "denier", "deny_reason", "request", "statement", "credential_ids", "relying_party")
+    __slots__ = ("name", "method", "action", "resources", "requester", "reason", "create_time", "expire_time", "state", "consents", "denier", "deny_reason", "request", "statement", "credential_ids", "relying_party", "needed_count")
     NAME_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +57,7 @@ class Approval(_message.Message):
     STATEMENT_FIELD_NUMBER: _ClassVar[int]
     CREDENTIAL_IDS_FIELD_NUMBER: _ClassVar[int]
     RELYING_PARTY_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     method: str
     action: str
@@ -71,7 +74,8 @@ class Approval(_message.Message):
     statement: bytes
     credential_ids: _containers.RepeatedScalarFieldContainer[bytes]
     relying_party: RelyingParty
-    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., action: _Optional[str] = ..., resources: _Optional[_Iterable[str]] = ..., requester: _Optional[str] = ..., reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., denier: _Optional[str] = ..., deny_reason: _Optional[str] = ..., request: _Optional[bytes] = ..., statement: _Optional[bytes] = ..., credential_ids: _Optional[_Iterable[bytes]] = ..., relying_party: _Optional[_Union[RelyingParty, _Mapping]] = ...) -> None: ...
+    needed_count: int
+    def __init__(self, name: _Optional[str] = ..., method: _Optional[str] = ..., action: _Optional[str] = ..., resources: _Optional[_Iterable[str]] = ..., requester: _Optional[str] = ..., reason: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[ApprovalState, str]] = ..., consents: _Optional[_Iterable[_Union[Consent, _Mapping]]] = ..., denier: _Optional[str] = ..., deny_reason: _Optional[str] = ..., request: _Optional[bytes] = ..., statement: _Optional[bytes] = ..., credential_ids: _Optional[_Iterable[bytes]] = ..., relying_party: _Optional[_Union[RelyingParty, _Mapping]] = ..., needed_count: _Optional[int] = ...) -> None: ...
 
 class RelyingParty(_message.Message):
     __slots__ = ("id", "origin")
@@ -138,3 +142,11 @@ class DecideApprovalRequest(_message.Message):
     approve: KeyAssertion
     deny: Denial
     def __init__(self, name: _Optional[str] = ..., approve: _Optional[_Union[KeyAssertion, _Mapping]] = ..., deny: _Optional[_Union[Denial, _Mapping]] = ...) -> None: ...
+
+class WithdrawApprovalRequest(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -59,6 +59,11 @@ class ApprovalServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_approval__service__pb2.DecideApprovalRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_approval__service__pb2.Approval.FromString,
                 _registered_method=True)
+        self.WithdrawApproval = channel.unary_unary(
+                '/strongroom.v1.ApprovalService/WithdrawApproval',
+                request_serializer=strongroom_dot_v1_dot_approval__service__pb2.WithdrawApprovalRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_approval__service__pb2.Approval.FromString,
+                _registered_method=True)
 
 
 class ApprovalServiceServicer(object):
@@ -70,14 +75,18 @@ class ApprovalServiceServicer(object):
     """
 
     def RequestApproval(self, request, context):
-        """Asks other people to approve a request that the caller means to send.
+        """Asks other people to approve a request that the caller means to send. If the
+        caller has asked for the same, for the same reason, and it can still be
+        approved or used, that one is the answer; `request_id` is not compared.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovals(self, request, context):
-        """Lists the approvals whose time is not over, without their requests' bytes.
+        """Lists the approvals whose time is not over and that the caller may see, without
+        their requests' bytes: what they asked for themselves, what they may decide, and
+        what they might do themselves. To all others there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +102,13 @@ class ApprovalServiceServicer(object):
     def DecideApproval(self, request, context):
         """Approves or denies. Only a person can approve, with a security key, and never
         what the same person asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawApproval(self, request, context):
+        """Takes back what the caller asked for; nobody can approve or use it then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +135,11 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
             'DecideApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.DecideApproval,
                     request_deserializer=strongroom_dot_v1_dot_approval__service__pb2.DecideApprovalRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_approval__service__pb2.Approval.SerializeToString,
+            ),
+            'WithdrawApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawApproval,
+                    request_deserializer=strongroom_dot_v1_dot_approval__service__pb2.WithdrawApprovalRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_approval__service__pb2.Approval.SerializeToString,
             ),
     }
@@ -234,6 +255,33 @@ class ApprovalService(object):
             target,
             '/strongroom.v1.ApprovalService/DecideApproval',
             strongroom_dot_v1_dot_approval__service__pb2.DecideApprovalRequest.SerializeToString,
+            strongroom_dot_v1_dot_approval__service__pb2.Approval.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ApprovalService/WithdrawApproval',
+            strongroom_dot_v1_dot_approval__service__pb2.WithdrawApprovalRequest.SerializeToString,
             strongroom_dot_v1_dot_approval__service__pb2.Approval.FromString,
             options,
             channel_credentials,

@@ -22,15 +22,23 @@ class ApprovalServiceStub:
 
     def __init__(self, channel: _grpc.Channel) -> None: ...
     RequestApproval: _grpc.UnaryUnaryMultiCallable[_approval_service_pb2.RequestApprovalRequest, _approval_service_pb2.Approval]
-    """Asks other people to approve a request that the caller means to send."""
+    """Asks other people to approve a request that the caller means to send. If the
+    caller has asked for the same, for the same reason, and it can still be
+    approved or used, that one is the answer; `request_id` is not compared.
+    """
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_approval_service_pb2.ListApprovalsRequest, _approval_service_pb2.ListApprovalsResponse]
-    """Lists the approvals whose time is not over, without their requests' bytes."""
+    """Lists the approvals whose time is not over and that the caller may see, without
+    their requests' bytes: what they asked for themselves, what they may decide, and
+    what they might do themselves. To all others there is none.
+    """
     GetApproval: _grpc.UnaryUnaryMultiCallable[_approval_service_pb2.GetApprovalRequest, _approval_service_pb2.Approval]
     """Returns all that is known of an approval, and what a person signs to approve it."""
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_approval_service_pb2.DecideApprovalRequest, _approval_service_pb2.Approval]
     """Approves or denies. Only a person can approve, with a security key, and never
     what the same person asked for.
     """
+    WithdrawApproval: _grpc.UnaryUnaryMultiCallable[_approval_service_pb2.WithdrawApprovalRequest, _approval_service_pb2.Approval]
+    """Takes back what the caller asked for; nobody can approve or use it then."""
 
 class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps what people asked to have approved, and what other people decided.
@@ -46,7 +54,10 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_service_pb2.RequestApprovalRequest,
         context: _grpc.ServicerContext,
     ) -> _approval_service_pb2.Approval:
-        """Asks other people to approve a request that the caller means to send."""
+        """Asks other people to approve a request that the caller means to send. If the
+        caller has asked for the same, for the same reason, and it can still be
+        approved or used, that one is the answer; `request_id` is not compared.
+        """
 
     @_abc_1.abstractmethod
     def ListApprovals(
@@ -54,7 +65,10 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _approval_service_pb2.ListApprovalsRequest,
         context: _grpc.ServicerContext,
     ) -> _approval_service_pb2.ListApprovalsResponse:
-        """Lists the approvals whose time is not over, without their requests' bytes."""
+        """Lists the approvals whose time is not over and that the caller may see, without
+        their requests' bytes: what they asked for themselves, what they may decide, and
+        what they might do themselves. To all others there is none.
+        """
 
     @_abc_1.abstractmethod
     def GetApproval(
@@ -73,5 +87,13 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Approves or denies. Only a person can approve, with a security key, and never
         what the same person asked for.
         """
+
+    @_abc_1.abstractmethod
+    def WithdrawApproval(
+        self,
+        request: _approval_service_pb2.WithdrawApprovalRequest,
+        context: _grpc.ServicerContext,
+    ) -> _approval_service_pb2.Approval:
+        """Takes back what the caller asked for; nobody can approve or use it then."""
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: _grpc.Server) -> None: ...

@@ -55,6 +55,11 @@ class ArtifactServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
                 _registered_method=True)
+        self.CreateArtifact = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/CreateArtifact',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.CreateArtifactRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/strongroom.v1.ArtifactService/GetArtifact',
                 request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.GetArtifactRequest.SerializeToString,
@@ -144,6 +149,16 @@ class ArtifactServiceServicer(object):
 
     def ListArtifacts(self, request, context):
         """Lists the artifacts of a project, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateArtifact(self, request, context):
+        """Creates an artifact that has no version yet. A push does so, too; this one can
+        give it a key domain of its own. Idempotent: one that exists is the answer, if it
+        is of that kind and has a key domain of its own where one is asked for. Needs the
+        right to write versions, and that to create projects if there is no such project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -263,6 +278,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.ListArtifacts,
                     request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.SerializeToString,
+            ),
+            'CreateArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateArtifact,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.CreateArtifactRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.Artifact.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -412,6 +432,33 @@ class ArtifactService(object):
             '/strongroom.v1.ArtifactService/ListArtifacts',
             strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsRequest.SerializeToString,
             strongroom_dot_v1_dot_artifact__service__pb2.ListArtifactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/CreateArtifact',
+            strongroom_dot_v1_dot_artifact__service__pb2.CreateArtifactRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.Artifact.FromString,
             options,
             channel_credentials,
             insecure,

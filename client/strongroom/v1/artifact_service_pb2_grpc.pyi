@@ -31,6 +31,12 @@ class ArtifactServiceStub:
     """Lists the projects that the caller may see, by name."""
     ListArtifacts: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListArtifactsRequest, _artifact_service_pb2.ListArtifactsResponse]
     """Lists the artifacts of a project, by name."""
+    CreateArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.CreateArtifactRequest, _artifact_service_pb2.Artifact]
+    """Creates an artifact that has no version yet. A push does so, too; this one can
+    give it a key domain of its own. Idempotent: one that exists is the answer, if it
+    is of that kind and has a key domain of its own where one is asked for. Needs the
+    right to write versions, and that to create projects if there is no such project.
+    """
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetArtifactRequest, _artifact_service_pb2.Artifact]
     """Gets an artifact with its refs."""
     GetVersion: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetVersionRequest, _artifact_service_pb2.Version]
@@ -108,6 +114,18 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _artifact_service_pb2.ListArtifactsResponse:
         """Lists the artifacts of a project, by name."""
+
+    @_abc_1.abstractmethod
+    def CreateArtifact(
+        self,
+        request: _artifact_service_pb2.CreateArtifactRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.Artifact:
+        """Creates an artifact that has no version yet. A push does so, too; this one can
+        give it a key domain of its own. Idempotent: one that exists is the answer, if it
+        is of that kind and has a key domain of its own where one is asked for. Needs the
+        right to write versions, and that to create projects if there is no such project.
+        """
 
     @_abc_1.abstractmethod
     def GetArtifact(

@@ -97,6 +97,11 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_LOGIN_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_WITNESS_UNAVAILABLE: _ClassVar[ErrorReason]
     ERROR_REASON_AUDIT_UNEXPLAINED: _ClassVar[ErrorReason]
+    ERROR_REASON_DRAFT_CLOSED: _ClassVar[ErrorReason]
+    ERROR_REASON_DRAFT_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_DRAFT_INCOMPLETE: _ClassVar[ErrorReason]
+    ERROR_REASON_PATH_DUPLICATE: _ClassVar[ErrorReason]
+    ERROR_REASON_DOMAIN_SHARED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -185,6 +190,11 @@ ERROR_REASON_RECEIPT_NOT_FOUND: ErrorReason
 ERROR_REASON_LOGIN_UNAVAILABLE: ErrorReason
 ERROR_REASON_WITNESS_UNAVAILABLE: ErrorReason
 ERROR_REASON_AUDIT_UNEXPLAINED: ErrorReason
+ERROR_REASON_DRAFT_CLOSED: ErrorReason
+ERROR_REASON_DRAFT_NOT_FOUND: ErrorReason
+ERROR_REASON_DRAFT_INCOMPLETE: ErrorReason
+ERROR_REASON_PATH_DUPLICATE: ErrorReason
+ERROR_REASON_DOMAIN_SHARED: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

@@ -40,7 +40,7 @@ class ListKeysRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class KeyEntry(_message.Message):
-    __slots__ = ("project", "project_id", "domain_id", "epoch", "slot", "kek", "kek_version", "newest_kek_version", "oldest_kek_version", "kek_version_time", "slot_time", "state", "passed_over")
+    __slots__ = ("project", "project_id", "domain_id", "epoch", "slot", "kek", "kek_version", "newest_kek_version", "oldest_kek_version", "kek_version_time", "slot_time", "state", "passed_over", "artifact")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +54,7 @@ class KeyEntry(_message.Message):
     SLOT_TIME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     project: str
     project_id: str
     domain_id: str
@@ -67,7 +68,8 @@ class KeyEntry(_message.Message):
     slot_time: _timestamp_pb2.Timestamp
     state: SlotState
     passed_over: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, project: _Optional[str] = ..., project_id: _Optional[str] = ..., domain_id: _Optional[str] = ..., epoch: _Optional[int] = ..., slot: _Optional[int] = ..., kek: _Optional[str] = ..., kek_version: _Optional[int] = ..., newest_kek_version: _Optional[int] = ..., oldest_kek_version: _Optional[int] = ..., kek_version_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slot_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[SlotState, str]] = ..., passed_over: _Optional[_Iterable[str]] = ...) -> None: ...
+    artifact: str
+    def __init__(self, project: _Optional[str] = ..., project_id: _Optional[str] = ..., domain_id: _Optional[str] = ..., epoch: _Optional[int] = ..., slot: _Optional[int] = ..., kek: _Optional[str] = ..., kek_version: _Optional[int] = ..., newest_kek_version: _Optional[int] = ..., oldest_kek_version: _Optional[int] = ..., kek_version_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., slot_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[SlotState, str]] = ..., passed_over: _Optional[_Iterable[str]] = ..., artifact: _Optional[str] = ...) -> None: ...
 
 class ListKeysResponse(_message.Message):
     __slots__ = ("entries",)
@@ -219,7 +221,7 @@ class DoomedArtifact(_message.Message):
     def __init__(self, artifact: _Optional[str] = ..., version_count: _Optional[int] = ..., refs: _Optional[_Mapping[str, int]] = ..., held: bool = ...) -> None: ...
 
 class ShredPreview(_message.Message):
-    __slots__ = ("name", "kek", "slot_count", "artifacts", "artifact_count", "version_count", "ref_count", "stored_bytes", "held_count")
+    __slots__ = ("name", "kek", "slot_count", "artifacts", "artifact_count", "version_count", "ref_count", "stored_bytes", "held_count", "kek_count")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KEK_FIELD_NUMBER: _ClassVar[int]
     SLOT_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -229,6 +231,7 @@ class ShredPreview(_message.Message):
     REF_COUNT_FIELD_NUMBER: _ClassVar[int]
     STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     HELD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    KEK_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     kek: str
     slot_count: int
@@ -238,7 +241,18 @@ class ShredPreview(_message.Message):
     ref_count: int
     stored_bytes: int
     held_count: int
-    def __init__(self, name: _Optional[str] = ..., kek: _Optional[str] = ..., slot_count: _Optional[int] = ..., artifacts: _Optional[_Iterable[_Union[DoomedArtifact, _Mapping]]] = ..., artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., ref_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., held_count: _Optional[int] = ...) -> None: ...
+    kek_count: int
+    def __init__(self, name: _Optional[str] = ..., kek: _Optional[str] = ..., slot_count: _Optional[int] = ..., artifacts: _Optional[_Iterable[_Union[DoomedArtifact, _Mapping]]] = ..., artifact_count: _Optional[int] = ..., version_count: _Optional[int] = ..., ref_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., held_count: _Optional[int] = ..., kek_count: _Optional[int] = ...) -> None: ...
+
+class ShredArtifactRequest(_message.Message):
+    __slots__ = ("name", "reason", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ShredProjectRequest(_message.Message):
     __slots__ = ("name", "reason", "request_id")
@@ -263,6 +277,34 @@ class GetShredReceiptRequest(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListShreddedRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Shredded(_message.Message):
+    __slots__ = ("name", "shred_time", "requester", "reason", "finished", "kek")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHRED_TIME_FIELD_NUMBER: _ClassVar[int]
+    REQUESTER_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    KEK_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shred_time: _timestamp_pb2.Timestamp
+    requester: str
+    reason: str
+    finished: bool
+    kek: str
+    def __init__(self, name: _Optional[str] = ..., shred_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requester: _Optional[str] = ..., reason: _Optional[str] = ..., finished: bool = ..., kek: _Optional[str] = ...) -> None: ...
+
+class ListShreddedResponse(_message.Message):
+    __slots__ = ("shredded", "total_count")
+    SHREDDED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    shredded: _containers.RepeatedCompositeFieldContainer[Shredded]
+    total_count: int
+    def __init__(self, shredded: _Optional[_Iterable[_Union[Shredded, _Mapping]]] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class ListSigningKeysRequest(_message.Message):
     __slots__ = ()

@@ -73,10 +73,20 @@ class KeyServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredProjectRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
                 _registered_method=True)
+        self.ShredArtifact = channel.unary_unary(
+                '/strongroom.v1.KeyService/ShredArtifact',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredArtifactRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+                _registered_method=True)
         self.GetShredReceipt = channel.unary_unary(
                 '/strongroom.v1.KeyService/GetShredReceipt',
                 request_serializer=strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+                _registered_method=True)
+        self.ListShredded = channel.unary_unary(
+                '/strongroom.v1.KeyService/ListShredded',
+                request_serializer=strongroom_dot_v1_dot_key__service__pb2.ListShreddedRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_key__service__pb2.ListShreddedResponse.FromString,
                 _registered_method=True)
         self.ListSigningKeys = channel.unary_unary(
                 '/strongroom.v1.KeyService/ListSigningKeys',
@@ -132,7 +142,7 @@ class KeyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PreviewShred(self, request, context):
-        """Tells what would die with a project; changes nothing.
+        """Tells what would die with a project, or with one artifact; changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,8 +158,24 @@ class KeyServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShredArtifact(self, request, context):
+        """Destroys one artifact for good that has a key domain of its own, as ShredProject
+        does with a project. The rest of its project goes on. One that shares its
+        project's key domain is refused (DOMAIN_SHARED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetShredReceipt(self, request, context):
-        """Returns the receipt of a project that was shredded.
+        """Returns the receipt of a project or an artifact that was shredded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShredded(self, request, context):
+        """Lists what was shredded, as far as the caller may know the names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,10 +226,20 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     request_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredProjectRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.SerializeToString,
             ),
+            'ShredArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShredArtifact,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.ShredArtifactRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.SerializeToString,
+            ),
             'GetShredReceipt': grpc.unary_unary_rpc_method_handler(
                     servicer.GetShredReceipt,
                     request_deserializer=strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.SerializeToString,
+            ),
+            'ListShredded': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShredded,
+                    request_deserializer=strongroom_dot_v1_dot_key__service__pb2.ListShreddedRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_key__service__pb2.ListShreddedResponse.SerializeToString,
             ),
             'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSigningKeys,
@@ -415,6 +451,33 @@ class KeyService(object):
             _registered_method=True)
 
     @staticmethod
+    def ShredArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/ShredArtifact',
+            strongroom_dot_v1_dot_key__service__pb2.ShredArtifactRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetShredReceipt(request,
             target,
             options=(),
@@ -431,6 +494,33 @@ class KeyService(object):
             '/strongroom.v1.KeyService/GetShredReceipt',
             strongroom_dot_v1_dot_key__service__pb2.GetShredReceiptRequest.SerializeToString,
             strongroom_dot_v1_dot_key__service__pb2.ShredReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShredded(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.KeyService/ListShredded',
+            strongroom_dot_v1_dot_key__service__pb2.ListShreddedRequest.SerializeToString,
+            strongroom_dot_v1_dot_key__service__pb2.ListShreddedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,15 +39,22 @@ class KeyServiceStub:
     What is stored stays readable, and is shared with new versions.
     """
     PreviewShred: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.PreviewShredRequest, _key_service_pb2.ShredPreview]
-    """Tells what would die with a project; changes nothing."""
+    """Tells what would die with a project, or with one artifact; changes nothing."""
     ShredProject: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ShredProjectRequest, _key_service_pb2.ShredReceipt]
     """Destroys a project for good: its KEK in Vault, its key slots, and what servers
     hold of it. Needs a server that holds the credential of a key destroyer, and one
     that may remove objects. Interrupted anywhere, it is finished by calling it
     again; when it is done, it answers with the receipt.
     """
+    ShredArtifact: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ShredArtifactRequest, _key_service_pb2.ShredReceipt]
+    """Destroys one artifact for good that has a key domain of its own, as ShredProject
+    does with a project. The rest of its project goes on. One that shares its
+    project's key domain is refused (DOMAIN_SHARED).
+    """
     GetShredReceipt: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.GetShredReceiptRequest, _key_service_pb2.ShredReceipt]
-    """Returns the receipt of a project that was shredded."""
+    """Returns the receipt of a project or an artifact that was shredded."""
+    ListShredded: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ListShreddedRequest, _key_service_pb2.ListShreddedResponse]
+    """Lists what was shredded, as far as the caller may know the names."""
     ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_key_service_pb2.ListSigningKeysRequest, _key_service_pb2.ListSigningKeysResponse]
     """Returns the public keys that journals and receipts are signed with."""
 
@@ -112,7 +119,7 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _key_service_pb2.PreviewShredRequest,
         context: _grpc.ServicerContext,
     ) -> _key_service_pb2.ShredPreview:
-        """Tells what would die with a project; changes nothing."""
+        """Tells what would die with a project, or with one artifact; changes nothing."""
 
     @_abc_1.abstractmethod
     def ShredProject(
@@ -127,12 +134,31 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ShredArtifact(
+        self,
+        request: _key_service_pb2.ShredArtifactRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ShredReceipt:
+        """Destroys one artifact for good that has a key domain of its own, as ShredProject
+        does with a project. The rest of its project goes on. One that shares its
+        project's key domain is refused (DOMAIN_SHARED).
+        """
+
+    @_abc_1.abstractmethod
     def GetShredReceipt(
         self,
         request: _key_service_pb2.GetShredReceiptRequest,
         context: _grpc.ServicerContext,
     ) -> _key_service_pb2.ShredReceipt:
-        """Returns the receipt of a project that was shredded."""
+        """Returns the receipt of a project or an artifact that was shredded."""
+
+    @_abc_1.abstractmethod
+    def ListShredded(
+        self,
+        request: _key_service_pb2.ListShreddedRequest,
+        context: _grpc.ServicerContext,
+    ) -> _key_service_pb2.ListShreddedResponse:
+        """Lists what was shredded, as far as the caller may know the names."""
 
     @_abc_1.abstractmethod
     def ListSigningKeys(

@@ -27,6 +27,24 @@ class Block(_message.Message):
     data: bytes
     def __init__(self, offset_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
+class SharedBlock(_message.Message):
+    __slots__ = ("offset_bytes", "length_bytes", "segment", "segment_offset_bytes")
+    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    offset_bytes: int
+    length_bytes: int
+    segment: int
+    segment_offset_bytes: int
+    def __init__(self, offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ..., segment: _Optional[int] = ..., segment_offset_bytes: _Optional[int] = ...) -> None: ...
+
+class MappedFile(_message.Message):
+    __slots__ = ("mapping",)
+    MAPPING_FIELD_NUMBER: _ClassVar[int]
+    mapping: int
+    def __init__(self, mapping: _Optional[int] = ...) -> None: ...
+
 class FileEnd(_message.Message):
     __slots__ = ("digest",)
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -45,17 +63,41 @@ class FileSame(_message.Message):
     digest: str
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., executable: bool = ..., digest: _Optional[str] = ...) -> None: ...
 
+class FileCopy(_message.Message):
+    __slots__ = ("version", "source_path", "path")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_PATH_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    source_path: str
+    path: str
+    def __init__(self, version: _Optional[str] = ..., source_path: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class FileRemoval(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
 class TransferItem(_message.Message):
-    __slots__ = ("start", "block", "end", "same")
+    __slots__ = ("start", "block", "end", "same", "copy", "removal", "shared", "mapped")
     START_FIELD_NUMBER: _ClassVar[int]
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     SAME_FIELD_NUMBER: _ClassVar[int]
+    COPY_FIELD_NUMBER: _ClassVar[int]
+    REMOVAL_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    MAPPED_FIELD_NUMBER: _ClassVar[int]
     start: FileStart
     block: Block
     end: FileEnd
     same: FileSame
-    def __init__(self, start: _Optional[_Union[FileStart, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., end: _Optional[_Union[FileEnd, _Mapping]] = ..., same: _Optional[_Union[FileSame, _Mapping]] = ...) -> None: ...
+    copy: FileCopy
+    removal: FileRemoval
+    shared: SharedBlock
+    mapped: MappedFile
+    def __init__(self, start: _Optional[_Union[FileStart, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., end: _Optional[_Union[FileEnd, _Mapping]] = ..., same: _Optional[_Union[FileSame, _Mapping]] = ..., copy: _Optional[_Union[FileCopy, _Mapping]] = ..., removal: _Optional[_Union[FileRemoval, _Mapping]] = ..., shared: _Optional[_Union[SharedBlock, _Mapping]] = ..., mapped: _Optional[_Union[MappedFile, _Mapping]] = ...) -> None: ...
 
 class TransferItems(_message.Message):
     __slots__ = ("items",)
@@ -64,7 +106,7 @@ class TransferItems(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[TransferItem, _Mapping]]] = ...) -> None: ...
 
 class WriteStart(_message.Message):
-    __slots__ = ("parent", "kind", "message", "metadata", "request_id", "resumable", "base_version")
+    __slots__ = ("parent", "kind", "message", "metadata", "request_id", "resumable", "base_version", "draft_id", "replaces", "after_part", "exclusive")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +121,10 @@ class WriteStart(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RESUMABLE_FIELD_NUMBER: _ClassVar[int]
     BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLACES_FIELD_NUMBER: _ClassVar[int]
+    AFTER_PART_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     parent: str
     kind: _artifact_service_pb2.ArtifactKind
     message: str
@@ -86,7 +132,11 @@ class WriteStart(_message.Message):
     request_id: str
     resumable: bool
     base_version: int
-    def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., resumable: bool = ..., base_version: _Optional[int] = ...) -> None: ...
+    draft_id: str
+    replaces: bool
+    after_part: int
+    exclusive: bool
+    def __init__(self, parent: _Optional[str] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., resumable: bool = ..., base_version: _Optional[int] = ..., draft_id: _Optional[str] = ..., replaces: bool = ..., after_part: _Optional[int] = ..., exclusive: bool = ...) -> None: ...
 
 class WritePosition(_message.Message):
     __slots__ = ("file_count", "last_path", "open_path", "offset_bytes", "received_bytes", "modes_digest")
@@ -138,27 +188,92 @@ class WriteResult(_message.Message):
     unchanged: bool
     def __init__(self, version: _Optional[_Union[_artifact_service_pb2.Version, _Mapping]] = ..., unchanged: bool = ...) -> None: ...
 
+class DraftPart(_message.Message):
+    __slots__ = ("number", "file_count", "size_bytes", "stored_bytes")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    file_count: int
+    size_bytes: int
+    stored_bytes: int
+    def __init__(self, number: _Optional[int] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+
+class CommitDraftRequest(_message.Message):
+    __slots__ = ("parent", "draft_id", "base_version", "base_newest", "expected_file_count", "message", "metadata", "kind", "after_part")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    BASE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BASE_NEWEST_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FILE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AFTER_PART_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    draft_id: str
+    base_version: int
+    base_newest: bool
+    expected_file_count: int
+    message: str
+    metadata: _containers.ScalarMap[str, str]
+    kind: _artifact_service_pb2.ArtifactKind
+    after_part: int
+    def __init__(self, parent: _Optional[str] = ..., draft_id: _Optional[str] = ..., base_version: _Optional[int] = ..., base_newest: bool = ..., expected_file_count: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., kind: _Optional[_Union[_artifact_service_pb2.ArtifactKind, str]] = ..., after_part: _Optional[int] = ...) -> None: ...
+
+class CommitDraftResponse(_message.Message):
+    __slots__ = ("version", "unchanged")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    version: _artifact_service_pb2.Version
+    unchanged: bool
+    def __init__(self, version: _Optional[_Union[_artifact_service_pb2.Version, _Mapping]] = ..., unchanged: bool = ...) -> None: ...
+
+class DiscardDraftRequest(_message.Message):
+    __slots__ = ("parent", "draft_id")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_ID_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    draft_id: str
+    def __init__(self, parent: _Optional[str] = ..., draft_id: _Optional[str] = ...) -> None: ...
+
+class DiscardDraftResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class WriteVersionResponse(_message.Message):
-    __slots__ = ("progress", "result", "position")
+    __slots__ = ("progress", "result", "position", "draft_part")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_PART_FIELD_NUMBER: _ClassVar[int]
     progress: WriteProgress
     result: WriteResult
     position: WritePosition
-    def __init__(self, progress: _Optional[_Union[WriteProgress, _Mapping]] = ..., result: _Optional[_Union[WriteResult, _Mapping]] = ..., position: _Optional[_Union[WritePosition, _Mapping]] = ...) -> None: ...
+    draft_part: DraftPart
+    def __init__(self, progress: _Optional[_Union[WriteProgress, _Mapping]] = ..., result: _Optional[_Union[WriteResult, _Mapping]] = ..., position: _Optional[_Union[WritePosition, _Mapping]] = ..., draft_part: _Optional[_Union[DraftPart, _Mapping]] = ...) -> None: ...
 
 class ReadVersionRequest(_message.Message):
-    __slots__ = ("name", "paths", "offset_bytes", "length_bytes")
+    __slots__ = ("name", "paths", "offset_bytes", "length_bytes", "map")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
     name: str
     paths: _containers.RepeatedScalarFieldContainer[str]
     offset_bytes: int
     length_bytes: int
-    def __init__(self, name: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
+    map: bool
+    def __init__(self, name: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ..., map: bool = ...) -> None: ...
 
 class ReadVersionResponse(_message.Message):
     __slots__ = ("version", "items")

@@ -40,6 +40,16 @@ class TransferServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionResponse.FromString,
                 _registered_method=True)
+        self.CommitDraft = channel.unary_unary(
+                '/strongroom.v1.TransferService/CommitDraft',
+                request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftResponse.FromString,
+                _registered_method=True)
+        self.DiscardDraft = channel.unary_unary(
+                '/strongroom.v1.TransferService/DiscardDraft',
+                request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftResponse.FromString,
+                _registered_method=True)
         self.ReadVersion = channel.unary_stream(
                 '/strongroom.v1.TransferService/ReadVersion',
                 request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionRequest.SerializeToString,
@@ -69,6 +79,25 @@ class TransferServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CommitDraft(self, request, context):
+        """Makes one version of the parts of a draft, and of the files of a version that
+        it builds on.
+
+        A draft is committed once: whoever commits it again gets the same version.
+        Parts that come later are refused with `DRAFT_CLOSED`. Content equal to the
+        newest version makes no new version and says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardDraft(self, request, context):
+        """Ends a draft without a version; its parts go with the next sweeps. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadVersion(self, request, context):
         """Reads files of a version, in byte order of path.
 
@@ -76,6 +105,12 @@ class TransferServiceServicer(object):
         stream that ends with `OK` has delivered every byte asked for, authenticated.
         Fails with `OUT_OF_RANGE` if `offset_bytes` is past the end, and with
         `DATA_LOSS` if a stored chunk does not authenticate.
+
+        A process on the server's machine may have a lane to its data socket, and says so
+        in the metadata: `strongroom-lane-bin` is the lane's token (32 bytes) and a number
+        (8, little-endian) that no other read of the lane has. Bytes come in memory that
+        both share then, as far as there is room: as `shared` in place of `block`. A lane
+        that the server does not know is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +123,16 @@ def add_TransferServiceServicer_to_server(servicer, server):
                     servicer.WriteVersion,
                     request_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionResponse.SerializeToString,
+            ),
+            'CommitDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitDraft,
+                    request_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftResponse.SerializeToString,
+            ),
+            'DiscardDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardDraft,
+                    request_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftResponse.SerializeToString,
             ),
             'ReadVersion': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadVersion,
@@ -123,6 +168,60 @@ class TransferService(object):
             '/strongroom.v1.TransferService/WriteVersion',
             strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionRequest.SerializeToString,
             strongroom_dot_v1_dot_transfer__service__pb2.WriteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.TransferService/CommitDraft',
+            strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftRequest.SerializeToString,
+            strongroom_dot_v1_dot_transfer__service__pb2.CommitDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.TransferService/DiscardDraft',
+            strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftRequest.SerializeToString,
+            strongroom_dot_v1_dot_transfer__service__pb2.DiscardDraftResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,16 @@ class TransferServiceStub:
     attempt of the same `request_id` has made durable, by whatever process or
     machine, through whatever server. The caller sends what lies behind it.
     """
+    CommitDraft: _grpc.UnaryUnaryMultiCallable[_transfer_service_pb2.CommitDraftRequest, _transfer_service_pb2.CommitDraftResponse]
+    """Makes one version of the parts of a draft, and of the files of a version that
+    it builds on.
+
+    A draft is committed once: whoever commits it again gets the same version.
+    Parts that come later are refused with `DRAFT_CLOSED`. Content equal to the
+    newest version makes no new version and says so.
+    """
+    DiscardDraft: _grpc.UnaryUnaryMultiCallable[_transfer_service_pb2.DiscardDraftRequest, _transfer_service_pb2.DiscardDraftResponse]
+    """Ends a draft without a version; its parts go with the next sweeps. Idempotent."""
     ReadVersion: _grpc.UnaryStreamMultiCallable[_transfer_service_pb2.ReadVersionRequest, _transfer_service_pb2.ReadVersionResponse]
     """Reads files of a version, in byte order of path.
 
@@ -37,6 +47,12 @@ class TransferServiceStub:
     stream that ends with `OK` has delivered every byte asked for, authenticated.
     Fails with `OUT_OF_RANGE` if `offset_bytes` is past the end, and with
     `DATA_LOSS` if a stored chunk does not authenticate.
+
+    A process on the server's machine may have a lane to its data socket, and says so
+    in the metadata: `strongroom-lane-bin` is the lane's token (32 bytes) and a number
+    (8, little-endian) that no other read of the lane has. Bytes come in memory that
+    both share then, as far as there is room: as `shared` in place of `block`. A lane
+    that the server does not know is none.
     """
 
 class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -63,6 +79,28 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CommitDraft(
+        self,
+        request: _transfer_service_pb2.CommitDraftRequest,
+        context: _grpc.ServicerContext,
+    ) -> _transfer_service_pb2.CommitDraftResponse:
+        """Makes one version of the parts of a draft, and of the files of a version that
+        it builds on.
+
+        A draft is committed once: whoever commits it again gets the same version.
+        Parts that come later are refused with `DRAFT_CLOSED`. Content equal to the
+        newest version makes no new version and says so.
+        """
+
+    @_abc_1.abstractmethod
+    def DiscardDraft(
+        self,
+        request: _transfer_service_pb2.DiscardDraftRequest,
+        context: _grpc.ServicerContext,
+    ) -> _transfer_service_pb2.DiscardDraftResponse:
+        """Ends a draft without a version; its parts go with the next sweeps. Idempotent."""
+
+    @_abc_1.abstractmethod
     def ReadVersion(
         self,
         request: _transfer_service_pb2.ReadVersionRequest,
@@ -74,6 +112,12 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         stream that ends with `OK` has delivered every byte asked for, authenticated.
         Fails with `OUT_OF_RANGE` if `offset_bytes` is past the end, and with
         `DATA_LOSS` if a stored chunk does not authenticate.
+
+        A process on the server's machine may have a lane to its data socket, and says so
+        in the metadata: `strongroom-lane-bin` is the lane's token (32 bytes) and a number
+        (8, little-endian) that no other read of the lane has. Bytes come in memory that
+        both share then, as far as there is room: as `shared` in place of `block`. A lane
+        that the server does not know is none.
         """
 
 def add_TransferServiceServicer_to_server(servicer: TransferServiceServicer, server: _grpc.Server) -> None: ...

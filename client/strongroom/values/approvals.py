@@ -25,6 +25,8 @@ class ApprovalState(StrEnum):
     IN_USE = "IN_USE"
     USED = "USED"
     EXPIRED = "EXPIRED"
+    #: Who asked for it has taken it back.
+    WITHDRAWN = "WITHDRAWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ class Approval:
         expire_time: From when on it counts for nothing.
         state: What it is good for.
         consents: Who approved it.
-        denier: Who denied it; "" for nobody.
+        needed_count: How many people have to approve it, by the policies of now; None
+            if no number helps, or the server cannot tell.
+        denier: Who denied it, or took it back; "" for nobody.
         deny_reason: Why.
         request: The request's bytes; only of `get_approval`.
         statement: What is approved, canonical JSON; only of `get_approval`.
@@ -122,12 +126,21 @@ class Approval:
     expire_time: datetime
     state: ApprovalState
     consents: tuple[Consent, ...] = ()
+    needed_count: int | None = None
     denier: str = ""
     deny_reason: str = ""
     request: bytes = field(default=b"", repr=False)
     statement: bytes = field(default=b"", repr=False)
     credential_ids: tuple[bytes, ...] = field(default=(), repr=False)
     relying_party: RelyingParty | None = field(default=None, repr=False)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it can be run now, as far as the server can tell."""
+        needed = 1 if self.needed_count is None else self.needed_count
+        return self.state is ApprovalState.APPROVED and len(self.consents) >= max(
+            needed, 1
+        )
 
     @property
     def challenge(self) -> bytes:

@@ -107,6 +107,8 @@ class Artifact:
     held: bool = False
     #: Changes with every change of the policy; pass it to `Client.set_policy`.
     policy_etag: str = ""
+    #: Whether it has a key domain of its own, so that it can be shredded alone.
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

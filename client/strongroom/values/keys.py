@@ -51,6 +51,9 @@ class KeyEntry:
     state: KeyState
     #: Object keys of newer slots that do not open; at most 20.
     passed_over: tuple[str, ...]
+    #: `project/artifact` that has the domain to itself; "" for a project's own domain,
+    #: and where it is not told.
+    artifact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,10 @@ class DoomedArtifact:
 
 @dataclass(frozen=True, slots=True)
 class ShredPreview:
-    """What would die with a project."""
+    """What would die with a project, or with one artifact."""
 
-    project: str
+    #: `project`, or `project/artifact`.
+    name: str
     #: The KEK's name in Vault.
     kek: str
     slot_count: int
@@ -155,13 +159,16 @@ class ShredPreview:
     stored_bytes: int
     #: Artifacts under a legal hold: while there is one, nothing is shredded.
     held_count: int
+    #: KEKs that would be destroyed: artifacts of a project may have their own.
+    kek_count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ShredReceipt:
-    """The signed receipt of a project that was shredded."""
+    """The signed receipt of a project or an artifact that was shredded."""
 
-    project: str
+    #: `project`, or `project/artifact`.
+    name: str
     #: The receipt itself, to be kept: `strongroom receipt verify` checks it offline.
     data: bytes
 
@@ -179,6 +186,35 @@ class ShredReceipt:
         except (ValueError, KeyError, TypeError) as error:
             raise _no_receipt() from error
         raise _no_receipt()
+
+
+@dataclass(frozen=True, slots=True)
+class Shredded:
+    """Something that was shredded, or is being shredded.
+
+    Attributes:
+        name: A project, or `project/artifact`; "" if you may not know it.
+        shred_time: When that was decided; from then on it is dead.
+        requester: Who asked for it; "" where `name` is.
+        reason: Why; "" where `name` is.
+        finished: Whether there is a receipt; if not, shredding it again finishes it.
+        kek: The KEK's name in Vault.
+    """
+
+    name: str
+    shred_time: datetime
+    requester: str
+    reason: str
+    finished: bool
+    kek: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShreddedListing:
+    """What was shredded, the newest first; `total_count` may be more than is listed."""
+
+    shredded: tuple[Shredded, ...]
+    total_count: int
 
 
 @dataclass(frozen=True, slots=True)

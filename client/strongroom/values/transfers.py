@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from strongroom.values.catalog import Version
 
@@ -49,6 +50,31 @@ class PushResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftPart:
+    """What was put into a draft, and is durable."""
+
+    #: The number of the last part of it; -1 if nothing was to be put.
+    number: int = -1
+    file_count: int = 0
+    #: The bytes of its files, copies among them.
+    size_bytes: int = 0
+    #: How many bytes of files were sent.
+    sent_bytes: int = 0
+    #: How many bytes were newly stored, after deduplication and encryption.
+    stored_bytes: int = 0
+
+    def joined(self, other: "DraftPart") -> "DraftPart":
+        """Return both as one."""
+        return DraftPart(
+            max(self.number, other.number),
+            self.file_count + other.file_count,
+            self.size_bytes + other.size_bytes,
+            self.sent_bytes + other.sent_bytes,
+            self.stored_bytes + other.stored_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PullResult:
     """What a pull did."""
 
@@ -60,3 +86,31 @@ class PullResult:
     trace_id: str = field(default="", compare=False)
     #: How many bytes an earlier pull, which was interrupted, had left.
     resumed_bytes: int = 0
+
+
+class SharedMemoryState(StrEnum):
+    """How it stands with memory shared with a server on the same machine."""
+
+    #: The settings name no data socket: bytes come over the network.
+    OFF = "OFF"
+    #: Nothing was read yet.
+    UNUSED = "UNUSED"
+    #: Reads use it.
+    OPEN = "OPEN"
+    #: It failed; reads go on without it, and try again now and then.
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedMemory:
+    """Memory shared with the server, in this process."""
+
+    state: SharedMemoryState
+    #: The server's data socket; empty if there is none.
+    socket: str = ""
+    #: Why it failed; empty if it did not.
+    problem: str = ""
+    #: Bytes of files that came through shared memory.
+    shared_bytes: int = 0
+    #: Bytes of files that came in messages while there was a lane.
+    sent_bytes: int = 0

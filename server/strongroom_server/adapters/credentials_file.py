@@ -5,9 +5,7 @@ Perhaps somebody just took a stolen key out, and made a typing error: while the 
 file is refused, nobody's key is believed.
 """
 
-import json
 import logging
-import threading
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,21 +20,17 @@ from webauthn.helpers.decode_credential_public_key import (
 
 from strongroom.errors import (
     InvalidArgumentError,
-    PreconditionError,
     Reason,
-    StrongroomError,
 )
 from strongroom_server.core.operator_credentials import (
     MAX_FILE_BYTES,
     OperatorCredential,
     parse_credentials,
 )
+from strongroom_server.followed_file import FollowedFile, Reading
 from strongroom_server.ports import Clock, CredentialSource
 
 _LOG: Final = logging.getLogger("strongroom_server.credentials")
-
-#: The file is looked at that often at most; each look is one `stat`.
-LOOK_S: Final = 1.0
 
 
 class CredentialsFile:
@@ -49,23 +43,11 @@ class CredentialsFile:
             PreconditionError: It cannot be read (SETTING_INVALID).
             InvalidArgumentError: It is no file of credentials (SETTING_INVALID).
         """
-        self._path = path
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._looked_s = clock.monotonic()
-        self._stamp = self._look()
-        self._problem: StrongroomError | None = None
-        self._current = self._read()
+        self._file = FollowedFile(path, _READING, clock=clock)
 
     def current(self) -> Mapping[str, OperatorCredential]:
         """Return whose keys are believed; nobody's if the newest file is refused."""
-        now_s = self._clock.monotonic()
-        if now_s - self._looked_s >= LOOK_S:
-            with self._lock:
-                if now_s - self._looked_s >= LOOK_S:
-                    self._renew()
-                    self._looked_s = now_s
-        return self._current
+        return self._file.current()
 
     def check_current(self) -> None:
         """Check that the newest file is the one that is used.
@@ -73,60 +55,23 @@ class CredentialsFile:
         Raises:
             StrongroomError: It was refused, and why; nobody can approve.
         """
-        self.current()
-        if self._problem is not None:
-            raise self._problem
+        self._file.check_current()
 
-    def _renew(self) -> None:
-        stamp = self._look()
-        if stamp == self._stamp and self._problem is None:
-            return
-        try:
-            self._current = self._read()
-        except StrongroomError as error:
-            if stamp != self._stamp or self._problem is None:
-                line = {"event": "credentials_refused", "reason": error.reason}
-                _LOG.error("%s", json.dumps({**line, "message": error.message}))
-            self._problem, self._current = error, {}
-        else:
-            self._problem = None
-            people = {item.operator for item in self._current.values()}
-            line = {"event": "credentials", "credentials": str(len(self._current))}
-            _LOG.info("%s", json.dumps({**line, "operators": str(len(people))}))
-        self._stamp = stamp
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return (status.st_ino, status.st_size, status.st_mtime_ns)
+def _parse(data: bytes) -> Mapping[str, OperatorCredential]:
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = f"it is not TOML: {error}"
+        raise ValueError(message) from error
+    found = parse_credentials(document)
+    _check_keys(found.values())
+    return found
 
-    def _read(self) -> Mapping[str, OperatorCredential]:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
-            if len(data) > MAX_FILE_BYTES:
-                raise self._unreadable(f"it is longer than {MAX_FILE_BYTES} bytes")
-            found = parse_credentials(tomllib.loads(data.decode("utf-8")))
-        except OSError as error:
-            raise self._unreadable(error.strerror or "I/O error") from error
-        except (ValueError, RecursionError) as error:
-            if isinstance(error, StrongroomError):
-                raise
-            raise self._unreadable(f"it is not TOML: {error}") from error
-        _check_keys(found.values())
-        return found
 
-    def _unreadable(self, why: str) -> PreconditionError:
-        message = f"the credentials {self._path} cannot be read: {why}"
-        return PreconditionError(
-            message,
-            reason=Reason.SETTING_INVALID,
-            hint="See operators.credentials_file in the settings; an empty file is "
-            "good.",
-            path=self._path,
-        )
+def _counts(found: Mapping[str, OperatorCredential]) -> Mapping[str, object]:
+    people = {item.operator for item in found.values()}
+    return {"credentials": str(len(found)), "operators": str(len(people))}
 
 
 def _check_keys(credentials: Iterable[OperatorCredential]) -> None:
@@ -164,4 +109,13 @@ def _refused(message: str) -> InvalidArgumentError:
     )
 
 
+_READING: Final[Reading[Mapping[str, OperatorCredential]]] = Reading(
+    what="credentials",
+    setting="operators.credentials_file",
+    max_bytes=MAX_FILE_BYTES,
+    parse=_parse,
+    instead=lambda _: {},
+    counts=_counts,
+    log=_LOG,
+)
 _source: type[CredentialSource] = CredentialsFile

@@ -29,6 +29,7 @@ from strongroom_server.ports import (
     AuditSink,
     BlobExistsError,
     BlobNotFoundError,
+    BlobPresigner,
     BlobRemover,
     BlobStore,
     BlobVersion,
@@ -225,6 +226,14 @@ class MemoryBlobRemover:
         self._locked.add(key)
 
 
+class MemoryBlobPresigner:
+    """Makes URLs that only tests can read."""
+
+    def presign(self, key: str, *, version_id: str, lifetime_s: int) -> str:
+        """See `BlobPresigner`."""
+        return f"memory://{key}?versionId={version_id}&lifetime={lifetime_s}"
+
+
 class MemoryIndex:
     """An index that is forgotten with the process; safe to use from many threads."""
 
@@ -313,6 +322,7 @@ class MemoryAuditLog:
 
 
 _blob_store: type[BlobStore] = MemoryBlobStore
+_blob_presigner: type[BlobPresigner] = MemoryBlobPresigner
 _blob_remover: type[BlobRemover] = MemoryBlobRemover
 _index: type[Index] = MemoryIndex
 _audit_sink: type[AuditSink] = MemoryAuditLog

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`RevocationSource` over a file: read anew whenever it changes."""
 
-import json
 import logging
-import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from strongroom.errors import PreconditionError, Reason, StrongroomError
 from strongroom_server.core.revocation import (
     MAX_BYTES,
     Revocations,
     parse_revocations,
 )
+from strongroom_server.followed_file import FollowedFile, Reading
 from strongroom_server.ports import Clock, RevocationSource
 
 _LOG: Final = logging.getLogger("strongroom_server.revocations")
-
-#: The file is looked at that often at most; each look is one `stat`.
-LOOK_S: Final = 1.0
 
 
 class RevocationFile:
@@ -31,23 +27,11 @@ class RevocationFile:
             PreconditionError: It cannot be read (SETTING_INVALID).
             InvalidArgumentError: It is no file of revocations (SETTING_INVALID).
         """
-        self._path = path
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._looked_s = clock.monotonic()
-        self._stamp = self._look()
-        self._problem: StrongroomError | None = None
-        self._current = self._read()
+        self._file = FollowedFile(path, _READING, clock=clock)
 
     def current(self) -> Revocations:
         """Return who is revoked; the last good file if the newest one is none."""
-        now = self._clock.monotonic()
-        if now - self._looked_s >= LOOK_S:
-            with self._lock:
-                if now - self._looked_s >= LOOK_S:
-                    self._renew()
-                    self._looked_s = now
-        return self._current
+        return self._file.current()
 
     def check_current(self) -> None:
         """Check that the newest file is the one that is used.
@@ -55,59 +39,23 @@ class RevocationFile:
         Raises:
             StrongroomError: It was refused, and why; the one before is in use.
         """
-        self.current()
-        if self._problem is not None:
-            raise self._problem
-
-    def _renew(self) -> None:
-        stamp = self._look()
-        if stamp == self._stamp and self._problem is None:
-            return
-        try:
-            self._current = self._read()
-        except StrongroomError as error:
-            if stamp != self._stamp or self._problem is None:
-                line = {"event": "revocations_refused", "reason": error.reason}
-                _LOG.error("%s", json.dumps({**line, "message": error.message}))
-            self._problem = error
-        else:
-            self._problem = None
-            found = self._current
-            counts = {
-                "event": "revocations",
-                "principals": len(found.principals) + len(found.patterns),
-                "certificates": len(found.certificates),
-            }
-            _LOG.info("%s", json.dumps(counts))
-        self._stamp = stamp
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return (status.st_ino, status.st_size, status.st_mtime_ns)
-
-    def _read(self) -> Revocations:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise self._unreadable(f"it is longer than {MAX_BYTES} bytes")
-            return parse_revocations(data.decode("utf-8"))
-        except OSError as error:
-            raise self._unreadable(error.strerror or "I/O error") from error
-        except UnicodeDecodeError as error:
-            raise self._unreadable("it is not UTF-8") from error
-
-    def _unreadable(self, why: str) -> PreconditionError:
-        message = f"the revocations {self._path} cannot be read: {why}"
-        return PreconditionError(
-            message,
-            reason=Reason.SETTING_INVALID,
-            hint="See identity.revoked_file in the settings; an empty file is good.",
-            path=self._path,
-        )
+        self._file.check_current()
 
 
+def _counts(found: Revocations) -> Mapping[str, object]:
+    return {
+        "principals": len(found.principals) + len(found.patterns),
+        "certificates": len(found.certificates),
+    }
+
+
+_READING: Final[Reading[Revocations]] = Reading(
+    what="revocations",
+    setting="identity.revoked_file",
+    max_bytes=MAX_BYTES,
+    parse=lambda data: parse_revocations(data.decode("utf-8")),
+    instead=lambda before: before,
+    counts=_counts,
+    log=_LOG,
+)
 _source: type[RevocationSource] = RevocationFile

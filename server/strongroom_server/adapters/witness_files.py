@@ -24,13 +24,11 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
+from strongroom_server.core.cosigning_pair import CosigningPair
 from strongroom_server.core.signed_note import (
     MAX_NOTE_BYTES,
-    Checkpoint,
-    NoteAlgorithm,
     NoteKey,
     open_note,
-    signature_line,
 )
 from strongroom_server.core.witness import origin_name
 from strongroom_server.ports import CosigningKeys, Entropy, WitnessState
@@ -43,44 +41,6 @@ _LOCK: Final = "lock"
 _SEED_BYTES: Final = 32
 _MAX_KEY_BYTES: Final = 16 * 1024
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-class FileCosigningKeys:
-    """`CosigningKeys` out of a witness's folder. Safe to use from many threads."""
-
-    def __init__(
-        self,
-        name: str,
-        classic: Ed25519PrivateKey,
-        quantum: mldsa.MLDSA44PrivateKey,
-    ) -> None:
-        self._classic = classic
-        self._quantum = quantum
-        public = classic.public_key().public_bytes_raw()
-        large = quantum.public_key().public_bytes_raw()
-        self._keys = (
-            NoteKey(name, NoteAlgorithm.ED25519_COSIGNATURE, public),
-            NoteKey(name, NoteAlgorithm.ML_DSA_44, large),
-        )
-
-    def __repr__(self) -> str:
-        return f"FileCosigningKeys({self._keys[0].name})"
-
-    @property
-    def keys(self) -> Sequence[NoteKey]:
-        """See `CosigningKeys`."""
-        return self._keys
-
-    def cosign(self, checkpoint: Checkpoint, *, time_s: int) -> bytes:
-        """See `CosigningKeys`."""
-        classic, quantum = self._keys
-        first, second = (
-            checkpoint.message(key.algorithm, name=key.name, time_s=time_s)
-            for key in self._keys
-        )
-        return signature_line(
-            classic, self._classic.sign(first), time_s=time_s
-        ) + signature_line(quantum, self._quantum.sign(second), time_s=time_s)
 
 
 class FileWitnessState:
@@ -125,7 +85,7 @@ def create_witness(folder: Path, name: str, *, entropy: Entropy) -> Sequence[Not
     """
     classic = Ed25519PrivateKey.from_private_bytes(entropy.token_bytes(_SEED_BYTES))
     quantum = mldsa.MLDSA44PrivateKey.from_seed_bytes(entropy.token_bytes(_SEED_BYTES))
-    made = FileCosigningKeys(name, classic, quantum)
+    made = CosigningPair(name, classic, quantum)
     try:
         folder.mkdir(mode=0o700, parents=True)
         (folder / LOGS).mkdir(mode=0o700)
@@ -144,7 +104,7 @@ def create_witness(folder: Path, name: str, *, entropy: Entropy) -> Sequence[Not
     return made.keys
 
 
-def read_cosigning_keys(folder: Path) -> FileCosigningKeys:
+def read_cosigning_keys(folder: Path) -> CosigningPair:
     """Read the keys of a witness's folder.
 
     Raises:
@@ -159,7 +119,7 @@ def read_cosigning_keys(folder: Path) -> FileCosigningKeys:
             raise _unusable(folder, f"{CLASSIC} holds no Ed25519 key")
         if not isinstance(quantum, mldsa.MLDSA44PrivateKey):
             raise _unusable(folder, f"{QUANTUM} holds no ML-DSA-44 key")
-        return FileCosigningKeys(name, classic, quantum)
+        return CosigningPair(name, classic, quantum)
     except OSError as error:
         raise _unusable(folder, error.strerror or "I/O error") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -252,5 +212,5 @@ def _unusable(path: Path, why: str) -> PreconditionError:
     )
 
 
-_keys: type[CosigningKeys] = FileCosigningKeys
+_keys: type[CosigningKeys] = CosigningPair
 _state: type[WitnessState] = FileWitnessState

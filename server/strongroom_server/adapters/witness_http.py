@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A witness over HTTP, as C2SP's tlog-witness has it: bounded in time and size."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import http.client
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import requests
-
-from strongroom.errors import Reason, StrongroomError, UnavailableError
+from strongroom.errors import Reason, UnavailableError
+from strongroom_server.bounded_http import HttpAnswer, HttpRequest, exchange, told
 from strongroom_server.core.signed_note import MAX_NOTE_BYTES, NoteKey
 from strongroom_server.core.witness import (
     ADD_CHECKPOINT,
@@ -21,41 +21,30 @@ from strongroom_server.core.witness import (
     format_submission,
     parse_conflict,
 )
-from strongroom_server.ports import Clock, Witness
+from strongroom_server.ports import Witness
 
-_CONNECT_TIMEOUT_S: Final = 3.0
-#: Of the whole exchange, and of each wait for bytes.
+#: Of a whole exchange: whoever drips holds up the other witnesses for so long.
 TIMEOUT_S: Final = 10.0
 _STATUSES: Final = frozenset(WitnessStatus) - {WitnessStatus.UNAVAILABLE}
-_PIECE_BYTES: Final = 8192
+_BODY: Final = {"Content-Type": "application/octet-stream"}
 
 
 class HttpWitness:
-    """The `Witness` port over HTTP. One thread at a time uses it."""
+    """The `Witness` port over HTTP. Safe to use from many threads."""
 
     def __init__(
-        self,
-        url: str,
-        keys: Sequence[NoteKey],
-        *,
-        clock: Clock,
-        ca_file: Path | None = None,
+        self, url: str, keys: Sequence[NoteKey], *, ca_file: Path | None = None
     ) -> None:
         """Prepare requests to a witness; none is made yet.
 
         Args:
             url: What stands before `/add-checkpoint`.
             keys: The witness's public keys, all of one name.
-            clock: For deadlines.
-            ca_file: Certificates to trust; the public ones if None.
+            ca_file: Certificates to trust; the machine's own if None.
         """
         self._url = url.rstrip("/")
         self._keys = tuple(keys)
-        self._clock = clock
-        self._session = requests.Session()
-        # No proxy, CA bundle or .netrc from the environment: settings alone decide.
-        self._session.trust_env = False
-        self._session.verify = str(ca_file) if ca_file else True
+        self._ca_file = ca_file
 
     def __repr__(self) -> str:
         return f"HttpWitness({self.name}, {self._url})"
@@ -70,74 +59,43 @@ class HttpWitness:
         """See `Witness`."""
         return self._keys
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
-
     def add_checkpoint(self, submission: Submission) -> WitnessAnswer:
         """See `Witness`."""
-        code, headers, body = self._exchange(
-            "POST", ADD_CHECKPOINT, format_submission(submission), MAX_ANSWER_BYTES
-        )
-        if code not in _STATUSES:
-            raise self._unavailable(f"it answers with status {code}")
-        status = WitnessStatus(code)
+        url = self._url + ADD_CHECKPOINT
+        request = HttpRequest("POST", url, format_submission(submission), _BODY)
+        answer = self._exchange(request, MAX_ANSWER_BYTES)
+        if answer.status not in _STATUSES:
+            raise self._unavailable(f"it answers with status {answer.status}")
+        status = WitnessStatus(answer.status)
         if status is WitnessStatus.COSIGNED:
-            return WitnessAnswer(status, lines=body)
+            return WitnessAnswer(status, lines=answer.body)
         if status is not WitnessStatus.CONFLICT:
             return WitnessAnswer(status)
-        if headers.get("Content-Type", "").partition(";")[0] != SIZE_TYPE:
+        if answer.content_type != SIZE_TYPE:
             # The old size was right: then the root is another one.
             return WitnessAnswer(status, size=submission.old_size)
         try:
-            return WitnessAnswer(status, size=parse_conflict(body))
+            return WitnessAnswer(status, size=parse_conflict(answer.body))
         except ValueError as error:
             raise self._unavailable("its answer cannot be understood") from error
 
     def newest(self, origin: str) -> bytes | None:
         """See `Witness`."""
-        code, _, body = self._exchange(
-            "GET", checkpoint_path(origin), None, MAX_NOTE_BYTES
-        )
-        if code == WitnessStatus.UNKNOWN_LOG:
+        request = HttpRequest("GET", self._url + checkpoint_path(origin))
+        answer = self._exchange(request, MAX_NOTE_BYTES)
+        if answer.status == WitnessStatus.UNKNOWN_LOG:
             return None
-        if code != WitnessStatus.COSIGNED:
-            raise self._unavailable(f"it answers with status {code}")
-        return body
+        if answer.status != WitnessStatus.COSIGNED:
+            raise self._unavailable(f"it answers with status {answer.status}")
+        return answer.body
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, max_bytes: int
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        deadline = self._clock.monotonic() + TIMEOUT_S
-        with (
-            self._errors(),
-            self._session.request(
-                method,
-                self._url + path,
-                data=body,
-                headers={"Content-Type": "application/octet-stream"} if body else None,
-                timeout=(_CONNECT_TIMEOUT_S, TIMEOUT_S),
-                allow_redirects=False,
-                stream=True,
-            ) as response,
-        ):
-            data = bytearray()
-            for piece in response.iter_content(_PIECE_BYTES):
-                data += piece
-                if len(data) > max_bytes:
-                    raise self._unavailable("its answer is too long")
-                if self._clock.monotonic() > deadline:
-                    raise self._unavailable("its answer takes too long")
-            return response.status_code, response.headers, bytes(data)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _exchange(self, request: HttpRequest, max_bytes: int) -> HttpAnswer:
+        is_plain = request.url.startswith("http://")  # On loopback; settings see to it.
         try:
-            yield
-        except StrongroomError:
-            raise
-        except OSError as error:  # all of requests' errors, and a CA file's
-            raise self._unavailable(type(error).__name__) from error
+            tls = None if is_plain else ssl.create_default_context(cafile=self._ca_file)
+            return exchange(request, tls=tls, timeout_s=TIMEOUT_S, max_bytes=max_bytes)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._unavailable(told(error)) from error
 
     def _unavailable(self, why: str) -> UnavailableError:
         return UnavailableError(

@@ -12,12 +12,15 @@ from strongroom_server.config.reading import (
     read_settings,
 )
 from strongroom_server.config.sections import CopySection, ServerSettings
+from strongroom_server.config.sidecar import SidecarSettings, read_sidecar_settings
 
 __all__ = [
     "CopySection",
     "ServerSettings",
+    "SidecarSettings",
     "format_settings",
     "load_settings",
     "read_credentials",
     "read_settings",
+    "read_sidecar_settings",
 ]

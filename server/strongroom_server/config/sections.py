@@ -4,6 +4,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from strongroom_server.config.sharing import SharedMemorySection
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSection:
@@ -149,6 +151,7 @@ class ListenSection:
         max_calls: Calls served at once.
         max_calls_of_principal: Calls of one principal served at once; 0 means half
             of `max_calls`.
+        max_watches: Calls of sidecars, beside those, that only wait for news.
         stall_s: How long a peer may take or send nothing.
         short_s: How long a listing or a change may take.
         long_s: How long a comparison or a check may take.
@@ -163,6 +166,7 @@ class ListenSection:
     admin: str
     max_calls: int = 64
     max_calls_of_principal: int = 0
+    max_watches: int = 256
     stall_s: float = 60.0
     short_s: float = 60.0
     long_s: float = 600.0
@@ -307,6 +311,18 @@ class SweepSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrantsSection:
+    """`[grants]`: what sidecars get to read with.
+
+    Attributes:
+        lifetime_s: How long the keys of chunks that one gets may be used. Who loses a
+            right while a sidecar cannot reach us loses it so much later.
+    """
+
+    lifetime_s: int = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CopySection:
     """`[[copies]]`: another copy of the bucket, to mend damage from; read only.
 
@@ -363,6 +379,8 @@ class ServerSettings:
     approvals: ApprovalsSection = field(default_factory=ApprovalsSection)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     sweep: SweepSection = field(default_factory=SweepSection)
+    grants: GrantsSection = field(default_factory=GrantsSection)
+    shared_memory: SharedMemorySection = field(default_factory=SharedMemorySection)
     workers: WorkersSection = field(default_factory=WorkersSection)
     copies: tuple[CopySection, ...] = ()
     witnesses: tuple[WitnessSection, ...] = ()

@@ -30,6 +30,7 @@ class AccessAction(StrEnum):
     ACCESS_EXPLAIN = "access.explain"
     ARTIFACT_LIST = "artifact.list"
     ARTIFACT_GET = "artifact.get"
+    ARTIFACT_SHRED = "artifact.shred"
     VERSION_LIST = "version.list"
     VERSION_READ = "version.read"
     VERSION_WRITE = "version.write"

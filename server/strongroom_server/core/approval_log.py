@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from strongroom.errors import PermissionDeniedError, Reason
 from strongroom_server.core.approvals import (
     ApprovalRequest,
     Assertion,
     integer_of,
-    invalid,
     parse_request,
     text_of,
 )
@@ -41,6 +39,7 @@ class ApprovalState(StrEnum):
     IN_USE = "IN_USE"
     USED = "USED"
     EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,10 @@ class Consented:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """Somebody denied it, and why; nobody can approve it any more."""
+    """Somebody denied it, and why; nobody can approve it any more.
+
+    If that is who asked for it, it was withdrawn.
+    """
 
     principal: str
     reason: str
@@ -128,6 +130,7 @@ class Approval:
         denied: Who denied it, if anybody did.
         used: The last use that did not fail, if there is one.
         used_number: The number of its record; -1 for none.
+        used_stored_s: When that was written, in Unix seconds of the store's clock.
         finished: When it succeeded, if it did.
         record_count: How many records there are.
         head: The digest of the last one, in hex.
@@ -138,6 +141,7 @@ class Approval:
     denied: Denied | None = None
     used: Used | None = None
     used_number: int = -1
+    used_stored_s: float = 0.0
     finished: Finished | None = None
     record_count: int = 1
     head: str = GENESIS
@@ -147,83 +151,25 @@ class Approval:
         """What is to be approved."""
         return self.requested.request
 
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether who asked for it has taken it back."""
+        denied = self.denied
+        return denied is not None and is_same(denied.principal, self.request.requester)
+
     def state(self, now_s: int) -> ApprovalState:
         """Return what it is good for now, in Unix seconds."""
         if self.finished is not None:
             return ApprovalState.USED
         if self.denied is not None:
-            return ApprovalState.DENIED
+            return (
+                ApprovalState.WITHDRAWN if self.is_withdrawn else ApprovalState.DENIED
+            )
         if now_s >= self.request.expire_s:
             return ApprovalState.EXPIRED
         if self.used is not None and now_s < self.used.until_s:
             return ApprovalState.IN_USE
         return ApprovalState.APPROVED if self.consents else ApprovalState.PENDING
-
-
-def check_usable(approval: Approval, now_s: int) -> None:
-    """Check that what was approved may be carried out now, by its state.
-
-    Raises:
-        PermissionDeniedError: APPROVAL_USED, APPROVAL_DENIED, APPROVAL_EXPIRED, or
-            APPROVAL_REQUIRED.
-    """
-    name = approval.request.approval_id
-    match approval.state(now_s):
-        case ApprovalState.APPROVED:
-            return
-        case ApprovalState.USED:
-            message = f"approval {name} was used"
-            raise _refused(name, message, Reason.APPROVAL_USED, "Ask for another one.")
-        case ApprovalState.IN_USE:
-            hint = "Wait: it may be tried again if that one fails or breaks off."
-            message = f"approval {name} is in use"
-            raise _refused(name, message, Reason.APPROVAL_USED, hint)
-        case ApprovalState.PENDING:
-            message = f"nobody has approved {name} yet"
-            hint = f"Somebody else has to: strongroom approvals approve {name}"
-            raise _refused(name, message, Reason.APPROVAL_REQUIRED, hint)
-        case _:
-            check_open(approval, now_s)
-
-
-def check_open(approval: Approval, now_s: int) -> None:
-    """Check that an approval can still be decided.
-
-    Raises:
-        PermissionDeniedError: It was denied (APPROVAL_DENIED), was used
-            (APPROVAL_USED), or its time is over (APPROVAL_EXPIRED).
-    """
-    name = approval.request.approval_id
-    if approval.finished is not None:
-        message = f"approval {name} was used"
-        raise _refused(name, message, Reason.APPROVAL_USED, "There is nothing to do.")
-    if approval.denied is not None:
-        message = f"approval {name} was denied by {approval.denied.principal}"
-        hint = "Ask them why; then ask for another one."
-        raise _refused(name, message, Reason.APPROVAL_DENIED, hint)
-    if now_s >= approval.request.expire_s:
-        message = f"the time of approval {name} is over"
-        hint = "Ask for another one, and have somebody ready to approve it."
-        raise _refused(name, message, Reason.APPROVAL_EXPIRED, hint)
-
-
-def check_other_person(approval: Approval, principal: str, workload: str) -> None:
-    """Check that somebody may approve: not the requester, and not twice.
-
-    Args:
-        approval: What they would approve.
-        principal: Who.
-        workload: The SPIFFE id of their connection: what a program asked for is not
-            approved over the program's own connection.
-
-    Raises:
-        PermissionDeniedError: They may not (APPROVAL_INVALID).
-    """
-    name, requester = approval.request.approval_id, approval.request.requester
-    if is_same(requester, principal) or is_same(requester, workload):
-        raise invalid(name, f"{principal} asked for it; another person has to approve")
-    if any(is_same(consent.principal, principal) for consent in approval.consents):
-        raise invalid(name, f"{principal} has approved it; one person counts once")
 
 
 def is_same(one: str, other: str) -> bool:
@@ -382,9 +328,3 @@ _KINDS: Final[Mapping[type[Event], str]] = {
 
 def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def _refused(
-    name: str, message: str, reason: Reason, hint: str
-) -> PermissionDeniedError:
-    return PermissionDeniedError(message, reason=reason, hint=hint, approval=name)

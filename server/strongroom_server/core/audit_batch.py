@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, Reason
+from strongroom.errors import IntegrityError
+from strongroom_server.core.audit_failures import log_damaged
 from strongroom_server.core.merkle import HASH_BYTES, Frontier, leaf_hash
 
 FORMAT: Final = 1
@@ -113,10 +114,8 @@ def how_many_fit(lines: Sequence[bytes]) -> int:
 
 def batch_damaged(number: int) -> IntegrityError:
     """Return the error for a batch that cannot be read."""
-    return IntegrityError(
+    return log_damaged(
         f"batch {number} of the audit log is damaged, or not of this store",
-        reason=Reason.AUDIT_CORRUPT,
-        hint="See `The audit log is damaged` in docs/operations.md.",
         number=number,
     )
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical
 from strongroom_server.core.audit import FORMAT, GENESIS, MAX_LINE_BYTES, line_digest
+from strongroom_server.core.audit_failures import log_damaged
 from strongroom_server.core.merkle import Tree, leaf_hash
 from strongroom_server.core.signed_note import Checkpoint, NoteKey, open_note
 
@@ -120,9 +121,6 @@ class LogChecker:
 
 def bad_entry(index: int) -> IntegrityError:
     """Return the error that names the first entry that is wrong."""
-    return IntegrityError(
-        f"audit entry {index} is damaged, missing or out of order",
-        reason=Reason.AUDIT_CORRUPT,
-        hint="See `The audit log is damaged` in docs/operations.md.",
-        number=index,
+    return log_damaged(
+        f"audit entry {index} is damaged, missing or out of order", number=index
     )

@@ -10,14 +10,14 @@ committed to.
 import hmac
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import cobblestone, codecs
 from strongroom_server.core.cobblestone import PREFIX_BYTES, TAG_BYTES
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.suites import Suite, find_suite
+from strongroom_server.core.suites import DigestAlgorithm, Suite, find_suite
 
 #: The most plaintext that one chunk, and one pack, holds.
 MAX_CHUNK_BYTES: Final = 16 * 1024 * 1024
@@ -25,6 +25,25 @@ CHUNK_ID_BYTES: Final = 32
 #: magic, suite, flags, codec, project, domain, epoch, zero: 52 bytes
 HEADER: Final = struct.Struct(">4sHBB39s5s")
 MAGIC: Final = b"SRC1"
+
+
+class ChunkKeys(Protocol):
+    """What a chunk is read with: a domain's keys, or a key granted for it alone."""
+
+    @property
+    def scope(self) -> Scope:
+        """What the keys belong to, with the epoch of the chunk."""
+        ...
+
+    def chunk_key(self, chunk_id: bytes) -> bytes:
+        """Return the key of one chunk."""
+        ...
+
+    def chunk_id(
+        self, digest: bytes, size_bytes: int, algorithm: DigestAlgorithm
+    ) -> bytes | None:
+        """Return the id of a plaintext; None from keys that open but cannot name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,7 @@ def encrypt_chunk(
     )
 
 
-def open_chunk(keys: DomainKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.Decrypter:
+def open_chunk(keys: ChunkKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.Decrypter:
     """Check a stored chunk's first 56 bytes and return what decrypts the rest.
 
     Raises:
@@ -149,7 +168,7 @@ def open_chunk(keys: DomainKeys, ref: ChunkRef, prefix: bytes) -> cobblestone.De
 
 
 def decrypt_chunk(
-    keys: DomainKeys,
+    keys: ChunkKeys,
     ref: ChunkRef,
     stored: memoryview,
     base: memoryview | None = None,
@@ -186,7 +205,7 @@ def decrypt_chunk(
     return plaintext
 
 
-def authenticate_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> None:
+def authenticate_chunk(keys: ChunkKeys, ref: ChunkRef, stored: memoryview) -> None:
     """Check that stored bytes are a chunk's, whatever they decode to.
 
     Raises:
@@ -204,8 +223,11 @@ def authenticate_chunk(keys: DomainKeys, ref: ChunkRef, stored: memoryview) -> N
         raise chunk_error(ref) from error
 
 
-def check_plaintext(keys: DomainKeys, ref: ChunkRef, plaintext: memoryview) -> None:
-    """Check that a chunk's plaintext has the chunk's id.
+def check_plaintext(keys: ChunkKeys, ref: ChunkRef, plaintext: memoryview) -> None:
+    """Check that a chunk's plaintext has the chunk's id, if the keys can tell.
+
+    With granted keys only the file's digest, which its reader checks, finds a writer's
+    mistake: what names contents would also let a sidecar guess them.
 
     Raises:
         IntegrityError: It has not (CHUNK_CORRUPT).
@@ -214,7 +236,7 @@ def check_plaintext(keys: DomainKeys, ref: ChunkRef, plaintext: memoryview) -> N
     found = keys.chunk_id(
         suite.digest(plaintext), len(plaintext), suite.digest_algorithm
     )
-    if not hmac.compare_digest(found, ref.chunk_id):
+    if found is not None and not hmac.compare_digest(found, ref.chunk_id):
         raise chunk_error(ref)
 
 
@@ -234,6 +256,22 @@ def segment_range(ref: ChunkRef, offset_bytes: int, length_bytes: int) -> Segmen
     return SegmentRange(
         first, start, stop - start, offset_bytes - first * segment_bytes, last
     )
+
+
+def room_bytes(ref: ChunkRef, offset_bytes: int, length_bytes: int) -> int:
+    """Return how much room it takes to decrypt a range in place.
+
+    Of a RAW chunk whole segments are decrypted; of any other one only the range
+    itself is written.
+    """
+    if ref.codec != codecs.Codec.RAW:
+        return length_bytes
+    segment_bytes = find_suite(ref.suite).segment_bytes
+    part = segment_range(ref, offset_bytes, length_bytes)
+    stride = segment_bytes + TAG_BYTES
+    if part.last:
+        return ref.encoded_bytes - part.first_index * segment_bytes
+    return part.length_bytes // stride * segment_bytes
 
 
 def chunk_context(  # noqa: PLR0917 -- the fields of one byte table, in its order

@@ -20,13 +20,18 @@ MAX_SLOT_NUMBER: Final = 10**9 - 1
 _NUMBER: Final = "(0|[1-9][0-9]{0,8})"
 _SLOT: Final = re.compile(rf"keys/([a-z2-7]{{29}})/{_NUMBER}\.{_NUMBER}\Z")
 _BY_DIGEST: Final = re.compile(r"(?:packs|manifests)/([0-9a-f]{2})/\1[0-9a-f]{62}\Z")
-_TOMBSTONE: Final = re.compile(r"shreds/[a-z2-7]{29}/tombstone-[0-9]{20}\Z")
+_TOMBSTONE: Final = re.compile(
+    r"shreds/[a-z2-7]{29}/(?:[a-z2-7]{29}/)?tombstone-[0-9]{20}\Z"
+)
 REPAIRS: Final = "repairs/"
 REPAIRED_OBJECTS: Final = "repairs/objects/"
 MENDED: Final = "repairs/mended/"
 AUDIT: Final = "audit/"
 APPROVALS: Final = "approvals/"
 SHREDS: Final = "shreds/"
+#: What the names of tombstones and receipts begin with.
+TOMBSTONE: Final = "tombstone-"
+RECEIPT: Final = "receipt-"
 NUMBER_DIGITS: Final = 20
 
 
@@ -195,19 +200,23 @@ def approval_key(approval_id: str, number: int) -> str:
     return f"{approval_prefix(approval_id)}{number:0{NUMBER_DIGITS}d}"
 
 
-def shred_prefix(project: bytes) -> str:
-    """Return what the tombstones and receipts of a shredded project lie below."""
-    return f"{SHREDS}{format_id(project)}/"
+def shred_prefix(project: bytes, domain: bytes = b"") -> str:
+    """Return what tombstones and receipts lie below: a project's, or an artifact's.
+
+    An artifact's by the id of the key domain that it has to itself.
+    """
+    prefix = f"{SHREDS}{format_id(project)}/"
+    return f"{prefix}{format_id(domain)}/" if domain else prefix
 
 
-def tombstone_key(project: bytes, number: int) -> str:
+def tombstone_key(project: bytes, number: int, domain: bytes = b"") -> str:
     """Return the key of a tombstone; the first one that is ours counts."""
-    return f"{shred_prefix(project)}tombstone-{number:0{NUMBER_DIGITS}d}"
+    return f"{shred_prefix(project, domain)}{TOMBSTONE}{number:0{NUMBER_DIGITS}d}"
 
 
-def receipt_key(project: bytes, number: int) -> str:
+def receipt_key(project: bytes, number: int, domain: bytes = b"") -> str:
     """Return the key of the encrypted copy of a receipt; the first one counts."""
-    return f"{shred_prefix(project)}receipt-{number:0{NUMBER_DIGITS}d}"
+    return f"{shred_prefix(project, domain)}{RECEIPT}{number:0{NUMBER_DIGITS}d}"
 
 
 def is_tombstone(key: str) -> bool:

@@ -114,7 +114,8 @@ class RefRecord:
 class ArtifactRecord:
     """An artifact; `latest_version` is 0 while it has none.
 
-    `policy_etag` changes with every change of the policy.
+    `policy_etag` changes with every change of the policy. One that is exclusive has a
+    key domain of its own, so that it can be shredded alone.
     """
 
     name: ArtifactName
@@ -126,6 +127,15 @@ class ArtifactRecord:
     policy: ArtifactPolicy = DEFAULT_POLICY
     held: bool = False
     policy_etag: str = ""
+    exclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShreddedArtifact:
+    """An artifact that was shredded alone: its name, and when."""
+
+    name: ArtifactName
+    shred_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +229,32 @@ class FileEnded:
     digest: str
 
 
-TransferItem = FileStarted | FileBlock | FileEnded
+@dataclass(frozen=True, slots=True)
+class SharedBlock:
+    """In a stream of files: a run of bytes that lie in memory the reader sees.
+
+    Attributes:
+        offset_bytes: The position of the first byte in the file.
+        length_bytes: How many.
+        segment: The number of the memory's segment.
+        segment_offset_bytes: Where they start in it.
+    """
+
+    offset_bytes: int
+    length_bytes: int
+    segment: int
+    segment_offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MappedFile:
+    """In a stream of files: the whole file, as a mapping that the reader was given."""
+
+    number: int
+    size_bytes: int
+
+
+TransferItem = FileStarted | FileBlock | FileEnded | SharedBlock | MappedFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
-from strongroom_server.core import canonical, dsse, layout
+from strongroom_server.core import canonical, dsse
 from strongroom_server.core.scope import Scope, format_id
 from strongroom_server.core.signatures import (
     PublicKey,
@@ -21,7 +21,7 @@ from strongroom_server.core.signatures import (
     SignatureAlgorithm,
     verify_signatures,
 )
-from strongroom_server.core.tombstone import MAX_SLOTS, ShredOrder
+from strongroom_server.core.tombstone import MAX_DOMAINS, MAX_SLOTS, ShredOrder
 
 PAYLOAD_TYPE: Final = "application/vnd.strongroom.shred-receipt.v1"
 TYPE: Final = "shred-receipt"
@@ -41,6 +41,7 @@ class Destroyed:
         snapshot_time: Until when Vault's own snapshots may hold the KEK.
         removed: Keys of the key slots that are gone, a line for each version.
         locked: Keys of those that could not be removed.
+        further_keks: The KEKs of artifacts of a project that had their own.
     """
 
     kek_time: datetime
@@ -48,11 +49,12 @@ class Destroyed:
     snapshot_time: datetime
     removed: tuple[str, ...]
     locked: tuple[str, ...]
+    further_keks: tuple[str, ...] = ()
 
 
-def receipt_location(project: bytes) -> str:
+def receipt_location(prefix: str) -> str:
     """Return what the stored, encrypted copy is bound to."""
-    return f"{layout.shred_prefix(project)}receipt"
+    return f"{prefix}receipt"
 
 
 def format_payload(
@@ -65,9 +67,12 @@ def format_payload(
         "type": TYPE,
         "store": scope.store.hex(),
         "project": order.project,
+        "artifact": order.artifact,
         "project_id": format_id(scope.project),
         "domain_id": format_id(scope.domain),
         "kek": scope.kek,
+        "further_keks": list(destroyed.further_keks[:MAX_DOMAINS]),
+        "further_keks_count": len(destroyed.further_keks),
         "reason": order.reason,
         "requester": order.requester,
         "approval_id": order.approval_id,
@@ -215,7 +220,7 @@ def _shown(time: datetime) -> str:
 
 def _malformed() -> IntegrityError:
     return IntegrityError(
-        "this is no receipt of a shredded project, or it was altered",
+        "this is no receipt of a shredding, or it was altered",
         reason=Reason.RECORD_CORRUPT,
         hint="Fetch it again with `strongroom shred NAME --receipt`.",
     )

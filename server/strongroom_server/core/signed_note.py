@@ -267,6 +267,6 @@ def _bad_note(what: str) -> IntegrityError:
 def _no_key(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(
         f"{text[:60]!r} is no public key of an audit log",
-        hint="`strongroom-server audit keys` prints them, one in a line.",
+        hint="`strongroom audit keys` prints them, one in a line.",
         field="key",
     )

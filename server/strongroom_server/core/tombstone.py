@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tombstones: signed word that a project was shredded; believed by every server.
+"""Tombstones: signed word that something was shredded; believed by every server.
 
-A tombstone is written before the project's KEK is destroyed. From then on nothing of
-the project is opened, whatever lies in the bucket or in Vault. Its clear header says
-which key domain is dead, so that whoever has the public keys can check it; what died
-is in its encrypted body, for the receipt.
+A tombstone is of a project, with every key domain in it, or of one artifact that has
+a key domain of its own. It is written before the KEK is destroyed. From then on
+nothing of it is opened, whatever lies in the bucket or in Vault. Its clear header says
+what is dead, so that whoever has the public keys can check it; what died is in its
+encrypted body, for the receipt.
 """
 
 import struct
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core import canonical, dsse, layout
-from strongroom_server.core.scope import Scope, format_id
+from strongroom_server.core.scope import ID_BYTES, Scope, format_id, parse_id
 from strongroom_server.core.signatures import (
     PublicKey,
     Signature,
@@ -27,13 +28,19 @@ PAYLOAD_TYPE: Final = "application/vnd.strongroom.tombstone.v1"
 #: magic, format, zero, store, project, domain, microseconds: 68 bytes
 HEADER: Final = struct.Struct(">4sB3s16s18s18sQ")
 MAGIC: Final = b"SRT1"
+#: Of a project's tombstone; and of the order for a project without other domains.
 FORMAT: Final = 1
+#: Of an artifact's tombstone: its id comes behind the header. Of an order: it names
+#: an artifact, or further domains.
+ARTIFACT_FORMAT: Final = 2
 MAX_TOMBSTONE_BYTES: Final = 4 * 1024 * 1024
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 #: What the names of dead artifacts and refs may come to; the rest is counted.
 MAX_NAMED_BYTES: Final = 1024 * 1024
 #: Key slots that are named.
 MAX_SLOTS: Final = 2000
+#: Key domains that are named; the journals tell of the others.
+MAX_DOMAINS: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS: Final = frozenset(
     {
@@ -42,6 +49,7 @@ _FIELDS: Final = frozenset(
         "slots", "stored_bytes", "trace_id", "version_count",
     }
 )  # fmt: skip
+_MORE_FIELDS: Final = _FIELDS | {"artifact", "domains"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class DoomedArtifact:
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """What dies with a project.
+    """What dies with a project; or one artifact alone.
 
     Attributes:
         artifacts: By name; as many as may be named.
@@ -91,10 +99,10 @@ class Doomed:
 
 @dataclass(frozen=True, slots=True)
 class ShredOrder:
-    """Who had a project shredded, why, and what died.
+    """Who had a project or an artifact shredded, why, and what died.
 
     Attributes:
-        project: Its name.
+        project: The project's name.
         reason: Why.
         requester: Who asked.
         approval_id: The approval under which it was done; "" if none was needed.
@@ -104,6 +112,8 @@ class ShredOrder:
         audit_id: The call's entry in the audit log.
         slots: The keys of the key slots that there were.
         doomed: What died.
+        artifact: The artifact's name; "" if the whole project was shredded.
+        domains: Ids of the domains of artifacts that died with their project.
     """
 
     project: str
@@ -116,6 +126,13 @@ class ShredOrder:
     audit_id: str
     slots: tuple[str, ...] = ()
     doomed: Doomed = field(default_factory=Doomed)
+    artifact: str = ""
+    domains: tuple[bytes, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What was shredded, as people write it: `project` or `project/artifact`."""
+        return f"{self.project}/{self.artifact}" if self.artifact else self.project
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +143,42 @@ class Tombstone:
         scope: The key domain that is dead, at epoch 0.
         time: When it was decided, by the clock of the server that did it.
         sealed_order: The `ShredOrder`, encrypted under the store's own key.
+        artifact: The 18-byte id of the artifact that alone has this domain; b"" if
+            the project is dead, with every domain in it.
     """
 
     scope: Scope
     time: datetime
     sealed_order: bytes
+    artifact: bytes = b""
+
+    @property
+    def prefix(self) -> str:
+        """What it lies below, with its receipt."""
+        return layout.shred_prefix(self.scope.project, self.own_domain)
+
+    @property
+    def own_domain(self) -> bytes:
+        """The domain of the artifact that it is of; b"" if it is of a project."""
+        return self.scope.domain if self.artifact else b""
 
 
-def order_location(project: bytes) -> str:
+def order_location(prefix: str) -> str:
     """Return what the encrypted order is bound to."""
-    return f"{layout.shred_prefix(project)}order"
+    return f"{prefix}order"
 
 
 def format_order(order: ShredOrder) -> dict[str, Any]:
     """Return an order as the body of a control object."""
+    body = _common_fields(order)
+    if order.artifact or order.domains:
+        domains = [format_id(domain) for domain in order.domains[:MAX_DOMAINS]]
+        more = {"artifact": order.artifact, "domains": domains}
+        return {**body, **more, "format": ARTIFACT_FORMAT}
+    return body
+
+
+def _common_fields(order: ShredOrder) -> dict[str, Any]:
     doomed = order.doomed
     return {
         "format": FORMAT,
@@ -167,8 +206,11 @@ def parse_order(body: Mapping[str, Any]) -> ShredOrder:
         IntegrityError: It is malformed (RECORD_CORRUPT).
     """
     try:
-        if set(body) != _FIELDS or body["format"] != FORMAT:
+        known = {FORMAT: _FIELDS, ARTIFACT_FORMAT: _MORE_FIELDS}
+        if set(body) != set(known.get(body["format"], ())):
             raise tombstone_error()
+        if body.get("artifact") == "" and not body["domains"]:
+            raise tombstone_error()  # such an order has format 1
         doomed = Doomed(
             tuple(DoomedArtifact(**item) for item in body["artifacts"]),
             body["artifact_count"],
@@ -187,8 +229,10 @@ def parse_order(body: Mapping[str, Any]) -> ShredOrder:
             body["audit_id"],
             tuple(body["slots"]),
             doomed,
+            body.get("artifact", ""),
+            tuple(map(parse_id, body.get("domains", ()))),
         )
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise tombstone_error() from error
 
 
@@ -215,14 +259,14 @@ def format_payload(tombstone: Tombstone) -> bytes:
     scope = tombstone.scope
     header = HEADER.pack(
         MAGIC,
-        FORMAT,
+        ARTIFACT_FORMAT if tombstone.artifact else FORMAT,
         bytes(3),
         scope.store,
         scope.project,
         scope.domain,
         (tombstone.time - _EPOCH) // timedelta(microseconds=1),
     )
-    return header + tombstone.sealed_order
+    return header + tombstone.artifact + tombstone.sealed_order
 
 
 def signing_input(payload: bytes) -> bytes:
@@ -241,7 +285,7 @@ def verify_tombstone(
     """Return the tombstone at a key, once form, place and signatures are checked.
 
     Raises:
-        IntegrityError: It is malformed, of another store or project, or not signed
+        IntegrityError: It is malformed, of another store or place, or not signed
             (RECORD_CORRUPT, SIGNATURE_INVALID).
         PreconditionError: Its format is newer than this release
             (FORMAT_UNSUPPORTED).
@@ -255,9 +299,9 @@ def verify_tombstone(
         raise tombstone_error() from error
     if magic != MAGIC or zero != bytes(3):
         raise tombstone_error()
-    if version != FORMAT:
+    if version not in {FORMAT, ARTIFACT_FORMAT}:
         raise PreconditionError(
-            f"a tombstone has format {version}; this release reads {FORMAT}",
+            f"a tombstone has format {version}; this release reads {ARTIFACT_FORMAT}",
             reason=Reason.FORMAT_UNSUPPORTED,
             hint="Upgrade the server.",
             format=version,
@@ -273,20 +317,25 @@ def verify_tombstone(
         signing_input(payload), signatures, keys, required=frozenset(SignatureAlgorithm)
     )
     store_id, project, domain = ids
-    scope = Scope(store_id, project, domain, 0)
-    if scope.store != store or not key.startswith(layout.shred_prefix(scope.project)):
-        raise tombstone_error()
+    size = ID_BYTES if version == ARTIFACT_FORMAT else 0
+    order = payload[HEADER.size :]
+    artifact, order = order[:size], order[size:]
     try:
         time = _EPOCH + timedelta(microseconds=time_us)
     except OverflowError as error:
         raise tombstone_error() from error
-    return Tombstone(scope, time, payload[HEADER.size :])
+    found = Tombstone(Scope(store_id, project, domain, 0), time, order, artifact)
+    # One of an artifact, put where a project's lies, must not kill the project.
+    is_in_place = key[: key.rfind("/") + 1] == found.prefix
+    if store_id != store or len(artifact) != size or not is_in_place:
+        raise tombstone_error()
+    return found
 
 
 def tombstone_error() -> IntegrityError:
     """Return the error for a tombstone that is damaged or in the wrong place."""
     return IntegrityError(
-        "a tombstone of a shredded project is damaged or out of place",
+        "a tombstone is damaged or out of place",
         reason=Reason.RECORD_CORRUPT,
         hint="Somebody else writes to the bucket; see `strongroom doctor`.",
     )
@@ -295,8 +344,9 @@ def tombstone_error() -> IntegrityError:
 def shredded(tombstone: Tombstone) -> PreconditionError:
     """Return the error for whatever would need the keys of a dead domain."""
     project = format_id(tombstone.scope.project)
+    what = "artifact" if tombstone.artifact else "project"
     return PreconditionError(
-        f"the project was shredded on {tombstone.time:%Y-%m-%d at %H:%M:%S} UTC: its "
+        f"the {what} was shredded on {tombstone.time:%Y-%m-%d at %H:%M:%S} UTC: its "
         "key is destroyed, and nothing of it can be read or stored again",
         reason=Reason.KEY_SHREDDED,
         hint="`strongroom shred NAME --receipt` shows who had it done, and why.",

@@ -168,16 +168,7 @@ def format_record(record: UploadRecord) -> dict[str, Any]:
         "after_digest": record.after_digest.hex(),
         "ended": int(record.ended),
         "sweep_epoch": record.sweep_epoch,
-        "files": [
-            [
-                entry.path,
-                entry.size_bytes,
-                parse_digest(entry.digest),
-                int(entry.executable),
-                len(entry.chunks),
-            ]
-            for entry in record.files
-        ],
+        "files": format_files(record.files),
         "open": []
         if part is None
         else [
@@ -189,6 +180,20 @@ def format_record(record: UploadRecord) -> dict[str, Any]:
         ],
         "refs": format_refs(refs),
     }
+
+
+def format_files(files: Iterable[FileEntry]) -> list[list[object]]:
+    """Return the files of a record; their chunks stand beside them, in order."""
+    return [
+        [
+            entry.path,
+            entry.size_bytes,
+            parse_digest(entry.digest),
+            int(entry.executable),
+            len(entry.chunks),
+        ]
+        for entry in files
+    ]
 
 
 def parse_record(body: Mapping[str, Any], number: int) -> UploadRecord:
@@ -243,7 +248,7 @@ def _parse(body: Mapping[str, Any], number: int) -> UploadRecord:
         raise ValueError(sorted(body["refs"]))
     check_format(body["refs"]["format"], "an upload record's list of chunks")
     refs = iter(parse_refs(body["refs"]))
-    files = tuple(_parse_file(item, refs) for item in body["files"])
+    files = parse_files(body["files"], refs)
     part = _parse_open(body["open"], refs) if body["open"] else None
     if next(refs, None) is not None:
         raise ValueError(files)
@@ -258,6 +263,23 @@ def _parse(body: Mapping[str, Any], number: int) -> UploadRecord:
         files,
         part,
     )
+
+
+def parse_files(
+    items: Iterable[object], refs: Iterable[ChunkRef]
+) -> tuple[FileEntry, ...]:
+    """Return the files that `format_files` wrote.
+
+    Args:
+        items: As it returned them.
+        refs: An iterator over the record's chunks; those of the files are taken.
+
+    Raises:
+        ValueError: They are malformed; callers name the object.
+        TypeError: As ValueError.
+        InvalidArgumentError: As ValueError.
+    """
+    return tuple(_parse_file(item, refs) for item in items)
 
 
 def _parse_file(item: object, refs: Iterable[ChunkRef]) -> FileEntry:

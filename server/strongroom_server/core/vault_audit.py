@@ -31,14 +31,17 @@ USES: Final = frozenset(
         "sign",
     }
 )
-#: What is done to keys themselves; it is told, and not judged.
-CHANGES: Final = frozenset({"config", "keys"})
+#: What gives nothing away that was secret. What is none of both is told as a change of
+#: keys: a newer Vault may have uses that we do not know.
+HARMLESS: Final = frozenset({"hash", "random", "verify"})
+#: What may be read of keys and settings without an entry: nothing secret is there.
+READABLE: Final = frozenset({"cache-config", "config", "keys", "wrapping_key"})
 _READS: Final = frozenset({"help", "list", "read"})
 
 
 @dataclass(frozen=True, slots=True)
 class VaultRequest:
-    """A request that did something with a key.
+    """A request that did something with a key, or to it, or may have.
 
     Attributes:
         request_id: Chosen by Vault.
@@ -74,8 +77,8 @@ def parse_vault_line(line: bytes, *, mount: str) -> VaultRequest | None:
         path = str(request.get("path", ""))
         prefix = f"{mount}/"
         operation = path.removeprefix(prefix).partition("/")[0]
-        is_read = request.get("operation") in _READS and operation not in USES
-        if not path.startswith(prefix) or is_read or operation not in USES | CHANGES:
+        is_read = request.get("operation") in _READS and operation in READABLE
+        if not path.startswith(prefix) or is_read or operation in HARMLESS:
             return None
         return VaultRequest(
             str(request["id"]),

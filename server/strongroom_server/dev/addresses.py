@@ -62,7 +62,7 @@ class AddressBook:
             if port not in taken and is_free(port):
                 return port
         raise UnavailableError(
-            f"no port from {_FIRST_PORT} to {_LAST_PORT} is free on {HOST}.",
+            f"no port from {_FIRST_PORT} to {_LAST_PORT} is free on {HOST}",
             reason=Reason.TRANSPORT,
             hint="End programs that listen there, then run it again.",
         )

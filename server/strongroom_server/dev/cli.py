@@ -2,32 +2,35 @@
 """`strongroom dev`: start, stop and look at a development stack.
 
 Data goes to standard output, everything that is said to a person to standard
-error. Exit codes: 0, or that of the error's class; `status` gives 3 if a process
-is not well; 130 after Ctrl-C.
+error. Errors are told by the program `strongroom`, which these commands are part of;
+`status` ends with 3 if a process is not well.
 """
 
 import contextlib
 import json
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from strongroom.errors import NotFoundError, Reason, StrongroomError
+from strongroom.errors import NotFoundError, Reason
 from strongroom_server.dev.addresses import HOST, AddressBook
 from strongroom_server.dev.openbao import OpenBao
 from strongroom_server.dev.people import PEOPLE, PERIOD_S, Person, person
 from strongroom_server.dev.sign_in import sign_in
-from strongroom_server.dev.stack import DOWN, ProcessStatus, Stack, is_healthy
+from strongroom_server.dev.stack import (
+    DOWN,
+    WITH_SIDECAR,
+    ProcessStatus,
+    Stack,
+    is_healthy,
+)
 
 _NOT_HEALTHY = 3
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="dev",
@@ -58,7 +61,7 @@ _FOLDER_NAME = ".strongroom"
 def up(folder: _Folder = None, as_json: _Json = False) -> None:
     """Start the stack, or mend it if it runs; wait until it works."""
     stack = _stack(folder)
-    with _errors_told(as_json=as_json):
+    with _stopping():
         processes = stack.up(_say)
     _print_processes(stack, processes, as_json=as_json)
     _say(f"The stack runs in {stack.layout.root}; Strongroom on {stack.endpoint}.")
@@ -69,11 +72,25 @@ def up(folder: _Folder = None, as_json: _Json = False) -> None:
 
 
 @app.command()
+def sidecar(folder: _Folder = None, as_json: _Json = False) -> None:
+    """Start a sidecar beside the stack, as one runs beside a trainer.
+
+    It may do what `trainer` may. From then on `up`, `down` and `status` are about it,
+    too.
+    """
+    stack = Stack(_stack(folder).layout.root, components=WITH_SIDECAR)
+    processes = stack.up(_say)
+    _print_processes(stack, processes, as_json=as_json)
+    settings = stack.layout.sidecar_client
+    _say(f"The sidecar listens in {stack.layout.sidecar}.")
+    _say(f"  try        strongroom --config {settings} doctor")
+
+
+@app.command()
 def down(folder: _Folder = None, as_json: _Json = False) -> None:
     """Stop the stack; everything stored in it stays."""
     stack = _stack(folder)
-    with _errors_told(as_json=as_json):
-        stopped = stack.down(_say)
+    stopped = stack.down(_say)
     if as_json:
         _print_json({"root": str(stack.layout.root), "stopped": stopped})
     elif not stopped:
@@ -84,8 +101,7 @@ def down(folder: _Folder = None, as_json: _Json = False) -> None:
 def status(folder: _Folder = None, as_json: _Json = False) -> None:
     """Show one line per process; exit with 3 unless all are well."""
     stack = _stack(folder)
-    with _errors_told(as_json=as_json):
-        processes = stack.status()
+    processes = stack.status()
     _print_processes(stack, processes, as_json=as_json)
     if not is_healthy(processes):
         if not stack.exists:
@@ -99,8 +115,7 @@ def env(folder: _Folder = None, as_json: _Json = False) -> None:
 
     No secret is among them: those stay in files of the stack's folder.
     """
-    with _errors_told(as_json=as_json):
-        variables = _variables(_stack(folder))
+    variables = _variables(_stack(folder))
     if as_json:
         _print_json(variables)
         return
@@ -112,9 +127,8 @@ def env(folder: _Folder = None, as_json: _Json = False) -> None:
 def people(folder: _Folder = None, as_json: _Json = False) -> None:
     """List the people of the stack, their roles, and where their settings lie."""
     stack = _stack(folder)
-    with _errors_told(as_json=as_json):
-        _check_exists(stack)
-        found = [_told_person(stack, person(stack.layout, name)) for name in PEOPLE]
+    _check_exists(stack)
+    found = [_told_person(stack, person(stack.layout, name)) for name in PEOPLE]
     if as_json:
         _print_json({"people": found})
         return
@@ -129,11 +143,10 @@ def people(folder: _Folder = None, as_json: _Json = False) -> None:
 @app.command()
 def otp(name: _Name, folder: _Folder = None, as_json: _Json = False) -> None:
     """Print the code that somebody's phone would show now; each is good once."""
-    with _errors_told(as_json=as_json):
-        stack = _stack(folder)
-        _check_exists(stack)
-        now = time.time()
-        code = person(stack.layout, name).code(now)
+    stack = _stack(folder)
+    _check_exists(stack)
+    now = time.time()
+    code = person(stack.layout, name).code(now)
     left_s = PERIOD_S - int(now) % PERIOD_S
     if as_json:
         _print_json({"code": code, "seconds_left": left_s})
@@ -150,11 +163,10 @@ def sign_in_as(name: _Name, url: _Url, folder: _Folder = None) -> None:
 
       BROWSER='strongroom dev sign-in alice %s' strongroom login
     """
-    with _errors_told(as_json=False):
-        stack = _stack(folder)
-        _check_exists(stack)
-        bao = OpenBao(stack.layout, AddressBook(stack.layout.addresses))
-        sign_in(bao.client(), person(stack.layout, name), url)
+    stack = _stack(folder)
+    _check_exists(stack)
+    bao = OpenBao(stack.layout, AddressBook(stack.layout.addresses))
+    sign_in(bao.client(), person(stack.layout, name), url)
     _say(f"Signed in as {name}.")
 
 
@@ -187,7 +199,7 @@ def _stack(folder: Path | None) -> Stack:
 def _check_exists(stack: Stack) -> None:
     if not stack.exists:
         raise NotFoundError(
-            f"there is no stack in {stack.layout.root}.",
+            f"there is no stack in {stack.layout.root}",
             reason=Reason.PATH_NOT_FOUND,
             hint="Run `strongroom dev up`, or name another folder with --dir.",
             path=stack.layout.root,
@@ -243,41 +255,13 @@ def _format_age(age_s: int) -> str:
 
 
 @contextlib.contextmanager
-def _errors_told(*, as_json: bool) -> Iterator[None]:
-    """Turn our errors into three lines and an exit code, signals into Ctrl-C."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+def _stopping() -> Iterator[None]:
+    """Say what Ctrl-C leaves behind; errors are told by the program, as all are."""
     try:
         yield
-    except StrongroomError as error:
-        _tell(error, as_json=as_json)
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        _say("Interrupted; what this command had started is stopped again.")
-        raise typer.Exit(_INTERRUPTED) from error
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _tell(error: StrongroomError, *, as_json: bool) -> None:
-    if as_json:
-        record = {
-            "message_type": "error",
-            "code": error.code,
-            "reason": error.reason.value,
-            "message": error.message,
-            "hint": error.hint,
-            "retriable": error.retriable,
-        }
-        print(json.dumps(record), file=sys.stderr)
-        return
-    _say(f"Error: {error.message}")
-    _say(f"Cause: {error.reason.value}")
-    if error.hint:
-        _say(f"Next:  {error.hint}")
+    except KeyboardInterrupt:
+        _say("What this command had started is stopped again.")
+        raise
 
 
 def _print_json(record: object) -> None:

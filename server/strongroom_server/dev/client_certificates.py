@@ -68,7 +68,7 @@ def _issue(issuer: VaultClient, folder: Path, account: str) -> None:
     chain = data.get("ca_chain")
     if not isinstance(chain, list) or not chain:
         raise UnavailableError(
-            f"OpenBao issued a certificate for {account} without its chain.",
+            f"OpenBao issued a certificate for {account} without its chain",
             reason=Reason.KEY_SERVICE_UNAVAILABLE,
             account=account,
         )

@@ -5,16 +5,13 @@ import os
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typing import Protocol
 
 from strongroom.errors import Reason
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.s3 import S3Settings, open_s3
-from strongroom_server.dev.addresses import HOST, AddressBook, is_listening
+from strongroom_server.dev.addresses import AddressBook, is_listening
 from strongroom_server.dev.client_certificates import (
     ACCOUNTS,
     ensure_client_certificates,
@@ -23,6 +20,7 @@ from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.openbao import OpenBao
 from strongroom_server.dev.people import PEOPLE
 from strongroom_server.dev.private_files import make_private_folder, write_if_changed
+from strongroom_server.dev.probing import is_serving
 from strongroom_server.dev.processes import ManagedProcess, ProcessSpec
 from strongroom_server.dev.provisioning import ensure_provisioned
 from strongroom_server.dev.seaweed import BUCKET, REGION, TENANT, SeaweedFS
@@ -36,13 +34,13 @@ from strongroom_server.dev.settings_files import (
     server_ports,
     server_settings,
 )
+from strongroom_server.dev.sidecar import SIDECAR, SidecarComponent
 from strongroom_server.repository.store import open_store
 
 #: The health of a process that does what it is for.
 OK = "ok"
 _SERVER_START_TIMEOUT_S = 90.0
 _SWEEP = "STRONGROOM__SWEEP__"
-_HEALTH_TIMEOUT_S = 2.0
 
 Report = Callable[[str], None]
 
@@ -208,18 +206,7 @@ class ServerComponent:
             write_if_changed(layout.client(name) / "client.toml", text)
 
     def _serves(self) -> bool:
-        target = f"{HOST}:{self._addresses.port('server-health')}"
-        # Not through a proxy that the environment names.
-        options = [("grpc.enable_http_proxy", 0)]
-        with grpc.insecure_channel(target, options=options) as channel:
-            # Its types name no method: gRPC adds them when it is made.
-            stub: Any = health_pb2_grpc.HealthStub(channel)
-            request = health_pb2.HealthCheckRequest(service="")
-            try:
-                answer = stub.Check(request, timeout=_HEALTH_TIMEOUT_S)
-            except grpc.RpcError:
-                return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return is_serving(self._addresses.port("server-health"))
 
 
 def _store_id(weed: SeaweedFS) -> str:
@@ -246,7 +233,7 @@ def endpoint_of(layout: StackLayout) -> str:
 
 
 def make_component(name: str, layout: StackLayout, book: AddressBook) -> Component:
-    """Make one component by its name: `vault`, `store` or `server`.
+    """Make one component by its name: `vault`, `store`, `server` or `sidecar`.
 
     Raises:
         KeyError: There is no such component (a caller's bug).
@@ -255,5 +242,6 @@ def make_component(name: str, layout: StackLayout, book: AddressBook) -> Compone
         "vault": VaultComponent,
         "store": StoreComponent,
         "server": ServerComponent,
+        SIDECAR: SidecarComponent,
     }
     return makers[name](layout, book)

@@ -95,6 +95,26 @@ class StackLayout:
         return self.root / "telemetry"
 
     @property
+    def data_socket(self) -> Path:
+        """Where the server shares memory with readers on this machine."""
+        return self.server / "data.sock"
+
+    @property
+    def sidecar(self) -> Path:
+        """All of the sidecar: configuration, socket, cache."""
+        return self.root / "sidecar"
+
+    @property
+    def sidecar_settings(self) -> Path:
+        """What the sidecar is started with."""
+        return self.sidecar / "sidecar.toml"
+
+    @property
+    def sidecar_client(self) -> Path:
+        """The settings of who calls through the sidecar."""
+        return self.sidecar / "client.toml"
+
+    @property
     def client_settings(self) -> Path:
         """What `strongroom.connect()` finds by itself."""
         return self.root / "client.toml"

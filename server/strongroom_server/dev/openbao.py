@@ -218,7 +218,7 @@ class OpenBao:
         if self._layout.unseal_record.exists():
             raise PreconditionError(
                 f"{self._layout.unseal_record} is there, but the OpenBao that it "
-                "belongs to is not: its data folder was removed.",
+                "belongs to is not: its data folder was removed",
                 reason=Reason.KEY_SERVICE_SEALED,
                 hint="Put vault/data back, or delete the stack's folder.",
                 path=self._layout.unseal_record,

@@ -63,7 +63,7 @@ def person(layout: StackLayout, name: str) -> Person:
     """
     if name not in PEOPLE:
         raise NotFoundError(
-            f"nobody here is called {name!r}.",
+            f"nobody here is called {name!r}",
             reason=Reason.PATH_NOT_FOUND,
             hint=f"The people of a stack are {', '.join(PEOPLE)}.",
             name=name,
@@ -89,7 +89,7 @@ def one_time_code(secret: str, time_s: float) -> str:
         key = b32decode(secret + "=" * (-len(secret) % 8))
     except ValueError as error:
         raise PreconditionError(
-            "the secret of one-time codes is not base32.",
+            "the secret of one-time codes is not base32",
             reason=Reason.SETTING_INVALID,
             hint="Delete the stack's folder and start anew.",
         ) from error

@@ -72,7 +72,7 @@ def read_record(path: Path) -> dict[str, object]:
 
 def _unreadable(path: Path) -> PreconditionError:
     return PreconditionError(
-        f"the stack's file {path} cannot be read.",
+        f"the stack's file {path} cannot be read",
         reason=Reason.SETTING_INVALID,
         hint="Put the file back, or delete the stack's folder and start anew.",
         path=path,

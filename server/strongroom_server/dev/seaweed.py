@@ -193,7 +193,7 @@ class SeaweedFS:
             admin.close()
         if versioning and status != "Enabled":
             raise PreconditionError(
-                f"the bucket {name} exists, but keeps no versions.",
+                f"the bucket {name} exists, but keeps no versions",
                 reason=Reason.STORE_UNSUITABLE,
                 hint="Delete the stack's folder and run `strongroom dev up` again.",
                 bucket=name,

@@ -39,6 +39,11 @@ _CAPTION: Final = """\
 # again. The server follows this file and policies/ beside it, without a restart;
 # `strongroom doctor` says if it refused a change.
 """
+_SIDECAR_CAPTION: Final = (
+    "# Written by `strongroom dev sidecar`; what you change here is lost.\n"
+)
+#: Whose rights a stack's sidecar has.
+SIDECAR_ACCOUNT: Final = "trainer"
 _OWNER_POLICY: Final = """\
 // A role of this stack's own, beside those that come with the server. Yours to
 // change: `strongroom dev up` does not write it again.
@@ -103,6 +108,7 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "policies": str(layout.policies),
         },
         "telemetry": {"spans_file": str(layout.telemetry / "server-spans.jsonl")},
+        "shared_memory": {"socket": str(layout.data_socket)},
     }
     if known_as := client_id(layout):
         tables["operators"] = _operators(layout, addresses, known_as)
@@ -132,6 +138,42 @@ def _operators(
         "rp_id": RELYING_PARTY,
         "credentials_file": str(layout.operator_credentials),
     }
+
+
+def sidecar_settings(layout: StackLayout, addresses: AddressBook) -> str:
+    """Write `sidecar.toml`: a sidecar that may do what `trainer` may."""
+    folder = layout.client(SIDECAR_ACCOUNT)
+    tables: dict[str, dict[str, _Value]] = {
+        "central": {"endpoint": f"localhost:{addresses.port('server-data')}"},
+        "identity": {
+            "cert_file": str(folder / "tls.crt"),
+            "key_file": str(folder / "tls.key"),
+            "ca_file": str(folder / "ca.crt"),
+            "spiffe_id": client_spiffe_id(SIDECAR_ACCOUNT),
+        },
+        "listen": {
+            "socket": str(layout.sidecar / "strongroom.sock"),
+            "health": _at(addresses, "sidecar-health"),
+        },
+        "cache": {"path": str(layout.sidecar / "cache")},
+        "telemetry": {
+            "spans_file": str(layout.telemetry / "sidecar-spans.jsonl"),
+            "service_name": "strongroom-sidecar",
+        },
+    }
+    return _SIDECAR_CAPTION + "".join(
+        f"\n[{name}]\n{_table(table)}" for name, table in tables.items()
+    )
+
+
+def sidecar_client(layout: StackLayout) -> str:
+    """Write `client.toml` for who calls through the sidecar."""
+    return _SIDECAR_CAPTION + _table(
+        {
+            "endpoint": f"unix://{layout.sidecar / 'strongroom.sock'}",
+            "spans_file": str(layout.telemetry / "client-spans.jsonl"),
+        }
+    )
 
 
 def role_assignments() -> str:
@@ -203,6 +245,7 @@ def _client_table(
         "server_spiffe_id": SERVER_SPIFFE_ID,
         "trust_domain": TRUST_DOMAIN,
         "spans_file": str(layout.telemetry / "client-spans.jsonl"),
+        "shared_socket": str(layout.data_socket),
     }
     if known_as := client_id(layout):
         table["login_issuer"] = issuer_url(addresses.port("vault"))

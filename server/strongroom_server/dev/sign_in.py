@@ -7,6 +7,7 @@ redirect to the program that waits on this machine.
 
 import http.client
 import time
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
@@ -32,15 +33,22 @@ _TIMEOUT_S: Final = 15.0
 # A code is good once. The provider also takes that of the period before and after,
 # so that somebody may sign in three times in half a minute.
 _OFFSETS_S: Final = (0, PERIOD_S, -PERIOD_S)
+#: Periods that are waited for until there is a code that was not used.
+_PERIODS: Final = 2
+
+Wait = Callable[[float], None]
 
 
-def sign_in(client: VaultClient, who: Person, url: str) -> None:
+def sign_in(
+    client: VaultClient, who: Person, url: str, *, wait: Wait = time.sleep
+) -> None:
     """Sign in for the program that printed `url`.
 
     Args:
         client: Of the stack's OpenBao; needs no token.
         who: Whose password and phone are used.
         url: As `strongroom login` prints it.
+        wait: Waits for some seconds, until the phone shows another code.
 
     Raises:
         InvalidArgumentError: The address is not one of this stack's.
@@ -49,7 +57,7 @@ def sign_in(client: VaultClient, who: Person, url: str) -> None:
     """
     query = _query_of(url, client.port)
     redirect = _redirect_of(query, client.port)
-    person = client.with_token(log_in(client, who))
+    person = client.with_token(log_in(client, who, wait=wait))
     try:
         path = f"{PROVIDER}/authorize?{urlencode(query)}"
         status, answer = person.exchange("GET", path)
@@ -86,16 +94,41 @@ def _redirect_of(query: dict[str, str], port: int) -> SplitResult:
     return redirect
 
 
-def log_in(client: VaultClient, who: Person) -> str:
-    """Log in with both factors; return a token that may do little else."""
-    for offset_s in _OFFSETS_S:
+def log_in(client: VaultClient, who: Person, *, wait: Wait = time.sleep) -> str:
+    """Log in with both factors; return a token that may do little else.
+
+    A code is good once: if all that are good now were used, the next one is waited
+    for.
+
+    Raises:
+        PermissionDeniedError: OpenBao takes none.
+    """
+    token = _try_codes(client, who, _OFFSETS_S)
+    for _ in range(_PERIODS):
+        if token:
+            return token
+        # Just behind the turn of the period, by OpenBao's clock as by ours.
+        wait(PERIOD_S - time.time() % PERIOD_S + 1)
+        token = _try_codes(client, who, (PERIOD_S,))
+    if token:
+        return token
+    raise PermissionDeniedError(
+        f"OpenBao takes no code of {who.name}'s phone",
+        hint=f"A code is good once; try again in {PERIOD_S} seconds.",
+        name=who.name,
+    )
+
+
+def _try_codes(client: VaultClient, who: Person, offsets_s: Sequence[int]) -> str:
+    """Return a token; "" if none of the codes at these moments from now is taken."""
+    for offset_s in offsets_s:
         auth = _fields(
             client.write(f"auth/{MOUNT}/login/{who.name}", {"password": who.password()})
         )
         requirement = auth.get("mfa_requirement")
         if not isinstance(requirement, dict):
             raise PreconditionError(
-                f"OpenBao lets {who.name} in without a second factor.",
+                f"OpenBao lets {who.name} in without a second factor",
                 reason=Reason.SETTING_INVALID,
                 hint="Run `strongroom dev up`.",
             )
@@ -107,11 +140,7 @@ def log_in(client: VaultClient, who: Person) -> str:
         status, answer = client.exchange("POST", "sys/mfa/validate", body)
         if status == HTTPStatus.OK:
             return str(_fields(answer)["client_token"])
-    raise PermissionDeniedError(
-        f"OpenBao takes no code of {who.name}'s phone.",
-        hint=f"A code is good once; try again in {PERIOD_S} seconds.",
-        name=who.name,
-    )
+    return ""
 
 
 def _fields(answer: dict[str, object]) -> dict[str, object]:
@@ -146,6 +175,6 @@ def _tell(redirect: SplitResult, fields: dict[str, str]) -> None:
 
 def _bad_address(problem: str) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"this address cannot be signed in at: {problem}.",
+        f"this address cannot be signed in at: {problem}",
         hint="Take the address that `strongroom login --no-browser` prints, in quotes.",
     )

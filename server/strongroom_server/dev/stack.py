@@ -29,9 +29,12 @@ from strongroom_server.dev.components import (
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.private_files import make_private_folder, write_if_changed
 from strongroom_server.dev.processes import ManagedProcess
+from strongroom_server.dev.sidecar import SIDECAR
 
 #: In the order in which they start.
 COMPONENTS: Final = ("vault", "store", "server")
+#: The same for a stack with a sidecar.
+WITH_SIDECAR: Final = (*COMPONENTS, SIDECAR)
 #: The health of a process that does not run.
 DOWN: Final = "down"
 
@@ -76,6 +79,9 @@ class Stack:
     def __init__(self, root: Path, *, components: Sequence[str] = COMPONENTS) -> None:
         self.layout = StackLayout(root.resolve())
         self._names = tuple(components)
+        # Once a stack has a sidecar, it is looked after like the rest.
+        if components is COMPONENTS and self.layout.sidecar_settings.exists():
+            self._names = WITH_SIDECAR
 
     @property
     def exists(self) -> bool:
@@ -180,7 +186,7 @@ class Stack:
         root = self.layout.root
         if root.exists() and not root.is_dir():
             raise PreconditionError(
-                f"{root} is not a folder.",
+                f"{root} is not a folder",
                 reason=Reason.SETTING_INVALID,
                 hint="Name another one with --dir.",
                 path=root,
@@ -189,7 +195,7 @@ class Stack:
             stranger = next(root.iterdir(), None)
             if stranger is not None:
                 raise PreconditionError(
-                    f"{root} holds {stranger.name}, but no stack of ours.",
+                    f"{root} holds {stranger.name}, but no stack of ours",
                     reason=Reason.SETTING_INVALID,
                     hint="Name an empty or new folder with --dir.",
                     path=root,
@@ -209,7 +215,7 @@ class Stack:
                 except BlockingIOError as error:
                     if time.monotonic() > deadline:
                         raise ConflictError(
-                            f"another command is at work in {self.layout.root}.",
+                            f"another command is at work in {self.layout.root}",
                             hint="Wait for it, or end it, then try again.",
                             path=self.layout.root,
                         ) from error

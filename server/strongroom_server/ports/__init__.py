@@ -23,10 +23,19 @@ from strongroom_server.ports.blobs import (
     BlobCopy,
     BlobExistsError,
     BlobNotFoundError,
+    BlobPresigner,
     BlobRemover,
     BlobStore,
     BlobVersion,
     ReadBuffer,
+)
+from strongroom_server.ports.grants import (
+    GrantSource,
+    GrantWatch,
+    OpenedGrant,
+    PackCache,
+    PackFetcher,
+    UrlRefusedError,
 )
 from strongroom_server.ports.identity import (
     Authorizer,
@@ -45,6 +54,12 @@ from strongroom_server.ports.keys import (
     WrappedKey,
 )
 from strongroom_server.ports.operators import TokenVerifier
+from strongroom_server.ports.sharing import (
+    Lease,
+    MappingDraft,
+    SharedMemory,
+    SharedRead,
+)
 from strongroom_server.ports.system import Clock, Entropy, Index
 from strongroom_server.ports.witness import CosigningKeys, Witness, WitnessState
 
@@ -58,6 +73,7 @@ __all__ = [
     "BlobCopy",
     "BlobExistsError",
     "BlobNotFoundError",
+    "BlobPresigner",
     "BlobRemover",
     "BlobStore",
     "BlobVersion",
@@ -68,6 +84,8 @@ __all__ = [
     "CredentialSource",
     "DataKey",
     "Entropy",
+    "GrantSource",
+    "GrantWatch",
     "Index",
     "IssuedCertificate",
     "JournalHeadSink",
@@ -76,11 +94,19 @@ __all__ = [
     "KeyDestroyer",
     "KeyRequestSink",
     "KeyService",
+    "Lease",
     "LocalAuditLog",
+    "MappingDraft",
+    "OpenedGrant",
+    "PackCache",
+    "PackFetcher",
     "ReadBuffer",
     "RevocationSource",
+    "SharedMemory",
+    "SharedRead",
     "Signer",
     "TokenVerifier",
+    "UrlRefusedError",
     "Witness",
     "WitnessState",
     "WrappedKey",

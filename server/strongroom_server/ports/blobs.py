@@ -137,3 +137,14 @@ class BlobCopy(Protocol):
         is none that this copy could hold.
         """
         ...
+
+
+class BlobPresigner(Protocol):
+    """Makes URLs from which one version of an object can be fetched, by anybody."""
+
+    def presign(self, key: str, *, version_id: str, lifetime_s: int) -> str:
+        """Return a URL for GET, whole or in ranges; makes no call.
+
+        It holds for `lifetime_s` from now, and for no other key or version.
+        """
+        ...

@@ -7,6 +7,7 @@ begins at now passes over all that are done with.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from strongroom.errors import ExhaustedError
@@ -78,7 +79,7 @@ class ApprovalRecords:
         Raises:
             IntegrityError: Its records are damaged, or one is gone (RECORD_CORRUPT).
         """
-        records = []
+        records, stored_s = [], []
         for number, item in enumerate(self._objects(approval_id)):
             key = layout.approval_key(approval_id, number)
             # A gap is a record that somebody removed: perhaps the one of its use.
@@ -98,7 +99,17 @@ class ApprovalRecords:
                 max_bytes=MAX_RECORD_BYTES,
             )
             records.append((body, digest(data)))
-        return fold(approval_id, records) if records else None
+            stored_s.append(item.modified_s)
+        if not records:
+            return None
+        approval = fold(approval_id, records)
+        if approval.used is None:
+            return approval
+        return replace(approval, used_stored_s=stored_s[approval.used_number])
+
+    def store_time_s(self) -> float:
+        """Return the time by the store's clock, in Unix seconds, from one call."""
+        return self._blobs.time_s()
 
     def alive(self, now_s: int) -> Iterator[str]:
         """Yield the ids of approvals that expire after now, the first to end first.

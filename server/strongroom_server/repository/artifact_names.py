@@ -5,11 +5,11 @@ Keys name artifacts by keyed ids, so a name is known only once its journal has b
 read and verified. It never changes then, so it is read once.
 """
 
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from strongroom.format.names import ArtifactName
-from strongroom_server.core.history import History
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.projects import Project
@@ -32,8 +32,9 @@ class ArtifactNames:
     def of(self, project: Project) -> list[ArtifactName]:
         """Return the names of a project's artifacts, sorted.
 
-        Costs a listing of the folders of journals, a request for a thousand, and
-        once for each artifact a read of its journal.
+        Those that were shredded alone are left out; `Shreds.artifacts` names them.
+        Costs a listing of the folders of journals, a request for a thousand, and once
+        for each artifact a read of its journal.
 
         Raises:
             IntegrityError: A journal that was not read before is damaged.
@@ -46,23 +47,20 @@ class ArtifactNames:
                 unknown.append(journal)
             else:
                 names.append(known)
-        names += self._read(unknown)
-        return sorted(names)
+        names += self._read(project, unknown)
+        dead = self._repository.shreds.artifacts(project.scope.project)
+        return sorted(name for name in names if name.artifact not in dead)
 
-    def _read(self, journals: list[JournalId]) -> list[ArtifactName]:
+    def _read(self, project: Project, journals: list[JournalId]) -> list[ArtifactName]:
         names, waiting = list[ArtifactName](), iter(journals)
-        load = self._repository.journals.load
+        load = partial(self._repository.artifact_in, project)
         while batch := list(islice(waiting, _BATCH)):
             # Read at once, and remembered as they come: a listing that runs out of
             # time has done a part of the work of the next one.
-            histories = self._repository.executor.map(load, batch)
-            for journal, history in zip(batch, histories, strict=True):
-                names += self._remembered(journal, history)
+            found = self._repository.executor.map(load, batch)
+            for journal, artifact in zip(batch, found, strict=True):
+                # A folder without an entry is no artifact yet.
+                if artifact is not None:
+                    self._known.put(journal, artifact.name, weight=1)
+                    names.append(artifact.name)
         return names
-
-    def _remembered(self, journal: JournalId, history: History) -> list[ArtifactName]:
-        if not history.entries:
-            return []  # a folder without an entry is no artifact yet
-        name = history.created.name
-        self._known.put(journal, name, weight=1)
-        return [name]

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from strongroom.errors import IntegrityError, Reason, StrongroomError
+from strongroom.errors import IntegrityError, StrongroomError
 from strongroom_server.core import layout
 from strongroom_server.core.audit_batch import (
     MAX_BODY_BYTES,
@@ -21,6 +21,7 @@ from strongroom_server.core.audit_batch import (
     batch_damaged,
     parse_batch,
 )
+from strongroom_server.core.audit_failures import log_damaged
 from strongroom_server.core.merkle import Frontier, leaf_hash
 from strongroom_server.core.sealing import ObjectKind, seal_object
 from strongroom_server.core.signed_note import MAX_NOTE_BYTES
@@ -103,11 +104,8 @@ class SharedAuditLog:
             if number < 0:
                 continue
             if number != expected:
-                raise IntegrityError(
-                    f"batch {expected} of the audit log is gone",
-                    reason=Reason.AUDIT_CORRUPT,
-                    hint="See `The audit log is damaged` in docs/operations.md.",
-                    number=expected,
+                raise log_damaged(
+                    f"batch {expected} of the audit log is gone", number=expected
                 )
             yield number, item
             expected += 1

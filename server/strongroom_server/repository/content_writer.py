@@ -69,6 +69,7 @@ class ContentWriter:
         cuts: Cuts = Cuts.ALIGNED,
         parent: ParentFiles | None = None,
         remembers_entries: bool = False,
+        is_part: bool = False,
     ) -> None:
         """Begin an empty version.
 
@@ -81,6 +82,7 @@ class ContentWriter:
             cuts: Where chunks end.
             parent: The version before, for deltas.
             remembers_entries: Whether `take_entries` will be called, often.
+            is_part: Whether there is to be no file table; `finish_part` ends it.
         """
         self._repository = repository
         self._keys = keys
@@ -110,12 +112,12 @@ class ContentWriter:
             send_off=self._send_off_all,
         )
         self._files: deque[PendingFile | FileEntry] = deque()
-        self._entries: list[FileEntry] | None = [] if remembers_entries else None
+        remembers = remembers_entries or is_part
+        self._entries: list[FileEntry] | None = [] if remembers else None
+        self._is_part = is_part
         self.file_count = 0
-        #: Of the files so far, the open one not counted.
-        self.size_bytes = 0
-        #: What came in by `write`.
-        self.received_bytes = 0
+        #: Of the files so far, the open one not counted; and what came by `write`.
+        self.size_bytes = self.received_bytes = 0
 
     @property
     def stored_bytes(self) -> int:
@@ -165,8 +167,12 @@ class ContentWriter:
         with contextlib.suppress(StrongroomError):
             self._index_durable()
 
-    def start_file(self, path: str, *, size_bytes: int, executable: bool) -> None:
+    def start_file(
+        self, path: str, *, size_bytes: int | None, executable: bool
+    ) -> None:
         """Begin the next file; paths come in strictly increasing byte order.
+
+        Without a size, it has as many bytes as come before it ends.
 
         Raises:
             InvalidArgumentError: The path is malformed, or a file is open.
@@ -304,6 +310,23 @@ class ContentWriter:
             self.stored_bytes + stored.size_bytes,
         )
 
+    def finish_part(self) -> list[FileEntry]:
+        """Make all files durable, and return them; there is no manifest.
+
+        Raises:
+            InvalidArgumentError: A file is open.
+            UnavailableError: S3 failed.
+        """
+        self.check_ended()
+        self._data_packs.finish()
+        entries = self.take_entries()
+        self._index_durable()
+        return entries
+
+    def expect(self, entries: Iterable[FileEntry]) -> None:
+        """Ask ahead whether the chunks of files that come next may be shared."""
+        self._sharing.expect(ref for entry in entries for ref in entry.chunks)
+
     def _pack_writer(self) -> PackWriter:
         repository = self._repository
         return PackWriter(
@@ -350,7 +373,10 @@ class ContentWriter:
             if entry is None:
                 return
             self._files.popleft()
-            self._table.add(entry)
+            if self._is_part:
+                self._sharing.use(entry.chunks)
+            else:
+                self._table.add(entry)
             if self._entries is not None:
                 self._entries.append(entry)
 

@@ -5,13 +5,16 @@ The objects below know no names: an error of theirs says which pack or manifest 
 damaged, and only whoever asked for a version can say which one that hits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from strongroom.errors import IntegrityError
+from strongroom.format.digest import path_order
 from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.manifest import Manifest
+from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Artifact, Repository
 
 
@@ -57,6 +60,38 @@ def files_of(
         yield from repository.manifests.entries(
             artifact.scope, manifest, path=path, after=after, without=without
         )
+
+
+def select_files(
+    repository: Repository,
+    artifact: Artifact,
+    version: Committed,
+    paths: Sequence[str],
+) -> Iterator[FileEntry]:
+    """Return the files of some paths, each once, in byte order; none means all.
+
+    Every path is looked up before the first file is handed out.
+
+    Raises:
+        NotFoundError: The version has no such path (PATH_NOT_FOUND).
+        IntegrityError: As `files_of`.
+    """
+    files = partial(files_of, repository, artifact, version)
+    if not paths:
+        return files()
+    # A path below another one of the list is already in it, and comes right
+    # behind it in byte order.
+    chosen: list[str] = []
+    folder = ""
+    for path in sorted(set(paths), key=path_order):
+        if folder and path.startswith(folder):
+            continue
+        folder = path if path.endswith("/") else ""
+        chosen.append(path)
+    for path in chosen:
+        if next(files(path=path), None) is None:
+            raise path_not_found(path)
+    return (entry for path in chosen for entry in files(path=path))
 
 
 def pages_of(

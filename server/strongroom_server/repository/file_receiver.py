@@ -113,7 +113,7 @@ class FileReceiver:
                 seconds=f"{MAX_HELD_S:g}",
             )
 
-    def start(self, path: str, *, size_bytes: int, executable: bool) -> None:
+    def start(self, path: str, *, size_bytes: int | None, executable: bool) -> None:
         """Begin the next file; errors as `ContentWriter.start_file`."""
         self._start(path, size_bytes=size_bytes, executable=executable)
 
@@ -131,8 +131,7 @@ class FileReceiver:
             self._reserve(file)
         file.take_in(data, offset_bytes=offset_bytes)
         for chunk, cut in file.cut():
-            hint = _hint(file, cut, len(chunk))
-            file.chunks.append(self._chunks.add(self._packs, chunk, hint))
+            self._add(file, chunk, cut)
             # The next chunk waits for its turn again, so that slow senders share
             # memory with others; what is left of this block is little.
             self._release(file)
@@ -142,7 +141,7 @@ class FileReceiver:
         file = self._file
         if file is None:
             raise _protocol("a file ends before it started")
-        if file.received_bytes != file.size_bytes:
+        if file.is_sized and file.received_bytes != file.size_bytes:
             raise _protocol(f"file {file.path!r} has fewer bytes than it said")
         found = format_digest(file.hasher.digest())
         if parse_digest(digest) != parse_digest(found):
@@ -152,6 +151,9 @@ class FileReceiver:
                 hint="Push again.",
                 path=file.path,
             )
+        if not file.is_sized:
+            for chunk, cut in file.end():
+                self._add(file, chunk, cut)
         self._release(file)
         self._file = None
         return PendingFile(
@@ -195,10 +197,15 @@ class FileReceiver:
         if self._file is not None:
             self._release(self._file)
 
-    def _start(self, path: str, *, size_bytes: int, executable: bool) -> OpenFile:
+    def _start(
+        self, path: str, *, size_bytes: int | None, executable: bool
+    ) -> OpenFile:
         if self._file is not None:
             raise _protocol("a file starts before the last one ended")
         check_path(path)
+        # Cut as the largest file there is, until it ends.
+        is_sized = size_bytes is not None
+        size_bytes = filetable.MAX_FILE_BYTES if size_bytes is None else size_bytes
         if not 0 <= size_bytes <= filetable.MAX_FILE_BYTES:
             raise _protocol(
                 f"file {path!r} has {size_bytes} bytes; "
@@ -207,7 +214,12 @@ class FileReceiver:
         cutter = self._make_cutter(path, size_bytes)
         parent = self._parent_of(path, size_bytes)
         self._file = OpenFile(path, size_bytes, executable, cutter, parent)
+        self._file.is_sized = is_sized
         return self._file
+
+    def _add(self, file: OpenFile, chunk: bytearray, cut: Cut) -> None:
+        hint = _hint(file, cut, len(chunk))
+        file.chunks.append(self._chunks.add(self._packs, chunk, hint))
 
     def _parent_of(self, path: str, size_bytes: int) -> ParentFile:
         # Small files are not looked for: none of their chunks becomes a delta.

@@ -141,10 +141,49 @@ class Journals:
             return None
         return loaded.entries[number].digest
 
-    def forget(self, project: bytes) -> None:
-        """Forget the histories of a project, in memory and in the local index."""
-        self._loaded.drop(lambda journal: journal.project == project)
-        self._index.forget(b"j" + project)
+    def domain_of(self, journal: JournalId) -> bytes | None:
+        """Return the key domain that an artifact was made in; None if it was not.
+
+        No key is needed for that: its first entry says so in the clear, signed.
+
+        Raises:
+            IntegrityError: That entry is damaged, or gone (JOURNAL_CORRUPT,
+                SIGNATURE_INVALID).
+        """
+        loaded = self._loaded.get(journal)
+        if loaded is not None:
+            return loaded.created.domain
+        place = self._place(journal, Fold(History()))
+        key = layout.journal_key(place.project, place.artifact, place.number)
+        prefix = layout.journal_prefix(place.project, place.artifact)
+        item = next(iter(self._blobs.first_versions(prefix)), None)
+        if item is None:
+            return None
+        if item.key != key:
+            raise _entry_gone(journal, place.number)
+        data = self._index.get(_index_key(journal, place.number))
+        try:
+            if data is not None:
+                return self._header(place, data).domain
+        except IntegrityError:
+            pass  # The index is a cache; S3 is asked.
+        data = self._fetch(journal, place.number, item)
+        try:
+            return self._header(place, data).domain
+        except (IntegrityError, PreconditionError):
+            copy = self._copy_of(place, key)
+            if copy is None:
+                raise
+            return self._header(place, copy).domain
+
+    def forget(self, project: bytes, artifact: bytes = b"") -> None:
+        """Forget the histories of a project, or of one artifact, here and on disk."""
+        self._loaded.drop(
+            lambda journal: (
+                journal.project == project and artifact in {b"", journal.artifact}
+            )
+        )
+        self._index.forget(b"j" + project + artifact)
 
     def public_keys(self) -> Mapping[str, PublicKey]:
         """Return the keys that entries are signed with, by key id."""
@@ -256,10 +295,8 @@ class Journals:
         """Verify a stored entry and add it to what came before it."""
         place = self._place(journal, fold)
         stored = journal_format.verify_entry(data, place, self._signer.public_keys())
-        header = parse_object_header(
-            stored.sealed_body, self._keyring.store, ObjectKind.JOURNAL
-        )
-        keys = self._keyring.open(header.scope)
+        header = self._header_of(stored.sealed_body)
+        keys = self._keyring.open(header)
         body = open_object(
             keys,
             ObjectKind.JOURNAL,
@@ -268,8 +305,17 @@ class Journals:
             max_bytes=journal_format.MAX_BODY_BYTES,
         )
         entry = entry_body.parse_body(body, place.number)
-        _check_domain(fold.created, entry, header.scope, place)
+        _check_domain(fold.created, entry, header, place)
         fold.add(NumberedEntry(place.number, entry, stored.digest, stored.key_ids))
+
+    def _header(self, place: EntryPlace, data: bytes) -> Scope:
+        """Return under which keys an entry is encrypted, once it is verified."""
+        stored = journal_format.verify_entry(data, place, self._signer.public_keys())
+        return self._header_of(stored.sealed_body)
+
+    def _header_of(self, sealed_body: bytes) -> Scope:
+        store = self._keyring.store
+        return parse_object_header(sealed_body, store, ObjectKind.JOURNAL).scope
 
     def _format(self, place: EntryPlace, scope: Scope, entry: Entry) -> bytes:
         sealed = seal_object(

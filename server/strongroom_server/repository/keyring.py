@@ -9,6 +9,7 @@ import base64
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from strongroom.errors import (
@@ -261,11 +262,15 @@ class Keyring:
         )
         return base64.b64encode(sealed).decode()
 
-    def forget_domain(self, scope: Scope) -> None:
-        """Forget the keys of a domain, of all epochs."""
+    def forget_dead(self, project: bytes, domains: AbstractSet[bytes] | None) -> None:
+        """Forget the keys of domains of a project, of all epochs; None: all of them."""
+
+        def is_dead(owner: bytes, domain: bytes) -> bool:
+            return owner == project and (domains is None or domain in domains)
+
         with self._lock:
-            self._cache.drop(lambda place: place[1] == scope.domain)
-            self._newest.drop(lambda place: place[1] == scope.domain)
+            self._cache.drop(lambda place: is_dead(place[0], place[1]))
+            self._newest.drop(lambda place: is_dead(place[0], place[1]))
 
     def forget_domains(self) -> None:
         """Forget the keys of all domains but the store's own."""

@@ -17,8 +17,8 @@ from strongroom_server.core.history import Committed, History
 from strongroom_server.core.records import Action
 from strongroom_server.core.sweep import pack_of
 from strongroom_server.ports import BlobVersion
+from strongroom_server.repository.domains import Domain
 from strongroom_server.repository.journals import JournalId
-from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
 
 
@@ -63,15 +63,14 @@ class Marker:
         self.marks = Marks()
         self._known_epoch = 0
 
-    def histories(self, project: Project) -> Iterator[JournalState]:
-        """Yield the journals of a project as they are now.
+    def histories(self, domain: Domain) -> Iterator[JournalState]:
+        """Yield the journals of a key domain as they are now.
 
         Raises:
             IntegrityError: One is damaged.
         """
-        journals = self._repository.journals
-        for journal in journals.artifacts(project.scope.project):
-            history = journals.load(journal)
+        for journal in domain.journals:
+            history = self._repository.journals.load(journal)
             self._known_epoch = max(self._known_epoch, history.known_epoch)
             if history.entries:
                 yield JournalState(journal, history)
@@ -88,14 +87,14 @@ class Marker:
         self._repository.sweeps.view(at_least=self._known_epoch)
 
     def mark_version(
-        self, project: Project, state: JournalState, version: Committed
+        self, domain: Domain, state: JournalState, version: Committed
     ) -> Iterator[None]:
         """Mark all that a version needs to be read; yield after each of its pages.
 
         Raises:
             IntegrityError: Its manifest or a page is damaged or gone.
         """
-        manifests, scope = self._repository.manifests, project.scope
+        manifests, scope = self._repository.manifests, domain.scope
         manifest = manifests.load(scope, state.journal.artifact, version)
         self.marks.manifests.add(bytes.fromhex(version.manifest))
         for ref in manifests.table_refs(scope, manifest):
@@ -111,19 +110,19 @@ class Marker:
             self.marks.pages.add(mark)
             yield
 
-    def mark_replacements(self, project: Project) -> None:
+    def mark_replacements(self, domain: Domain) -> None:
         """Mark the packs that stand in for damaged ones.
 
         Raises:
             IntegrityError: A record of them is damaged.
         """
-        keys = self._repository.keyring.open(project.scope)
+        keys = self._repository.keyring.open(domain.scope)
         for pack in self._repository.repairs.packs(keys):
             self.marks.packs.add(bytes.fromhex(pack))
 
     def mark_uploads(
         self,
-        project: Project,
+        domain: Domain,
         histories: dict[bytes, History],
         *,
         modified_after_s: float,
@@ -133,16 +132,19 @@ class Marker:
         For their sake only, not for safety: a commit looks at what is condemned.
 
         Returns:
-            The records of uploads that are over: committed, or too old.
+            The records of uploads that are over: committed, discarded, or too old.
         """
-        keys = self._repository.keyring.open(project.scope)
+        keys = self._repository.keyring.open(domain.scope)
         records, over = self._repository.upload_records, list[BlobVersion]()
         for upload in records.live(keys):
             history = histories.get(upload.artifact, History())
             request = (Action.COMMIT, "", upload.request_id)
             newest_s = max(item.modified_s for item in upload.objects)
-            if request in history.requests or newest_s < modified_after_s:
+            if request in history.requests:
                 over.extend(upload.objects)
+                continue
+            if upload.is_over or newest_s < modified_after_s:
+                over.extend(upload.ended_objects())
                 continue
             try:
                 packs = [bytes.fromhex(pack) for pack in records.packs(keys, upload)]

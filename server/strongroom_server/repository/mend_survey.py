@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding out, with keys, what is lost of damaged packs, and stating what mends it.
 
-All versions of the project are asked which chunks they need of those packs, since
+All versions in the key domain are asked which chunks they need of those packs, since
 what one version does not miss another may. Only file tables are read for that, and
 only where something is damaged.
 """
@@ -19,6 +19,7 @@ from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.history import Committed
 from strongroom_server.core.mend_statement import MendStatement
 from strongroom_server.core.pack import MAX_PACK_BYTES
+from strongroom_server.core.scope import Scope
 from strongroom_server.ports import BlobNotFoundError
 from strongroom_server.repository.mended import MendedPacks
 from strongroom_server.repository.projects import Project
@@ -65,11 +66,13 @@ class _Spare:
 class MendSurvey:
     """Looks what damaged packs have lost, and states it; used by one thread."""
 
-    def __init__(self, repository: Repository, project: Project) -> None:
+    def __init__(self, repository: Repository, project: Project, scope: Scope) -> None:
+        """`scope` is a key domain of the project: its own, or an artifact's."""
         self._repository = repository
         self._project = project
+        self._scope = scope
         self._mended = MendedPacks(repository)
-        self._keys: DomainKeys = repository.keyring.open(project.scope)
+        self._keys: DomainKeys = repository.keyring.open(scope)
         self._needed: dict[str, set[ChunkRef]] = {}
         self._deltas: dict[bytes, set[bytes]] = {}
         self._direct: set[bytes] = set()
@@ -118,7 +121,7 @@ class MendSurvey:
             if found is None:
                 continue
             statement = MendStatement(
-                self._project.scope.store,
+                self._scope.store,
                 pack,
                 loss.found,
                 tuple(sorted({(spare.key, spare.digest) for spare in found})),
@@ -145,6 +148,8 @@ class MendSurvey:
         """Ask what was not asked before; if it cannot be read, nothing is known."""
         try:
             for artifact in self._repository.artifacts(self._project):
+                if artifact.scope.domain != self._scope.domain:
+                    continue
                 asked = self._asked.get(artifact.journal.artifact, 0)
                 for version in artifact.history.stored_versions():
                     if version.version > asked:
@@ -200,7 +205,7 @@ class MendSurvey:
         if read is None:
             return None
         version_id, data = read
-        scope = self._project.scope
+        scope = self._scope
         lost = frozenset(
             ref.chunk_id
             for ref in needed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.format.chunking import Cutter
-from strongroom.format.parts import Cut
+from strongroom.format.parts import Cut, cut_fixed
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.repository.packs import PendingChunk, are_durable, refs_of
@@ -53,7 +53,8 @@ class OpenFile:
 
     Attributes:
         path: Its path.
-        size_bytes: Its size, as it was announced.
+        size_bytes: Its size, as it was announced; the largest possible one, if
+            it was not.
         executable: Whether it is executable.
         cutter: Says where its chunks end.
         parent: The chunks of the same file in the version before.
@@ -61,6 +62,7 @@ class OpenFile:
         received_bytes: How many bytes are there.
         cut_bytes: How many of them are in chunks; the others are in `buffer`.
         reserved_bytes: What the buffer may hold, as taken from the budget.
+        is_sized: Whether its size was announced.
     """
 
     path: str
@@ -74,6 +76,7 @@ class OpenFile:
     buffer: bytearray = field(default_factory=bytearray)
     chunks: list[PendingChunk] = field(default_factory=list)
     reserved_bytes: int = 0
+    is_sized: bool = True
     _next: Cut | None = None
 
     def take_in(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
@@ -113,6 +116,15 @@ class OpenFile:
             rest = self.buffer[size:]
             del self.buffer[size:]
             chunk, self.buffer = self.buffer, rest
+            self.cut_bytes = cut.end
+            yield chunk, cut
+
+    def end(self) -> Iterator[tuple[bytearray, Cut]]:
+        """Yield what is left of a file whose size was not announced: it ends here."""
+        self.size_bytes = self.received_bytes
+        for cut in cut_fixed(self.cut_bytes, self.received_bytes):
+            size = cut.end - self.cut_bytes
+            chunk, self.buffer = self.buffer[:size], self.buffer[size:]
             self.cut_bytes = cut.end
             yield chunk, cut
 

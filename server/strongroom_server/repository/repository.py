@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from strongroom.errors import IntegrityError, NotFoundError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
 from strongroom_server.core import retention
 from strongroom_server.core.history import Committed, History
@@ -25,11 +30,14 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunk_index import ChunkIndex
+from strongroom_server.repository.chunk_source import StoredChunks
 from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.draft_records import DraftRecords
 from strongroom_server.repository.journals import JournalId, Journals
 from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.projects import Project, Projects
+from strongroom_server.repository.purging import purge_from
 from strongroom_server.repository.repairs import Repairs
 from strongroom_server.repository.shreds import Shreds
 from strongroom_server.repository.store import is_empty, open_store
@@ -54,6 +62,8 @@ class Artifact:
     journal: JournalId
     history: History
     scope: Scope
+    #: Whether it has the key domain to itself, so that it can be shredded alone.
+    exclusive: bool = False
 
     @property
     def record(self) -> ArtifactRecord:
@@ -69,6 +79,7 @@ class Artifact:
             self.history.policy,
             0 in self.history.held,
             f'"{self.history.policy_number}"',
+            exclusive=self.exclusive,
         )
 
     def ref_record(self, ref: str) -> RefRecord:
@@ -126,6 +137,7 @@ class Repository:
     journals: Journals
     projects: Projects
     upload_records: UploadRecords
+    draft_records: DraftRecords
     sweeps: Sweeps
     repairs: Repairs
     shreds: Shreds
@@ -147,28 +159,55 @@ class Repository:
                 hint=f"See `strongroom ls {name.project}`.",
                 artifact=name.short,
             )
-        return self._artifact(name, journal, history, project)
+        return artifact_of(name, journal, history, project)
 
     def artifacts(self, project: Project) -> list[Artifact]:
-        """Return a project's artifacts, by name."""
-        found = []
-        for journal in self.journals.artifacts(project.scope.project):
-            history = self.journals.load(journal)
-            if history.entries:
-                name = history.created.name
-                found.append(self._artifact(name, journal, history, project))
+        """Return a project's artifacts that were not shredded, by name."""
+        found = [
+            artifact
+            for journal in self.journals.artifacts(project.scope.project)
+            if (artifact := self.artifact_in(project, journal)) is not None
+        ]
         return sorted(found, key=lambda item: item.name)
 
+    def artifact_in(self, project: Project, journal: JournalId) -> Artifact | None:
+        """Return a journal's artifact; None if it has none yet, or was shredded.
+
+        Raises:
+            IntegrityError: The journal is damaged.
+            PreconditionError: The whole project was shredded (KEY_SHREDDED).
+        """
+        try:
+            history = self.journals.load(journal)
+        except PreconditionError as error:
+            if error.reason is not Reason.KEY_SHREDDED:
+                raise
+            self.keyring.graves.check(project.scope)
+            return None
+        if not history.entries:
+            return None
+        return artifact_of(history.created.name, journal, history, project)
+
     def check_alive(self, resource: str) -> None:
-        """Check that a resource is of no project that is known to be shredded.
+        """Check that nothing that a resource is in is known to be shredded.
 
         Raises:
             PreconditionError: It is (KEY_SHREDDED).
         """
-        root, _, rest = resource.partition("/")
-        if root == "projects" and rest:
-            name = ProjectName(rest.partition("/")[0])
-            self.keyring.graves.check_project(self.projects.id_of(name))
+        root, project, _, artifact, *_ = (*resource.split("/"), "", "", "")
+        if root == "projects" and project:
+            project_id = self.projects.id_of(ProjectName(project))
+            self.keyring.graves.check_project(project_id)
+            if artifact:
+                self.shreds.check_artifact(project_id, artifact)
+
+    def check_readable(self, _name: VersionName, scope: Scope) -> None:
+        """Check that what was fetched of a domain may still be handed out.
+
+        Raises:
+            PreconditionError: The domain was shredded (KEY_SHREDDED).
+        """
+        self.keyring.graves.check(scope)
 
     def version(self, name: VersionName) -> tuple[Artifact, Committed]:
         """Return the version that a selector names, with its artifact.
@@ -179,12 +218,21 @@ class Repository:
         artifact = self.artifact(name.artifact)
         return artifact, resolve(artifact.history, name.selector)
 
-    def _artifact(
-        self, name: ArtifactName, journal: JournalId, history: History, project: Project
-    ) -> Artifact:
-        domain = history.created.domain
-        scope = Scope(project.scope.store, project.scope.project, domain, 0)
-        return Artifact(name, journal, history, scope)
+
+def scope_of(project: Project, past: History) -> Scope:
+    """Return the key domain of an artifact: as it was made, else its project's."""
+    scope = project.scope
+    domain = past.created.domain if past.entries else scope.domain
+    return Scope(scope.store, scope.project, domain, 0)
+
+
+def artifact_of(
+    name: ArtifactName, journal: JournalId, past: History, project: Project
+) -> Artifact:
+    """Return the artifact that a history tells of."""
+    scope = scope_of(project, past)
+    exclusive = scope.domain != project.scope.domain
+    return Artifact(name, journal, past, scope, exclusive)
 
 
 def open_keyring(
@@ -230,7 +278,7 @@ def open_repository(
     repairs = Repairs(
         blobs=blobs, keyring=keyring, signer=signer, clock=clock, entropy=entropy
     )
-    chunks = ChunkReader(blobs=blobs, keyring=keyring, repairs=repairs)
+    chunks = ChunkReader(StoredChunks(blobs=blobs, keyring=keyring, repairs=repairs))
     chunk_index = ChunkIndex(
         blobs=blobs, index=index, keyring=keyring, clock=clock, entropy=entropy
     )
@@ -241,15 +289,14 @@ def open_repository(
         blobs=blobs, index=index, keyring=keyring, signer=signer, heads=heads
     )
     projects = Projects(blobs=blobs, keyring=keyring, clock=clock, entropy=entropy)
-
-    def purge(scope: Scope) -> None:  # of all that is held of a shredded domain
-        keyring.forget_domain(scope)
-        manifests.forget()
-        repairs.forget_domain(scope.domain)
-        projects.forget(scope.project)
-        journals.forget(scope.project)
-        chunk_index.forget_domain(scope.domain)
-
+    purge = purge_from(
+        keyring=keyring,
+        manifests=manifests,
+        journals=journals,
+        projects=projects,
+        repairs=repairs,
+        chunk_index=chunk_index,
+    )
     return Repository(
         blobs=blobs,
         clock=clock,
@@ -268,6 +315,7 @@ def open_repository(
         journals=journals,
         projects=projects,
         upload_records=UploadRecords(blobs=blobs, keyring=keyring, entropy=entropy),
+        draft_records=DraftRecords(blobs=blobs, keyring=keyring, entropy=entropy),
         sweeps=Sweeps(blobs=blobs, index=index, keyring=keyring),
         repairs=repairs,
         shreds=Shreds(

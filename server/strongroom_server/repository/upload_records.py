@@ -6,14 +6,16 @@ one adds each record, and the other learns of it.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import ConflictError, IntegrityError, Reason
-from strongroom_server.core import layout, upload_record
+from strongroom_server.core import draft_record, layout, upload_record
 from strongroom_server.core.cobblestone import SALT_BYTES
 from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.draft_record import DraftRecord, DraftStep
+from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
@@ -40,19 +42,44 @@ _MAX_PASSED: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class StoredUpload:
-    """An upload that has records.
+    """An upload, or a draft, that has records.
 
     Attributes:
         upload: Its id, in base32.
         artifact: The 18-byte id of its artifact; b"" if no record can be read.
-        request_id: Its request id; "" if no record can be read.
+        request_id: By which its journal knows the commit; "" if no record can be
+            read.
         objects: Its records as they are stored, by number.
+        draft: What its last record is, if it is a draft.
     """
 
     upload: str
     artifact: bytes
     request_id: str
     objects: tuple[BlobVersion, ...]
+    draft: DraftStep | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is a draft that nobody can commit any more."""
+        if self.draft is None:
+            return False
+        first = layout.upload_key_number(self.objects[0].key)
+        return self.draft is DraftStep.DISCARD or first != 0
+
+    def ended_objects(self) -> tuple[BlobVersion, ...]:
+        """Return which records go first, of one that is over and not committed.
+
+        A draft of which the first record is gone is none, and one that is ended
+        stays so to the last: so none that was swept in part is ever committed.
+        """
+        if self.draft is None:
+            return self.objects
+        first, *others = self.objects
+        if layout.upload_key_number(first.key) == 0:
+            return (first,)
+        ends = layout.upload_key_number(self.objects[-1].key) == draft_record.END_NUMBER
+        return (first, *others[:-1]) if ends and others else self.objects
 
 
 @dataclass(slots=True)
@@ -151,28 +178,31 @@ class UploadRecords:
         for folder in self._blobs.subfolders(prefix):
             objects = tuple(self._objects(folder))
             upload = folder.removeprefix(prefix).removesuffix("/")
-            artifact, request_id = b"", ""
+            artifact, request_id, draft = b"", "", None
             for item in reversed(objects):
                 try:
                     record, _ = self._load(keys, item)
                 except IntegrityError:
                     continue
                 artifact, request_id = record.artifact, record.request_id
+                draft = record.step if isinstance(record, DraftRecord) else None
                 break
             if objects:
-                yield StoredUpload(upload, artifact, request_id, objects)
+                yield StoredUpload(upload, artifact, request_id, objects, draft)
 
     def packs(self, keys: DomainKeys, upload: StoredUpload) -> Iterator[str]:
-        """Yield every pack that going on with an upload needs, some repeatedly.
+        """Yield every pack that going on with it needs, some repeatedly.
 
         Raises:
             IntegrityError: A record is gone or damaged (RECORD_CORRUPT); what the
                 upload has stored would then be sent again.
         """
+        if upload.draft is not None:
+            for item in upload.objects:
+                yield from _packs(self._load(keys, item)[0].files)
+            return
         for record, _ in self._chain(keys, upload.objects):
-            for entry in record.files:
-                for ref in entry.chunks:
-                    yield from ref.packs
+            yield from _packs(record.files)
             for ref in record.open.chunks if record.open is not None else ():
                 yield from ref.packs
 
@@ -192,12 +222,14 @@ class UploadRecords:
             if item is None:
                 raise object_error(ObjectKind.UPLOAD)
             record, digest = self._load(keys, item)
-            if expected and digest != expected:
+            if isinstance(record, DraftRecord) or (expected and digest != expected):
                 raise object_error(ObjectKind.UPLOAD)
             yield record, digest
             number, expected = record.after, record.after_digest
 
-    def _load(self, keys: DomainKeys, item: BlobVersion) -> tuple[UploadRecord, bytes]:
+    def _load(
+        self, keys: DomainKeys, item: BlobVersion
+    ) -> tuple[UploadRecord | DraftRecord, bytes]:
         try:
             data = self._blobs.get(
                 item.key, version_id=item.version_id, max_bytes=MAX_RECORD_BYTES
@@ -208,8 +240,10 @@ class UploadRecords:
             keys, ObjectKind.UPLOAD, item.key, data, max_bytes=MAX_RECORD_BYTES
         )
         number = layout.upload_key_number(item.key)
-        record = upload_record.parse_record(body, number)
-        return record, hashlib.sha256(data).digest()
+        digest = hashlib.sha256(data).digest()
+        if body.get("format") == draft_record.FORMAT:
+            return draft_record.parse_draft_record(body, number), digest
+        return upload_record.parse_record(body, number), digest
 
     def _stored(self, key: str) -> bytes:
         first = first_version(self._blobs, key)
@@ -232,6 +266,12 @@ class UploadRecords:
             return upload_record.parse_record(body, number).ended
         except IntegrityError:
             return False
+
+
+def _packs(files: Iterable[FileEntry]) -> Iterator[str]:
+    for entry in files:
+        for ref in entry.chunks:
+            yield from ref.packs
 
 
 def _conflict(request_id: str) -> ConflictError:

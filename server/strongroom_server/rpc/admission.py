@@ -17,11 +17,17 @@ class Admission:
     Args:
         max_calls: Calls at once, of everybody.
         max_own_calls: Calls at once of one principal; 0: as many as in all.
+        max_watches: Calls at once that only wait for news; they count for nothing
+            else.
     """
 
-    def __init__(self, max_calls: int, max_own_calls: int = 0) -> None:
+    def __init__(
+        self, max_calls: int, max_own_calls: int = 0, max_watches: int = 0
+    ) -> None:
         self._max_calls = max_calls
         self._max_own_calls = max_own_calls or max_calls
+        self._max_watches = max_watches
+        self._watch_count = 0
         self._lock = threading.Lock()
         self._total = 0
         self._running: Counter[str] = Counter()
@@ -32,13 +38,36 @@ class Admission:
         self._is_draining = True
 
     @contextmanager
-    def inside(self, program: str) -> Iterator[None]:
-        """Let a call in for as long as the context lasts; errors as for `enter`."""
+    def inside(self, program: str, *, watches: bool = False) -> Iterator[None]:
+        """Let a call in for as long as the context lasts; errors as for `enter`.
+
+        Args:
+            program: The principal.
+            watches: Whether the call only waits for news.
+        """
+        if watches:
+            with self._watching():
+                yield
+            return
         self.enter(program)
         try:
             yield
         finally:
             self.leave(program)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        with self._lock:
+            if self._is_draining:
+                raise failures.draining()
+            if self._watch_count >= self._max_watches:
+                raise failures.too_many_calls(self._max_watches)
+            self._watch_count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._watch_count -= 1
 
     @contextmanager
     def counting(self, person: str) -> Iterator[None]:

@@ -12,10 +12,13 @@ from google.protobuf.message import Message
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import parse_version_name
 from strongroom.v1 import approval_service_pb2, artifact_service_pb2
-from strongroom_server.rpc.methods import METHODS, Method, Target, names_a_version
+from strongroom_server.rpc.methods import METHODS, Method
 from strongroom_server.rpc.requests import decode_request
+from strongroom_server.rpc.targets import Target, names_a_version
 
 _OWN: Final = f"/{approval_service_pb2.DESCRIPTOR.package}.ApprovalService/"
+
+_REQUEST_ID: Final = "request_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,20 @@ def read_approvable(method: str, data: bytes) -> Approvable:
     targets = row.targets(request)
     _check_numbers(request, targets)
     return Approvable(row, targets)
+
+
+def core_of(method: str, data: bytes) -> bytes:
+    """Return what makes a request another one: all of it but its `request_id`.
+
+    Args:
+        method: Whose request it is; approvable.
+        data: The request's bytes.
+    """
+    request = message_factory.GetMessageClass(_descriptor(method).input_type)()
+    request.MergeFromString(data)
+    if _REQUEST_ID in request.DESCRIPTOR.fields_by_name:
+        request.ClearField(_REQUEST_ID)
+    return request.SerializeToString(deterministic=True)
 
 
 def _check_numbers(request: Message, targets: Iterable[Target]) -> None:

@@ -9,6 +9,7 @@ the same: to all others there is none, for its request may name what they may no
 # ruff: noqa: ARG002, N802
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import grpc
@@ -20,7 +21,7 @@ from strongroom_server.core.access import SERVER, AccessAction
 from strongroom_server.core.approval_log import Approval, ApprovalState
 from strongroom_server.core.approvals import Assertion, is_id
 from strongroom_server.core.operator_credentials import credential_name
-from strongroom_server.rpc.approvable import read_approvable
+from strongroom_server.rpc.approvable import core_of, read_approvable
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.convert import timestamp
 from strongroom_server.services.approving import Approving, unknown
@@ -33,6 +34,7 @@ _STATES: Final = {
     ApprovalState.IN_USE: pb.APPROVAL_STATE_IN_USE,
     ApprovalState.USED: pb.APPROVAL_STATE_USED,
     ApprovalState.EXPIRED: pb.APPROVAL_STATE_EXPIRED,
+    ApprovalState.WITHDRAWN: pb.APPROVAL_STATE_WITHDRAWN,
 }
 
 
@@ -54,6 +56,7 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
             request.reason,
             requester=peer.principal,
             workload=peer.workload or peer.principal,
+            core_of=partial(core_of, request.method),
         )
         _note(approval)
         return self._message(approval)
@@ -115,6 +118,21 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
         _note(approval)
         return self._message(approval)
 
+    def WithdrawApproval(
+        self, request: pb.WithdrawApprovalRequest, context: grpc.ServicerContext
+    ) -> pb.Approval:
+        """Take back what the caller asked for."""
+        call = current_call()
+        approval = self._approving.withdraw(
+            _id(request.name),
+            request.reason,
+            principal=call.caller.principal,
+            audit_id=call.caller.audit_id,
+        )
+        call.count("withdrawn", 1)
+        _note(approval)
+        return self._message(approval)
+
     def _whole(self, approval: Approval) -> pb.Approval:
         message = self._message(approval)
         principal = current_call().peer.principal
@@ -155,6 +173,11 @@ class ApprovalServicer(pb_grpc.ApprovalServiceServicer):
         else:
             message.action = approvable.method.action
             message.resources.extend(item.resource for item in approvable.targets)
+            needed = current_call().needed(
+                request.requester, approval.requested.workload, approvable
+            )
+            if needed is not None:
+                message.needed_count = needed
         if approval.denied is not None:
             message.denier = approval.denied.principal
             message.deny_reason = approval.denied.reason

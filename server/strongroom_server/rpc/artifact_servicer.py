@@ -5,7 +5,7 @@
 # ruff: noqa: ARG002, N802
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -36,6 +36,8 @@ from strongroom_server.services.refs import Refs
 from strongroom_server.services.retention import Retention
 
 Listing = TypeVar("Listing", bound=Message)
+#: Names of shredded artifacts in one answer.
+MAX_SHREDDED: Final = 1000
 
 
 class ArtifactServicer(RetentionCalls):
@@ -101,9 +103,27 @@ class ArtifactServicer(RetentionCalls):
                     convert.artifact_message(seen_artifact(item)) for item in page.items
                 ],
                 next_page_token=page.next_page_token,
+                shredded=shredded,
             )
 
+        dead = [] if request.page_token else self._artifacts.shredded(parent)
+        shredded = [name.resource for name in filter(visible, dead)][:MAX_SHREDDED]
         return _fitting(list_page, request.page_size, lambda page: len(page.artifacts))
+
+    def CreateArtifact(
+        self, request: pb.CreateArtifactRequest, context: grpc.ServicerContext
+    ) -> pb.Artifact:
+        """Create an artifact that has no version yet."""
+        call, project = current_call(), parse_project_name(request.parent)
+        record = self._artifacts.create_artifact(
+            ArtifactName(project.project, request.artifact_id),
+            kind=convert.parse_kind(request.kind),
+            exclusive=request.exclusive,
+            may_create_project=call.may(AccessAction.PROJECT_CREATE, project.resource),
+            caller=call.caller,
+            request_id=request.request_id,
+        )
+        return sendable(convert.artifact_message(seen_artifact(record)))
 
     def GetArtifact(
         self, request: pb.GetArtifactRequest, context: grpc.ServicerContext

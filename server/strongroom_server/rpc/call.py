@@ -10,6 +10,7 @@ from strongroom.errors import InternalError
 from strongroom_server.core.access import AccessAction, Decision
 from strongroom_server.core.records import Caller
 from strongroom_server.ports import Approved
+from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.identity import Peer
 
 NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
@@ -61,6 +62,8 @@ class CallView:
         approved: Who approved exactly this request, if it needed and named them.
         may: Whether the caller has a right on a resource name.
         might: Whether they would have it after a fresh login and with approvals.
+        needed: How many people have to approve what a requester, over the connection
+            of a workload, wants; None if no number helps.
         count: Adds to the counts of the audit entry.
         note: Says something in the audit entry; never names.
         check: To be called where an answer takes long; raises once the time is
@@ -72,6 +75,7 @@ class CallView:
     approved: Approved | None
     may: Callable[[AccessAction, str], bool]
     might: Callable[[AccessAction, str], bool]
+    needed: Callable[[str, str, Approvable], int | None]
     count: Callable[[str, int], None]
     note: Callable[[str, str], None]
     check: Callable[[], None]

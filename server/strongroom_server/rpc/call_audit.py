@@ -3,7 +3,6 @@
 
 import json
 import logging
-import traceback
 from datetime import UTC
 from typing import Final, Protocol
 
@@ -14,8 +13,9 @@ from strongroom_server.core.access import BREAK_GLASS
 from strongroom_server.core.audit import READS, AuditEvent, Phase
 from strongroom_server.ports import Approved, AuditSink, Clock
 from strongroom_server.rpc.call import Call
+from strongroom_server.rpc.failures import frames_of
 from strongroom_server.rpc.identity import Peer
-from strongroom_server.rpc.methods import Target
+from strongroom_server.rpc.targets import Target
 
 LOG: Final = logging.getLogger("strongroom_server.calls")
 
@@ -124,13 +124,12 @@ class CallAudit:
 
     def describe_bug(self, call: Call, error: BaseException) -> None:
         """Log where an unforeseen error came from; its text could hold names."""
-        frames = traceback.extract_tb(error.__traceback__)
         line = {
             "time": self._time(),
             "event": "bug",
             "method": call.method,
             "error": type(error).__qualname__,
-            "frames": [f"{item.filename}:{item.lineno}:{item.name}" for item in frames],
+            "frames": frames_of(error),
             "trace_id": call.trace_id,
         }
         LOG.error("%s", json.dumps(line))

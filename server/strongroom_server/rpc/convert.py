@@ -24,8 +24,10 @@ from strongroom_server.core.records import (
     FileStarted,
     JournalRecord,
     Kind,
+    MappedFile,
     ProjectRecord,
     RefRecord,
+    SharedBlock,
     TensorChange,
     TransferItem,
     VerifyFinding,
@@ -123,6 +125,7 @@ def artifact_message(record: ArtifactRecord) -> artifact_pb.Artifact:
         policy=policy_message(record.policy),
         held=record.held,
         policy_etag=record.policy_etag,
+        exclusive=record.exclusive,
     )
 
 
@@ -258,16 +261,29 @@ def set_transfer(message: transfer_pb.TransferItem, item: TransferItem) -> None:
             # An end without a digest is an end, too.
             message.end.SetInParent()
             message.end.digest = item.digest
+        case SharedBlock():
+            shared = message.shared
+            shared.offset_bytes = item.offset_bytes
+            shared.length_bytes = item.length_bytes
+            shared.segment = item.segment
+            shared.segment_offset_bytes = item.segment_offset_bytes
+        case MappedFile():
+            message.mapped.mapping = item.number
 
 
 def max_transfer_bytes(item: TransferItem) -> int:
-    """Return how many bytes the message of one step has at most."""
+    """Return how many bytes the message of one step has at most.
+
+    Of bytes in shared memory: how many the reader can give back once it is told.
+    """
     match item:
         case FileStarted():
             return len(item.path.encode()) + _STEP_BYTES
         case FileBlock():
             return len(item.data) + _STEP_BYTES
-        case FileEnded():
+        case SharedBlock():
+            return item.length_bytes + _STEP_BYTES
+        case FileEnded() | MappedFile():
             return _STEP_BYTES
 
 

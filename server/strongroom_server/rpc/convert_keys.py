@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from strongroom.format.names import ProjectName
+from strongroom.format.names import ArtifactName, ProjectName
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.signatures import PublicKey
@@ -18,7 +18,7 @@ from strongroom_server.services.keys import (
     RotateReport,
     SlotState,
 )
-from strongroom_server.services.shredding import ShredPreview
+from strongroom_server.services.shredding import Doomed, ShreddedRecord, ShredPreview
 
 _STATES: Final = {
     SlotState.CURRENT: pb.SLOT_STATE_CURRENT,
@@ -37,8 +37,10 @@ def progress_message(item: KeyProgress) -> pb.KeyProgress:
     )
 
 
-def entry_message(item: KeyEntry, name: ProjectName | None) -> pb.KeyEntry:
-    """Return the slot that counts, with its project's name if it may be told."""
+def entry_message(
+    item: KeyEntry, name: ProjectName | None, artifact: ArtifactName | None = None
+) -> pb.KeyEntry:
+    """Return the slot that counts, with whose it is as far as that may be told."""
     versions = item.versions
     made = versions.create_times.get(item.version) if versions is not None else None
     return pb.KeyEntry(
@@ -55,6 +57,7 @@ def entry_message(item: KeyEntry, name: ProjectName | None) -> pb.KeyEntry:
         slot_time=timestamp(item.slot_time) if item.slot_time is not None else None,
         state=_STATES[item.state],
         passed_over=item.passed_over[:_MAX_PASSED],
+        artifact=artifact.resource if artifact is not None else "",
     )
 
 
@@ -104,16 +107,17 @@ def retire_message(item: RetireReport) -> pb.RetireReport:
 
 
 def preview_message(
-    project: ProjectName, item: ShredPreview, *, named: bool
+    name: Doomed, item: ShredPreview, *, named: bool
 ) -> pb.ShredPreview:
-    """Return what would die with a project. `named`: names may be told."""
+    """Return what would die. `named`: names may be told."""
     found = [artifact.artifact for artifact in item.artifacts]
     stored_bytes = sum(artifact.stored_bytes for artifact in item.artifacts)
     doomed = fit_doomed(found, stored_bytes)
     told = item.artifacts[: len(doomed.artifacts)] if named else ()
     return pb.ShredPreview(
-        name=project.resource,
+        name=name.resource,
         kek=item.scope.kek,
+        kek_count=len(item.scopes),
         slot_count=item.slot_count,
         artifacts=[
             pb.DoomedArtifact(
@@ -129,6 +133,19 @@ def preview_message(
         ref_count=doomed.ref_count,
         stored_bytes=doomed.stored_bytes,
         held_count=len(item.held),
+    )
+
+
+def shredded_message(item: ShreddedRecord, *, named: bool) -> pb.Shredded:
+    """Return something that was shredded. `named`: what it was may be told."""
+    known = named and item.name is not None
+    return pb.Shredded(
+        name=item.name.resource if known and item.name is not None else "",
+        shred_time=timestamp(item.time),
+        requester=item.requester if known else "",
+        reason=item.reason if known else "",
+        finished=item.finished,
+        kek=item.kek,
     )
 
 

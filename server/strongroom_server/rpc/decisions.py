@@ -6,11 +6,14 @@ from dataclasses import replace
 
 from strongroom.errors import PermissionDeniedError
 from strongroom_server.core.access import AccessAction, CallFacts, Decision
+from strongroom_server.core.operators import is_operator
 from strongroom_server.core.remedies import MAX_APPROVALS, find_remedy
 from strongroom_server.ports import Authorizer, Clock
 from strongroom_server.rpc import failures
+from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.call import Call
-from strongroom_server.rpc.methods import Method, Target
+from strongroom_server.rpc.methods import Method
+from strongroom_server.rpc.targets import Target
 
 
 class Decisions:
@@ -73,6 +76,37 @@ class Decisions:
         return self._authorizer.decide(
             call.peer.principal, action, resource, facts
         ).allowed
+
+    def needed(
+        self, call: Call, requester: str, workload: str, wanted: Approvable
+    ) -> int | None:
+        """Return how many people have to approve something, by the policies of now.
+
+        Args:
+            call: Somebody's who looks; the connection's facts are taken to be alike.
+            requester: Who would do it, having just signed in.
+            workload: The SPIFFE id of the requester's connection.
+            wanted: What they would do.
+
+        Returns:
+            None if no number helps.
+        """
+        facts = replace(
+            self._facts(call),
+            mfa=is_operator(requester),
+            auth_age_s=0,
+            workload=workload,
+        )
+        for count in range(MAX_APPROVALS + 1):
+            enough = replace(facts, approvals=count)
+            if all(
+                self._authorizer.decide(
+                    requester, wanted.method.action, target.resource, enough
+                ).allowed
+                for target in wanted.targets
+            ):
+                return count
+        return None
 
     def _facts(self, call: Call) -> CallFacts:
         peer = call.peer

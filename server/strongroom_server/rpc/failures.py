@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard's refusals, in words: each says what happened and what to do."""
 
+import traceback
+
 import grpc
 
 from strongroom.errors import (
@@ -127,6 +129,12 @@ def approval_required(
         resource=resource,
         approvals=count,
     )
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Return where an error came from, without its text, which could hold names."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{item.filename}:{item.lineno}:{item.name}" for item in frames]
 
 
 def bug(trace_id: str) -> InternalError:

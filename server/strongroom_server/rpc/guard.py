@@ -38,12 +38,14 @@ from strongroom_server.rpc.call import Call, CallView, enter_call
 from strongroom_server.rpc.call_audit import CallAudit
 from strongroom_server.rpc.decisions import Decisions
 from strongroom_server.rpc.identity import IdentityRules, check_revoked, identify
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.logins import Logins
-from strongroom_server.rpc.methods import METHODS, Method, Phases, Target, TimeClass
+from strongroom_server.rpc.methods import METHODS, Method, Phases, TimeClass
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.responding import Handler, respond, with_frames
 from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.status import call_metadata, to_status
+from strongroom_server.rpc.targets import Target
 from strongroom_server.rpc.watchdog import Watch, Watchdog
 from strongroom_server.rpc.wire import BATCHES
 
@@ -60,27 +62,6 @@ Continuation: TypeAlias = (
 
 _TRACER: Final = trace.get_tracer("strongroom_server.rpc")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
-
-
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
-    """How many calls at once, in all and of a principal, and each for how long."""
-
-    max_calls: int = 64
-    max_own_calls: int = 0  # as many as in all
-    short_s: float = 60.0
-    long_s: float = 600.0
-    stream_s: float = 86_400.0
-
-    def seconds(self, time_class: TimeClass) -> float:
-        """Return the limit of a class of methods."""
-        match time_class:
-            case TimeClass.SHORT:
-                return self.short_s
-            case TimeClass.LONG:
-                return self.long_s
-            case TimeClass.STREAM:
-                return self.stream_s
 
 
 class Guard(grpc.ServerInterceptor):
@@ -113,7 +94,9 @@ class Guard(grpc.ServerInterceptor):
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
-        self._admission = Admission(limits.max_calls, limits.max_own_calls)
+        self._admission = Admission(
+            limits.max_calls, limits.max_own_calls, limits.max_watches
+        )
 
     def drain(self) -> None:
         """Refuse new calls; those that run go on."""
@@ -223,7 +206,9 @@ class Guard(grpc.ServerInterceptor):
             facts = cast("Mapping[str, Sequence[bytes]]", run.context.auth_context())
             call.peer = identify(facts, self._rules, now=self._clock.now())
             # A login may take time; it is that of the program's own calls.
-            stack.enter_context(self._admission.inside(call.peer.principal))
+            stack.enter_context(
+                self._admission.inside(call.peer.principal, watches=run.guarded.watches)
+            )
             call.peer = self._logins.enter(call.peer, run.metadata)
             if call.peer.operator is not None:
                 stack.enter_context(self._admission.counting(call.peer.principal))
@@ -327,6 +312,7 @@ class Guard(grpc.ServerInterceptor):
             approved=call.approved,
             may=lambda action, on: self._decisions.ask(call, action, on).allowed,
             might=partial(self._decisions.might, call),
+            needed=partial(self._decisions.needed, call),
             count=count,
             note=call.notes.__setitem__,
             check=partial(self._check_awaited, run),
@@ -373,6 +359,10 @@ class _Guarded:
     @property
     def time_class(self) -> TimeClass:
         return self.method.time_class if self.method else TimeClass.SHORT
+
+    @property
+    def watches(self) -> bool:
+        return self.time_class is TimeClass.WATCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,24 @@ from collections.abc import Iterator
 import grpc
 
 from strongroom.errors import InternalError
-from strongroom.format.names import ProjectName, parse_project_name
+from strongroom.format.names import (
+    ArtifactName,
+    ProjectName,
+    parse_artifact_name,
+    parse_project_name,
+)
 from strongroom.v1 import key_service_pb2 as pb
 from strongroom.v1 import key_service_pb2_grpc as pb_grpc
 from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc import convert_keys
 from strongroom_server.rpc.call import current_call
 from strongroom_server.services.keys import KeyLife, KeyProgress
-from strongroom_server.services.shredding import Approval, Shredding
+from strongroom_server.services.shredding import Approval, Doomed, Shredding
 
 #: Entries in one response.
 PART_ENTRIES = 100
+#: What is shown of what was shredded.
+MAX_SHREDDED = 1000
 
 
 class KeyServicer(pb_grpc.KeyServiceServicer):
@@ -40,10 +47,18 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
             if call.may(AccessAction.ARTIFACT_LIST, name.resource)
         }
         part: list[pb.KeyEntry] = []
+        owners: dict[ProjectName, dict[bytes, ArtifactName]] = {}
         for entry in self._keys.entries(_project(request.name)):
             call.check()
             name = names.get(entry.project)
-            part.append(convert_keys.entry_message(entry, name))
+            artifact = None
+            if name is not None:
+                if name not in owners:
+                    owners[name] = self._keys.owners(name)
+                artifact = owners[name].get(entry.domain)
+            if artifact and not call.may(AccessAction.ARTIFACT_GET, artifact.resource):
+                artifact = None
+            part.append(convert_keys.entry_message(entry, name, artifact))
             if len(part) == PART_ENTRIES:
                 yield pb.ListKeysResponse(entries=part)
                 part = []
@@ -99,9 +114,9 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
     def StartEpoch(
         self, request: pb.StartEpochRequest, context: grpc.ServicerContext
     ) -> pb.KeyEpoch:
-        """Give a project's key domain a new master key."""
-        project = _named_project(request.name)
-        epoch = self._keys.start_epoch(project, after=request.after_epoch)
+        """Give a key domain a new master key."""
+        name = _project_or_artifact(request.name)
+        epoch = self._keys.start_epoch(name, after=request.after_epoch)
         current_call().count("epoch", epoch)
         return pb.KeyEpoch(epoch=epoch)
 
@@ -110,22 +125,65 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
     ) -> pb.ShredPreview:
         """Tell what would die; names only to who may list them."""
         call = current_call()
-        project = _named_project(request.name)
-        preview = self._shredding.preview(project, check=call.check)
-        may_list = call.may(AccessAction.ARTIFACT_LIST, project.resource)
-        return convert_keys.preview_message(project, preview, named=may_list)
+        name = _project_or_artifact(request.name)
+        preview = self._shredding.preview(name, check=call.check)
+        is_project = isinstance(name, ProjectName)
+        need = AccessAction.ARTIFACT_LIST if is_project else AccessAction.ARTIFACT_GET
+        may_name = call.may(need, name.resource)
+        return convert_keys.preview_message(name, preview, named=may_name)
 
     def ShredProject(
         self, request: pb.ShredProjectRequest, context: grpc.ServicerContext
     ) -> pb.ShredReceipt:
         """Destroy a project for good."""
+        return self._shred(_named_project(request.name), request)
+
+    def ShredArtifact(
+        self, request: pb.ShredArtifactRequest, context: grpc.ServicerContext
+    ) -> pb.ShredReceipt:
+        """Destroy an artifact for good that has a key domain of its own."""
+        return self._shred(parse_artifact_name(request.name), request)
+
+    def GetShredReceipt(
+        self, request: pb.GetShredReceiptRequest, context: grpc.ServicerContext
+    ) -> pb.ShredReceipt:
+        """Return the receipt of what was shredded."""
+        name = _project_or_artifact(request.name)
+        receipt = self._shredding.receipt(name)
+        return pb.ShredReceipt(name=name.resource, receipt=receipt)
+
+    def ListShredded(
+        self, request: pb.ListShreddedRequest, context: grpc.ServicerContext
+    ) -> pb.ListShreddedResponse:
+        """List what was shredded; names only to who may list what they had."""
         call = current_call()
-        project = _named_project(request.name)
-        approval = Approval()
+        found = self._shredding.shredded()
+        return pb.ListShreddedResponse(
+            shredded=(
+                convert_keys.shredded_message(
+                    item,
+                    named=item.project is not None
+                    and call.may(AccessAction.ARTIFACT_LIST, item.project.resource),
+                )
+                for item in found[:MAX_SHREDDED]
+            ),
+            total_count=len(found),
+        )
+
+    def ListSigningKeys(
+        self, request: pb.ListSigningKeysRequest, context: grpc.ServicerContext
+    ) -> pb.ListSigningKeysResponse:
+        """Return the public keys that journals and receipts are signed with."""
+        return convert_keys.signing_keys_message(self._shredding.signing_keys())
+
+    def _shred(
+        self, name: Doomed, request: pb.ShredProjectRequest | pb.ShredArtifactRequest
+    ) -> pb.ShredReceipt:
+        call, approval = current_call(), Approval()
         if call.approved is not None:
             approval = Approval(call.approved.approval_id, call.approved.approvers)
         receipt = self._shredding.shred(
-            project,
+            name,
             reason=request.reason,
             request_id=request.request_id,
             caller=call.caller,
@@ -133,21 +191,7 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
             check=call.check,
         )
         call.count("shredded", 1)
-        return pb.ShredReceipt(name=project.resource, receipt=receipt)
-
-    def GetShredReceipt(
-        self, request: pb.GetShredReceiptRequest, context: grpc.ServicerContext
-    ) -> pb.ShredReceipt:
-        """Return the receipt of a project that was shredded."""
-        project = _named_project(request.name)
-        receipt = self._shredding.receipt(project)
-        return pb.ShredReceipt(name=project.resource, receipt=receipt)
-
-    def ListSigningKeys(
-        self, request: pb.ListSigningKeysRequest, context: grpc.ServicerContext
-    ) -> pb.ListSigningKeysResponse:
-        """Return the public keys that journals and receipts are signed with."""
-        return convert_keys.signing_keys_message(self._shredding.signing_keys())
+        return pb.ShredReceipt(name=name.resource, receipt=receipt)
 
 
 def _named_project(name: str) -> ProjectName:
@@ -156,6 +200,12 @@ def _named_project(name: str) -> ProjectName:
         message = "the guard let a call without a project in"
         raise InternalError(message)
     return project
+
+
+def _project_or_artifact(name: str) -> Doomed:
+    if "/artifacts/" in name:
+        return parse_artifact_name(name)
+    return _named_project(name)
 
 
 def _project(name: str) -> ProjectName | None:

@@ -22,7 +22,6 @@ from strongroom.v1 import artifact_service_pb2_grpc as pb_grpc
 from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc import convert, failures
 from strongroom_server.rpc.call import current_call
-from strongroom_server.rpc.methods import names_a_version
 from strongroom_server.rpc.showing import (
     may_list_refs,
     seen_artifact,
@@ -30,6 +29,7 @@ from strongroom_server.rpc.showing import (
     seen_version,
     sendable,
 )
+from strongroom_server.rpc.targets import names_a_version
 from strongroom_server.services.retention import Creation, Retention, VersionKeeping
 
 

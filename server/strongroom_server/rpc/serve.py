@@ -21,6 +21,8 @@ from strongroom.v1 import (
     approval_service_pb2_grpc,
     artifact_service_pb2,
     artifact_service_pb2_grpc,
+    grant_service_pb2,
+    grant_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
     maintenance_service_pb2,
@@ -28,6 +30,7 @@ from strongroom.v1 import (
     transfer_service_pb2,
     transfer_service_pb2_grpc,
 )
+from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 
@@ -47,6 +50,7 @@ SERVICES: Final = tuple(
         (access_service_pb2, "AccessService"),
         (approval_service_pb2, "ApprovalService"),
         (artifact_service_pb2, "ArtifactService"),
+        (grant_service_pb2, "GrantService"),
         (key_service_pb2, "KeyService"),
         (maintenance_service_pb2, "MaintenanceService"),
         (transfer_service_pb2, "TransferService"),
@@ -58,7 +62,7 @@ _Option = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What answers on the data listener."""
+    """What answers on the data listener; `grants` of None: sidecars get none."""
 
     artifacts: artifact_service_pb2_grpc.ArtifactServiceServicer
     transfers: transfer_service_pb2_grpc.TransferServiceServicer
@@ -66,6 +70,7 @@ class Servicers:
     keys: key_service_pb2_grpc.KeyServiceServicer
     access: access_service_pb2_grpc.AccessServiceServicer
     approvals: approval_service_pb2_grpc.ApprovalServiceServicer
+    grants: GrantServicer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Listening:
         health: `host:port`.
         admin: `unix:PATH`, or `host:port` on loopback.
         max_calls: Calls served at once on the data listener.
+        max_watches: Calls beside them that only wait for news.
         max_stream_s: How long a call may outlive its connection's age.
         drain_delay_s: Between saying "not ready" and refusing calls, so that load
             balancers have heard it.
@@ -90,6 +96,7 @@ class Listening:
     max_stream_s: float
     drain_delay_s: float = 0.0
     grace_s: float = 10.0
+    max_watches: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ def serving(
         health_pb2_grpc.add_HealthServicer_to_server(state.servicer, admin)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, admin)
-        threads = listening.max_calls + SPARE_THREADS
+        threads = listening.max_calls + listening.max_watches + SPARE_THREADS
         data = _server(
             stack, threads, threads, _data_options(listening), interceptors=[guard]
         )
@@ -143,6 +150,8 @@ def serving(
             state.drain()
             threading.Event().wait(listening.drain_delay_s)
             guard.drain()
+            if servicers.grants is not None:
+                servicers.grants.drain()
             data.stop(listening.grace_s).wait()
 
 
@@ -214,6 +223,10 @@ def _add_servicers(server: grpc.Server, servicers: Servicers) -> None:
     approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(
         servicers.approvals, server
     )
+    if servicers.grants is not None:
+        grant_service_pb2_grpc.add_GrantServiceServicer_to_server(
+            servicers.grants, server
+        )
 
 
 def _check_admin(address: str) -> str:

@@ -10,51 +10,59 @@ from typing import Final
 import grpc
 
 from strongroom.errors import InvalidArgumentError
-from strongroom.format.frames import FRAMED_BYTES, BlockFrame
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import (
     ArtifactName,
     ProjectName,
     parse_artifact_name,
-    parse_version_name,
 )
 from strongroom.v1 import transfer_service_pb2 as pb
-from strongroom.v1 import transfer_service_pb2_grpc as pb_grpc
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import FileBlock, FileEnded, TransferItem
-from strongroom_server.ports import Clock
+from strongroom_server.ports import Clock, SharedMemory
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import CallView, current_call
+from strongroom_server.rpc.draft_calls import DraftCalls
 from strongroom_server.rpc.showing import seen_version
-from strongroom_server.services.downloads import Downloads
-from strongroom_server.services.uploads import Upload, Uploads, UploadStart
+from strongroom_server.rpc.version_reads import VersionReads
+from strongroom_server.services.downloads import DownloadSource
+from strongroom_server.services.uploads import Drafts, Upload, Uploads, UploadStart
 
-#: A message of files holds at most this much data and this many items.
-MAX_BATCH_BYTES: Final = 1024 * 1024
-MAX_BATCH_ITEMS: Final = 1000
 #: Progress is told about twice a second.
 PROGRESS_S: Final = 0.5
 
 
-class TransferServicer(pb_grpc.TransferServiceServicer):
+class TransferServicer(DraftCalls):
     """Carries bytes; the guard has decided who may move them."""
 
-    def __init__(self, uploads: Uploads, downloads: Downloads, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        uploads: Uploads,
+        drafts: Drafts,
+        downloads: DownloadSource,
+        *,
+        clock: Clock,
+        memory: SharedMemory | None = None,
+    ) -> None:
+        super().__init__(drafts, clock)
         self._uploads = uploads
-        self._downloads = downloads
-        self._clock = clock
+        self._reads = VersionReads(downloads, clock=clock, memory=memory)
 
     def WriteVersion(
         self,
         request_iterator: Iterator[pb.WriteVersionRequest | BlockFrame],
         context: grpc.ServicerContext,
     ) -> Iterator[pb.WriteVersionResponse]:
-        """Write a version: all of its files, then the commit.
+        """Write a version, or a part of a draft: all files, then the commit.
 
         Raises:
             InvalidArgumentError: The requests are out of order, or as `Upload`.
         """
         call = current_call()
-        start = _upload_start(_start_of(next(request_iterator)), call)
+        first = _start_of(next(request_iterator))
+        if first.draft_id:
+            yield from self.write_part(first, request_iterator)
+            return
+        start = _upload_start(first, call)
         with self._uploads.begin(start, caller=call.caller) as upload:
             if start.resumable:
                 yield from self._resume(upload, call)
@@ -105,21 +113,7 @@ class TransferServicer(pb_grpc.TransferServiceServicer):
         self, request: pb.ReadVersionRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ReadVersionResponse | BlockFrame]:
         """Read files of a version, in byte order of path."""
-        call = current_call()
-        with self._downloads.open(
-            parse_version_name(request.name),
-            paths=request.paths,
-            offset_bytes=request.offset_bytes,
-            length_bytes=request.length_bytes,
-        ) as download:
-            call.count("version", download.version.number)
-            version = convert.version_message(seen_version(download.version))
-            yield pb.ReadVersionResponse(version=version)
-            try:
-                yield from _responses(_counted(download.items, call))
-            finally:
-                if download.hedged_count:
-                    call.count("hedged", download.hedged_count)
+        yield from self._reads.read(request, context)
 
 
 def _start_of(request: pb.WriteVersionRequest | BlockFrame) -> pb.WriteStart:
@@ -140,6 +134,7 @@ def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
         may_create_project=_may_create_project(artifact, call),
         resumable=start.resumable,
         base_version=start.base_version,
+        exclusive=start.exclusive,
     )
 
 
@@ -204,41 +199,3 @@ def _progress(upload: Upload) -> pb.WriteVersionResponse:
             received_bytes=upload.received_bytes, stored_bytes=upload.stored_bytes
         )
     )
-
-
-def _counted(items: Iterator[TransferItem], call: CallView) -> Iterator[TransferItem]:
-    for item in items:
-        if isinstance(item, FileBlock):
-            call.count("bytes", len(item.data))
-        elif isinstance(item, FileEnded):
-            call.count("files", 1)
-        yield item
-
-
-def _responses(
-    items: Iterator[TransferItem],
-) -> Iterator[pb.ReadVersionResponse | BlockFrame]:
-    """Put many small items into one message, and send large blocks by themselves."""
-    response = pb.ReadVersionResponse()
-    response_bytes = 0
-    for item in items:
-        if isinstance(item, FileBlock) and len(item.data) >= FRAMED_BYTES:
-            if response_bytes:
-                yield response
-                response, response_bytes = pb.ReadVersionResponse(), 0
-            yield BlockFrame(item.offset_bytes, item.data)
-            continue
-        size_bytes = convert.max_transfer_bytes(item)
-        batch = response.items.items
-        if batch and response_bytes + size_bytes > MAX_BATCH_BYTES:
-            yield response
-            response, response_bytes = pb.ReadVersionResponse(), 0
-            batch = response.items.items
-        # In place: a message put into another is copied, with all of its bytes.
-        convert.set_transfer(batch.add(), item)
-        response_bytes += size_bytes
-        if len(batch) == MAX_BATCH_ITEMS:
-            yield response
-            response, response_bytes = pb.ReadVersionResponse(), 0
-    if response_bytes:
-        yield response

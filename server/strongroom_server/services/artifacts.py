@@ -20,14 +20,17 @@ from strongroom_server.core.records import (
     Caller,
     FileRecord,
     JournalRecord,
+    Kind,
     Page,
     ProjectRecord,
     VersionRecord,
 )
 from strongroom_server.repository.artifact_names import ArtifactNames
 from strongroom_server.repository.contents import files_of
+from strongroom_server.repository.creating import make_artifact, project_of
 from strongroom_server.repository.manifests import path_not_found
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.requests import check_request
 
 Item = TypeVar("Item")
 
@@ -91,6 +94,60 @@ class Artifacts:
         page = _page(shown, page_size, page_token, lambda item: item.artifact)
         records = tuple(self.get_artifact(name) for name in page.items)
         return Page(records, page.next_page_token)
+
+    def shredded(self, parent: ProjectName) -> list[ArtifactName]:
+        """Return the artifacts of a project that were shredded alone, by name.
+
+        As far as this server has heard of it, within seconds.
+        """
+        project = self._repository.projects.get(parent)
+        found = self._repository.shreds.artifacts(project.scope.project)
+        return sorted(ArtifactName(parent.project, name) for name in found)
+
+    def create_artifact(
+        self,
+        name: ArtifactName,
+        *,
+        kind: Kind | None,
+        exclusive: bool,
+        may_create_project: bool,
+        caller: Caller,
+        request_id: str,
+    ) -> ArtifactRecord:
+        """See to it that an artifact exists.
+
+        Args:
+            name: The artifact.
+            kind: What it holds; None: what it holds already, or a data set.
+            exclusive: Whether it is to have a key domain of its own.
+            may_create_project: Whether its project may be made, too.
+            caller: Who asks.
+            request_id: Names the request.
+
+        Raises:
+            NotFoundError: Its project does not exist, and may not be made.
+            PreconditionError: It is of another kind (KIND_MISMATCH), shares its
+                project's key domain (DOMAIN_SHARED), or is dead (KEY_SHREDDED).
+            ConflictError: Other writers won every attempt.
+        """
+        check_request("", request_id)
+        project = project_of(
+            self._repository,
+            name,
+            may_create=may_create_project,
+            caller=caller,
+            request_id=request_id,
+        )
+        make_artifact(
+            self._repository,
+            project,
+            name,
+            kind=kind,
+            exclusive=exclusive,
+            caller=caller,
+            request_id=request_id,
+        )
+        return self.get_artifact(name)
 
     def get_artifact(self, name: ArtifactName) -> ArtifactRecord:
         """Return an artifact with its refs."""

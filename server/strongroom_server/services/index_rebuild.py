@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from strongroom_server.core import layout
-from strongroom_server.repository.journals import JournalId
-from strongroom_server.repository.projects import Project
+from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.repository import Repository
 
 
@@ -47,14 +46,18 @@ class IndexRebuild:
             UnavailableError: S3, Vault or the index's disk failed.
         """
         repository = self._repository
-        projects = list(repository.projects.all())
-        journals = [item for project in projects for item in self._journals(project)]
-        total = len(journals) + sum(map(self._count_segments, projects))
+        domains = [
+            domain
+            for project in repository.projects.all()
+            for domain in domains_of(repository, project)
+        ]
+        journals = [journal for domain in domains for journal in domain.journals]
+        total = len(journals) + sum(map(self._count_segments, domains))
         repository.chunk_index.clear()
         done, chunk_count = 0, 0
         yield self._progress(done, total, chunk_count)
-        for project in projects:
-            keys = repository.keyring.open(project.scope)
+        for domain in domains:
+            keys = repository.keyring.open(domain.scope)
             for count in repository.chunk_index.catch_up(keys, from_start=True):
                 chunk_count += count
                 done = min(done + 1, total)
@@ -67,11 +70,8 @@ class IndexRebuild:
         # Damaged segments were passed over, and others may have been added.
         yield self._progress(total, total, chunk_count)
 
-    def _journals(self, project: Project) -> list[JournalId]:
-        return self._repository.journals.artifacts(project.scope.project)
-
-    def _count_segments(self, project: Project) -> int:
-        prefix = layout.index_prefix(project.scope.domain)
+    def _count_segments(self, domain: Domain) -> int:
+        prefix = layout.index_prefix(domain.scope.domain)
         return sum(1 for _ in self._repository.blobs.first_versions(prefix))
 
     def _progress(

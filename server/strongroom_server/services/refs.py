@@ -2,6 +2,7 @@
 """Moving refs: one journal entry a move, so every move can be undone."""
 
 import contextlib
+from dataclasses import replace
 from typing import Final
 
 from strongroom.errors import ConflictError, Reason
@@ -89,7 +90,7 @@ class Refs:
         past = self._repository.journals.append(
             artifact.journal, artifact.scope, entry, behind=artifact.history
         )
-        moved = Artifact(artifact.name, artifact.journal, past, artifact.scope)
+        moved = replace(artifact, history=past)
         return moved.ref_record(entry.ref)
 
 

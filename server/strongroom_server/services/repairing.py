@@ -108,7 +108,7 @@ class Repair:
         version: Committed,
     ) -> None:
         self._repository = repository
-        self._survey = MendSurvey(repository, project)
+        self._survey = MendSurvey(repository, project, artifact.scope)
         self._scope = artifact.scope
         # What is stored from now on is safe from sweeps only behind its record.
         self._view = repository.sweeps.view(at_least=artifact.history.fence)

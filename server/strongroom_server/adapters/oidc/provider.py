@@ -20,6 +20,7 @@ import jwt
 from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server.adapters.oidc.documents import fetch_document
 from strongroom_server.adapters.oidc.jwks import Keys, parse_keys
+from strongroom_server.bounded_http import told
 from strongroom_server.ports import Clock
 
 #: Keys are asked for again that often, and whenever a token names an unknown one;
@@ -163,16 +164,6 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 def _told(error: Exception) -> str:
     """Say what failed; what an answer said is not repeated."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"its certificate is not good: {error.verify_message}"
-        case TimeoutError():
-            return "it took too long"
-        case json.JSONDecodeError() | UnicodeDecodeError():
-            return "its answer is not JSON"
-        case ValueError():
-            return str(error)
-        case OSError():
-            return error.strerror or type(error).__name__
-        case _:
-            return type(error).__name__
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return "its answer is not JSON"
+    return told(error)

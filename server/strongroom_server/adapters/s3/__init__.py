@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The S3 adapter: `BlobStore` on S3 and its relatives, through botocore.
 
-`store` and `remover` are the ports, `requests` is what they share; `settings` says
-where the bucket is and makes the client; `errors` turns what botocore and urllib3
-raise into errors of ours.
+`store`, `remover` and `presigner` are the ports, `requests` is what they share;
+`settings` says where the bucket is and makes the client; `errors` turns what botocore
+and urllib3 raise into errors of ours.
 """
 
+from strongroom_server.adapters.s3.presigner import S3Presigner
 from strongroom_server.adapters.s3.remover import S3BlobRemover, open_remover
 from strongroom_server.adapters.s3.settings import S3Settings
 from strongroom_server.adapters.s3.store import S3BlobStore, open_s3
 
-__all__ = ["S3BlobRemover", "S3BlobStore", "S3Settings", "open_remover", "open_s3"]
+__all__ = [
+    "S3BlobRemover",
+    "S3BlobStore",
+    "S3Presigner",
+    "S3Settings",
+    "open_remover",
+    "open_s3",
+]

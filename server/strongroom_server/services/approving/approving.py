@@ -7,9 +7,7 @@ the request runs, against the credentials that are believed then.
 """
 
 import hashlib
-import math
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -17,19 +15,18 @@ from typing import Final
 from strongroom.errors import (
     ConflictError,
     ExhaustedError,
-    IntegrityError,
     NotFoundError,
     Reason,
+    StrongroomError,
 )
 from strongroom_server.core.approval_log import (
     Approval,
     ApprovalState,
     Consented,
     Denied,
-    Finished,
-    Released,
     Requested,
-    Used,
+)
+from strongroom_server.core.approval_rules import (
     check_open,
     check_other_person,
     check_usable,
@@ -43,7 +40,6 @@ from strongroom_server.core.approvals import (
     check_wanted,
     invalid,
     unknown_approval,
-    used_elsewhere,
 )
 from strongroom_server.core.operator_credentials import OperatorCredential
 from strongroom_server.ports import ApprovalBook, Approved, Clock, Entropy
@@ -54,6 +50,7 @@ from strongroom_server.services.approving.consents import (
     counted,
     verify_consent,
 )
+from strongroom_server.services.approving.uses import ATTEMPTS, Uses, contended
 
 #: Approvals that a listing shows at most, and that one is made from.
 MAX_LISTED: Final = 200
@@ -62,15 +59,15 @@ MAX_READ: Final = 1000
 MAX_DAMAGED: Final = 100
 #: What a principal may have in all, for each that may wait.
 ENDED_PER_PENDING: Final = 10
-#: Tries of a change that other servers' changes came before.
-_ATTEMPTS: Final = 8
-#: Uses that this server knows to be its own.
-_MAX_OWN_USES: Final = 1000
 #: Ids that are tried for one approval: one in 65 536 of a second is taken.
 _ID_ATTEMPTS: Final = 4
-#: What a call may take beyond its limit of time until a use counts as broken off.
-_LAPSE_MARGIN_S: Final = 30.0
-_ENDED: Final = frozenset({ApprovalState.DENIED, ApprovalState.USED})
+_ENDED: Final = frozenset(
+    {ApprovalState.DENIED, ApprovalState.USED, ApprovalState.WITHDRAWN}
+)
+#: What asking for the same again is answered with.
+_OPEN: Final = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
+#: What the bucket may hold that is no approval, or none of this release.
+_DAMAGED: Final = frozenset({Reason.RECORD_CORRUPT, Reason.FORMAT_UNSUPPORTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +110,7 @@ class Approving:
         self._settings = settings
         self._clock = clock
         self._entropy = entropy
-        self._lock = threading.Lock()
-        #: The record of the use that this server began, by approval.
-        self._own_uses: dict[str, int] = {}
+        self._uses = Uses(records, self._load, settings.limit_s, clock)
 
     @property
     def alarms(self) -> Mapping[str, Callable[[], object]]:
@@ -125,9 +120,19 @@ class Approving:
         return {"credentials": self.keys.credentials.check_current}
 
     def request(
-        self, method: str, data: bytes, reason: str, *, requester: str, workload: str
+        self,
+        method: str,
+        data: bytes,
+        reason: str,
+        *,
+        requester: str,
+        workload: str,
+        core_of: Callable[[bytes], bytes] = bytes,
     ) -> Approval:
         """Ask for an approval.
+
+        Who asks for the same again gets what they asked for before, as long as it can
+        be approved or used: nobody is to approve one thing twice.
 
         Args:
             method: The full name of the gRPC method; the caller knows that it exists.
@@ -135,13 +140,24 @@ class Approving:
             reason: Why.
             requester: The principal that asks, and may send it.
             workload: The SPIFFE id of the connection.
+            core_of: What of a request's bytes makes it another request.
 
         Raises:
             InvalidArgumentError: The request is too long, or no reason is given.
             ExhaustedError: The principal waits for too many already.
         """
         check_wanted(method, data, reason)
-        self._check_few(requester)
+        found, damaged = self._read_alive()
+        for other in found:
+            asked = (other.request.requester, other.request.method)
+            if (
+                asked == (requester, method)
+                and other.request.reason == reason
+                and self.state(other) in _OPEN
+                and core_of(other.requested.data) == core_of(data)
+            ):
+                return other
+        self._check_few(requester, found, damaged)
         now_s = self._now_s()
         expire_s = now_s + self._settings.expire_s
         for _ in range(_ID_ATTEMPTS):
@@ -197,7 +213,9 @@ class Approving:
         for approval_id in islice(self._records.alive(self._now_s()), MAX_READ):
             try:
                 approval = self._records.load(approval_id)
-            except IntegrityError:
+            except StrongroomError as error:
+                if error.reason not in _DAMAGED:
+                    raise
                 # Whoever may write to the bucket can plant one; the others count.
                 damaged.append(approval_id)
                 continue
@@ -232,7 +250,7 @@ class Approving:
             PreconditionError: The server knows no security keys (SETTING_INVALID).
             NotFoundError: There is no such approval.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             approval = self.get(approval_id)
             check_open(approval, self._now_s())
             if not principal.startswith(PERSON):
@@ -242,7 +260,7 @@ class Approving:
             event = Consented(principal, assertion, counter, self._now_s(), audit_id)
             if self._records.append(approval, event):
                 return self.get(approval_id)
-        raise _contended(approval_id)
+        raise contended(approval_id)
 
     def deny(
         self, approval_id: str, reason: str, *, principal: str, audit_id: str
@@ -253,14 +271,27 @@ class Approving:
             PermissionDeniedError: It can be decided no more.
             NotFoundError: There is no such approval.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             approval = self.get(approval_id)
             check_open(approval, self._now_s())
             short = reason[:MAX_REASON_CHARS]
             event = Denied(principal, short, self._now_s(), audit_id)
             if self._records.append(approval, event):
                 return self.get(approval_id)
-        raise _contended(approval_id)
+        raise contended(approval_id)
+
+    def withdraw(
+        self, approval_id: str, reason: str, *, principal: str, audit_id: str
+    ) -> Approval:
+        """Note that who asked for it takes it back.
+
+        Raises:
+            NotFoundError: There is none of theirs (APPROVAL_NOT_FOUND).
+            PermissionDeniedError: It can be decided no more, as for `deny`.
+        """
+        if self.get(approval_id).request.requester != principal:
+            raise unknown()
+        return self.deny(approval_id, reason, principal=principal, audit_id=audit_id)
 
     def check(
         self, approval_id: str, *, method: str, request: bytes, requester: str
@@ -280,53 +311,15 @@ class Approving:
 
     def use(self, approved: Approved) -> None:
         """See `ApprovalBook`."""
-        name = approved.approval_id
-        for _ in range(_ATTEMPTS):
-            approval = self._load(name)
-            now_s = self._now_s()
-            check_usable(approval, now_s)
-            people = {item.principal for item in approval.consents}
-            if not people.issuperset(approved.approvers):
-                raise invalid(name, "who approved it does not count any more")
-            until_s = now_s + self._lapse_s(approval)
-            if self._records.append(approval, Used(now_s, until_s)):
-                with self._lock:
-                    self._own_uses[name] = approval.record_count
-                    while len(self._own_uses) > _MAX_OWN_USES:
-                        del self._own_uses[next(iter(self._own_uses))]
-                return
-        raise _contended(name)
+        self._uses.begin(approved)
 
     def finish(self, approved: Approved) -> None:
         """See `ApprovalBook`."""
-        name, own = approved.approval_id, self._forget_use(approved)
-        for _ in range(_ATTEMPTS):
-            approval = self._load(name)
-            done = approval.finished is not None
-            # It happened, whoever uses it by now: nobody is to begin once more.
-            if not done and not self._records.append(approval, Finished(self._now_s())):
-                continue
-            if done or approval.used_number != own:
-                raise used_elsewhere(name)
-            return
-        raise _contended(name)
+        self._uses.finish(approved)
 
     def release(self, approved: Approved) -> None:
         """See `ApprovalBook`."""
-        name, own = approved.approval_id, self._forget_use(approved)
-        for _ in range(_ATTEMPTS):
-            approval = self._load(name)
-            # Of a use that lapsed, somebody else's may be running by now.
-            if approval.finished is not None or approval.used_number != own:
-                return
-            if self._records.append(approval, Released(self._now_s())):
-                return
-        raise _contended(name)
-
-    def _forget_use(self, approved: Approved) -> int | None:
-        """Return the record of the use that this server began, and forget it."""
-        with self._lock:
-            return self._own_uses.pop(approved.approval_id, None)
+        self._uses.release(approved)
 
     def _load(self, approval_id: str) -> Approval:
         approval = self._records.load(approval_id)
@@ -337,8 +330,9 @@ class Approving:
     def _counted(self, approval: Approval) -> Approval:
         return counted(self.keys, approval, store=self._records.store)
 
-    def _check_few(self, requester: str) -> None:
-        found, damaged = self._read_alive()
+    def _check_few(
+        self, requester: str, found: Sequence[Approval], damaged: Sequence[str]
+    ) -> None:
         own = [
             self.state(approval)
             for approval in found
@@ -363,14 +357,10 @@ class Approving:
             )
             raise ExhaustedError(
                 message,
-                hint="Wait until some end, or have an approver deny them.",
+                hint="Take some back: strongroom approvals withdraw ID",
                 requester=requester,
                 max_pending=most,
             )
-
-    def _lapse_s(self, approval: Approval) -> int:
-        limit_s = self._settings.limit_s(approval.request.method)
-        return math.ceil(limit_s + _LAPSE_MARGIN_S)
 
     def _now_s(self) -> int:
         return int(self._clock.now().timestamp())
@@ -382,16 +372,6 @@ def unknown() -> NotFoundError:
         "there is no such approval",
         reason=Reason.APPROVAL_NOT_FOUND,
         hint="See: strongroom approvals ls",
-    )
-
-
-def _contended(approval_id: str) -> ConflictError:
-    message = f"others changed approval {approval_id} at every try"
-    return ConflictError(
-        message,
-        reason=Reason.JOURNAL_CONTENDED,
-        hint="Try again.",
-        approval=approval_id,
     )
 
 

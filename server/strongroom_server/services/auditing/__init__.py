@@ -14,6 +14,7 @@ from strongroom_server.services.auditing.reading import AuditReader, Reader
 from strongroom_server.services.auditing.reconciling import (
     Reconciliation,
     Span,
+    check_compared,
     check_explained,
     read_vault_log,
     reconcile,
@@ -35,6 +36,7 @@ __all__ = [
     "Reconciliation",
     "Shipper",
     "Span",
+    "check_compared",
     "check_explained",
     "open_trail",
     "read_vault_log",

@@ -21,6 +21,7 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
+from strongroom_server.core.audit_failures import log_damaged, same_again
 from strongroom_server.core.merkle import growth_proof
 from strongroom_server.core.signed_note import (
     Checkpoint,
@@ -38,6 +39,10 @@ from strongroom_server.services.auditing.shipping import Shipper
 RETRY_S: Final = 5.0
 #: A witness that has not cosigned for so long is an alarm.
 ALARM_S: Final = 60.0
+#: From then on, of the time for which it has not, so much passes between two tries, up
+#: to a bound: each may read all that came since from the store.
+_PATIENCE: Final = 0.1
+_MAX_PAUSE_S: Final = 300.0
 #: Of several servers each asks at once, and one of them is first.
 _ATTEMPTS: Final = 4
 _CLOSE_TIMEOUT_S: Final = 5.0
@@ -60,12 +65,21 @@ class _Standing:
     Attributes:
         size: Of the checkpoint that it is known to have cosigned last.
         failing_since_s: Since when it has not done what it was asked for.
+        failed_s: When it was asked last, and did not.
         failure: Why.
     """
 
     size: int = 0
     failing_since_s: float | None = None
+    failed_s: float = 0.0
     failure: StrongroomError | None = None
+
+    def is_due(self, now_s: float) -> bool:
+        """Tell whether it is to be asked again."""
+        if self.failing_since_s is None:
+            return True
+        alarmed_s = max(self.failed_s - self.failing_since_s - ALARM_S, 0.0)
+        return now_s >= self.failed_s + min(_PATIENCE * alarmed_s, _MAX_PAUSE_S)
 
 
 class Cosigner:
@@ -160,8 +174,7 @@ class Cosigner:
         """
         forked = self._forked
         if forked is not None:
-            # A new one for each caller: they add to what they catch.
-            raise IntegrityError(forked.message, reason=forked.reason, hint=forked.hint)
+            raise same_again(forked)
 
     def check_current(self) -> None:
         """Check that every witness cosigns.
@@ -188,6 +201,8 @@ class Cosigner:
             return
         for witness in self._witnesses:
             standing = self._standings[witness.name]
+            if not standing.is_due(self._clock.monotonic()):
+                continue
             try:
                 if standing.size < offer.checkpoint.size:
                     self._submit(witness, offer)
@@ -215,7 +230,10 @@ class Cosigner:
             UnavailableError: It does not do it.
         """
         standing, checkpoint = self._standings[witness.name], offer.checkpoint
+        self._reach(witness, checkpoint.size)
         for _ in range(_ATTEMPTS):
+            if standing.size >= checkpoint.size:
+                return  # Another server was first, with more of the same log.
             proof = self._proof(standing.size, checkpoint.size)
             answer = witness.add_checkpoint(
                 Submission(standing.size, tuple(proof), offer.note)
@@ -232,14 +250,24 @@ class Cosigner:
             before = standing.size
             if not self._compare(witness):
                 standing.size = answer.size  # It shows nothing; what it says must do.
-            if standing.size >= checkpoint.size:
-                return  # Another server was first, with more of the same log.
             if standing.size == before:
                 break
         raise _refusal(
             f"the witness {witness.name} does not cosign {checkpoint.size} entries, "
             f"though it shows {standing.size} of the same log"
         )
+
+    def _reach(self, witness: Witness, size: int) -> None:
+        """Ask a witness what it has seen, before much is read from the store for it.
+
+        Raises:
+            StrongroomError: It is away, or as `_compare`.
+        """
+        standing = self._standings[witness.name]
+        known = standing.size
+        is_near = not known or self._shipper.recent.find(known, size) is not None
+        if not is_near and not self._compare(witness):
+            standing.size = known  # It shows nothing.
 
     def _proof(self, old_size: int, size: int) -> Sequence[bytes]:
         recent = self._shipper.recent.find(old_size, size)
@@ -307,7 +335,7 @@ class Cosigner:
 
     def _fork(self, message: str) -> IntegrityError:
         """Remember, and return, that a witness holds a log that is not this one."""
-        self._forked = _corrupt(message)
+        self._forked = log_damaged(message)
         return self._forked
 
     def _ends_before(self, size: int) -> bool:
@@ -322,8 +350,9 @@ class Cosigner:
         is_new = standing.failing_since_s is None
         was_forked = isinstance(standing.failure, IntegrityError)
         standing.failure = error
+        standing.failed_s = self._clock.monotonic()
         if is_new:
-            standing.failing_since_s = self._clock.monotonic()
+            standing.failing_since_s = standing.failed_s
         if is_new or (isinstance(error, IntegrityError) and not was_forked):
             line = {"event": "audit_not_cosigned", "witness": witness.name}
             more = {"reason": error.reason.value, "error": error.message}
@@ -335,12 +364,4 @@ def _refusal(message: str) -> UnavailableError:
         message,
         reason=Reason.WITNESS_UNAVAILABLE,
         hint="See that the witness is served, and knows the log's newest public keys.",
-    )
-
-
-def _corrupt(message: str) -> IntegrityError:
-    return IntegrityError(
-        message,
-        reason=Reason.AUDIT_CORRUPT,
-        hint="See `The audit log is damaged` in docs/operations.md.",
     )

@@ -2,6 +2,7 @@
 """Questions to the audit log: which entries to show."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 
@@ -16,8 +17,8 @@ class AuditQuery:
         trace_id: 32 hex digits.
         audit_id: `<writer>-<number>`: that entry and the others of its call.
         decision: `allow` or `deny`.
-        since: RFC 3339 in UTC, or the beginning of it; from then on.
-        until: The same; before then.
+        since: From then on.
+        until: Before then.
     """
 
     principal: str = ""
@@ -26,16 +27,13 @@ class AuditQuery:
     trace_id: str = ""
     audit_id: str = ""
     decision: str = ""
-    since: str = ""
-    until: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def fits(query: AuditQuery, body: dict[str, object]) -> bool:
     """Tell whether an entry is asked for; `resource` and `audit_id` aside."""
-    time = str(body["time"])
-    if query.since and time < query.since:
-        return False
-    if query.until and time >= query.until:
+    if not _is_within(query, str(body["time"])):
         return False
     patterns = {"principal": query.principal, "action": query.action}
     if any(
@@ -45,3 +43,11 @@ def fits(query: AuditQuery, body: dict[str, object]) -> bool:
         return False
     exact = {"trace_id": query.trace_id, "decision": query.decision}
     return all(not value or body[name] == value for name, value in exact.items())
+
+
+def _is_within(query: AuditQuery, text: str) -> bool:
+    if query.since is None and query.until is None:
+        return True
+    time = datetime.fromisoformat(text).astimezone(UTC)
+    early = query.since is not None and time < query.since
+    return not early and (query.until is None or time < query.until)

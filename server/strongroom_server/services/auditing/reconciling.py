@@ -6,12 +6,12 @@ asked. Our entries name the ids that servers were told. What is left was asked f
 somebody else: with a stolen token, or by an administrator of Vault.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from strongroom.errors import IntegrityError, Reason
+from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
 from strongroom_server.core.key_requests import LOST, ids_of
 from strongroom_server.core.vault_audit import VaultRequest, parse_vault_line
 from strongroom_server.services.auditing.queries import AuditQuery
@@ -19,6 +19,11 @@ from strongroom_server.services.auditing.reading import AuditReader
 
 #: Younger uses, counted from our newest entry, may be recorded yet.
 GRACE: Final = timedelta(seconds=60)
+#: So may those right behind it, such as signatures of the log's end, and those of the
+#: moment. Later ones may not: servers that are still would excuse every thief.
+BEHIND: Final = timedelta(seconds=60)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -30,11 +35,13 @@ class Reconciliation:
         explained: Of these, those that an entry of ours names.
         excepted: Those of principals that were left out.
         refused: Those that Vault refused, so that nothing was given.
-        recent: Those so young that their entry may not be there yet.
+        recent: Those so close to our newest entry, or to now, that their entry may
+            not be there yet.
         unexplained: The rest, by time.
         changes: What was done to keys themselves and no entry names, by time.
         missing: Ids that our entries name, and Vault's log does not.
         lost: Ids that servers could not record, by their own account.
+        named: Ids that our entries of that time name.
     """
 
     uses: int = 0
@@ -46,6 +53,7 @@ class Reconciliation:
     changes: list[VaultRequest] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     lost: int = 0
+    named: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ def reconcile(
     requests: Iterable[VaultRequest],
     *,
     span: Span,
+    now: datetime,
     excepted: Collection[str] = (),
 ) -> Reconciliation:
     """Compare Vault's log with ours; all of ours is checked as it goes by.
@@ -104,6 +113,7 @@ def reconcile(
         requests: Of Vault's, out of all of its files; lines that say the same of one
             request count once.
         span: Which of these to compare.
+        now: The time.
         excepted: Principals of Vault whose requests are not ours.
 
     Raises:
@@ -112,9 +122,15 @@ def reconcile(
     known = _merged(requests)
     result = Reconciliation()
     named, newest = _named(reader, result)
+    result.named = sum(span.holds(time) for time in named.values())
+
+    def is_recent(time: datetime) -> bool:
+        is_old = time <= newest - GRACE
+        return not is_old and (time <= newest + BEHIND or time > now - BEHIND)
+
     for request in sorted(known.values(), key=lambda item: item.time):
         if span.holds(request.time):
-            _sort(result, request, named, newest, excepted)
+            _sort(result, request, named, is_recent, excepted)
     if known:
         first = min(item.time for item in known.values())
         last = max(item.time for item in known.values())
@@ -124,6 +140,23 @@ def reconcile(
             if request_id not in known and first <= time <= last and span.holds(time)
         ]
     return result
+
+
+def check_compared(result: Reconciliation, *, mount: str) -> None:
+    """Check that there was something to compare.
+
+    Raises:
+        InvalidArgumentError: Vault's files show no use of a key at all, and our
+            entries name some: they are other files, or of another mount.
+    """
+    if result.named and not result.uses:
+        raise InvalidArgumentError(
+            f"Vault's audit log, as far as it was given, shows no use of a key below "
+            f"{mount}/, and our entries name {result.named}",
+            hint="Name all files of all audit devices, and the mount of transit: "
+            "--vault-log, --mount.",
+            mount=mount,
+        )
 
 
 def check_explained(result: Reconciliation) -> None:
@@ -169,7 +202,7 @@ def _named(
 ) -> tuple[dict[str, datetime], datetime]:
     """Return the ids that our entries name, with their times, and the newest time."""
     named: dict[str, datetime] = {}
-    newest = datetime.min.replace(tzinfo=UTC)
+    newest = _EPOCH
     for entry in reader.entries(AuditQuery()):
         time = datetime.fromisoformat(entry.body["time"]).astimezone(UTC)
         newest = max(newest, time)
@@ -184,7 +217,7 @@ def _sort(
     result: Reconciliation,
     request: VaultRequest,
     named: Collection[str],
-    newest: datetime,
+    is_recent: Callable[[datetime], bool],
     excepted: Collection[str],
 ) -> None:
     """Put a request where it belongs."""
@@ -199,7 +232,7 @@ def _sort(
         result.refused += 1
     elif request.principal in excepted:
         result.excepted += 1
-    elif request.time > newest - GRACE:
+    elif is_recent(request.time):
         result.recent += 1
     else:
         result.unexplained.append(request)

@@ -25,6 +25,7 @@ from strongroom_server.core.audit_batch import (
     batch_damaged,
     how_many_fit,
 )
+from strongroom_server.core.audit_failures import log_damaged, same_again
 from strongroom_server.core.merkle import Frontier
 from strongroom_server.ports import Clock, LocalAuditLog
 from strongroom_server.repository.audit_log import LogHead, SharedAuditLog
@@ -125,7 +126,7 @@ class Shipper:
         """
         with self._changed:
             if isinstance(self._failure, IntegrityError):
-                raise _again(self._failure)
+                raise same_again(self._failure)
             lag_s = 0.0
             if self._waiting:
                 lag_s = self._clock.monotonic() - self._waiting[0].since_s
@@ -150,7 +151,7 @@ class Shipper:
             if self._head.shipped > number:
                 return
             if isinstance(self._failure, IntegrityError):
-                raise _again(self._failure)
+                raise same_again(self._failure)
         raise _refusal("the store does not take it")
 
     def _is_stuck(self) -> bool:
@@ -190,7 +191,7 @@ class Shipper:
             for batch in self._shared.batches(head.number):
                 self._follow(batch)
         if self._head.shipped > self._local.next_number:
-            raise _corrupt(
+            raise log_damaged(
                 "this server's audit log on disk is older than what it has put into "
                 "the store"
             )
@@ -208,12 +209,12 @@ class Shipper:
             return
         found = next(self._shared.batches(head.number - 1), None)
         if found is None:
-            raise _corrupt(
+            raise log_damaged(
                 f"the audit log in the store ends before entry {head.tree.size}, "
                 "which this server has seen there: its tail is cut off"
             )
         if found.after != head.tree:
-            raise _corrupt(
+            raise log_damaged(
                 f"the audit log in the store is not the one of which this server has "
                 f"seen {head.tree.size} entries: two views of it differ"
             )
@@ -284,7 +285,7 @@ class Shipper:
         if batch.writer == self._local.log_id:
             # Also one that an earlier run of this server had sent when it died.
             if batch.start != shipped:
-                raise _corrupt(
+                raise log_damaged(
                     f"batch {batch.number} was put by another process with the audit "
                     f"log {batch.writer}, which is this server's"
                 )
@@ -332,16 +333,3 @@ def _refusal(cause: str) -> UnavailableError:
         hint="See that S3 can be reached and written to; nothing else has to be done.",
         cause=cause,
     )
-
-
-def _corrupt(message: str) -> IntegrityError:
-    return IntegrityError(
-        message,
-        reason=Reason.AUDIT_CORRUPT,
-        hint="See `The audit log is damaged` in docs/operations.md.",
-    )
-
-
-def _again(failure: IntegrityError) -> IntegrityError:
-    """Return a new exception for each caller: they add to what they catch."""
-    return IntegrityError(failure.message, reason=failure.reason, hint=failure.hint)

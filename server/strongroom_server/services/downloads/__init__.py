@@ -1,10 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloads: versions read (`download`), each fetch hedged (`hedging`)."""
+"""Downloads: versions read.
 
-from strongroom_server.services.downloads.download import (
-    MAX_PATHS,
-    Download,
-    Downloads,
+A `source` opens them, over what an `engine` reads with: `stored` over a store and
+its keys, `granted` over what a sidecar was granted. A `download` is one version being
+read, by `pieces` of which neighbours share `fetches`, each of them hedged
+(`hedging`); or one file of it put into memory for all (`mapping`).
+"""
+
+from strongroom_server.services.downloads.download import Download
+from strongroom_server.services.downloads.engine import Engine
+from strongroom_server.services.downloads.granted import (
+    GrantedDownloads,
+    GrantedEngine,
 )
+from strongroom_server.services.downloads.source import DownloadSource
+from strongroom_server.services.downloads.stored import Downloads
 
-__all__ = ["MAX_PATHS", "Download", "Downloads"]
+__all__ = [
+    "Download",
+    "DownloadSource",
+    "Downloads",
+    "Engine",
+    "GrantedDownloads",
+    "GrantedEngine",
+]

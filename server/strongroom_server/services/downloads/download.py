@@ -3,165 +3,63 @@
 
 How far ahead depends on the others: all downloads share one budget of bytes. One
 that finds nothing left goes on alone, a small piece at a time, so that no reader,
-however slow, keeps another from reading.
+however slow, keeps another from reading. A reader that shares memory with us gets
+what there is room for there, and the rest like everybody else.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from strongroom.errors import (
-    IntegrityError,
-    InvalidArgumentError,
-    OutOfRangeError,
-    Reason,
-)
-from strongroom.format.digest import path_order
-from strongroom.format.names import VersionName, check_path
-from strongroom_server.core.chunk import ChunkRef
+from strongroom.errors import IntegrityError
 from strongroom_server.core.filetable import FileEntry
-from strongroom_server.core.history import Committed
 from strongroom_server.core.records import (
     FileBlock,
     FileEnded,
     FileStarted,
+    MappedFile,
+    SharedBlock,
     TransferItem,
     VersionRecord,
 )
 from strongroom_server.core.scope import Scope
-from strongroom_server.repository.contents import files_of, load_manifest
-from strongroom_server.repository.manifests import path_not_found
-from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.ports import SharedRead
+from strongroom_server.services.downloads.engine import Engine
+from strongroom_server.services.downloads.fetches import (
+    MIN_SHARED_BYTES,
+    WAIT_S,
+    Fetches,
+    Filled,
+    Range,
+)
 from strongroom_server.services.downloads.hedging import Fetch, Pace
+from strongroom_server.services.downloads.mapping import WholeFile, map_file
+from strongroom_server.services.downloads.pieces import RUN_BYTES, Piece, Run
 
 BLOCK_BYTES: Final = 1024 * 1024
-MAX_PATHS: Final = 1000
-#: What one download fetches ahead of its reader: it begins no further piece once
-#: it holds so many bytes of plaintext, or so many steps.
+#: What one download fetches ahead of its reader: it begins nothing further once it
+#: holds so many bytes of plaintext, so many steps, or so many fetches.
 AHEAD_BYTES: Final = 48 * 1024 * 1024
-AHEAD_STEPS: Final = 64
+AHEAD_STEPS: Final = 1024
+AHEAD_FETCHES: Final = 24
 #: The bytes of a piece for which the budget had no room.
 SMALL_PIECE_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A range of one chunk that the reader wants."""
-
-    ref: ChunkRef
-    offset_bytes: int
-    length_bytes: int
-    file_offset_bytes: int
-
-    def split(self, length_bytes: int) -> "tuple[_Piece, _Piece | None]":
-        """Return the piece's first bytes, and the rest if there is one."""
-        if self.length_bytes <= length_bytes:
-            return self, None
-        rest = replace(
-            self,
-            offset_bytes=self.offset_bytes + length_bytes,
-            length_bytes=self.length_bytes - length_bytes,
-            file_offset_bytes=self.file_offset_bytes + length_bytes,
-        )
-        return replace(self, length_bytes=length_bytes), rest
-
-
-@dataclass(frozen=True, slots=True)
 class _Fetch:
-    """A piece on its way, and how much of the budget it holds."""
+    """One piece of a run."""
 
-    piece: _Piece
-    plaintext: Fetch[memoryview]
-    taken_bytes: int
+    piece: Piece
+    run: Run
+    index: int
 
 
 #: What comes next, of which file.
-_Step = tuple[FileEntry, FileStarted | FileEnded | _Piece]
-
-
-class Downloads:
-    """Opens versions for reading."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-        self._pace = Pace()
-
-    def open(
-        self,
-        name: VersionName,
-        *,
-        paths: Sequence[str],
-        offset_bytes: int = 0,
-        length_bytes: int = 0,
-    ) -> "Download":
-        """Resolve a version and what to read of it.
-
-        Args:
-            name: The version.
-            paths: Files, or directories with a trailing slash; empty means all.
-            offset_bytes: Where to start; only with exactly one file.
-            length_bytes: How many bytes; 0 means to the end.
-
-        Raises:
-            NotFoundError: The version or a path does not exist.
-            OutOfRangeError: The offset lies past the end of the file.
-            InvalidArgumentError: The paths or the range are malformed.
-        """
-        _check(paths, offset_bytes, length_bytes)
-        artifact, version = self._repository.version(name)
-        load_manifest(self._repository, artifact, version)
-        entries = self._select(artifact, version, paths)
-        record = artifact.version_record(version)
-        if not offset_bytes and not length_bytes:
-            return Download(
-                self._repository, record, artifact.scope, entries, None, pace=self._pace
-            )
-        entry = next(entries)
-        if offset_bytes > entry.size_bytes:
-            raise OutOfRangeError(
-                f"offset {offset_bytes} lies past the end of {entry.path!r}, "
-                f"{entry.size_bytes} bytes",
-                offset_bytes=offset_bytes,
-                size_bytes=entry.size_bytes,
-                path=entry.path,
-            )
-        rest = entry.size_bytes - offset_bytes
-        length = min(length_bytes, rest) if length_bytes else rest
-        return Download(
-            self._repository,
-            record,
-            artifact.scope,
-            iter([entry]),
-            (offset_bytes, length),
-            pace=self._pace,
-        )
-
-    def _select(
-        self, artifact: Artifact, version: Committed, paths: Sequence[str]
-    ) -> Iterator[FileEntry]:
-        """Return the files of these paths, each once, in byte order.
-
-        Every path is looked up before the first file is handed out.
-        """
-        files = partial(files_of, self._repository, artifact, version)
-        if not paths:
-            return files()
-        # A path below another one of the list is already in it, and comes right
-        # behind it in byte order.
-        chosen: list[str] = []
-        folder = ""
-        for path in sorted(set(paths), key=path_order):
-            if folder and path.startswith(folder):
-                continue
-            folder = path if path.endswith("/") else ""
-            chosen.append(path)
-        for path in chosen:
-            if next(files(path=path), None) is None:
-                raise path_not_found(path)
-        return (entry for path in chosen for entry in files(path=path))
+_Step = tuple[FileEntry, FileStarted | FileEnded | Piece]
 
 
 class Download:
@@ -169,21 +67,24 @@ class Download:
 
     def __init__(
         self,
-        repository: Repository,
+        engine: Engine,
         version: VersionRecord,
         scope: Scope,
         entries: Iterator[FileEntry],
         part: tuple[int, int] | None,
         *,
         pace: Pace,
+        room: SharedRead | None = None,
     ) -> None:
-        self._repository = repository
+        self._engine = engine
         self._scope = scope
         self._pace = pace
+        self._room = room
         self._steps = _steps(entries, part)
-        self._not_begun: _Step | None = None
+        self._not_begun: deque[_Step] = deque()
         self._ahead: deque[tuple[FileEntry, FileStarted | FileEnded | _Fetch]] = deque()
         self._ahead_bytes = 0
+        self._fetch_count = 0
         self.version = version
         #: Fetches that took so long that a second one was begun.
         self.hedged_count = 0
@@ -203,6 +104,8 @@ class Download:
     def items(self) -> Iterator[TransferItem]:
         """The files, each as a start, blocks of at most 1 MiB, and an end.
 
+        What lies in shared memory is told as one block a piece, of any size.
+
         Raises:
             IntegrityError: Stored bytes do not authenticate; names the file and
                 version. Nothing unverified was handed out before.
@@ -218,76 +121,205 @@ class Download:
             self._ahead.popleft()
             self._fetch_ahead()
 
+    def mapped(self) -> Generator[TransferItem | None]:
+        """Yield the only file as memory: its start, the mapping, its end.
+
+        None is a sign of life while the memory is filled. The mapping is missing if
+        there is no room, or nothing to map.
+
+        Raises:
+            IntegrityError: As `items`.
+        """
+        steps = list(self._steps)
+        entry, started = steps[0]
+        pieces = [item for _, item in steps if isinstance(item, Piece)]
+        if isinstance(started, FileStarted):
+            yield started
+        if self._room is not None and pieces and entry.digest:
+            check = partial(self._engine.check_readable, self.version.name, self._scope)
+            domain = self._scope.domain_header.hex()
+            file = WholeFile(
+                f"{domain} {entry.digest}",
+                self._scope,
+                entry.size_bytes,
+                [item.wanted for item in pieces],
+                check,
+            )
+            try:
+                for number in map_file(self._engine, self._room, file):
+                    if number:
+                        check()
+                    yield MappedFile(number, entry.size_bytes) if number else None
+            except IntegrityError as error:
+                raise damaged_file(error, self.version, entry.path) from error
+        yield FileEnded(entry.digest)
+
     def close(self) -> None:
         """Stop fetching ahead, and give back what was taken of the budget."""
         for _, item in self._ahead:
             if isinstance(item, _Fetch):
-                item.plaintext.cancel()
+                item.run.fetch.cancel()
                 self._forget(item)
         self._ahead.clear()
+        if self._room is not None:
+            self._room.close()
 
     def _fetch_ahead(self) -> None:
-        while len(self._ahead) < AHEAD_STEPS and self._ahead_bytes < AHEAD_BYTES:
-            step = self._not_begun or next(self._steps, None)
-            self._not_begun = None
-            if step is None:
+        while (
+            len(self._ahead) < AHEAD_STEPS
+            and self._ahead_bytes < AHEAD_BYTES
+            and self._fetch_count < AHEAD_FETCHES
+        ):
+            steps = self._next_steps()
+            if not steps:
                 return
-            entry, item = step
-            if not isinstance(item, _Piece):
-                self._ahead.append((entry, item))
+            pieces = [item for _, item in steps if isinstance(item, Piece)]
+            if not pieces:
+                self._ahead.extend(_without_pieces(steps))
                 continue
-            fetch, rest = self._begin(item)
-            if fetch is not None:
-                self._ahead.append((entry, fetch))
-            if rest is not None:
-                self._not_begun = (entry, rest)
+            run, rest = self._begin(pieces)
+            if run is None:
+                self._not_begun.extendleft(reversed(steps))
                 return
+            self._append(steps, run, rest)
 
-    def _begin(self, piece: _Piece) -> tuple[_Fetch | None, _Piece | None]:
-        """Fetch a piece, or what may be fetched of it; return what is left."""
+    def _next_steps(self) -> list[_Step]:
+        """Return the next step; with a piece, all steps up to the last one beside it.
+
+        Empty at the end.
+        """
+        steps: list[_Step] = []
+        last: Piece | None = None
+        size_bytes = 0
+        while len(steps) < AHEAD_STEPS:
+            step = self._not_begun.popleft() if self._not_begun else None
+            step = step or next(self._steps, None)
+            if step is None:
+                break
+            item = step[1]
+            if isinstance(item, Piece):
+                size_bytes += item.length_bytes
+                is_beside = last is not None and self._fits(last, item)
+                fits = last is None or (is_beside and size_bytes <= RUN_BYTES)
+                if not fits:
+                    self._not_begun.appendleft(step)
+                    break
+                last = item
+            steps.append(step)
+        return steps
+
+    def _fits(self, last: Piece, item: Piece) -> bool:
+        """Tell whether a piece is fetched with another one, and goes the same way."""
+        ways = {piece.length_bytes >= MIN_SHARED_BYTES for piece in (last, item)}
+        return last.is_beside(item) and (self._room is None or len(ways) == 1)
+
+    def _begin(self, pieces: Sequence[Piece]) -> tuple[Run | None, Piece | None]:
+        """Fetch pieces, or what may be fetched of one; return what is left of it."""
+        wanted = [piece.wanted for piece in pieces]
+        fetches = Fetches(self._engine, self._scope, wanted, self._room)
+        smallest = min(piece.length_bytes for piece in pieces)
+        if self._room is not None and smallest >= MIN_SHARED_BYTES:
+            if self._take_room(fetches, self._room):
+                return self._start(fetches, pieces, 0), None
+            if self._fetch_count:
+                return None, None
         rest = None
-        taken_bytes = piece.length_bytes
-        if not self._repository.read_budget.try_take(taken_bytes):
-            if self._ahead_bytes:
-                return None, piece
+        taken_bytes = sum(piece.length_bytes for piece in pieces)
+        if not self._engine.read_budget.try_take(taken_bytes):
+            if self._fetch_count:
+                return None, None
             # Nothing is under way, and others' readers may be slow: go on alone.
             taken_bytes = 0
-            piece, rest = piece.split(SMALL_PIECE_BYTES)
+            if len(pieces) == 1:
+                first, rest = pieces[0].split(SMALL_PIECE_BYTES)
+                pieces = [first]
+        wanted = [piece.wanted for piece in pieces]
+        fetches = Fetches(self._engine, self._scope, wanted, None)
+        return self._start(fetches, pieces, taken_bytes), rest
+
+    def _take_room(self, fetches: Fetches, room: SharedRead) -> bool:
+        """Take room; wait for the reader if nothing else is under way."""
+        while not fetches.take():
+            if self._fetch_count or not room.wait(WAIT_S):
+                return False
+        return True
+
+    def _start(
+        self, fetches: Fetches, pieces: Sequence[Piece], taken_bytes: int
+    ) -> Run:
         try:
-            fetch = Fetch(
-                partial(
-                    self._repository.executor.submit,
-                    self._repository.chunks.read_range,
-                    self._scope,
-                    piece.ref,
-                    piece.offset_bytes,
-                    piece.length_bytes,
-                ),
-                pace=self._pace,
-                clock=self._repository.clock,
-            )
+            fetch = Fetch(fetches.begin, pace=self._pace, clock=self._engine.clock)
         except RuntimeError:  # The threads have ended, and with them the server.
-            self._repository.read_budget.give_back(taken_bytes)
+            self._engine.read_budget.give_back(taken_bytes)
             raise
-        self._ahead_bytes += piece.length_bytes
-        return _Fetch(piece, fetch, taken_bytes), rest
+        self._fetch_count += 1
+        self._ahead_bytes += sum(piece.length_bytes for piece in pieces)
+        return Run(fetches, fetch, taken_bytes, len(pieces))
+
+    def _append(self, steps: Sequence[_Step], run: Run, rest: Piece | None) -> None:
+        """Put steps behind those that come first; the rest of a piece comes next."""
+        index = 0
+        for place, (entry, item) in enumerate(steps):
+            if not isinstance(item, Piece):
+                self._ahead.append((entry, item))
+                continue
+            piece = item
+            if rest is not None:
+                piece = item.split(item.length_bytes - rest.length_bytes)[0]
+            self._ahead.append((entry, _Fetch(piece, run, index)))
+            index += 1
+            if rest is not None:
+                self._not_begun.extendleft(reversed(steps[place + 1 :]))
+                self._not_begun.appendleft((entry, rest))
+                return
 
     def _forget(self, fetch: _Fetch) -> None:
+        run = fetch.run
         self._ahead_bytes -= fetch.piece.length_bytes
-        self._repository.read_budget.give_back(fetch.taken_bytes)
+        run.left_count -= 1
+        if not run.left_count:
+            self._fetch_count -= 1
+            self._engine.read_budget.give_back(run.taken_bytes)
+            run.fetches.settle()
 
-    def _blocks(self, entry: FileEntry, fetch: _Fetch) -> Iterator[FileBlock]:
+    def _blocks(
+        self, entry: FileEntry, fetch: _Fetch
+    ) -> Iterator[FileBlock | SharedBlock]:
+        is_first = not fetch.run.is_waited_for
         try:
-            plaintext = fetch.plaintext.result()
+            plaintext = fetch.run.result(fetch.index)
         except IntegrityError as error:
             raise damaged_file(error, self.version, entry.path) from error
         finally:
-            self.hedged_count += fetch.plaintext.hedged
+            self.hedged_count += is_first and fetch.run.fetch.hedged
+        if isinstance(plaintext, Filled):
+            yield self._tell(fetch, plaintext)
+            return
         for start in range(0, len(plaintext), BLOCK_BYTES):
             # What was fetched ahead of a shredding is not handed out behind it.
-            self._repository.keyring.graves.check(self._scope)
+            self._engine.check_readable(self.version.name, self._scope)
             block = plaintext[start : start + BLOCK_BYTES]
             yield FileBlock(fetch.piece.file_offset_bytes + start, block)
+
+    def _tell(self, fetch: _Fetch, filled: Filled) -> SharedBlock:
+        """Leave a piece to the reader, in the memory that both see."""
+        self._engine.check_readable(self.version.name, self._scope)
+        lease, piece = filled.lease, fetch.piece
+        fetch.run.fetches.tell(lease)
+        return SharedBlock(
+            piece.file_offset_bytes,
+            piece.length_bytes,
+            lease.segment,
+            lease.offset_bytes + filled.start_bytes,
+        )
+
+
+def _without_pieces(
+    steps: Sequence[_Step],
+) -> Iterator[tuple[FileEntry, FileStarted | FileEnded]]:
+    for entry, item in steps:
+        if not isinstance(item, Piece):
+            yield entry, item
 
 
 def damaged_file(
@@ -314,20 +346,6 @@ def _steps(
         start, length = part or (0, entry.size_bytes)
         position = start
         for ref, offset, size in entry.ranges(start, length):
-            yield entry, _Piece(ref, offset, size, position)
+            yield entry, Piece(Range(ref, offset, size), position)
             position += size
         yield entry, FileEnded("" if part else entry.digest)
-
-
-def _check(paths: Sequence[str], offset_bytes: int, length_bytes: int) -> None:
-    for path in paths:
-        check_path(path.removesuffix("/"))
-    problem = ""
-    if len(paths) > MAX_PATHS:
-        problem = f"{len(paths)} paths are more than {MAX_PATHS}"
-    elif offset_bytes < 0 or length_bytes < 0:
-        problem = "offset_bytes and length_bytes must not be negative"
-    elif (offset_bytes or length_bytes) and (len(paths) != 1 or paths[0].endswith("/")):
-        problem = "offset_bytes and length_bytes need exactly one file"
-    if problem:
-        raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)

@@ -15,6 +15,7 @@ from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ProjectName
 from strongroom_server.core.scope import STORE_PROJECT, Scope, format_id
 from strongroom_server.ports import KekState, KeyService
+from strongroom_server.repository.domains import known_scopes
 from strongroom_server.repository.key_slots import (
     PASSED_OVER,
     KeySlots,
@@ -79,14 +80,18 @@ class Inventory:
         return self._repository.keyring.slots
 
     def domains(self, project: ProjectName | None) -> Iterator[tuple[StoredSlot, ...]]:
-        """Yield the slots of each domain: of the store, or of one project."""
+        """Yield the slots of each domain: of the store, or of one project.
+
+        Of a project, those of artifacts that have a domain to themselves as well.
+        """
         if project is None:
             yield from self.slots.domains()
             return
-        scope = self._repository.projects.get(project).scope
-        found = self.slots.of_domain(scope.domain)
-        if found:
-            yield found
+        owner = self._repository.projects.get(project)
+        for scope in known_scopes(self._repository, owner):
+            found = self.slots.of_domain(scope.domain)
+            if found:
+                yield found
 
     def look(self, found: Sequence[StoredSlot]) -> list[KeyEntry]:
         """Open the slots of a domain; return what counts, by epoch.

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done with keys: list, rotate, wrap again, retire old versions, new epochs."""
 
+import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
-from strongroom.format.names import ProjectName
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
+from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.scope import MAX_EPOCH
 from strongroom_server.ports import KeyAdmin, KeyService
 from strongroom_server.repository.key_slots import StoredSlot
@@ -67,6 +74,25 @@ class KeyLife:
         """Return the projects' names by id, as far as their records can be read."""
         projects = self._repository.projects
         return {item.scope.project: item.name for item in projects.readable()}
+
+    def owners(self, project: ProjectName) -> dict[bytes, ArtifactName]:
+        """Return which artifacts have a key domain to themselves, by its id.
+
+        Of those whose journal can be read.
+        """
+        repository, found = self._repository, dict[bytes, ArtifactName]()
+        try:
+            owner = repository.projects.get(project)
+        except (IntegrityError, NotFoundError, PreconditionError):
+            return found
+        for journal in repository.journals.artifacts(owner.scope.project):
+            with contextlib.suppress(IntegrityError, PreconditionError):
+                if repository.journals.domain_of(journal) == owner.scope.domain:
+                    continue
+                artifact = repository.artifact_in(owner, journal)
+                if artifact is not None and artifact.exclusive:
+                    found[artifact.scope.domain] = artifact.name
+        return found
 
     def rewrap(
         self, project: ProjectName | None
@@ -182,26 +208,41 @@ class KeyLife:
             tuple(notes),
         )  # fmt: skip
 
-    def start_epoch(self, project: ProjectName, *, after: int) -> int:
-        """Give a project's domain a new master key; return the newest epoch.
+    def start_epoch(self, name: ProjectName | ArtifactName, *, after: int) -> int:
+        """Give a key domain a new master key; return the newest epoch.
 
         What is stored from now on is encrypted under it: here at once, by other
         servers once their keyring's cache has forgotten what it knew.
 
         Args:
-            project: Whose domain.
+            name: Whose domain: a project's, or that of an artifact that has one to
+                itself.
             after: The epoch that is the newest now; if there is a newer one,
                 nothing is changed, so that the call may be repeated.
 
         Raises:
             InvalidArgumentError: `after` is no epoch.
-            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
+            NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
+                ARTIFACT_NOT_FOUND).
+            PreconditionError: The artifact shares its project's domain
+                (DOMAIN_SHARED).
         """
         if not 0 <= after <= MAX_EPOCH:
             message = f"{after} is no epoch"
             raise InvalidArgumentError(message, field="after_epoch")
         keyring = self._repository.keyring
-        scope = self._repository.projects.get(project).scope
+        if isinstance(name, ProjectName):
+            scope = self._repository.projects.get(name).scope
+        else:
+            artifact = self._repository.artifact(name)
+            scope = artifact.scope
+            if not artifact.exclusive:
+                raise PreconditionError(
+                    f"{name.short} shares the key domain of its project",
+                    reason=Reason.DOMAIN_SHARED,
+                    hint=f"strongroom keys epoch {name.project}, for all of it",
+                    artifact=name.short,
+                )
         return keyring.start_epoch(scope, after=after).scope.epoch
 
     def _rewrap_domain(self, found: Sequence[StoredSlot]) -> dict[int, Outcome]:

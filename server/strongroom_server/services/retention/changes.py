@@ -317,7 +317,7 @@ class Retention:
                 after = self._repository.journals.append(
                     artifact.journal, artifact.scope, entry, behind=past
                 )
-                return Artifact(name, artifact.journal, after, artifact.scope)
+                return replace(artifact, history=after)
             artifact = self._repository.artifact(name)
         raise contended(artifact.journal)
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Artifacts that get a policy before they get a version; and etags of policies."""
 
-import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from strongroom.errors import ConflictError, NotFoundError, Reason
@@ -10,16 +9,13 @@ from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.records import ArtifactRecord, Caller, Kind
 from strongroom_server.core.scope import format_id
 from strongroom_server.repository.creating import (
-    created_entry,
-    creating_info,
     creating_request,
+    make_artifact,
     project_of,
 )
-from strongroom_server.repository.journals import NumberTakenError, contended
 from strongroom_server.repository.repository import Artifact, Repository
 from strongroom_server.repository.requests import check_kind
 
-_ATTEMPTS: Final = 20
 #: The etag of the policy of an artifact that does not exist.
 NO_ARTIFACT: Final = '""'
 
@@ -50,9 +46,6 @@ class Creating:
     ) -> ArtifactRecord | None:
         """See to it that an artifact exists.
 
-        A journal that is made here needs no look at what sweeps condemn: whoever
-        commits to it takes that look (docs/adr/0010).
-
         Returns:
             What it would be, if it does not exist and this is only a check.
 
@@ -79,23 +72,23 @@ class Creating:
             request_id=request_id,
         )
         journal = projects.journal_of(project, name)
-        would_be = ArtifactRecord(
-            name, format_id(journal.artifact), creation.kind, now, 0, ()
+        past = repository.journals.load(journal)
+        if past.entries:
+            check_kind(name, said=creation.kind, kind=past.created.kind)
+            return None
+        _check_absent(name, etag)
+        if validate_only:
+            return replace(would_be, artifact_id=format_id(journal.artifact))
+        make_artifact(
+            repository,
+            project,
+            name,
+            kind=creation.kind,
+            exclusive=False,
+            caller=caller,
+            request_id=request_id,
         )
-        for _ in range(_ATTEMPTS):
-            past = repository.journals.load(journal)
-            if past.entries:
-                check_kind(name, said=creation.kind, kind=past.created.kind)
-                return None
-            _check_absent(name, etag)
-            if validate_only:
-                return would_be
-            info = creating_info(repository, caller, request_id)
-            entry = created_entry(info, name, creation.kind, project)
-            # Read back whoever was first: the next round tells of which kind it is.
-            with contextlib.suppress(NumberTakenError):
-                repository.journals.append(journal, project.scope, entry, behind=past)
-        raise contended(journal)
+        return None
 
 
 def check_etag(artifact: Artifact, etag: str, request_id: str) -> None:

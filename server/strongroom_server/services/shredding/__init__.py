@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shredding a project: destroying it (`shredding`), and hearing of it (`watch`)."""
+"""Shredding projects, and artifacts alone (`shredding`); hearing of it (`watch`)."""
 
+from strongroom_server.services.shredding.listing import ShreddedRecord
+from strongroom_server.services.shredding.previews import (
+    Doomed,
+    DoomedPreview,
+    ShredPreview,
+)
 from strongroom_server.services.shredding.shredding import (
     Approval,
-    DoomedPreview,
     Shredding,
-    ShredPreview,
     ShredSettings,
 )
 from strongroom_server.services.shredding.watch import ShredWatch
 
 __all__ = [
     "Approval",
+    "Doomed",
     "DoomedPreview",
     "ShredPreview",
     "ShredSettings",
     "ShredWatch",
+    "ShreddedRecord",
     "Shredding",
 ]

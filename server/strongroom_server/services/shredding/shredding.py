@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shredding: a project's key is destroyed, and a signed receipt says so.
+"""Shredding: a project's or an artifact's key is destroyed; a receipt says so.
 
 In this order, each step harmless if it is repeated, so that a run that broke off is
 finished by running it again: Vault lets the KEK be destroyed; the tombstone, from
-which on no server opens anything of the project; the KEK; the key slots; the receipt.
+which on no server opens anything of it; the KEK; the key slots; the receipt.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
 from typing import Final
 
 from strongroom.errors import (
@@ -19,18 +18,17 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
-from strongroom.format.names import ProjectName
-from strongroom_server.core import layout, shred_receipt
-from strongroom_server.core.history import History
+from strongroom.format.names import ArtifactName
+from strongroom_server.core import shred_receipt
 from strongroom_server.core.records import Caller
-from strongroom_server.core.scope import Scope, format_id
+from strongroom_server.core.scope import Scope
 from strongroom_server.core.shred_receipt import Destroyed
 from strongroom_server.core.signatures import PublicKey
 from strongroom_server.core.tombstone import (
-    DoomedArtifact,
     ShredOrder,
     Tombstone,
     fit_doomed,
+    shredded,
 )
 from strongroom_server.ports import (
     BlobRemover,
@@ -38,19 +36,26 @@ from strongroom_server.ports import (
     KeyDestroyer,
     KeyService,
 )
-from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.requests import check_request
+from strongroom_server.services.shredding.listing import (
+    ShreddedRecord,
+    list_shredded,
+)
+from strongroom_server.services.shredding.previews import (
+    Doomed,
+    Previews,
+    ShredPreview,
+    check_holds,
+    slot_prefixes,
+)
 from strongroom_server.services.shredding.watch import MAX_BLIND_S
 
-#: Journals that are read at once.
-_BATCH: Final = 32
 #: Key slots may have as many versions below one key; then somebody else writes them.
 _MAX_PASSES: Final = 100
 #: Beyond the time after which a server without sight of the store forgets keys: a
 #: look that was under way, and clocks that differ.
 _MARGIN_S: Final = 30.0
-LATEST: Final = "latest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +77,11 @@ class Approval:
     approvers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DoomedPreview:
-    """What would die with one artifact, and whether a legal hold forbids it."""
-
-    artifact: DoomedArtifact
-    held: bool
-    stored_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShredPreview:
-    """What would die with a project."""
-
-    scope: Scope
-    slot_count: int
-    artifacts: tuple[DoomedPreview, ...]
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """The artifacts that a legal hold keeps."""
-        return tuple(item.artifact.artifact for item in self.artifacts if item.held)
-
-
 class Shredding:
-    """Destroys projects. Safe to use from many threads.
+    """Destroys projects, and single artifacts. Safe to use from many threads.
+
+    An artifact can be destroyed alone if it has a key domain to itself; a project is
+    destroyed with all the domains that artifacts of it have.
 
     Without a destroyer and a remover a server tells what would die, and shows
     receipts, and destroys nothing.
@@ -115,30 +100,26 @@ class Shredding:
         self._destroyer = destroyer
         self._remover = remover
         self._settings = settings or ShredSettings()
+        self._previews = Previews(repository)
 
     def preview(
-        self, name: ProjectName, *, check: Callable[[], None] = lambda: None
+        self, name: Doomed, *, check: Callable[[], None] = lambda: None
     ) -> ShredPreview:
         """Tell what would die; `check` is called in between, and may raise.
 
         Raises:
-            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
-            PreconditionError: It was shredded (KEY_SHREDDED).
+            NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
+                ARTIFACT_NOT_FOUND).
+            PreconditionError: It was shredded (KEY_SHREDDED); or the artifact shares
+                the key domain of its project (DOMAIN_SHARED).
             IntegrityError: A journal is damaged, so that it cannot be told what it
                 holds, or whether it is under a legal hold.
         """
-        project = self._repository.projects.get(name)
-        found = []
-        for item in self._doomed(project):
-            check()
-            found.append(item)
-        found.sort(key=lambda item: item.artifact.artifact)
-        slots = self._slot_keys(project.scope)
-        return ShredPreview(project.scope, len(slots), tuple(found))
+        return self._previews.preview(name, check)
 
     def shred(
         self,
-        name: ProjectName,
+        name: Doomed,
         *,
         reason: str,
         request_id: str,
@@ -146,23 +127,25 @@ class Shredding:
         approval: Approval,
         check: Callable[[], None] = lambda: None,
     ) -> bytes:
-        """Destroy a project for good; return the signed receipt.
+        """Destroy a project or an artifact for good; return the signed receipt.
 
         Called again, whoever calls, it finishes what was begun, and returns the same
         receipt.
 
         Raises:
-            NotFoundError: There is no such project (PROJECT_NOT_FOUND).
-            PreconditionError: A legal hold forbids it (LEGAL_HOLD); this server has
-                no credential for it, or Vault refuses (KEK_ACCESS_DENIED); Vault
-                waits for its own approvers (KEK_APPROVAL_PENDING).
+            NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
+                ARTIFACT_NOT_FOUND).
+            PreconditionError: A legal hold forbids it (LEGAL_HOLD); the artifact
+                shares the key domain of its project (DOMAIN_SHARED), or died with it
+                (KEY_SHREDDED); this server has no credential for it, or Vault
+                refuses (KEK_ACCESS_DENIED); Vault waits for its own approvers
+                (KEK_APPROVAL_PENDING).
             IntegrityError: A journal is damaged.
             UnavailableError: S3 or Vault failed; what is done stays done.
         """
         check_request(reason, request_id)
         self._require()
-        shreds, project = self._repository.shreds, self._repository.projects.id_of(name)
-        tombstone = shreds.find(project)
+        tombstone = self._previews.find(name)
         if tombstone is None:
             order = ShredOrder(
                 name.project,
@@ -173,71 +156,98 @@ class Shredding:
                 request_id,
                 caller.trace_id,
                 caller.audit_id,
+                artifact=name.artifact if isinstance(name, ArtifactName) else "",
             )
             try:
                 tombstone = self._condemn(name, order, check)
             except (IntegrityError, PreconditionError):
                 # Another server may have come first, and taken the keys away.
-                tombstone = shreds.find(project)
+                tombstone = self._previews.find(name)
                 if tombstone is None:
                     raise
-        return self._finish(tombstone)
+        if isinstance(name, ArtifactName) and not tombstone.artifact:
+            raise shredded(tombstone)  # with its project, which is another matter
+        return self._finish(tombstone, check)
 
     def _condemn(
-        self, name: ProjectName, order: ShredOrder, check: Callable[[], None]
+        self, name: Doomed, order: ShredOrder, check: Callable[[], None]
     ) -> Tombstone:
         """Look what dies and whether it may, and write the tombstone."""
         destroyer, _ = self._require()
         preview = self.preview(name, check=check)
-        _check_holds(name, preview)
+        check_holds(name, preview)
         # Before the tombstone, which cannot be taken back.
         destroyer.allow(preview.scope.kek)
+        for scope in preview.further:
+            check()
+            _allow_again(destroyer, scope.kek)
         artifacts = [item.artifact for item in preview.artifacts]
         stored_bytes = sum(item.stored_bytes for item in preview.artifacts)
         doomed = fit_doomed(artifacts, stored_bytes)
-        slots = tuple(self._slot_keys(preview.scope))
-        order = replace(order, slots=slots, doomed=doomed)
-        return self._repository.shreds.write(preview.scope, order)
+        slots = tuple(
+            key for scope in preview.scopes for key in self._previews.slot_keys(scope)
+        )
+        domains = tuple(scope.domain for scope in preview.further)
+        order = replace(order, slots=slots, doomed=doomed, domains=domains)
+        return self._repository.shreds.write(preview.scope, order, preview.artifact)
 
-    def receipt(self, name: ProjectName) -> bytes:
-        """Return the receipt of a project that was shredded.
+    def receipt(self, name: Doomed) -> bytes:
+        """Return the receipt of a project or an artifact that was shredded.
 
         Raises:
-            NotFoundError: It was not, or that is not finished (RECEIPT_NOT_FOUND).
+            NotFoundError: It was not, or that is not finished (RECEIPT_NOT_FOUND); or
+                there is no such artifact (ARTIFACT_NOT_FOUND, PROJECT_NOT_FOUND).
+            PreconditionError: The artifact's whole project was shredded
+                (KEY_SHREDDED); or it shares its key domain (DOMAIN_SHARED).
         """
-        shreds = self._repository.shreds
-        project = self._repository.projects.id_of(name)
-        tombstone = shreds.find(project)
-        found = shreds.receipt(project)
-        if found is not None and tombstone is not None:
+        tombstone = self._previews.find(name)
+        found = None
+        if tombstone is not None:
+            found = self._repository.shreds.receipt(tombstone)
+        if found is not None:
             return found
+        told, kind = name.project, "project"
+        if isinstance(name, ArtifactName):
+            told, kind = name.short, "artifact"
         problem = "was not shredded"
         hint = "strongroom ls"
         if tombstone is not None:
             problem = "is being shredded, and that was not finished"
-            hint = f"Finish it: strongroom shred {name.project} --reason …"
+            hint = f"Finish it: strongroom shred {told} --reason …"
         raise NotFoundError(
-            f"project {name.project} {problem}",
+            f"{kind} {told} {problem}",
             reason=Reason.RECEIPT_NOT_FOUND,
             hint=hint,
             project=name.project,
         )
 
+    def shredded(self) -> tuple[ShreddedRecord, ...]:
+        """Return what was shredded, the newest first; see `list_shredded`."""
+        return list_shredded(self._repository.shreds)
+
     def signing_keys(self) -> Mapping[str, PublicKey]:
         """Return the public keys that receipts are signed with, by id."""
         return self._repository.journals.public_keys()
 
-    def _finish(self, tombstone: Tombstone) -> bytes:
-        """Do what is left to do for a project that is dead already."""
+    def _finish(self, tombstone: Tombstone, check: Callable[[], None]) -> bytes:
+        """Do what is left to do for what is dead already."""
         destroyer, remover = self._require()
         shreds, scope = self._repository.shreds, tombstone.scope
-        found = shreds.receipt(scope.project)
+        found = shreds.receipt(tombstone)
         if found is not None:
             return found
         order = shreds.order(tombstone)
-        self._destroy_kek(destroyer, scope.kek)
+        further = self._further(tombstone, order)
+        for item in (scope, *further):
+            check()
+            self._destroy_kek(destroyer, item.kek)
         kek_time = self._repository.clock.now()
-        removed, locked = self._remove_slots(remover, scope)
+        removed, locked = set[str](), set[str]()
+        for item in (scope, *further):
+            check()
+            more, kept = self._remove_slots(remover, item)
+            removed |= more
+            locked |= kept
         gone = sorted({*order.slots, *removed} - {*locked})
         destroyed = Destroyed(
             kek_time,
@@ -245,18 +255,31 @@ class Shredding:
             kek_time + timedelta(days=self._settings.snapshot_days),
             tuple(gone),
             tuple(sorted(locked)),
+            tuple(item.kek for item in further),
         )
         payload = shred_receipt.format_payload(
             scope, order, destroyed, time=tombstone.time
         )
-        return shreds.write_receipt(scope, payload)
+        return shreds.write_receipt(tombstone, payload)
+
+    def _further(self, tombstone: Tombstone, order: ShredOrder) -> list[Scope]:
+        """Return the domains that die with a project, by id.
+
+        Those that the order names; and of artifacts that were made between the look
+        and the tombstone, which it could not know.
+        """
+        scope = tombstone.scope
+        if tombstone.artifact:
+            return []
+        known = frozenset(item.artifact_id for item in order.doomed.artifacts)
+        domains = {item.domain for item in self._previews.domains(scope, known=known)}
+        return [
+            Scope(scope.store, scope.project, domain, 0)
+            for domain in sorted({*domains, *order.domains} - {scope.domain})
+        ]
 
     def _destroy_kek(self, destroyer: KeyDestroyer, kek: str) -> None:
-        try:
-            destroyer.allow(kek)
-        except PreconditionError as error:
-            if error.reason is not Reason.KEK_MISSING:
-                raise
+        _allow_again(destroyer, kek)
         destroyer.destroy(kek)
         # The server's own credential is asked, since the receipt builds on it.
         try:
@@ -277,7 +300,7 @@ class Shredding:
         """Remove every version of every slot; return the keys, and the locked ones."""
         removed: set[str] = set()
         locked: set[str] = set()
-        for prefix in _slot_prefixes(scope):
+        for prefix in slot_prefixes(scope):
             left: list[BlobVersion] = []
             for _ in range(_MAX_PASSES):
                 # A listing shows the oldest version of each key, so that the next
@@ -292,23 +315,6 @@ class Shredding:
             locked |= {item.key for item in left}
         return removed, locked
 
-    def _slot_keys(self, scope: Scope) -> list[str]:
-        first_versions = self._repository.blobs.first_versions
-        return [
-            item.key
-            for prefix in _slot_prefixes(scope)
-            for item in first_versions(prefix)
-        ]
-
-    def _doomed(self, project: Project) -> Iterator[DoomedPreview]:
-        journals = self._repository.journals
-        waiting = iter(journals.artifacts(project.scope.project))
-        while batch := list(islice(waiting, _BATCH)):
-            histories = self._repository.executor.map(journals.load, batch)
-            for journal, history in zip(batch, histories, strict=True):
-                if history.entries:
-                    yield _preview_of(format_id(journal.artifact), history)
-
     def _require(self) -> tuple[KeyDestroyer, BlobRemover]:
         if self._destroyer is None or self._remover is None:
             raise PreconditionError(
@@ -320,6 +326,15 @@ class Shredding:
         return self._destroyer, self._remover
 
 
+def _allow_again(destroyer: KeyDestroyer, kek: str) -> None:
+    """Have Vault let a KEK be deleted, unless it is gone already."""
+    try:
+        destroyer.allow(kek)
+    except PreconditionError as error:
+        if error.reason is not Reason.KEK_MISSING:
+            raise
+
+
 def _removed(remover: BlobRemover, item: BlobVersion) -> bool:
     """Remove a version; return False if it is locked, or that is not allowed."""
     try:
@@ -329,34 +344,3 @@ def _removed(remover: BlobRemover, item: BlobVersion) -> bool:
             raise
         return False
     return True
-
-
-def _slot_prefixes(scope: Scope) -> tuple[str, str]:
-    return layout.slots_prefix(scope.domain), layout.slot_copies_prefix(scope.domain)
-
-
-def _preview_of(artifact_id: str, history: History) -> DoomedPreview:
-    stored = history.stored_versions()
-    refs = {ref: history.ref_version(ref) for ref in sorted(history.refs)}
-    if history.latest:
-        refs[LATEST] = history.latest
-    created = history.created
-    artifact = DoomedArtifact(
-        created.name.artifact, artifact_id, created.kind.value, len(stored), refs
-    )
-    size_bytes = sum(version.stored_bytes for version in stored)
-    return DoomedPreview(artifact, bool(history.held), size_bytes)
-
-
-def _check_holds(name: ProjectName, preview: ShredPreview) -> None:
-    if preview.held:
-        held = preview.held[0]
-        more = len(preview.held) - 1
-        raise PreconditionError(
-            f"{name.project}/{held} is under a legal hold"
-            + (f", and {more} more are" if more else ""),
-            reason=Reason.LEGAL_HOLD,
-            hint="strongroom hold lift, once the case is closed.",
-            artifact=f"{name.project}/{held}",
-            held_count=len(preview.held),
-        )

@@ -89,8 +89,9 @@ class ShredWatch:
         before = self._repository.clock.now() - UNFINISHED_AFTER
         for tombstone in self._repository.shreds.unfinished(before):
             project = format_id(tombstone.scope.project)
+            part = "an artifact of " if tombstone.artifact else ""
             raise PreconditionError(
-                f"the shredding of project {project} was begun and not finished",
+                f"the shredding of {part}project {project} was begun and not finished",
                 reason=Reason.KEY_SHREDDED,
                 hint="strongroom shred NAME --reason … finishes it.",
                 project_id=project,

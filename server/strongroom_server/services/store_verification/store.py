@@ -25,6 +25,7 @@ from strongroom_server.core.verify_records import (
 from strongroom_server.core.verify_token import VerifyToken, format_token, parse_token
 from strongroom_server.ports import BlobCopy
 from strongroom_server.repository.copies import Copies
+from strongroom_server.repository.domains import known_scopes
 from strongroom_server.repository.repository import Repository
 from strongroom_server.services.store_verification.chains import Chains
 from strongroom_server.services.store_verification.object_checks import ObjectChecks
@@ -146,21 +147,25 @@ class StoreVerification:
         if scope is not None:
             name = ProjectName(scope.project)
             project = self._repository.projects.get(name)
-            domain = project.scope.domain
-            records = (
-                f"{layout.KEYS}{format_id(domain)}/",
-                layout.project_key(project.scope.project),
+            domains = sorted(
+                item.domain for item in known_scopes(self._repository, project)
             )
+            slots = [f"{layout.KEYS}{format_id(domain)}/" for domain in domains]
+            records = (*slots, layout.project_key(project.scope.project))
             journals = (layout.project_journals_prefix(project.scope.project),)
-            others = (
-                layout.index_prefix(domain),
-                layout.repair_prefix(domain),
-                layout.uploads_prefix(domain),
+            prefixes = (
+                layout.index_prefix,
+                layout.repair_prefix,
+                layout.uploads_prefix,
             )
+            others = tuple(lies(domain) for lies in prefixes for domain in domains)
             if isinstance(scope, ArtifactName):
                 # It must exist; if its journal is damaged, that is a finding.
+                own = project.scope.domain
                 with contextlib.suppress(IntegrityError):
-                    self._repository.artifact(scope)
+                    own = self._repository.artifact(scope).scope.domain
+                slots = [layout.slots_prefix(item) for item in domains if item == own]
+                records = (*slots, layout.project_key(project.scope.project))
                 journal = self._repository.projects.journal_of(project, scope)
                 journals = (layout.journal_prefix(journal.project, journal.artifact),)
                 others = ()

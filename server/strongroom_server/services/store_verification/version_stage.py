@@ -2,10 +2,11 @@
 """The stage of a verification that reads versions back, project by project."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ArtifactName, ProjectName
@@ -33,6 +34,18 @@ from strongroom_server.services.store_verification.version_walk import (
     Damage,
     VersionWalk,
 )
+
+#: Sorts behind every id.
+_ALONE: Final = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What lies in one key domain of a project, as far as it is in scope."""
+
+    project: Project
+    scope: Scope
+    journals: tuple[JournalId, ...]
 
 
 @dataclass(slots=True)
@@ -96,21 +109,22 @@ class VersionStage:
         begin = replace(self._token, stage=number)
         self._pace.token = format_token(replace(begin, after=self._done))
         for project in self._projects():
-            keys = self._keys(project)
-            if keys is None:
-                self._left_out = True
-                continue
-            # What is damaged is told once a project is done, so until then a later
-            # run must not begin behind it.
-            for place in self._project(project):
-                if isinstance(place, str):
-                    self._done = place
-                    if not self._reads.bad and not self._walk.damages:
-                        self._pace.token = format_token(replace(begin, after=place))
-                else:
-                    yield place
-            yield from self._tell(project, keys)
-            self._pace.token = format_token(replace(begin, after=self._done))
+            for part in self._parts(project):
+                keys = self._keys(part.scope)
+                if keys is None:
+                    self._left_out = True
+                    continue
+                # What is damaged is told once a key domain is done, so until then a
+                # later run must not begin behind it.
+                for place in self._part(part):
+                    if isinstance(place, str):
+                        self._done = place
+                        if not self._reads.bad and not self._walk.damages:
+                            self._pace.token = format_token(replace(begin, after=place))
+                    else:
+                        yield place
+                yield from self._tell(part, keys)
+                self._pace.token = format_token(replace(begin, after=self._done))
         self._pace.token = format_token(replace(begin, stage=number + 1, after=""))
         yield self._pace.progress()
 
@@ -154,16 +168,49 @@ class VersionStage:
                 continue
             yield project
 
-    def _keys(self, project: Project) -> DomainKeys | None:
-        """Return a project's keys; None if its key slot is damaged, which was told."""
+    def _keys(self, scope: Scope) -> DomainKeys | None:
+        """Return a domain's keys; None if its key slot is damaged, which was told."""
         try:
-            return self._repository.keyring.open(project.scope)
+            return self._repository.keyring.open(scope)
         except (IntegrityError, PreconditionError):
             return None
 
-    def _project(self, project: Project) -> Iterator[str | StoreProgress]:
-        """Read back a project's versions; yield the place of each one done."""
-        for artifact in self._artifacts(project):
+    def _parts(self, project: Project) -> Iterator[_Part]:
+        """Yield what of a project is in scope, one key domain after the other.
+
+        First all that is in the project's own domain, then the artifacts that have
+        one to themselves, by id; those that were shredded are left out.
+        """
+        own: list[JournalId] = []
+        alone: list[_Part] = []
+        for journal in self._journals(project):
+            scope = self._scope_of(project, journal)
+            if scope.domain == project.scope.domain:
+                own.append(journal)
+            elif self._is_alive(scope):
+                alone.append(_Part(project, scope, (journal,)))
+        yield _Part(project, project.scope, tuple(own))
+        yield from alone
+
+    def _journals(self, project: Project) -> list[JournalId]:
+        if isinstance(self._scope, ArtifactName):
+            return [self._repository.projects.journal_of(project, self._scope)]
+        return self._repository.journals.artifacts(project.scope.project)
+
+    def _scope_of(self, project: Project, journal: JournalId) -> Scope:
+        """Return a journal's key domain; its project's, if its journal is damaged."""
+        domain = project.scope.domain
+        with contextlib.suppress(IntegrityError, PreconditionError):
+            domain = self._repository.journals.domain_of(journal) or domain
+        return Scope(project.scope.store, project.scope.project, domain, 0)
+
+    def _is_alive(self, scope: Scope) -> bool:
+        graves = self._repository.keyring.graves
+        return graves.of_domain(scope.project, scope.domain) is None
+
+    def _part(self, part: _Part) -> Iterator[str | StoreProgress]:
+        """Read back a domain's versions; yield the place of each one done."""
+        for artifact in self._artifacts(part):
             versions = self._versions(artifact)
             self.artifact_count += 1
             self._pace.total_bytes += sum(item.stored_bytes for item in versions)
@@ -172,16 +219,11 @@ class VersionStage:
                 yield from self._walk.verify(artifact, version)
                 yield _place(artifact, version)
 
-    def _artifacts(self, project: Project) -> Iterator[Artifact]:
+    def _artifacts(self, part: _Part) -> Iterator[Artifact]:
         """Yield the artifacts in scope, and take note of those that cannot be read."""
-        journals: Iterable[JournalId] = self._repository.journals.artifacts(
-            project.scope.project
-        )
-        if isinstance(self._scope, ArtifactName):
-            journals = [self._repository.projects.journal_of(project, self._scope)]
-        for journal in journals:
+        for journal in part.journals:
             try:
-                artifact = self._artifact(project, journal)
+                artifact = self._artifact(part.project, journal)
             except (IntegrityError, PreconditionError) as error:
                 prefix = layout.journal_prefix(journal.project, journal.artifact)
                 if prefix not in self._told:
@@ -190,24 +232,22 @@ class VersionStage:
                 if artifact is not None:
                     yield artifact
 
-    def _readable_artifacts(self, project: Project) -> Iterator[Artifact]:
-        """Yield every artifact of a project, in scope or not, that can be read."""
+    def _readable_artifacts(self, part: _Part) -> Iterator[Artifact]:
+        """Yield every artifact of a domain, in scope or not, that can be read."""
+        project = part.project
         for journal in self._repository.journals.artifacts(project.scope.project):
             try:
                 artifact = self._artifact(project, journal)
             except (IntegrityError, PreconditionError):
                 continue  # Told already, if it is in scope.
-            if artifact is not None:
+            if artifact is not None and artifact.scope.domain == part.scope.domain:
                 yield artifact
 
     def _artifact(self, project: Project, journal: JournalId) -> Artifact | None:
-        history = self._repository.journals.load(journal)
-        if not history.entries:
-            return None
-        self.fence = max(self.fence, history.known_epoch)
-        created = history.created
-        scope = Scope(project.scope.store, journal.project, created.domain, 0)
-        return Artifact(created.name, journal, history, scope)
+        artifact = self._repository.artifact_in(project, journal)
+        if artifact is not None:
+            self.fence = max(self.fence, artifact.history.known_epoch)
+        return artifact
 
     def _versions(self, artifact: Artifact) -> list[Committed]:
         """Return the versions to read, in order; those in the trash too."""
@@ -219,13 +259,13 @@ class VersionStage:
         ]
 
     def _tell(
-        self, project: Project, keys: DomainKeys
+        self, part: _Part, keys: DomainKeys
     ) -> Iterator[StoreFinding | StoreProgress]:
-        """Tell what was found in a project, and what that hits."""
+        """Tell what was found in a key domain, and what that hits."""
         self._take_account_of_repairs(keys)
         found = self._bad_packs(keys)
-        yield from self._state_mended(project, found)
-        yield from self._find_risk(project, found)
+        yield from self._state_mended(part, found)
+        yield from self._find_risk(part, found)
         for pack in [pack for pack in found if _is_swept(found[pack])]:
             del found[pack]
         self._warn_writers(keys, found)
@@ -249,12 +289,12 @@ class VersionStage:
                     self._reads.seen.add(bytes.fromhex(pack))
 
     def _find_risk(
-        self, project: Project, found: Mapping[str, _Found]
+        self, part: _Part, found: Mapping[str, _Found]
     ) -> Iterator[StoreProgress]:
         if not found:
             return
         risk = Risk(self._repository, found)
-        for artifact in self._readable_artifacts(project):
+        for artifact in self._readable_artifacts(part):
             for version in artifact.history.stored_versions():
                 for pack, hit in risk.of(artifact, version).items():
                     found[pack].at_risk.append(hit)
@@ -272,7 +312,7 @@ class VersionStage:
         }
 
     def _state_mended(
-        self, project: Project, found: Mapping[str, _Found]
+        self, part: _Part, found: Mapping[str, _Found]
     ) -> Iterator[StoreProgress]:
         """State of packs that were mended chunk by chunk that they were, if so.
 
@@ -282,7 +322,7 @@ class VersionStage:
         packs = [name for name, item in bad if name not in found and not item.mended]
         if not packs:
             return
-        survey = MendSurvey(self._repository, project)
+        survey = MendSurvey(self._repository, part.project, part.scope)
         for _ in survey.look(packs):
             yield from self._pace.tell()
         survey.state()
@@ -322,9 +362,16 @@ def _is_swept(found: _Found) -> bool:
 
 
 def _place(artifact: Artifact, version: Committed) -> str:
-    """Return a text that sorts as versions are read: by project, artifact, number."""
+    """Return a text that sorts as versions are read.
+
+    By project; in it, artifacts with a key domain of their own come last; by artifact,
+    by number.
+    """
     journal = artifact.journal
-    return layout.journal_key(journal.project, journal.artifact, version.version)
+    key = layout.journal_key(journal.project, journal.artifact, version.version)
+    before = layout.project_journals_prefix(journal.project)
+    mark = _ALONE if artifact.exclusive else ""
+    return before + mark + key.removeprefix(before)
 
 
 def _untold(prefix: str, error: IntegrityError | PreconditionError) -> Damage:

@@ -21,6 +21,7 @@ from strongroom_server.core.history import Committed
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.verify_records import StoreProgress, VersionAtRisk
 from strongroom_server.ports import BlobVersion
+from strongroom_server.repository.chunk_source import StoredChunks
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.repository import Artifact, Repository
@@ -63,7 +64,9 @@ class VersionWalk:
         self._reads = reads
         self._pace = pace
         keyring, repairs = repository.keyring, repository.repairs
-        self._chunks = ChunkReader(blobs=reads, keyring=keyring, repairs=repairs)
+        self._chunks = ChunkReader(
+            StoredChunks(blobs=reads, keyring=keyring, repairs=repairs)
+        )
         self._manifests = Manifests(
             blobs=reads,
             keyring=keyring,

@@ -7,8 +7,7 @@ told as it is found; of file tables only marks are kept, and not too many.
 """
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,13 +19,13 @@ from strongroom.errors import (
 )
 from strongroom.format.names import VersionName
 from strongroom_server.core import layout
-from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.history import Committed, History
 from strongroom_server.core.records import Action
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep import DomainId, pack_of
 from strongroom_server.core.sweep_plan import SweepProgress
-from strongroom_server.ports import BlobNotFoundError, BlobVersion
+from strongroom_server.ports import BlobNotFoundError
+from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.marking import JournalState, page_mark
 from strongroom_server.repository.numbered_blobs import first_version
@@ -38,6 +37,7 @@ from strongroom_server.services.sweeping.explanations import (
     ObjectExplanation,
     ObjectState,
     ObjectUse,
+    Search,
 )
 from strongroom_server.services.sweeping.planning import (
     SweepPlanner,
@@ -68,40 +68,6 @@ _KEPT: Final = {
 ExplainedPart = SweepProgress | ObjectUse | ObjectExplanation
 
 
-@dataclass(slots=True)
-class _Search:
-    """What is looked for, and what was found out so far."""
-
-    key: str
-    item: BlobVersion | None
-    time: SweepTime
-    packs: frozenset[bytes] = frozenset()
-    manifest: str = ""
-    causes: list[str] = field(default_factory=list)
-    is_certain: bool = True
-    use_count: int = 0
-    keeper_count: int = 0
-    pages: dict[bytes, bool] = field(default_factory=dict)
-    #: Which versions of the object are read, by their ids in the store.
-    read: set[str] = field(default_factory=set)
-
-    def hit(self, refs: Iterable[ChunkRef]) -> bool:
-        """Return whether a chunk is read from what is looked for; note how."""
-        parts = (part for ref in refs for part in (ref, ref.base) if part is not None)
-        found = {
-            part.pack_version
-            for part in parts
-            if bytes.fromhex(part.pack) in self.packs
-        }
-        self.read |= found
-        return bool(found)
-
-    def doubt(self, cause: str) -> None:
-        """Note why it cannot be told what needs the object."""
-        self.is_certain = False
-        self.causes.append(cause)
-
-
 class ObjectExplainer:
     """Explains objects. Safe to use from many threads."""
 
@@ -126,20 +92,21 @@ class ObjectExplainer:
         if not _is_swept(key):
             yield _permanent(key, exists=item is not None)
             return
-        search = _Search(key, item, SweepTime.read(self._repository))
-        for project in self._projects(search):
+        search = Search(key, item, SweepTime.read(self._repository))
+        for domain in self._domains(search):
             try:
-                for part in self._look(search, project):
+                for part in self._look(search, domain):
                     if isinstance(part, ObjectUse):
                         search.use_count += 1
                         search.keeper_count += part.keeps
                     yield part
             except (IntegrityError, PreconditionError) as error:
-                search.doubt(refused_note(project, error))
+                search.doubt(refused_note(domain.told, error))
         yield self._concluded(search)
 
-    def _projects(self, search: _Search) -> list[Project]:
-        """Return the projects whose versions may need the object."""
+    def _domains(self, search: Search) -> list[Domain]:
+        """Return the key domains whose versions may need the object."""
+        self._repository.shreds.refresh()
         projects = list(self._repository.projects.all())
         own, key = None, search.key
         if layout.is_named_by_digest(key):
@@ -147,45 +114,70 @@ class ObjectExplainer:
                 own = owner_of(self._repository, search.item) if search.item else None
             except (IntegrityError, PreconditionError):
                 search.doubt("its header is damaged, so no sweep condemns it")
-                return projects
+                return self._all_of(search, projects)
             if own is None:
                 search.causes.append("it is not there, so every project was asked")
-                return projects
+                return self._all_of(search, projects)
+            name = format_id(own.domain)
+            projects = [item for item in projects if item.scope.project == own.project]
         else:
             name = key.split("/")[_DOMAIN_PART]
-            domains = {format_id(item.scope.domain): item for item in projects}
-            return [domains[name]] if name in domains else self._nobody(search, name)
-        found = [item for item in projects if _domain_of(item) == own]
-        return found or self._nobody(search, format_id(own.domain))
+            owner = [item for item in projects if format_id(item.scope.domain) == name]
+            projects = owner or projects
+        before = len(search.causes)
+        domains = self._all_of(search, projects)
+        found = [item for item in domains if format_id(item.scope.domain) == name]
+        if found:
+            # Then it does not matter what else cannot be told.
+            del search.causes[before:]
+            search.is_certain = True
+        return found or self._nobody(search, name, own)
 
-    def _nobody(self, search: _Search, domain: str) -> list[Project]:
-        if self._repository.shreds.is_dead(domain):
-            search.causes.append("its project was shredded")
+    def _all_of(self, search: Search, projects: list[Project]) -> list[Domain]:
+        """Return the key domains of projects; doubt, if some cannot be told."""
+        found: list[Domain] = []
+        for project in projects:
+            try:
+                found += domains_of(self._repository, project)
+            except (IntegrityError, PreconditionError) as error:
+                told = f"project {project.name.project}"
+                search.doubt(refused_note(told, error))
+        return found
+
+    def _nobody(
+        self, search: Search, domain: str, own: DomainId | None
+    ) -> list[Domain]:
+        graves, dead = self._repository.keyring.graves, None
+        if own is not None:
+            dead = graves.of_domain(own.project, own.domain)
+        if dead is not None or self._repository.shreds.is_dead(domain):
+            is_artifact = dead is not None and dead.artifact
+            what = "artifact" if is_artifact else "project"
+            search.causes.append(f"its {what} was shredded")
             return []
         search.doubt("no project of this store has it, so no sweep condemns it")
         return []
 
-    def _look(self, search: _Search, project: Project) -> Iterator[ExplainedPart]:
-        """Yield what of a project needs the object."""
-        if not self._aim(search, project):
+    def _look(self, search: Search, domain: Domain) -> Iterator[ExplainedPart]:
+        """Yield what of a key domain needs the object."""
+        if not self._aim(search, domain):
             return
-        stage = f"reading project {project.name.project}"
-        journals, done = self._repository.journals, 0
-        for journal in journals.artifacts(project.scope.project):
-            past = journals.load(journal)
+        stage, done = f"reading {domain.told}", 0
+        for journal in domain.journals:
+            past = self._repository.journals.load(journal)
             for version in past.stored_versions():
                 done += 1
                 yield SweepProgress(stage, done, 0)
                 needs = yield from self._needs(
-                    search, project, JournalState(journal, past), version
+                    search, domain, JournalState(journal, past), version
                 )
                 if needs:
                     yield self._version_use(search, journal, past, version)
-        yield from self._repairs(search, project)
-        yield from self._uploads(search, project)
+        yield from self._repairs(search, domain)
+        yield from self._uploads(search, domain)
 
     def _version_use(
-        self, search: _Search, journal: JournalId, past: History, version: Committed
+        self, search: Search, journal: JournalId, past: History, version: Committed
     ) -> ObjectUse:
         number = version.version
         name = VersionName(past.created.name, str(number))
@@ -195,8 +187,8 @@ class ObjectExplainer:
         in_trash = number in past.deleted
         return ObjectUse(name, "a version in the trash" if in_trash else "a version")
 
-    def _aim(self, search: _Search, project: Project) -> bool:
-        """Find out what to look for in a project; False: there is nothing."""
+    def _aim(self, search: Search, domain: Domain) -> bool:
+        """Find out what to look for in a key domain; False: there is nothing."""
         key = search.key
         if key.startswith(_UPLOADS):
             return True
@@ -207,7 +199,7 @@ class ObjectExplainer:
             return True
         if search.item is None:
             return False
-        packs = packs_of_segment(self._repository, project.scope, search.item)
+        packs = packs_of_segment(self._repository, domain.scope, search.item)
         search.packs = frozenset(map(bytes.fromhex, packs or ()))
         search.causes.append(
             f"an index segment stays while one of its {len(search.packs)} packs does"
@@ -216,8 +208,8 @@ class ObjectExplainer:
 
     def _needs(
         self,
-        search: _Search,
-        project: Project,
+        search: Search,
+        domain: Domain,
         state: JournalState,
         version: Committed,
     ) -> Generator[SweepProgress, None, bool]:
@@ -226,7 +218,7 @@ class ObjectExplainer:
             return version.manifest == search.manifest
         if not search.packs:
             return False
-        manifests, scope = self._repository.manifests, project.scope
+        manifests, scope = self._repository.manifests, domain.scope
         manifest = manifests.load(scope, state.journal.artifact, version)
         if search.hit(manifests.table_refs(scope, manifest)):
             return True
@@ -243,31 +235,27 @@ class ObjectExplainer:
                 return True
         return False
 
-    def _repairs(self, search: _Search, project: Project) -> Iterator[ObjectUse]:
+    def _repairs(self, search: Search, domain: Domain) -> Iterator[ObjectUse]:
         if not search.packs:
             return
-        keys = self._repository.keyring.open(project.scope)
+        keys = self._repository.keyring.open(domain.scope)
         packs = self._repository.repairs.packs(keys)
         if any(bytes.fromhex(pack) in search.packs for pack in packs):
             yield ObjectUse(None, "a repair, which stored damaged chunks anew in it")
 
-    def _uploads(self, search: _Search, project: Project) -> Iterator[ObjectUse]:
+    def _uploads(self, search: Search, domain: Domain) -> Iterator[ObjectUse]:
         """Yield the uploads under way that keep the object."""
         if search.manifest:
             return
-        keys = self._repository.keyring.open(project.scope)
+        keys = self._repository.keyring.open(domain.scope)
         after_s = search.time.store_s - self._settings.upload_age_s
         for upload in self._repository.upload_records.live(keys):
-            if not self._is_meant(search, project, upload):
+            if not self._is_meant(search, domain, upload):
                 continue
-            journal = JournalId(project.scope.project, upload.artifact)
+            journal = JournalId(domain.scope.project, upload.artifact)
             past = self._repository.journals.load(journal)
             newest_s = max(item.modified_s for item in upload.objects)
-            ended = ""
-            if (Action.COMMIT, "", upload.request_id) in past.requests:
-                ended = "its upload was committed"
-            elif newest_s < after_s:
-                ended = f"its upload was last active at {_time(newest_s)}"
+            ended = _ended(upload, past, newest_s, after_s)
             if not ended:
                 name = past.created.name if past.entries else None
                 cause = f"an upload that was last active at {_time(newest_s)}"
@@ -275,20 +263,18 @@ class ObjectExplainer:
             elif search.key.startswith(_UPLOADS):
                 search.causes.append(ended)
 
-    def _is_meant(
-        self, search: _Search, project: Project, upload: StoredUpload
-    ) -> bool:
+    def _is_meant(self, search: Search, domain: Domain, upload: StoredUpload) -> bool:
         """Return whether the object is one of an upload's, or a pack that it needs."""
         if search.key.startswith(_UPLOADS):
             return search.key.split("/")[_UPLOAD_PART] == upload.upload
-        keys = self._repository.keyring.open(project.scope)
+        keys = self._repository.keyring.open(domain.scope)
         packs = self._repository.upload_records.packs(keys, upload)
         try:
             return any(bytes.fromhex(pack) in search.packs for pack in packs)
         except IntegrityError:
             return False  # what it sent is sent again, so it keeps nothing
 
-    def _concluded(self, search: _Search) -> ObjectExplanation:
+    def _concluded(self, search: Search) -> ObjectExplanation:
         item, causes = search.item, search.causes
         condemn_time = self._condemned(search)
         if condemn_time is not None:
@@ -311,7 +297,7 @@ class ObjectExplainer:
             item is not None, state, tuple(causes), condemn_time, search.use_count
         )
 
-    def _missed(self, search: _Search) -> list[str]:
+    def _missed(self, search: Search) -> list[str]:
         """Say so if what is there came after what versions read, which is gone."""
         if search.item is None or not pack_of(search.key) or not search.read:
             return []
@@ -330,7 +316,7 @@ class ObjectExplainer:
         )
         return [later]
 
-    def _condemned(self, search: _Search) -> datetime | None:
+    def _condemned(self, search: Search) -> datetime | None:
         """Return when the object was condemned, if it is, and say what follows."""
         for sweep in self._repository.sweeps.log().open.values():
             for found in sweep.doomed():
@@ -351,6 +337,17 @@ class ObjectExplainer:
                 search.causes += [f"{number} at {_time(sweep.modified_s)}", then]
                 return datetime.fromtimestamp(sweep.modified_s, UTC)
         return None
+
+
+def _ended(upload: StoredUpload, past: History, newest_s: float, after_s: float) -> str:
+    """Say why an upload keeps nothing any more; "" if it does."""
+    if (Action.COMMIT, "", upload.request_id) in past.requests:
+        return "its upload was committed"
+    if upload.is_over:
+        return "its draft was discarded, or has ended"
+    if newest_s < after_s:
+        return f"its upload was last active at {_time(newest_s)}"
+    return ""
 
 
 def _check_key(key: str) -> None:
@@ -379,10 +376,6 @@ def _permanent(key: str, *, exists: bool) -> ObjectExplanation:
     causes = [_KEPT[folder]] if folder in _KEPT else []
     unknown = "no object of this store has such a key; sweeps leave it where it is"
     return ObjectExplanation(exists, ObjectState.PERMANENT, tuple(causes) or (unknown,))
-
-
-def _domain_of(project: Project) -> DomainId:
-    return DomainId(project.scope.project, project.scope.domain)
 
 
 def _time(seconds: float) -> str:

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is told of one stored object: what needs it, and what becomes of it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from strongroom.format.names import ArtifactName, VersionName
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.ports import BlobVersion
+from strongroom_server.services.sweeping.planning import SweepTime
 
 
 class ObjectState(StrEnum):
@@ -51,3 +55,37 @@ class ObjectExplanation:
     causes: tuple[str, ...]
     condemn_time: datetime | None = None
     use_count: int = 0
+
+
+@dataclass(slots=True)
+class Search:
+    """What is looked for, and what was found out so far."""
+
+    key: str
+    item: BlobVersion | None
+    time: SweepTime
+    packs: frozenset[bytes] = frozenset()
+    manifest: str = ""
+    causes: list[str] = field(default_factory=list)
+    is_certain: bool = True
+    use_count: int = 0
+    keeper_count: int = 0
+    pages: dict[bytes, bool] = field(default_factory=dict)
+    #: Which versions of the object are read, by their ids in the store.
+    read: set[str] = field(default_factory=set)
+
+    def hit(self, refs: Iterable[ChunkRef]) -> bool:
+        """Return whether a chunk is read from what is looked for; note how."""
+        parts = (part for ref in refs for part in (ref, ref.base) if part is not None)
+        found = {
+            part.pack_version
+            for part in parts
+            if bytes.fromhex(part.pack) in self.packs
+        }
+        self.read |= found
+        return bool(found)
+
+    def doubt(self, cause: str) -> None:
+        """Note why it cannot be told what needs the object."""
+        self.is_certain = False
+        self.causes.append(cause)

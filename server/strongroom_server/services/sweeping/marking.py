@@ -5,7 +5,7 @@ After a fence, no commit can name what is condemned; so what these marks find is
 that will ever be needed of it (docs/adr/0010).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -16,8 +16,10 @@ from strongroom_server.core import history as history_format
 from strongroom_server.core import layout
 from strongroom_server.core.history import Fenced, History
 from strongroom_server.core.records import Action, Caller
+from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep import DomainId, OpenSweep, SweepLog, SweptObject
 from strongroom_server.core.sweep_plan import SweepPlan, SweepProgress, SweepSummary
+from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.journals import (
     JournalId,
     NumberTakenError,
@@ -48,12 +50,11 @@ class SweepJob:
     time: SweepTime
     log: SweepLog
     marker: Marker
-    projects: dict[DomainId, Project] = field(default_factory=dict)
-    #: Those of projects that were shredded: nothing of them is needed.
-    dead: frozenset[DomainId] = frozenset()
+    #: All that live, by id.
+    projects: dict[bytes, Project] = field(default_factory=dict)
     refused: set[DomainId] = field(default_factory=set)
     candidates: list[tuple[DomainId, SweptObject]] = field(default_factory=list)
-    deferred: list[tuple[Project, JournalState, int]] = field(default_factory=list)
+    deferred: list[tuple[Domain, JournalState, int]] = field(default_factory=list)
     summary: SweepSummary = field(default_factory=SweepSummary)
 
     @property
@@ -85,26 +86,49 @@ class SweepMarking:
         """Make every journal refuse commits that do not know what is condemned."""
         needed: dict[DomainId, int] = {}
         for item in undecided:
-            for domain in item.condemned.objects:
-                needed[domain] = max(needed.get(domain, 0), item.epoch)
-        for domain, epoch in sorted(needed.items()):
-            if domain in job.dead:
-                continue  # nobody can commit there any more
-            project = job.projects.get(domain)
+            for owner in item.condemned.objects:
+                needed[owner] = max(needed.get(owner, 0), item.epoch)
+        for domain in self._living(job, needed):
+            try:
+                for count, journal in enumerate(domain.journals, 1):
+                    self._fence_one(job, domain, journal, needed[domain.id])
+                    stage = f"fencing {domain.told}"
+                    yield SweepProgress(stage, count, len(domain.journals))
+            except (IntegrityError, PreconditionError) as error:
+                job.refuse(domain.id, refused_note(domain.told, error))
+
+    def _living(self, job: SweepJob, wanted: Iterable[DomainId]) -> Iterator[Domain]:
+        """Yield those of the domains that live, with the journals of this moment.
+
+        Of those that are dead nothing is needed, and nobody can commit there any
+        more. Where it cannot be told which journals a domain has, it is refused.
+        """
+        found: dict[bytes, dict[DomainId, Domain]] = {}
+        for item in sorted(set(wanted) - job.refused):
+            graves = self._repository.keyring.graves
+            if graves.of_domain(item.project, item.domain) is not None:
+                continue
+            project = job.projects.get(item.project)
             if project is None:
-                job.refuse(domain, "a project's record is gone: its objects stay")
+                job.refuse(item, "a project's record is gone: its objects stay")
                 continue
             try:
-                journals = self._repository.journals.artifacts(domain.project)
-                for count, journal in enumerate(journals, 1):
-                    self._fence_one(job, project, journal, epoch)
-                    stage = f"fencing project {project.name.project}"
-                    yield SweepProgress(stage, count, len(journals))
+                if item.project not in found:
+                    domains = domains_of(self._repository, project)
+                    found[item.project] = {domain.id: domain for domain in domains}
             except (IntegrityError, PreconditionError) as error:
-                job.refuse(domain, refused_note(project, error))
+                told = f"project {project.name.project}"
+                job.refuse(item, refused_note(told, error))
+                continue
+            domain = found[item.project].get(item)
+            if domain is None:
+                name = format_id(item.domain)
+                job.refuse(item, f"no journal names key domain {name}: it stays")
+                continue
+            yield domain
 
     def _fence_one(
-        self, job: SweepJob, project: Project, journal: JournalId, epoch: int
+        self, job: SweepJob, domain: Domain, journal: JournalId, epoch: int
     ) -> None:
         for _ in range(_ATTEMPTS):
             past = self._repository.journals.load(journal)
@@ -124,7 +148,7 @@ class SweepMarking:
             )
             try:
                 self._repository.journals.append(
-                    journal, project.scope, Fenced(info, purge), behind=past
+                    journal, domain.scope, Fenced(info, purge), behind=past
                 )
             except NumberTakenError:
                 continue
@@ -155,44 +179,39 @@ class SweepMarking:
         """
         domains = {domain for item in undecided for domain in item.condemned.objects}
         domains |= set(job.plan.condemned.objects)
-        for domain in sorted(domains - job.refused - job.dead):
-            project = job.projects.get(domain)
-            if project is None:
-                job.refuse(domain, "a project's record is gone: its objects stay")
-                continue
+        for domain in self._living(job, domains):
             try:
-                yield from self._mark_project(job, project)
+                yield from self._mark_domain(job, domain)
             except (IntegrityError, PreconditionError) as error:
-                job.refuse(domain, refused_note(project, error))
+                job.refuse(domain.id, refused_note(domain.told, error))
         self._choose(job)
-        for project, state, number in job.deferred:
-            domain = DomainId(project.scope.project, project.scope.domain)
+        for domain, state, number in job.deferred:
             version = state.history.versions[number - 1]
             try:
-                for _ in job.marker.mark_version(project, state, version):
+                for _ in job.marker.mark_version(domain, state, version):
                     yield SweepProgress("reading the trash", 0, 0)
             except (IntegrityError, PreconditionError) as error:
-                job.refuse(domain, refused_note(project, error))
+                job.refuse(domain.id, refused_note(domain.told, error))
 
-    def _mark_project(self, job: SweepJob, project: Project) -> Iterator[SweepProgress]:
+    def _mark_domain(self, job: SweepJob, domain: Domain) -> Iterator[SweepProgress]:
         marker, planned, done = job.marker, job.purge, 0
         histories: dict[bytes, History] = {}
-        stage = f"reading project {project.name.project}"
-        for state in marker.histories(project):
+        stage = f"reading {domain.told}"
+        for state in marker.histories(domain):
             past = state.history
             histories[state.journal.artifact] = past
             for version in past.stored_versions():
                 number = version.version
                 doomed = number in past.deleted and not past.is_held(number)
                 if doomed and (past.created.name, number) in planned:
-                    job.deferred.append((project, state, number))
+                    job.deferred.append((domain, state, number))
                     continue
-                for _ in marker.mark_version(project, state, version):
+                for _ in marker.mark_version(domain, state, version):
                     yield SweepProgress(stage, done, 0)
                 done += 1
-        marker.mark_replacements(project)
+        marker.mark_replacements(domain)
         after_s = job.time.store_s - self._planner.settings.upload_age_s
-        marker.mark_uploads(project, histories, modified_after_s=after_s)
+        marker.mark_uploads(domain, histories, modified_after_s=after_s)
 
     def _choose(self, job: SweepJob) -> None:
         """Keep of the plan's objects those that still nothing needs."""

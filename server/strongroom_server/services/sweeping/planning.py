@@ -30,6 +30,7 @@ from strongroom_server.core.sweep_plan import (
     due_sweep,
 )
 from strongroom_server.ports import BlobVersion
+from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.marking import JournalState, Marker
 from strongroom_server.repository.projects import Project
@@ -94,6 +95,8 @@ class _Draft:
     ended: list[tuple[DomainId, BlobVersion]] = field(default_factory=list)
     candidates: list[tuple[DomainId, SweptObject]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    #: Whether what is left of the dead may go, too.
+    buries: bool = False
     dead: set[DomainId] = field(default_factory=set)
 
 
@@ -119,19 +122,21 @@ class SweepPlanner:
             repository.projects.get(only)
         log = repository.sweeps.log()
         draft = _Draft(SweepTime.read(repository), Marker(repository))
+        repository.shreds.refresh()
         for project in list(repository.projects.all()):
             wanted = only is None or project.name == only
-            yield from self._mark(draft, project, wanted=wanted)
+            for domain in self._domains(draft, project, wanted=wanted):
+                yield from self._mark(draft, domain, wanted=wanted)
         if only is None:
             self._let_go_of_dead(draft)
         draft.marker.check_epoch()
         condemned = {item for sweep in log.open.values() for item in sweep.doomed()}
         for prefix in (layout.PACKS, layout.MANIFESTS):
             yield from self._list_named(draft, prefix, condemned)
-        for domain in sorted(draft.domains):
-            yield from self._list_segments(draft, domain, condemned)
-        for domain, item in draft.ended:
-            self._offer(draft, domain, item, condemned)
+        for owner in sorted(draft.domains):
+            yield from self._list_segments(draft, owner, condemned)
+        for owner, item in draft.ended:
+            self._offer(draft, owner, item, condemned)
         yield self._finished(draft, log)
 
     def is_due(self, sweep: OpenSweep, time: SweepTime) -> bool:
@@ -161,21 +166,29 @@ class SweepPlanner:
         trash_s = retention.trash_time(history, version).total_seconds()
         return stored_s + trash_s <= time.sure_s
 
-    def _mark(
+    def _domains(
         self, draft: _Draft, project: Project, *, wanted: bool
+    ) -> list[Domain]:
+        """Return a project's key domains; none, if they cannot be told."""
+        try:
+            return domains_of(self._repository, project)
+        except (IntegrityError, PreconditionError) as error:
+            if wanted:
+                told = f"project {project.name.project}"
+                draft.notes.append(refused_note(told, error))
+            return []
+
+    def _mark(
+        self, draft: _Draft, domain: Domain, *, wanted: bool
     ) -> Iterator[SweepProgress]:
-        """Mark what a project needs; what goes on its own account, note."""
+        """Mark what a key domain needs; what goes on its own account, note."""
         trash, purge, done = list[PlannedVersion](), list[PlannedVersion](), 0
         histories: dict[bytes, History] = {}
         marker, time = draft.marker, draft.time
         # Who may plan for one project need not know that there are others.
-        stage = (
-            f"reading project {project.name.project}"
-            if wanted
-            else "reading other projects"
-        )
+        stage = f"reading {domain.told}" if wanted else "reading other projects"
         try:
-            for state in marker.histories(project):
+            for state in marker.histories(domain):
                 histories[state.journal.artifact] = state.history
                 trash.extend(_expired(state, time))
                 for version in state.history.stored_versions():
@@ -187,29 +200,27 @@ class SweepPlanner:
                         name = state.history.created.name
                         purge.append(PlannedVersion(name, number, reason))
                     else:
-                        for _ in marker.mark_version(project, state, version):
+                        for _ in marker.mark_version(domain, state, version):
                             yield SweepProgress(stage, done, 0)
                     done += 1
-            marker.mark_replacements(project)
+            marker.mark_replacements(domain)
             after_s = time.store_s - self.settings.upload_age_s
-            ended = marker.mark_uploads(project, histories, modified_after_s=after_s)
+            ended = marker.mark_uploads(domain, histories, modified_after_s=after_s)
         except (IntegrityError, PreconditionError) as error:
             if wanted:
-                draft.notes.append(refused_note(project, error))
+                draft.notes.append(refused_note(domain.told, error))
             return
         if not wanted:
             return
-        domain = DomainId(project.scope.project, project.scope.domain)
-        draft.domains[domain] = project.scope
-        draft.ended.extend((domain, item) for item in ended)
+        draft.domains[domain.id] = domain.scope
+        draft.ended.extend((domain.id, item) for item in ended)
         draft.trash.extend(trash)
         draft.purge.extend(purge)
 
     def _let_go_of_dead(self, draft: _Draft) -> None:
-        """Offer all that is left of projects that were shredded."""
-        self._repository.shreds.refresh()
-        for tombstone in self._repository.shreds.known():
-            scope = tombstone.scope
+        """Offer all that is left of what was shredded."""
+        draft.buries = True
+        for scope in self._repository.shreds.scopes():
             domain = DomainId(scope.project, scope.domain)
             draft.dead.add(domain)
             draft.domains[domain] = scope
@@ -236,13 +247,19 @@ class SweepPlanner:
                 odd += 1
                 continue
             # None: another sweep has just removed it.
-            if domain is not None and domain in draft.domains:
+            if domain is not None and self._may_go(draft, domain):
                 self._offer(draft, domain, item, condemned)
         if odd:
             draft.notes.append(
                 f"{odd} objects below {prefix} do not say whose they are and stay: "
                 f"run `strongroom verify --store`"
             )
+
+    def _may_go(self, draft: _Draft, domain: DomainId) -> bool:
+        """Return whether objects of a domain may go, if nothing needs them."""
+        graves = self._repository.keyring.graves
+        dead = draft.buries and graves.of_domain(domain.project, domain.domain)
+        return domain in draft.domains or bool(dead)
 
     def _list_segments(
         self, draft: _Draft, domain: DomainId, condemned: set[SweptObject]
@@ -317,12 +334,12 @@ class SweepPlanner:
         )
 
 
-def refused_note(project: Project, error: IntegrityError | PreconditionError) -> str:
-    """Say that nothing of a project is removed, why, and what to do."""
+def refused_note(told: str, error: IntegrityError | PreconditionError) -> str:
+    """Say that nothing of a project or a key domain is removed, why, what to do."""
     hint = f" {error.hint}" if error.hint else ""
     return (
-        f"project {project.name.project}: nothing is removed, since what it needs "
-        f"cannot be told: {error.message}.{hint}"
+        f"{told}: nothing is removed, since what it needs cannot be told: "
+        f"{error.message}.{hint}"
     )
 
 

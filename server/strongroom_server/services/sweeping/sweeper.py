@@ -17,7 +17,6 @@ from strongroom_server.core.history import Deleted
 from strongroom_server.core.records import Action, Caller
 from strongroom_server.core.sweep import (
     Decided,
-    DomainId,
     OpenSweep,
     Removed,
     SweepAct,
@@ -139,11 +138,8 @@ class Sweeping:
 
     def _run(self, job: SweepJob) -> Iterator[SweepProgress | SweepSummary]:
         for project in self._repository.projects.all():
-            domain = DomainId(project.scope.project, project.scope.domain)
-            job.projects[domain] = project
+            job.projects[project.scope.project] = project
         self._repository.shreds.refresh()
-        scopes = [item.scope for item in self._repository.shreds.known()]
-        job.dead = frozenset(DomainId(item.project, item.domain) for item in scopes)
         yield from self._trash(job)
         due = self._due(job)
         undecided = [item for item in due if item.rescued is None]

@@ -1,10 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads: taken in (`upload`), kept as they go (`progress`), entered (`commits`)."""
+"""Uploads: taken in (`upload`), kept as they go (`progress`), entered (`commits`).
+
+`drafts` are those that several processes write; `draft_commits` enters them.
+"""
 
 from strongroom_server.services.uploads.commits import (
     MAX_DESCRIPTION_BYTES,
     CommitResult,
     UploadStart,
+)
+from strongroom_server.services.uploads.draft_commits import DraftCommitStart
+from strongroom_server.services.uploads.drafts import (
+    DraftPart,
+    Drafts,
+    PartResult,
+    PartStart,
 )
 from strongroom_server.services.uploads.progress import Position
 from strongroom_server.services.uploads.upload import Upload, Uploads
@@ -12,6 +22,11 @@ from strongroom_server.services.uploads.upload import Upload, Uploads
 __all__ = [
     "MAX_DESCRIPTION_BYTES",
     "CommitResult",
+    "DraftCommitStart",
+    "DraftPart",
+    "Drafts",
+    "PartResult",
+    "PartStart",
     "Position",
     "Upload",
     "UploadStart",

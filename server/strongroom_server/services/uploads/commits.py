@@ -28,7 +28,11 @@ from strongroom_server.repository.content_writer import (
 from strongroom_server.repository.creating import created_entry, creating_info
 from strongroom_server.repository.journals import JournalId, NumberTakenError, contended
 from strongroom_server.repository.projects import Project
-from strongroom_server.repository.repository import Artifact, Repository
+from strongroom_server.repository.repository import (
+    Repository,
+    artifact_of,
+    scope_of,
+)
 from strongroom_server.repository.requests import check_kind
 from strongroom_server.repository.sweeps import SweepView
 
@@ -54,6 +58,7 @@ class UploadStart:
     may_create_project: bool = False
     resumable: bool = False
     base_version: int = 0
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,35 +99,37 @@ class Commit:
         self._project = project
         self._journal = journal
         self._view = view
+        #: The key domain that the content is written in.
+        self._scope = scope_of(project, past)
         # A journal that was made after the view may have escaped a sweep's fence.
         self._seen_before_view = bool(past.entries)
 
     def check_alive(self) -> None:
-        """Check that the project was not shredded meanwhile.
+        """Check that neither artifact nor project was shredded meanwhile.
 
         Raises:
             PreconditionError: It was (KEY_SHREDDED).
         """
-        self._repository.keyring.graves.check(self._project.scope)
+        self._repository.keyring.graves.check(self._scope)
 
     def run(self, content: ContentWriter, digest: str) -> CommitResult:
         """Make everything durable, then the journal entry, unless it is there.
 
         Raises:
-            ConflictError: Other writers won every attempt (JOURNAL_CONTENDED), or
-                a sweep condemned what the content shares (SWEEP_OVERTOOK), or a
-                repair found it damaged (CHUNK_MISSING).
+            ConflictError: Other writers won every attempt, or one has made the
+                artifact in another key domain (JOURNAL_CONTENDED); or a sweep
+                condemned what the content shares (SWEEP_OVERTOOK), or a repair
+                found it damaged (CHUNK_MISSING).
             UnavailableError: S3 or Vault failed. Repeating the same request id
                 tells whether the version was made.
         """
-        past = self._repository.journals.load(self._journal)
+        past = self._load()
         finished = self._finished(past, content, digest)
         return finished or self._enter(content, content.finish())
 
     def _enter(self, content: ContentWriter, stored: StoredContent) -> CommitResult:
-        journals = self._repository.journals
         for _ in range(_COMMIT_ATTEMPTS):
-            past = journals.load(self._journal)
+            past = self._load()
             finished = self._finished(past, content, stored.digest)
             if finished is not None:
                 return finished
@@ -139,6 +146,23 @@ class Commit:
                 continue
             return self._result(past, past.versions[-1], unchanged=False)
         raise contended(self._journal)
+
+    def _load(self) -> History:
+        """Return the journal as it is now, if the content has its key domain.
+
+        An artifact that was not there when the upload began may have been made with
+        another one since. Nobody could read what would be committed there.
+        """
+        past = self._repository.journals.load(self._journal)
+        if scope_of(self._project, past).domain != self._scope.domain:
+            raise ConflictError(
+                f"{self._start.artifact.short} was made meanwhile, in another key "
+                "domain than the upload",
+                reason=Reason.JOURNAL_CONTENDED,
+                hint="Push again.",
+                artifact=self._start.artifact.short,
+            )
+        return past
 
     def _look_at_sweeps(self, past: History, content: ContentWriter) -> None:
         """See to it that what is committed now is not condemned.
@@ -197,7 +221,7 @@ class Commit:
 
     def _append(self, past: History, entry: Created | Committed) -> History:
         return self._repository.journals.append(
-            self._journal, self._project.scope, entry, behind=past
+            self._journal, self._scope, entry, behind=past
         )
 
     def _created(self) -> Created:
@@ -207,9 +231,7 @@ class Commit:
             self._start.request_id,
             sweep_epoch=self._view.epoch,
         )
-        return created_entry(
-            info, self._start.artifact, self._start.kind, self._project
-        )
+        return created_entry(info, self._start.artifact, self._start.kind, self._scope)
 
     def _committed(self, past: History, content: StoredContent) -> Committed:
         return Committed(
@@ -250,7 +272,7 @@ class Commit:
         # Modes are not part of the digest, so that it can be recomputed with
         # coreutils; a version that differs only in modes is a new one. So is one
         # whose packs are gone: "unchanged" would promise what nobody can read.
-        scope, manifests = self._project.scope, self._repository.manifests
+        scope, manifests = self._scope, self._repository.manifests
         manifest = manifests.load(scope, self._journal.artifact, version)
         return self._modes_digest(manifest) == content.modes_digest and all(
             content.may_share(ref)
@@ -266,22 +288,20 @@ class Commit:
             return True
         try:
             manifest = self._repository.manifests.load(
-                self._project.scope, self._journal.artifact, version
+                self._scope, self._journal.artifact, version
             )
             return self._modes_digest(manifest) == content.modes_digest
         except IntegrityError:
             return True  # It was made, and is damaged now: a pull says so.
 
     def _modes_digest(self, manifest: Manifest) -> bytes:
-        entries = self._repository.manifests.entries(self._project.scope, manifest)
+        entries = self._repository.manifests.entries(self._scope, manifest)
         return modes_digest_of(entry.path for entry in entries if entry.executable)
 
     def _result(
         self, past: History, version: Committed, *, unchanged: bool
     ) -> CommitResult:
-        artifact = Artifact(
-            self._start.artifact, self._journal, past, self._project.scope
-        )
+        artifact = artifact_of(self._start.artifact, self._journal, past, self._project)
         return CommitResult(artifact.version_record(version), unchanged)
 
 

@@ -17,25 +17,17 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.digest import parse_digest, path_order
-from strongroom_server.core.codec_choice import choice_of
 from strongroom_server.core.filetable import FileEntry
-from strongroom_server.core.history import Committed, History
-from strongroom_server.core.manifest import Manifest
-from strongroom_server.core.policy import Cuts
-from strongroom_server.core.records import Caller, Kind
-from strongroom_server.core.scope import Scope
+from strongroom_server.core.records import Caller
 from strongroom_server.repository.content_writer import ContentWriter
-from strongroom_server.repository.creating import project_of
-from strongroom_server.repository.journals import JournalId
-from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.repository import Repository
-from strongroom_server.repository.requests import check_kind
 from strongroom_server.services.uploads.commits import (
     Commit,
     CommitResult,
     UploadStart,
     check_start,
 )
+from strongroom_server.services.uploads.places import Place, find_place
 from strongroom_server.services.uploads.progress import Position, UploadProgress
 
 
@@ -51,79 +43,52 @@ class Uploads:
         Raises:
             InvalidArgumentError: A field is out of range.
             NotFoundError: The project does not exist and may not be created.
-            PreconditionError: The artifact is of another kind (KIND_MISMATCH).
+            PreconditionError: The artifact is of another kind (KIND_MISMATCH), shares
+                its project's key domain (DOMAIN_SHARED), or was shredded
+                (KEY_SHREDDED).
             UnavailableError: Vault or S3 cannot be reached.
         """
         repository = self._repository
         check_start(start)
-        # Commits need Vault: better refused now than after many gigabytes.
-        repository.keyring.check_ready()
-        project = project_of(
+        place = find_place(
             repository,
             start.artifact,
+            kind=start.kind,
             may_create=start.may_create_project,
+            exclusive=start.exclusive,
             caller=caller,
             request_id=start.request_id,
         )
-        journal = repository.projects.journal_of(project, start.artifact)
-        past = repository.journals.load(journal)
-        kind = start.kind or Kind.DATASET
-        if past.entries:
-            check_kind(start.artifact, said=start.kind, kind=past.created.kind)
-            kind = past.created.kind
-        view = repository.sweeps.view(at_least=past.fence)
-        keys = repository.keyring.open_newest(project.scope)
-        repository.chunk_index.refresh(keys)
-        newest = self._manifest_of(project.scope, journal, past.newest)
-        parent = ParentFiles(repository, project.scope, newest) if newest else None
-        content = ContentWriter(
-            repository,
-            keys,
-            journal.artifact,
-            view=view,
-            choice=choice_of(past.policy.codec, kind),
-            cuts=Cuts(past.policy.cuts),
-            parent=parent,
-            remembers_entries=start.resumable,
-        )
+        content = place.writer(repository, remembers_entries=start.resumable)
         progress = None
         if start.resumable:
             progress = UploadProgress(
                 repository,
-                keys,
-                journal.artifact,
+                place.keys,
+                place.journal.artifact,
                 start.request_id,
                 content,
-                sweep_epoch=view.epoch,
+                sweep_epoch=place.view.epoch,
             )
-        return Upload(
-            content,
-            Commit(repository, start, caller, project, journal, past, view),
-            progress,
-            self._base_files(start, project.scope, journal, past),
+        commit = Commit(
+            repository,
+            start,
+            caller,
+            place.project,
+            place.journal,
+            place.past,
+            place.view,
         )
+        return Upload(content, commit, progress, self._base_files(start, place))
 
-    def _manifest_of(
-        self, scope: Scope, journal: JournalId, version: Committed | None
-    ) -> Manifest | None:
-        """Return a version's manifest, if there is one that can be read."""
-        if version is None:
-            return None
-        try:
-            return self._repository.manifests.load(scope, journal.artifact, version)
-        except IntegrityError:
-            return None  # nothing to build on; the bytes at hand do not need it
-
-    def _base_files(
-        self, start: UploadStart, scope: Scope, journal: JournalId, past: History
-    ) -> Iterator[FileEntry]:
+    def _base_files(self, start: UploadStart, place: Place) -> Iterator[FileEntry]:
         """Yield the files of the version that the upload says it builds on."""
-        number = start.base_version
+        number, past = start.base_version, place.past
         if not 0 < number <= len(past.versions) or not past.is_live(number):
             return
-        manifest = self._manifest_of(scope, journal, past.versions[number - 1])
+        manifest = place.manifest_of(self._repository, past.versions[number - 1])
         if manifest is not None:
-            yield from self._repository.manifests.entries(scope, manifest)
+            yield from self._repository.manifests.entries(place.scope, manifest)
 
 
 class Upload:

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports of memory that a reader on the same machine may look into."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Lease(Protocol):
+    """Room in a segment: written here, then told to the reader or given back."""
+
+    @property
+    def segment(self) -> int:
+        """The number of the segment, as the reader knows it."""
+        ...
+
+    @property
+    def offset_bytes(self) -> int:
+        """Where the room starts in the segment."""
+        ...
+
+    @property
+    def buffer(self) -> memoryview:
+        """The room, writable; as long as was asked for."""
+        ...
+
+
+class MappingDraft(Protocol):
+    """A whole file's memory that is being filled; the reader sees it when finished."""
+
+    @property
+    def buffer(self) -> memoryview:
+        """The memory, writable; as long as the file."""
+        ...
+
+    def finish(self) -> None:
+        """Seal the memory for good; from now on it is found by its key."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of the memory; of one that is finished, nothing happens."""
+        ...
+
+
+class SharedRead(Protocol):
+    """What one read may put where its reader sees it; used by one thread.
+
+    No method waits for the reader but `wait`, and none raises because the reader is
+    gone: there is no room any more then, and the call that reads ends by itself.
+    """
+
+    def take(self, size_bytes: int) -> Lease | None:
+        """Return room for so many bytes, at least one; None if there is none now."""
+        ...
+
+    def give_back(self, lease: Lease) -> None:
+        """Take back room that was not told. From any thread."""
+        ...
+
+    def tell(self, lease: Lease) -> None:
+        """Leave a lease to the reader, who gives leases back in the order told.
+
+        Its bytes must be authenticated, and nobody may write to it any more.
+        """
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the reader gives something back of what it was told.
+
+        Returns:
+            Whether it has, since there was no room; False at once if it has nothing.
+        """
+        ...
+
+    def find_mapping(self, key: str) -> int:
+        """Hand a finished mapping to the reader; return its number, or 0."""
+        ...
+
+    def begin_mapping(
+        self, key: str, size_bytes: int, alive: Callable[[], None]
+    ) -> MappingDraft | None:
+        """Return memory for a whole file, to be filled, then found by `key`.
+
+        Args:
+            key: Names the content and who may share it; never empty.
+            size_bytes: At least one.
+            alive: Asked again and again; the mapping is forgotten once it raises.
+
+        Returns:
+            None if there is no room, or somebody is filling it already.
+        """
+        ...
+
+    def wait_mapping(self, key: str, timeout_s: float) -> bool:
+        """Wait while somebody else fills a mapping; False if nobody does."""
+        ...
+
+    def close(self) -> None:
+        """End the read; what was told stays until the reader gives it back."""
+        ...
+
+
+class SharedMemory(Protocol):
+    """Memory shared with readers on the same machine. Safe for many threads."""
+
+    def begin(self, token: bytes, number: int, principal: str) -> SharedRead | None:
+        """Begin a read into the lane of a reader.
+
+        Args:
+            token: The lane's, which only the process at its other end was told.
+            number: The reader's name for the read, once in a lane.
+            principal: Who reads; a lane serves the principal that used it first.
+
+        Returns:
+            None if there is no such lane, for whatever reason.
+        """
+        ...

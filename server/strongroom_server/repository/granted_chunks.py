@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chunks as a sidecar has them: keys that were granted, packs by URL or from disk.
+
+A pack goes to the disk whole, as it is stored, once enough of it is wanted; it is
+checked against its name before. What comes from the disk is believed only once it
+has been decrypted, as everything is: damaged there, it is fetched anew.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from strongroom.errors import IntegrityError, Reason, UnavailableError
+from strongroom_server.core import layout
+from strongroom_server.core.chunk import ChunkRef
+from strongroom_server.core.pack import MAX_PACK_BYTES
+from strongroom_server.core.scope import Scope
+from strongroom_server.core.suites import find_suite
+from strongroom_server.ports import PackCache, PackFetcher, UrlRefusedError
+from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.repository.chunk_source import ChunkSource
+from strongroom_server.repository.grant_book import GrantBook
+from strongroom_server.repository.granted_pages import GrantedKey, GrantedPage, page_of
+from strongroom_server.repository.repairs import Place
+
+Found = TypeVar("Found")
+
+#: A pack is fetched whole for one read of so much, or of half of a chunk.
+WHOLE_BYTES: Final = 4 * 1024 * 1024
+#: Or when so many smaller reads have gone to it.
+WHOLE_READS: Final = 4
+#: Packs whose small reads are counted.
+_MAX_COUNTED: Final = 4096
+#: What a pack that is fetched whole takes of the memory: all but the rarest do.
+_PACK_BYTES: Final = 17 * 1024 * 1024
+#: How long a read waits for another one that fetches the same pack.
+_WAIT_S: Final = 45.0
+
+
+class GrantedChunks:
+    """A `ChunkSource` of granted chunks. Safe to use from many threads.
+
+    Args:
+        book: Says whether keys may be used.
+        fetcher: Fetches packs.
+        cache: Keeps packs.
+        budget: The memory of packs on their way to the disk.
+    """
+
+    def __init__(
+        self,
+        book: GrantBook,
+        *,
+        fetcher: PackFetcher,
+        cache: PackCache,
+        budget: ByteBudget,
+    ) -> None:
+        self._book = book
+        self._fetcher = fetcher
+        self._cache = cache
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._reads = OrderedDict[str, int]()
+        self._on_way: dict[str, threading.Event] = {}
+
+    def keys(self, scope: Scope, ref: ChunkRef) -> GrantedKey:
+        """See `ChunkSource`.
+
+        Raises:
+            StrongroomError: The version was revoked, or central does not renew what
+                was granted of it.
+        """
+        page = page_of(ref)
+        key = self._held(page, lambda: page.key(ref))
+        return GrantedKey(scope.at_epoch(ref.epoch), key)
+
+    def elsewhere(self, scope: Scope, ref: ChunkRef) -> Iterator[Place]:  # noqa: ARG002
+        """See `ChunkSource`: the store's own copy, if that on the disk is damaged."""
+        if self._cache.drop(ref.pack):
+            yield Place(layout.pack_key(ref.pack), ref.pack_version, ref)
+
+    def read_into(self, place: Place, *, offset_bytes: int, buffer: memoryview) -> None:
+        """See `ChunkSource`.
+
+        Raises:
+            StrongroomError: As `keys`.
+        """
+        ref = place.ref
+        if self._cache.read_into(ref.pack, offset_bytes=offset_bytes, buffer=buffer):
+            return
+        if self._wants_whole(ref, len(buffer)) and self._read_whole(
+            ref, offset_bytes, buffer
+        ):
+            return
+
+        def fetch(url: str) -> None:
+            self._fetcher.read_into(url, offset_bytes=offset_bytes, buffer=buffer)
+
+        self._with_url(ref, fetch)
+
+    def _wants_whole(self, ref: ChunkRef, size_bytes: int) -> bool:
+        if size_bytes >= WHOLE_BYTES or 2 * size_bytes >= ref.stored_bytes:
+            return True
+        with self._lock:
+            count = self._reads.pop(ref.pack, 0) + 1
+            self._reads[ref.pack] = count
+            while len(self._reads) > _MAX_COUNTED:
+                self._reads.popitem(last=False)
+        return count >= WHOLE_READS
+
+    def _read_whole(self, ref: ChunkRef, offset_bytes: int, buffer: memoryview) -> bool:
+        """Fetch a pack for the disk, or wait for who does; return whether it served."""
+        with self._lock:
+            done = self._on_way.get(ref.pack)
+            mine = done is None
+            if done is None:
+                done = self._on_way[ref.pack] = threading.Event()
+        if not mine:
+            done.wait(_WAIT_S)
+            return self._cache.read_into(
+                ref.pack, offset_bytes=offset_bytes, buffer=buffer
+            )
+        try:
+            return self._fetch_whole(ref, offset_bytes, buffer)
+        finally:
+            with self._lock:
+                del self._on_way[ref.pack]
+            done.set()
+
+    def _fetch_whole(
+        self, ref: ChunkRef, offset_bytes: int, buffer: memoryview
+    ) -> bool:
+        if not self._budget.try_take(_PACK_BYTES):
+            return False
+        try:
+            data = bytearray()
+
+            def fetch(url: str) -> None:
+                nonlocal data
+                data = self._fetcher.read_whole(url, max_bytes=MAX_PACK_BYTES)
+
+            self._with_url(ref, fetch)
+            _check_name(ref, data)
+            with memoryview(data) as view:
+                part = view[offset_bytes : offset_bytes + len(buffer)]
+                if len(part) != len(buffer):
+                    raise _damaged(ref, "is cut short")
+                buffer[:] = part
+            self._cache.put(ref.pack, data)
+        finally:
+            self._budget.give_back(_PACK_BYTES)
+        return True
+
+    def _with_url(self, ref: ChunkRef, fetch: Callable[[str], None]) -> None:
+        """Fetch by the URL of a chunk's pack; by a fresh one if it is not believed."""
+        page = page_of(ref)
+        try:
+            fetch(self._held(page, lambda: page.url(ref)))
+        except UrlRefusedError:
+            page.doubt()
+            try:
+                fetch(self._held(page, lambda: page.url(ref)))
+            except UrlRefusedError as error:
+                raise UnavailableError(
+                    "the store does not believe the URL of a pack that central signed",
+                    reason=Reason.STORE_UNAVAILABLE,
+                    hint="Check that central's credential of the store may read, and "
+                    "the clocks of central and of the store.",
+                    pack=ref.pack,
+                ) from error
+
+    def _held(self, page: GrantedPage, read: Callable[[], Found | None]) -> Found:
+        """Return what a page holds, once its keys may be used."""
+        self._book.key(page)
+        found = read()
+        if found is None:
+            # Forgotten between the two: its time was over just now.
+            self._book.key(page)
+            found = read()
+        if found is None:
+            raise UnavailableError(
+                "what was granted of the version has ended",
+                hint="Try again once central can be reached.",
+            )
+        return found
+
+
+def _check_name(ref: ChunkRef, data: bytearray) -> None:
+    # A pack is named by the suite that wrote it; with that, its chunks are read, too.
+    if find_suite(ref.suite).digest(data).hex() != ref.pack:
+        raise _damaged(ref, "is not what was stored under its name")
+
+
+def _damaged(ref: ChunkRef, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"pack {ref.pack[:16]} {problem}",
+        reason=Reason.CHUNK_CORRUPT,
+        hint="With a copy of the store: strongroom verify --store --repair; with the "
+        "files: strongroom repair VERSION --from DIRECTORY",
+        pack=ref.pack,
+    )
+
+
+_source: type[ChunkSource] = GrantedChunks

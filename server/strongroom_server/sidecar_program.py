@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sidecar as a process: wires grants of central's to a socket of the pod.
+
+It holds no credential of the store and none of Vault: a certificate of its own, keys
+of the chunks that it was granted, and packs that are encrypted.
+"""
+
+import json
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from strongroom.errors import PreconditionError, Reason
+from strongroom_server import process_memory
+from strongroom_server.adapters.central import CentralChannel, CentralGrants
+from strongroom_server.adapters.certificate_files import CertificateFiles
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.memory_packs import MemoryPackCache
+from strongroom_server.adapters.pack_files import PackFiles
+from strongroom_server.adapters.pack_urls import HttpPacks
+from strongroom_server.adapters.shared_memory import (
+    SharedMemorySettings,
+    running_shared_memory,
+)
+from strongroom_server.config import SidecarSettings, read_sidecar_settings
+from strongroom_server.ports import (
+    CertificateIssuer,
+    Clock,
+    Entropy,
+    PackCache,
+    SharedMemory,
+)
+from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.grant_book import GrantBook
+from strongroom_server.repository.granted_chunks import GrantedChunks
+from strongroom_server.rpc.admission import Admission
+from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.forwarding import Forwarder
+from strongroom_server.rpc.health import Health
+from strongroom_server.rpc.sidecar_reads import READ_VERSION, LocalReads
+from strongroom_server.rpc.sidecar_serving import SidecarListening, serving_sidecar
+from strongroom_server.rpc.version_reads import VersionReads
+from strongroom_server.rpc.watchdog import Watchdog
+from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
+from strongroom_server.services.leasing import LeaseWatch
+from strongroom_server.telemetry import CallThreads, gauge, log_to_stderr, telemetry
+
+_LOG: Final = logging.getLogger("strongroom_server.sidecar")
+#: Certificates that somebody else renews are looked at again that often.
+_FILES_AGE: Final = timedelta(seconds=60)
+_AGENT_AGE: Final = timedelta(seconds=15)
+#: What the data socket is called, beside the other one; clients know it.
+_SHARED_SUFFIX: Final = ".shared"
+
+
+def serve(config: Path) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and stop.
+
+    Raises:
+        StrongroomError: The settings, the certificate or the socket do not allow it.
+    """
+    settings = read_sidecar_settings(config)
+    process_memory.keep_private()
+    process_memory.keep_small()
+    log_to_stderr()
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    with running_sidecar(settings) as health_port:
+        line = {
+            "event": "serving",
+            "version": version("strongroom"),
+            "socket": str(settings.listen.socket),
+            "health_port": health_port,
+        }
+        _LOG.info("%s", json.dumps(line))
+        stop.wait()
+        _LOG.info("%s", json.dumps({"event": "stopping"}))
+
+
+@contextmanager
+def running_sidecar(settings: SidecarSettings) -> Iterator[int]:
+    """Serve a sidecar for as long as the context lasts; yields the health port.
+
+    Raises:
+        StrongroomError: The certificate, the socket or a folder do not allow it.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    with ExitStack() as stack:
+        stack.enter_context(
+            telemetry(
+                service_name=settings.telemetry.service_name,
+                spans_file=settings.telemetry.spans_file,
+                otlp_endpoint=settings.telemetry.otlp_endpoint,
+            )
+        )
+        parts = _open(settings, clock, entropy, stack)
+        yield stack.enter_context(parts.serving(settings, clock, entropy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The opened parts, and how they are wired to the socket."""
+
+    keeper: CertificateKeeper
+    channel: CentralChannel
+    grants: CentralGrants
+    book: GrantBook
+    cache: PackCache
+    downloads: GrantedDownloads
+    memory: SharedMemory | None
+
+    @contextmanager
+    def serving(
+        self, settings: SidecarSettings, clock: Clock, entropy: Entropy
+    ) -> Iterator[int]:
+        """Listen, with the threads that keep certificate, leases and limits."""
+        listen = settings.listen
+        watchdog = Watchdog(clock=clock, stall_s=listen.stall_s)
+        admission = Admission(listen.max_calls)
+        health = Health(
+            {
+                "certificate": self.keeper.check_ready,
+                "central": self.channel.check_ready,
+            },
+            interval_s=listen.probe_s,
+            alarms={"certificate": self.keeper.check_renewed},
+        )
+        forwarder = Forwarder(
+            self.channel.lend,
+            endpoint=settings.central.endpoint,
+            admission=admission,
+            watchdog=watchdog,
+            limit_s=listen.stream_s,
+            clock=clock,
+        )
+        reads = LocalReads(
+            VersionReads(self.downloads, clock=clock, memory=self.memory),
+            forwarder,
+            admission=admission,
+            watchdog=watchdog,
+            principal=settings.identity.spiffe_id,
+            limit_s=listen.stream_s,
+            clock=clock,
+            entropy=entropy,
+        )
+        listening = SidecarListening(
+            socket=listen.socket,
+            mode=settings.socket_mode,
+            health=listen.health,
+            max_calls=listen.max_calls,
+            drain_delay_s=listen.drain_delay_s,
+            grace_s=listen.grace_s,
+        )
+        with (
+            self.keeper.running(),
+            gauge(
+                "strongroom.certificate.time_left",
+                "Until the sidecar's certificate ends.",
+                unit="s",
+                read=self.keeper.time_left_s,
+            ),
+            gauge(
+                "strongroom.sidecar.versions",
+                "Versions of which keys are held.",
+                unit="{version}",
+                read=lambda: float(len(self.book.held())),
+            ),
+            watchdog.running(),
+            LeaseWatch(self.book, self.grants, self.cache).running(),
+            serving_sidecar(
+                listening,
+                local={READ_VERSION: reads.handler()},
+                forwarder=forwarder,
+                admission=admission,
+                state=health,
+            ) as port,
+            health.running(),
+        ):
+            yield port
+
+
+def _open(
+    settings: SidecarSettings, clock: Clock, entropy: Entropy, stack: ExitStack
+) -> _Parts:
+    keeper = _open_keeper(settings, clock, stack)
+    channel = CentralChannel(settings.central.endpoint, lambda: keeper.current)
+    stack.callback(channel.close)
+    grants = CentralGrants(channel)
+    threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
+    book = GrantBook(grants, clock=clock, executor=threads)
+    packs = HttpPacks(clock, ca_file=settings.store.ca_file)
+    stack.callback(packs.close)
+    cache = _open_cache(settings, clock, entropy)
+    half = settings.memory.max_bytes // 2
+    chunks = GrantedChunks(book, fetcher=packs, cache=cache, budget=ByteBudget(half))
+    engine = GrantedEngine(book, ChunkReader(chunks), threads, ByteBudget(half), clock)
+    shared = settings.shared_memory
+    socket = settings.listen.socket
+    memory = running_shared_memory(
+        SharedMemorySettings(
+            socket=shared.socket or socket.with_name(socket.name + _SHARED_SUFFIX),
+            uids=tuple(int(uid) for uid in shared.uids),
+            ring_bytes=shared.ring_bytes,
+            mapped_bytes=shared.mapped_bytes,
+        ),
+        entropy=entropy,
+    )
+    return _Parts(
+        keeper,
+        channel,
+        grants,
+        book,
+        cache,
+        GrantedDownloads(engine),
+        stack.enter_context(memory),
+    )
+
+
+def _open_cache(settings: SidecarSettings, clock: Clock, entropy: Entropy) -> PackCache:
+    cache = settings.cache
+    if cache.path is None:
+        return MemoryPackCache(max_bytes=0)
+    return PackFiles(
+        cache.path,
+        max_bytes=cache.max_bytes,
+        max_files=cache.max_files,
+        clock=clock,
+        entropy=entropy,
+    )
+
+
+def _open_keeper(
+    settings: SidecarSettings, clock: Clock, stack: ExitStack
+) -> CertificateKeeper:
+    identity = settings.identity
+    if identity.cert_file and identity.key_file and identity.ca_file:
+        files = CertificateFiles(
+            cert_file=identity.cert_file,
+            key_file=identity.key_file,
+            ca_file=identity.ca_file,
+        )
+        return CertificateKeeper(files, clock=clock, max_age=_FILES_AGE)
+    issuer = _open_agent(settings, stack)
+    return CertificateKeeper(issuer, clock=clock, max_age=_AGENT_AGE)
+
+
+def _open_agent(settings: SidecarSettings, stack: ExitStack) -> CertificateIssuer:
+    try:
+        # An extra of its own brings what this imports.
+        from strongroom_server.adapters.workload_api import (  # noqa: PLC0415
+            open_workload_api,
+        )
+    except ImportError as error:
+        message = "identity.workload_socket is set, but spiffe is not installed"
+        raise PreconditionError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="pip install 'strongroom[server,spiffe]'",
+        ) from error
+    identity = settings.identity
+    return stack.enter_context(
+        open_workload_api(
+            identity.workload_socket,
+            spiffe_id=identity.spiffe_id,
+            trust_domain=identity.trust_domain,
+        )
+    )

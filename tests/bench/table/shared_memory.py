@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads through shared memory beside the same bytes over mTLS: W1, W2, S4.
+
+One server process over an engine in memory serves both ways, so that store, cipher
+and chunks are the same: what is compared is the way from ciphertext that is at hand
+to bytes in the reader's memory. The peer is the bare stream: gRPC's answers are taken
+and thrown away, neither copied together nor compared with a digest.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from strongroom._channel.methods import READ_VERSION
+from strongroom._transfer.version_stream import VersionStream
+from strongroom.client import Client
+from strongroom.config import ClientSettings
+from strongroom.format.frames import BlockFrame
+from strongroom.v1 import transfer_service_pb2 as pb
+from strongroom_server import process_memory
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.shared_memory import (
+    SharedMemorySettings,
+    running_shared_memory,
+)
+from tests.bench.measuring import MIB, BenchError, say
+from tests.bench.stacks import BenchStack
+from tests.bench.table.random_file import write_random
+from tests.bench.table.rows import Aim, Row, compare
+from tests.bench.table.settings import BenchSettings
+from tests.client.engine import Engine
+from tests.rpc.engine import serving_world
+
+PEER: Final = "mTLS stream"
+_ARTIFACT: Final = "bench/shared"
+_LARGE: Final = f"{_ARTIFACT}/large.bin"
+_VERSION: Final = "projects/bench/artifacts/shared/versions/1"
+_ITEMS: Final = 64
+_ITEM_BYTES: Final = 50 * 1024
+_TENSORS: Final = 84
+#: Calls of milliseconds are done so often in a round.
+_TIMES: Final = 10
+_START_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One comparison: what is done each way, and how often in a round."""
+
+    name: str
+    ours: Callable[[], None]
+    peer: Callable[[], None]
+    aim: Aim
+    times: int = 1
+
+
+def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]:
+    """Measure every pair, round by round."""
+    folder = work / "shared-memory"
+    folder.mkdir()
+    rows = []
+    with (
+        _running_server(folder) as (known, socket),
+        Client(known) as plain,
+        Client(replace(known, shared_socket=socket)) as sharing,
+    ):
+        _push(plain, folder / "tree", settings.size_bytes)
+        for case in _cases(sharing, plain, settings.size_bytes):
+            case.ours()
+            case.peer()
+            pairs = [
+                (_ms(case.ours, case.times), _ms(case.peer, case.times))
+                for _ in range(settings.round_count)
+            ]
+            mine, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+            rows.append(compare(case.name, "ms", mine, (PEER, theirs), case.aim))
+            say(f"{case.name}: done")
+        if sharing.shared_memory.sent_bytes:
+            message = f"not everything was shared: {sharing.shared_memory}"
+            raise BenchError(message)
+    return rows
+
+
+def serve(folder: str, pipe: Connection) -> None:
+    """Serve until told to end; send the settings of clients first."""
+    process_memory.keep_small()
+    socket = Path(folder) / "data.sock"
+    memory = SharedMemorySettings(socket, mapped_bytes=4096 * MIB)
+    with (
+        running_shared_memory(memory, entropy=SystemEntropy()) as shared,
+        serving_world(memory=shared) as (world, server),
+    ):
+        engine = Engine(world, server)
+        pipe.send((engine.settings(Path(folder) / "certificates"), socket))
+        pipe.recv()
+
+
+@contextmanager
+def _running_server(folder: Path) -> Iterator[tuple[ClientSettings, Path]]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=serve, args=(str(folder), there), daemon=True)
+    server.start()
+    try:
+        if not here.poll(_START_S):
+            message = "the server in memory did not start"
+            raise BenchError(message)
+        yield here.recv()
+        here.send("end")
+        server.join(_START_S)
+    finally:
+        server.kill()
+
+
+def _push(client: Client, tree: Path, size_bytes: int) -> None:
+    (tree / "items").mkdir(parents=True)
+    write_random(tree / "large.bin", size_bytes)
+    for number in range(_ITEMS):
+        path = tree / "items" / f"{number:03}"
+        write_random(path, _ITEM_BYTES, seed=number + 1)
+    client.push(tree, _ARTIFACT)
+
+
+def _cases(sharing: Client, plain: Client, size_bytes: int) -> list[_Case]:
+    buffer = bytearray(size_bytes)
+    what = f"{size_bytes // MIB} MiB"
+
+    def read_into() -> None:
+        if sharing.read_into(_LARGE, buffer) != size_bytes:
+            raise BenchError
+
+    def views() -> None:
+        mapped = np.frombuffer(sharing.map(_LARGE), np.uint16)
+        if len(np.array_split(mapped, _TENSORS)) != _TENSORS:
+            raise BenchError
+
+    def batch() -> None:
+        request = pb.ReadVersionRequest(name=_VERSION, paths=["items/"])
+        with VersionStream(sharing._caller, request) as steps:
+            for step in steps:
+                if isinstance(step, BlockFrame):
+                    buffer[: len(step.data)] = step.data
+
+    large, items = _stream(plain, "large.bin"), _stream(plain, "items/")
+    return [
+        _Case(f"W1 map {what}, {_TENSORS} arrays", views, large, Aim(80, 200)),
+        _Case(f"W2 read {what} into a buffer, warm", read_into, large, Aim(4, 6)),
+        _Case(f"S4 read {_ITEMS} x 50 KiB, warm", batch, items, Aim(3, 6), _TIMES),
+    ]
+
+
+def _stream(client: Client, path: str) -> Callable[[], None]:
+    """Return what takes all answers of a plain read, and throws them away."""
+    request = pb.ReadVersionRequest(name=_VERSION, paths=[path])
+
+    def drain() -> None:
+        with client._caller.stream_blocks(READ_VERSION, request) as answers:
+            for answer in answers:
+                if not isinstance(answer, BlockFrame):
+                    _take(answer)
+
+    return drain
+
+
+def _take(answer: pb.ReadVersionResponse) -> None:
+    for item in answer.items.items:
+        if item.HasField("block"):
+            _ = item.block.data
+
+
+def _ms(run: Callable[[], None], times: int) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - began) / times * 1000

@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data socket: what readers are given, what they can do with it, what ends it."""
+
+import fcntl
+import mmap
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom._shared.lane import Lane
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom.format.lanes import MESSAGE_BYTES, LaneKind, LaneMessage
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.shared_memory import (
+    SharedMemoryServer,
+    SharedMemorySettings,
+    running_shared_memory,
+)
+from strongroom_server.adapters.shared_memory.lane import LaneRead
+from strongroom_server.adapters.shared_memory.segments import SEGMENT_BYTES
+from strongroom_server.ports import SharedRead
+
+MIB = 1024 * 1024
+READER = "spiffe://test/reader"
+
+
+def settings_of(folder: Path) -> SharedMemorySettings:
+    return SharedMemorySettings(
+        folder / "data.sock", ring_bytes=4 * SEGMENT_BYTES, mapped_bytes=8 * MIB
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SharedMemorySettings:
+    return settings_of(tmp_path)
+
+
+@pytest.fixture
+def server(settings: SharedMemorySettings) -> Iterator[SharedMemoryServer]:
+    with running_shared_memory(settings, entropy=SystemEntropy()) as running:
+        yield running
+
+
+@pytest.fixture
+def lane(server: SharedMemoryServer, settings: SharedMemorySettings) -> Iterator[Lane]:
+    lane = Lane(settings.socket)
+    yield lane
+    lane.close()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for the server's thread."""
+    waiting = threading.Event()
+    for _ in range(500):
+        if is_so():
+            return
+        waiting.wait(0.01)
+    raise AssertionError
+
+
+def begin(server: SharedMemoryServer, lane: Lane, number: int = 1) -> SharedRead:
+    read = server.begin(lane.token, number, READER)
+    assert read is not None
+    return read
+
+
+def fill(read: SharedRead, content: bytes) -> tuple[int, int]:
+    """Tell the reader of some bytes; return where they are."""
+    lease = read.take(len(content))
+    assert lease is not None
+    lease.buffer[:] = content
+    read.tell(lease)
+    return lease.segment, lease.offset_bytes
+
+
+def told(read: SharedRead) -> int:
+    """How much the reader has of what it was told."""
+    assert isinstance(read, LaneRead)
+    return len(read._lane._reads[read._number].told)
+
+
+def test_the_reader_sees_what_was_written_and_gives_it_back(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here, there = begin(server, lane), lane.begin()
+    for content in (b"a" * MIB, b"b" * 100, b"c" * SEGMENT_BYTES):
+        segment, offset = fill(here, content)
+        assert there.view(segment, offset, len(content)) == content
+
+    assert not here.wait(0.01)
+    there.done(MIB)
+    assert here.wait(5)
+    there.end()
+    here.close()
+    assert server.used_bytes == 2 * SEGMENT_BYTES
+
+
+def test_room_is_used_again_and_again(server: SharedMemoryServer, lane: Lane) -> None:
+    here, there = begin(server, lane), lane.begin()
+    places = set()
+    for number in range(20):
+        content = bytes([number]) * SEGMENT_BYTES
+        segment, offset = fill(here, content)
+        assert there.view(segment, offset, 3) == content[:3]
+        places.add((segment, offset))
+        there.done(SEGMENT_BYTES)
+        until(lambda: not told(here))
+
+    assert places == {(0, 0)}
+    assert server.used_bytes == SEGMENT_BYTES
+
+
+def test_the_budget_holds_for_all_readers_together(
+    server: SharedMemoryServer, settings: SharedMemorySettings
+) -> None:
+    lanes = [Lane(settings.socket) for _ in range(3)]
+    reads = [begin(server, lane) for lane in lanes]
+    taken = [(read, read.take(SEGMENT_BYTES)) for read in reads for _ in range(2)]
+
+    assert sum(lease is not None for _, lease in taken) == 4
+    assert server.used_bytes == settings.ring_bytes
+
+    for lane in lanes:
+        lane.close()
+    until(lambda: server.lane_count == 0)
+    for read, lease in taken:
+        if lease is not None:
+            # What is still written to is kept until then.
+            read.give_back(lease)
+    assert server.used_bytes == 0
+
+
+def test_a_reader_can_write_nowhere(server: SharedMemoryServer, lane: Lane) -> None:
+    here = begin(server, lane)
+    draft = here.begin_mapping("key", MIB, lambda: None)
+    assert draft is not None
+    draft.finish()
+    lease = here.take(MIB)
+    assert lease is not None
+    assert here.find_mapping("key")
+    # As a reader that is not ours would: it takes the descriptors itself.
+    found = []
+    for _ in range(2):
+        data, descriptors, _, _ = socket.recv_fds(lane._connection, MESSAGE_BYTES, 4)
+        found.append((LaneMessage.parse(data), descriptors[0]))
+
+    assert [message.kind for message, _ in found] == [
+        LaneKind.SEGMENT,
+        LaneKind.MAPPING,
+    ]
+    for message, descriptor in found:
+        with pytest.raises(PermissionError):
+            mmap.mmap(descriptor, message.value, flags=mmap.MAP_SHARED)
+        with pytest.raises(PermissionError):
+            os.pwrite(descriptor, b"x", 0)
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, 0)
+        with pytest.raises(PermissionError):
+            fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, 0)
+        os.close(descriptor)
+
+
+def test_a_lane_serves_the_principal_that_used_it_first(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    begin(server, lane, 1).close()
+
+    assert server.begin(lane.token, 2, "spiffe://test/other") is None
+    assert server.begin(bytes(32), 2, READER) is None
+    assert server.begin(b"", 2, READER) is None
+    assert server.begin(lane.token, 1, READER) is None, "a number is used once"
+    assert server.begin(lane.token, 2, READER) is not None
+
+
+def test_no_two_lanes_ever_share_memory(
+    server: SharedMemoryServer, settings: SharedMemorySettings, lane: Lane
+) -> None:
+    spy = begin(server, lane)
+    segment, offset = fill(spy, b"of the spy")
+    kept = lane.begin().view(segment, offset, 10)
+    lane.close()
+    until(lambda: server.lane_count == 0)
+
+    other = Lane(settings.socket)
+    here, there = begin(server, other), other.begin()
+    for _ in range(4):
+        assert bytes(there.view(*fill(here, b"a secret! "), 10)) == b"a secret! "
+    other.close()
+
+    assert bytes(kept) == b"of the spy"
+
+
+def test_another_user_is_refused(
+    server: SharedMemoryServer, settings: SharedMemorySettings
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    settings.socket.chmod(0o666)
+    for folder in (settings.socket.parent, *settings.socket.parent.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o001)
+    child = os.fork()
+    if not child:
+        os.setresuid(65_534, 65_534, 65_534)
+        try:
+            Lane(settings.socket)
+        except UnavailableError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert server.lane_count == 0
+
+
+def test_what_a_read_was_told_and_never_heard_of_comes_back_with_its_end(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here, there = begin(server, lane), lane.begin()
+    fill(here, b"x" * SEGMENT_BYTES)
+    assert here.take(SEGMENT_BYTES) is not None
+    there.end()
+
+    assert here.wait(5)
+    assert here.take(1) is None, "the reader is gone"
+    here.close()
+    again = begin(server, lane, 2)
+    assert again.take(SEGMENT_BYTES) is not None
+    assert server.used_bytes == 2 * SEGMENT_BYTES
+
+
+def test_a_read_that_is_over_before_it_begins_gets_nothing(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    lane.begin().end()
+    second = lane.begin()
+    here = begin(server, lane, 2)
+    segment, offset = fill(here, b"x")
+    assert bytes(second.view(segment, offset, 1)) == b"x"
+    second.done(MIB)
+    assert here.wait(5)
+
+    assert server.begin(lane.token, 1, READER) is None
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"x",
+        b"x" * MESSAGE_BYTES,
+        b"x" * 2 * MESSAGE_BYTES,
+        LaneMessage(LaneKind.SEGMENT, 1).encode(),
+        LaneMessage(LaneKind.WELCOME, token=b"x" * 32).encode(),
+        LaneMessage(LaneKind.DONE, 1, 2).encode(),
+    ],
+)
+def test_a_reader_that_sends_nonsense_is_hung_up_on(
+    server: SharedMemoryServer, settings: SharedMemorySettings, nonsense: bytes
+) -> None:
+    lane = Lane(settings.socket)
+    here = begin(server, lane)
+    fill(here, b"x")
+    lane._connection.send(nonsense)
+
+    until(lambda: server.lane_count == 0)
+    assert here.take(1) is None
+    assert not here.wait(5)
+    here.close()
+    assert server.used_bytes == 0
+    lane.close()
+
+
+def test_a_reader_that_takes_nothing_stops_nobody(
+    server: SharedMemoryServer, settings: SharedMemorySettings
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as deaf:
+        deaf.connect(str(settings.socket))
+        other = Lane(settings.socket)
+        here = begin(server, other)
+        assert bytes(other.begin().view(*fill(here, b"bytes"), 5)) == b"bytes"
+        other.close()
+
+
+def test_a_mapping_is_filled_once_and_lasts_while_anybody_looks(
+    server: SharedMemoryServer, settings: SharedMemorySettings, lane: Lane
+) -> None:
+    other = Lane(settings.socket)
+    here, there = begin(server, lane), begin(server, other)
+    draft = here.begin_mapping("key", 6 * MIB, lambda: None)
+    assert draft is not None
+    assert there.begin_mapping("key", 6 * MIB, lambda: None) is None
+    assert there.wait_mapping("key", 0.01)
+    assert not there.find_mapping("key"), "nobody sees it before it is whole"
+    draft.buffer[:3] = b"abc"
+    draft.finish()
+    assert not there.wait_mapping("key", 1)
+
+    views = [
+        lane.mapping(here.find_mapping("key")),
+        other.mapping(there.find_mapping("key")),
+    ]
+    assert [bytes(view[:3]) for view in views] == [b"abc"] * 2
+    assert all(view.readonly for view in views)
+    assert here.begin_mapping("large", 6 * MIB, lambda: None) is None, "no room"
+
+    other.close()
+    until(lambda: server.lane_count == 1)
+    assert here.begin_mapping("large", 6 * MIB, lambda: None) is None
+    views.clear()
+    until(lambda: _make(here, "large", 6 * MIB))
+    assert not here.find_mapping("key"), "unused longest, it went"
+
+
+def _make(read: SharedRead, key: str, size_bytes: int) -> bool:
+    draft = read.begin_mapping(key, size_bytes, lambda: None)
+    if draft is None:
+        return False
+    draft.finish()
+    return True
+
+
+def test_a_mapping_goes_once_it_may_not_be_read(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    shredded = threading.Event()
+
+    def alive() -> None:
+        if shredded.is_set():
+            raise StrongroomError("shredded")
+
+    here = begin(server, lane)
+    draft = here.begin_mapping("key", MIB, alive)
+    assert draft is not None
+    draft.finish()
+    assert here.find_mapping("key")
+    lane.close()
+    shredded.set()
+
+    until(lambda: server.used_bytes == 0)
+
+
+def test_a_mapping_that_is_given_up_leaves_nothing(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    draft = here.begin_mapping("key", MIB, lambda: None)
+    assert draft is not None
+    draft.abandon()
+    draft.abandon()
+
+    assert server.used_bytes == 0
+    assert _make(here, "key", MIB)
+
+
+def test_nothing_is_left_open_when_the_server_stops(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before, threads = open_files(), threading.active_count()
+    settings = settings_of(tmp_path)
+    for _ in range(3):
+        with running_shared_memory(settings, entropy=SystemEntropy()) as server:
+            lane = Lane(settings.socket)
+            here = begin(server, lane)
+            view = lane.begin().view(*fill(here, b"x"), 1)
+            assert _make(here, "key", MIB)
+            mapped = lane.mapping(here.find_mapping("key"))
+        with pytest.raises(UnavailableError):
+            lane.segment(2)
+        assert bytes(view) + bytes(mapped[:1]) == b"x\0"
+        del view, mapped, here, lane, server
+        assert not settings.socket.exists()
+
+    assert threading.active_count() == threads
+    assert open_files() == before
+
+
+def test_two_servers_do_not_share_a_socket_but_one_follows_another(
+    server: SharedMemoryServer, settings: SharedMemorySettings, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(InvalidArgumentError),
+        running_shared_memory(settings, entropy=SystemEntropy()),
+    ):
+        pass
+    Lane(settings.socket).close()
+
+    left = settings_of(tmp_path / "left")
+    left.socket.parent.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as killed:
+        killed.bind(str(left.socket))
+    with running_shared_memory(left, entropy=SystemEntropy()):
+        Lane(left.socket).close()
+
+
+def test_a_path_longer_than_an_address_will_do(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / ("long" * 30))
+    settings.socket.parent.mkdir()
+
+    with running_shared_memory(settings, entropy=SystemEntropy()):
+        Lane(settings.socket).close()
+
+
+def test_what_answers_there_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "other.sock"
+    with pytest.raises(UnavailableError):
+        Lane(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.bind(str(path))
+        other.listen()
+
+        def answer() -> None:
+            for data in (b"hello", LaneMessage(LaneKind.DONE).encode()):
+                connection, _ = other.accept()
+                connection.send(data)
+                connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        for _ in range(2):
+            with pytest.raises(IntegrityError):
+                Lane(path)
+        thread.join()

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sidecar reads the same bytes as central, for as long as it may, and no longer."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from strongroom.errors import (
+    IntegrityError,
+    PermissionDeniedError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
+from strongroom.format.names import VersionName
+from strongroom_server.core.codecs import Codec
+from strongroom_server.core.records import Kind
+from strongroom_server.repository import grant_book
+from tests.support.sidecars import LIFETIME_S, MIB, Sidecar, sidecar_world
+from tests.support.world import ARTIFACT
+
+ONE = VersionName(ARTIFACT, "1")
+TWO = VersionName(ARTIFACT, "2")
+LATEST = VersionName(ARTIFACT, "latest")
+BIG = hashlib.shake_256(b"weights").digest(20 * MIB)
+FILES = {
+    "big.bin": BIG,
+    "empty": b"",
+    **{f"small/{number:03d}": b"%d" % number * 50 for number in range(60)},
+}
+
+
+@pytest.fixture
+def sidecar() -> Iterator[Sidecar]:
+    with sidecar_world() as made:
+        made.world.push(FILES)
+        yield made
+
+
+def test_the_same_bytes_come_through_a_sidecar(sidecar: Sidecar) -> None:
+    assert sidecar.read(LATEST) == FILES
+    assert sidecar.read(ONE, "small/") == {
+        path: data for path, data in FILES.items() if path.startswith("small/")
+    }
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [(0, 1), (5, 100), (MIB - 1, 2), (16 * MIB - 3, 6), (20 * MIB - 1, 9), (7, 0)],
+)
+def test_ranges_come_through_a_sidecar(
+    sidecar: Sidecar, offset: int, length: int
+) -> None:
+    end = offset + length if length else len(BIG)
+
+    found = sidecar.read(ONE, "big.bin", offset=offset, length=length)
+
+    assert found["big.bin"] == BIG[offset:end]
+
+
+def test_deltas_come_through_a_sidecar(sidecar: Sidecar) -> None:
+    changed = bytearray(BIG)
+    changed[MIB] ^= 1
+    with sidecar_world() as other:
+        other.world.push({"a": BIG}, kind=Kind.CHECKPOINT)
+        other.world.push({"a": bytes(changed)}, kind=Kind.CHECKPOINT)
+
+        assert other.read(TWO) == {"a": bytes(changed)}
+
+        entries = other.book.open(TWO, paths=()).entries
+        assert Codec.DELTA in {ref.codec for item in entries for ref in item.chunks}
+
+
+def test_a_version_that_is_open_is_opened_once(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    sidecar.read(ONE)
+    sidecar.read(ONE, "small/001")
+    sidecar.read(ONE, "big.bin", offset=5, length=9)
+
+    assert sidecar.grants.opened == [("1", ())]
+
+
+def test_what_a_ref_points_at_is_asked_anew(sidecar: Sidecar) -> None:
+    sidecar.read(LATEST, "empty")
+    sidecar.world.push({"empty": b"not any more"})
+
+    assert sidecar.read(LATEST, "empty") == {"empty": b"not any more"}
+
+
+def test_packs_are_fetched_once_and_then_come_from_the_disk(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    fetched = len(sidecar.packs.requests)
+    assert fetched <= len(sidecar.world.keys("packs/"))
+
+    assert sidecar.read(ONE) == FILES
+    assert len(sidecar.packs.requests) == fetched
+
+
+def test_a_few_small_reads_fetch_no_whole_pack(sidecar: Sidecar) -> None:
+    sidecar.read(ONE, "big.bin", offset=MIB, length=10)
+
+    assert all(0 < size <= MIB + 16 for _, size in sidecar.packs.requests)
+
+
+def test_without_room_on_the_disk_all_is_read_all_the_same() -> None:
+    with sidecar_world(cache_bytes=0) as sidecar:
+        sidecar.world.push(FILES)
+
+        assert sidecar.read(ONE) == FILES
+        assert sidecar.read(ONE) == FILES
+
+
+def test_what_is_damaged_on_the_disk_is_fetched_anew(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    packs = [key.rpartition("/")[2] for key in sidecar.world.keys("packs/")]
+    for pack in packs:
+        if sidecar.cache.read_into(
+            pack, offset_bytes=0, buffer=memoryview(bytearray(1))
+        ):
+            sidecar.cache.corrupt(pack)
+
+    assert sidecar.read(ONE) == FILES
+
+
+def test_a_forged_pack_is_never_kept_nor_handed_out(sidecar: Sidecar) -> None:
+    sidecar.book.open(ONE, paths=())
+    for item, data in sidecar.world.bucket.objects():
+        if item.key.startswith("packs/"):
+            forged = bytes(len(data) // 2) + data[len(data) // 2 :]
+            sidecar.world.bucket.corrupt(item.key, item.version_id, forged)
+
+    with pytest.raises(IntegrityError) as error:
+        sidecar.read(ONE, "big.bin")
+
+    assert error.value.reason is Reason.CHUNK_CORRUPT
+    assert "big.bin" in error.value.message
+    kept = [key.rpartition("/")[2] for key in sidecar.world.keys("packs/")]
+    assert not any(sidecar.cache.drop(pack) for pack in kept)
+
+
+def test_a_url_that_is_not_believed_is_renewed_once(sidecar: Sidecar) -> None:
+    sidecar.packs.refusals = 1
+
+    assert sidecar.read(ONE, "small/001") == {"small/001": FILES["small/001"]}
+    assert len(sidecar.grants.opened) == 2
+
+    sidecar.cache.drop(next(iter(sidecar.world.keys("packs/"))))
+    with sidecar_world(cache_bytes=0) as other:
+        other.world.push(FILES)
+        other.packs.refusals = 100
+        with pytest.raises(UnavailableError) as error:
+            other.read(ONE, "small/001")
+        assert error.value.reason is Reason.STORE_UNAVAILABLE
+
+
+def test_what_is_open_goes_on_while_central_is_away_until_its_time_is_over(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.read(ONE)
+    sidecar.grants.cut_off()
+    sidecar.book.doubt([ONE])
+
+    sidecar.clock.advance(LIFETIME_S - 1)
+    assert sidecar.read(ONE) == FILES
+
+    with pytest.raises(UnavailableError, match="central is away"):
+        sidecar.read(TWO)
+    with pytest.raises(UnavailableError, match="central is away"):
+        sidecar.read(LATEST)
+
+    sidecar.clock.advance(1)
+    with pytest.raises(UnavailableError, match="central is away"):
+        sidecar.read(ONE)
+
+
+def test_a_reader_in_the_middle_is_stopped_when_the_time_is_over(
+    sidecar: Sidecar,
+) -> None:
+    with sidecar.downloads.open(ONE, paths=["big.bin"], offset_bytes=1) as download:
+        sidecar.grants.cut_off()
+        sidecar.clock.advance(LIFETIME_S)
+        with pytest.raises(UnavailableError, match="central is away"):
+            list(download.items)
+
+
+def test_keys_are_forgotten_at_the_end_even_if_nobody_asks(sidecar: Sidecar) -> None:
+    opened = sidecar.book.open(ONE, paths=())
+    [*entries] = opened.entries
+    page = entries[0].chunks[0].page  # type: ignore[attr-defined]
+    assert page.key(entries[0].chunks[0])
+
+    sidecar.clock.advance(LIFETIME_S)
+    sidecar.book.forget_old()
+
+    assert page.key(entries[0].chunks[0]) is None
+    assert page.url(entries[0].chunks[0]) is None
+
+
+def test_a_lease_that_ages_is_renewed_before_its_end(sidecar: Sidecar) -> None:
+    for _ in range(6):
+        sidecar.read(ONE)
+        sidecar.clock.advance(LIFETIME_S * 0.6)
+
+    assert sidecar.read(ONE) == FILES
+
+
+def test_what_is_revoked_is_refused_at_once(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    refusal = PreconditionError("shredded", reason=Reason.KEY_SHREDDED)
+    with sidecar.downloads.open(ONE, paths=["big.bin"]) as download:
+        items = download.items
+        next(items)
+        sidecar.book.revoke(ONE, refusal)
+
+        with pytest.raises(PreconditionError, match="shredded"):
+            list(items)
+    assert sidecar.book.held() == []
+
+
+def test_a_revoked_version_is_read_again_once_central_grants_it(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.read(ONE)
+    sidecar.book.revoke(ONE, PreconditionError("deleted"))
+
+    # Undeleted, say: central decides.
+    assert sidecar.read(ONE) == FILES
+
+
+def test_whoever_loses_the_right_is_refused_when_asked_again(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    sidecar.grants.refusal = PermissionDeniedError("not yours any more")
+    sidecar.book.doubt([ONE])
+
+    with pytest.raises(PermissionDeniedError):
+        sidecar.read(ONE)
+    # And what was opened is gone, also once central is away.
+    sidecar.grants.cut_off()
+    with pytest.raises(UnavailableError):
+        sidecar.read(ONE)
+
+
+def test_what_is_too_large_to_keep_is_read_through(
+    monkeypatch: pytest.MonkeyPatch, sidecar: Sidecar
+) -> None:
+    monkeypatch.setattr(grant_book, "MAX_KEPT_AT_ONCE", 10)
+
+    assert sidecar.read(ONE) == FILES
+    assert sidecar.read(ONE) == FILES
+    assert sidecar.grants.opened == [("1", ())] * 2
+    assert sidecar.grants.open_count == 0
+
+
+def test_no_representation_shows_a_key(sidecar: Sidecar) -> None:
+    opened = sidecar.book.open(ONE, paths=["big.bin"])
+    [entry] = opened.entries
+    ref = entry.chunks[0]
+    page = ref.page  # type: ignore[attr-defined]
+    key = page.key(ref)
+
+    shown = repr(entry) + repr(page) + repr(opened)
+
+    assert repr(key)[2:-1] not in shown
+    assert "memory://" not in shown

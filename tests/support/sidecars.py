@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sidecar's engine over central's engine in memory: who asks whom is counted."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from strongroom.errors import Reason, StrongroomError, UnavailableError
+from strongroom.format.names import VersionName
+from strongroom_server.adapters.memory import MemoryBlobPresigner
+from strongroom_server.adapters.memory_packs import MemoryPackCache
+from strongroom_server.core.grant import Grant, GrantPage
+from strongroom_server.core.records import FileBlock, FileStarted
+from strongroom_server.ports import (
+    BlobNotFoundError,
+    GrantWatch,
+    PackFetcher,
+    UrlRefusedError,
+)
+from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.repository.chunks import ChunkReader
+from strongroom_server.repository.grant_book import GrantBook
+from strongroom_server.repository.granted_chunks import GrantedChunks
+from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
+from strongroom_server.services.granting import Granting
+from tests.support.clock import ManualClock
+from tests.support.world import World, memory_world
+
+LIFETIME_S = 100
+MIB = 1024 * 1024
+
+
+@dataclass
+class MemoryGrant:
+    """An `OpenedGrant`."""
+
+    grant: Grant
+    source: Iterator[GrantPage]
+
+    def pages(self) -> Iterator[GrantPage]:
+        return self.source
+
+
+class MemoryGrants:
+    """A `GrantSource` that asks central's use case; may be cut off, or refused."""
+
+    def __init__(self, world: World) -> None:
+        self._granting = Granting(
+            world.repository, MemoryBlobPresigner(), lifetime_s=LIFETIME_S
+        )
+        self.opened: list[tuple[str, tuple[str, ...]]] = []
+        self.refusal: StrongroomError | None = None
+        self.open_count = 0
+
+    def cut_off(self) -> None:
+        """Be away from now on."""
+        self.refusal = UnavailableError("central is away", reason=Reason.TRANSPORT)
+
+    @contextmanager
+    def open(self, name: VersionName, *, paths: Sequence[str]) -> Iterator[MemoryGrant]:
+        """See `GrantSource`."""
+        self.opened.append((name.selector, tuple(paths)))
+        if self.refusal is not None:
+            raise self.refusal
+        granted = self._granting.open(name, paths=paths)
+        self.open_count += 1
+        try:
+            yield MemoryGrant(granted.grant, granted.pages)
+        finally:
+            self.open_count -= 1
+
+    def watch(self, names: Sequence[VersionName]) -> GrantWatch:
+        """See `GrantSource`; tests tell the book by themselves."""
+        raise NotImplementedError(names)
+
+
+class MemoryPacks:
+    """A `PackFetcher` of a bucket in memory; may refuse URLs, counts requests."""
+
+    def __init__(self, world: World) -> None:
+        self._bucket = world.bucket
+        self.requests: list[tuple[str, int]] = []
+        self.refusals = 0
+
+    def read_into(self, url: str, *, offset_bytes: int, buffer: memoryview) -> None:
+        """See `PackFetcher`."""
+        data = self._read(url, len(buffer))
+        part = data[offset_bytes : offset_bytes + len(buffer)]
+        if len(part) != len(buffer):
+            raise BlobNotFoundError(url)
+        buffer[:] = part
+
+    def read_whole(self, url: str, *, max_bytes: int) -> bytearray:
+        """See `PackFetcher`."""
+        data = self._read(url, 0)
+        if len(data) > max_bytes:
+            raise BlobNotFoundError(url)
+        return bytearray(data)
+
+    def _read(self, url: str, size_bytes: int) -> bytes:
+        key, _, query = url.removeprefix("memory://").partition("?versionId=")
+        self.requests.append((key, size_bytes))
+        if self.refusals:
+            self.refusals -= 1
+            raise UrlRefusedError(url)
+        version_id = query.partition("&")[0]
+        return self._bucket.get(key, version_id=version_id, max_bytes=64 * MIB)
+
+
+_fetcher: type[PackFetcher] = MemoryPacks
+
+
+@dataclass
+class Sidecar:
+    """A sidecar's engine, and what stands around it."""
+
+    world: World
+    executor: Executor
+    clock: ManualClock
+    grants: MemoryGrants
+    packs: MemoryPacks
+    cache: MemoryPackCache
+    book: GrantBook
+    downloads: GrantedDownloads
+    lifetime_s: float = field(default=LIFETIME_S)
+
+    def read(
+        self, name: VersionName, *paths: str, offset: int = 0, length: int = 0
+    ) -> dict[str, bytes]:
+        """Read files through the sidecar."""
+        files: dict[str, bytearray] = {}
+        path = ""
+        with self.downloads.open(
+            name, paths=paths, offset_bytes=offset, length_bytes=length
+        ) as download:
+            for item in download.items:
+                if isinstance(item, FileStarted):
+                    path = item.path
+                    files[path] = bytearray()
+                elif isinstance(item, FileBlock):
+                    files[path] += item.data
+        return {path: bytes(data) for path, data in files.items()}
+
+
+@contextmanager
+def sidecar_world(*, cache_bytes: int = 256 * MIB) -> Iterator[Sidecar]:
+    """Yield a sidecar beside an empty world; both by a clock that stands still."""
+    clock = ManualClock()
+    with memory_world(clock=clock) as world, ThreadPoolExecutor(4) as executor:
+        grants, packs = MemoryGrants(world), MemoryPacks(world)
+        cache = MemoryPackCache(max_bytes=cache_bytes)
+        book = GrantBook(grants, clock=clock, executor=executor)
+        chunks = GrantedChunks(
+            book, fetcher=packs, cache=cache, budget=ByteBudget(64 * MIB)
+        )
+        engine = GrantedEngine(
+            book, ChunkReader(chunks), executor, ByteBudget(64 * MIB), clock
+        )
+        downloads = GrantedDownloads(engine)
+        yield Sidecar(world, executor, clock, grants, packs, cache, book, downloads)
