@@ -170,6 +170,8 @@ def _settings(stack: BenchStack, folder: Path) -> str:
     tables["listen"] |= {"data": any_port, "health": any_port, "admin": any_port}
     tables["index"]["path"] = str(folder / "index")
     tables["audit"]["path"] = str(folder / "audit")
+    # One server has it, and calls without bytes have no use for it.
+    del tables["shared_memory"]
     # Spans are written by all four or by none; none is what a busy server has.
     tables["telemetry"] = {}
     return "".join(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.cli.program import run
 from tests.cli.offices import (
     Desk,
     Office,
@@ -109,11 +110,15 @@ def test_who_has_no_role_is_told_who_they_are(desk: Desk) -> None:
     assert "Ask an operator for a role" in told.err
 
 
-def test_a_workstation_without_a_role_is_told_to_sign_in(desk: Desk) -> None:
-    assert desk("erin", "logout").code == 0
+def test_a_workstation_without_a_role_is_told_to_sign_in(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(office.settings("erin"))
+    assert run(["--config", config, "logout"]) == 0
+    capsys.readouterr()
 
-    told = desk("erin", "whoami")
+    assert run(["--config", config, "whoami"]) == 0
 
-    assert told.code == 0, told
+    told = capsys.readouterr()
     assert told.out.startswith(f"{WORKSTATION}\n")
     assert told.err == "Nobody is signed in here: strongroom login\n"

@@ -211,6 +211,21 @@ def test_a_reader_that_stops_in_the_middle_holds_nobody_up(
         file.close()
 
 
+def test_what_a_reader_closes_in_the_middle_comes_back(
+    client: Client, shared: SharedMemoryServer
+) -> None:
+    for _ in range(10):
+        with client.open(URI) as file:
+            assert file.read(2 * MIB) == LARGE[: 2 * MIB]
+    waiting = threading.Event()
+    for _ in range(500):
+        lanes = list(shared._lanes.values())
+        if not any(segment.rooms for lane in lanes for segment in lane._segments):
+            return
+        waiting.wait(0.01)
+    raise AssertionError
+
+
 def test_many_threads_read_at_once(client: Client) -> None:
     def read(number: int) -> bool:
         buffer = bytearray(4 * MIB)

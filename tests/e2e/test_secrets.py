@@ -117,6 +117,19 @@ class Session:
         key = next(key for key, _ in stored_objects(self.stack) if key[:5] == "packs")
         self.check("explain", "--object", key)
 
+    def beside(self) -> None:
+        """Read through a sidecar, which stops once, so that its watch is over."""
+        root = str(self.stack.root)
+        self.check("dev", "sidecar", "--dir", root)
+        through = str(self.stack.root / "sidecar/client.toml")
+        self.check("--config", through, "pull", NAME, str(self.folder / "beside"))
+        pid = self.stack.pid("sidecar")
+        time.sleep(1)  # For its watch to begin.
+        os.kill(pid, signal.SIGTERM)
+        while is_running(pid):
+            time.sleep(0.05)
+        self.check("dev", "sidecar", "--dir", root)
+
     def operate(self) -> None:
         """Look after keys, access, audit and the stack itself."""
         for command in ("ls", "rotate", "rewrap", "retire"):
@@ -336,6 +349,7 @@ def test_no_secret_is_said_stored_logged_or_passed_on(
     use_drafts(own_stack.root / "client.toml", NAME)
     session.keep()
     session.agree()
+    session.beside()
     session.operate()
     started = list(processes(own_stack))
     objects = dict(stored_objects(own_stack))

@@ -178,7 +178,7 @@ def test_the_cache_holds_nothing_that_anybody_can_read(
 
 
 def test_keys_of_chunks_are_not_for_who_is_behind_a_sidecar(stack: LiveStack) -> None:
-    target = f"unix:{stack.root}/sidecar/strongroom.sock"
+    target = f"unix:{stack.root}/sidecar/sr.sock"
     request = grant_pb.OpenVersionRequest(
         name="projects/demo/artifacts/model/versions/1"
     )
@@ -195,7 +195,7 @@ def test_keys_of_chunks_are_not_for_who_is_behind_a_sidecar(stack: LiveStack) ->
 
 
 def test_only_the_owner_may_open_the_socket(stack: LiveStack) -> None:
-    socket = stack.root / "sidecar/strongroom.sock"
+    socket = stack.root / "sidecar/sr.sock"
 
     assert socket.stat().st_mode & 0o777 == 0o600
 
@@ -307,6 +307,6 @@ def test_a_sidecar_stops_soon_and_leaves_no_socket(stack: LiveStack) -> None:
     wait_for(lambda: stack.processes()["sidecar"]["pid"] is None)
 
     assert time.monotonic() - began_s < 15
-    assert not (stack.root / "sidecar/strongroom.sock").exists()
+    assert not (stack.root / "sidecar/sr.sock").exists()
     assert "Traceback" not in (stack.root / "logs/sidecar.log").read_text()
     stack.up()

@@ -46,6 +46,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "ListApprovals": ({}, [("server", "server")]),
     "GetApproval": ({}, [("server", "server")]),
     "DecideApproval": ({}, [("server", "server")]),
+    "WithdrawApproval": ({}, [("server", "server")]),
     "CreateProject": ({"project_id": "demo"}, [("projects/demo", "projects/demo")]),
     "ListProjects": ({}, [("projects", "projects")]),
     "ListArtifacts": ({"parent": "projects/demo"}, [("projects/demo",) * 2]),
@@ -101,12 +102,15 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("projects/demo/artifacts/a",) * 2],
     ),
     "GetShredReceipt": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
+    "ListShredded": ({}, [("server", "server")]),
     "ListSigningKeys": ({}, [("server", "server")]),
 }
 
 
 #: What may take longer than other calls, beside streams.
-LONG = ("CheckServer", "PreviewShred", "ShredArtifact", "ShredProject")
+LONG = (
+    *("CheckServer", "ListShredded", "PreviewShred", "ShredArtifact", "ShredProject"),
+)
 
 
 def request_of(name: str, values: dict[str, Any]) -> Message:
@@ -133,7 +137,7 @@ def test_every_right_is_needed_by_an_rpc_or_a_listing() -> None:
 def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
     changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
         *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch"),
-        *("RequestApproval", "DecideApproval", "ShredProject"),
+        *("RequestApproval", "DecideApproval", "WithdrawApproval", "ShredProject"),
         *("CreateArtifact", "ShredArtifact"),
     }
     method = METHODS[name]

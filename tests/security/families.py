@@ -15,6 +15,7 @@ from tests.security import (
     names,
     salamanders,
     shredding,
+    shredding_alone,
     sign_ins,
     swaps,
     tokens,
@@ -47,5 +48,6 @@ FAMILIES: Final[tuple[Family, ...]] = (
     witnesses.FAMILY,
     key_life.FAMILY,
     shredding.FAMILY,
+    shredding_alone.FAMILY,
     vault_policies.FAMILY,
 )

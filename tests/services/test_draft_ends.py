@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from strongroom.errors import (
+    ExhaustedError,
     IntegrityError,
     NotFoundError,
     PreconditionError,
@@ -14,6 +15,9 @@ from strongroom.errors import (
 from strongroom_server.core import layout
 from strongroom_server.core.draft_record import END_NUMBER
 from strongroom_server.core.sweep_plan import SweepPlan
+from strongroom_server.ports import BlobVersion
+from strongroom_server.repository import draft_records
+from strongroom_server.repository.draft_records import StoredDraft
 from tests.support.drafts import DRAFT, begin, commit, discard, put, send
 from tests.support.samples import filled
 from tests.support.world import CALLER, World
@@ -237,6 +241,35 @@ def test_two_servers_that_add_parts_at_once_lose_none(world: World) -> None:
 
     assert sorted(item.number for item in found) == list(range(1, 25))
     assert commit(world, expected=25).version.file_count == 25
+
+
+def test_of_large_drafts_one_at_a_time_is_merged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world, {"a": b"1"})
+    records = world.repository.draft_records
+    draft = StoredDraft(DRAFT, "", (BlobVersion("k", "v", 2**21, 0.0),), None)
+    monkeypatch.setattr(draft_records, "LARGE_BYTES", 0)
+    monkeypatch.setattr(draft_records, "LARGE_WAIT_S", 0.01)
+
+    with records.merging(draft):
+        with pytest.raises(ExhaustedError) as caught:
+            commit(world)
+        assert caught.value.reason is Reason.TOO_MANY_CALLS
+    assert commit(world).version.number == 1
+
+
+def test_a_draft_whose_records_would_be_too_long_takes_no_further_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world, {"a": b"1"})
+    monkeypatch.setattr(draft_records, "MAX_DRAFT_BYTES", 1000)
+
+    with pytest.raises(ExhaustedError) as caught:
+        put(world, {"b": b"1"})
+
+    assert caught.value.reason is Reason.TOO_LARGE
+    commit(world, expected=1)
 
 
 def test_a_damaged_part_is_damage_and_no_smaller_version(world: World) -> None:

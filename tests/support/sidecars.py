@@ -6,14 +6,20 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from strongroom.errors import Reason, StrongroomError, UnavailableError
+from strongroom.errors import (
+    CancelledError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
 from strongroom.format.names import VersionName
 from strongroom_server.adapters.memory import MemoryBlobPresigner
 from strongroom_server.adapters.memory_packs import MemoryPackCache
-from strongroom_server.core.grant import Grant, GrantPage
+from strongroom_server.core.grant import Grant, GrantPage, Revoked
 from strongroom_server.core.records import FileBlock, FileStarted
 from strongroom_server.ports import (
     BlobNotFoundError,
+    GrantSource,
     GrantWatch,
     PackFetcher,
     UrlRefusedError,
@@ -23,7 +29,7 @@ from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
 from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
-from strongroom_server.services.granting import Granting
+from strongroom_server.services.granting import GrantFeed, Granting
 from tests.support.clock import ManualClock
 from tests.support.world import World, memory_world
 
@@ -49,7 +55,12 @@ class MemoryGrants:
         self._granting = Granting(
             world.repository, MemoryBlobPresigner(), lifetime_s=LIFETIME_S
         )
+        self._feed = GrantFeed(
+            world.repository, tick_s=0.01, look_s=0.05, heartbeat_s=0.05
+        )
         self.opened: list[tuple[str, tuple[str, ...]]] = []
+        self.watched: list[tuple[str, ...]] = []
+        self.watches: list[MemoryWatch] = []
         self.refusal: StrongroomError | None = None
         self.open_count = 0
 
@@ -70,9 +81,38 @@ class MemoryGrants:
         finally:
             self.open_count -= 1
 
-    def watch(self, names: Sequence[VersionName]) -> GrantWatch:
-        """See `GrantSource`; tests tell the book by themselves."""
-        raise NotImplementedError(names)
+    def watch(self, names: Sequence[VersionName]) -> "MemoryWatch":
+        """See `GrantSource`."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.watched.append(tuple(name.selector for name in names))
+        watch = MemoryWatch(self._feed, names)
+        self.watches.append(watch)
+        return watch
+
+
+class MemoryWatch:
+    """A `GrantWatch` of central's use case; may break off."""
+
+    def __init__(self, feed: GrantFeed, names: Sequence[VersionName]) -> None:
+        self._feed = feed
+        self._names = names
+        self._error: StrongroomError | None = None
+
+    def __iter__(self) -> Iterator[tuple[Revoked, ...]]:
+        return self._feed.watch(self._names, self._check)
+
+    def end(self) -> None:
+        """See `GrantWatch`."""
+        self._error = self._error or CancelledError("the watch was ended")
+
+    def break_off(self, error: StrongroomError) -> None:
+        """End with an error, as central does."""
+        self._error = error
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
 
 
 class MemoryPacks:
@@ -109,6 +149,8 @@ class MemoryPacks:
 
 
 _fetcher: type[PackFetcher] = MemoryPacks
+_grants: type[GrantSource] = MemoryGrants
+_watch: type[GrantWatch] = MemoryWatch
 
 
 @dataclass

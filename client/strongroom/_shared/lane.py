@@ -20,6 +20,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.format.lanes import (
+    MAX_ADDRESS_BYTES,
     MESSAGE_BYTES,
     LaneKind,
     LaneMessage,
@@ -206,9 +207,11 @@ def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.settimeout(_WAIT_S)
+        if len(bytes(path)) <= MAX_ADDRESS_BYTES:
+            connection.connect(str(path))
+            return connection
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
         try:
-            # A socket's address has 107 bytes, which a path may exceed.
             connection.connect(f"/proc/self/fd/{folder}/{path.name}")
         finally:
             os.close(folder)

@@ -22,6 +22,9 @@ _MESSAGE: Final = struct.Struct("<4sB3sQQ32s")
 MESSAGE_BYTES: Final = _MESSAGE.size
 #: Beside a Unix socket of gRPC, the data socket has its path and this behind it.
 SOCKET_SUFFIX: Final = ".shared"
+#: What the address of a Unix socket holds. A longer path is named by its folder's
+#: descriptor, below /proc, which a process that hides its memory may not do.
+MAX_ADDRESS_BYTES: Final = 107
 #: The metadata by which a call names its lane and its own number in it. No part of
 #: the request: what people approve is the same in every lane.
 LANE_HEADER: Final = "strongroom-lane-bin"

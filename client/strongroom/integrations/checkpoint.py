@@ -13,7 +13,7 @@ import operator
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint.filesystem import (
@@ -51,6 +51,9 @@ from strongroom.integrations.checkpoint_files import (
 from strongroom.integrations.checkpoint_metadata import parse_metadata
 from strongroom.integrations.identity import Identity
 from strongroom.values import Kind, PushResult
+
+#: Up to this size an item is read as a whole before torch looks at it.
+_WHOLE_BYTES: Final = 80 << 20
 
 
 @dataclass
@@ -290,9 +293,11 @@ class StrongroomReader(FsspecReader):
         """Tell whether an id is one of ours."""
         return CheckpointFiles.validate_checkpoint_id(checkpoint_id)
 
-    def _slice_file(self, file: Any, sinfo: Any) -> io.BytesIO:  # noqa: ANN401 - of torch
-        # In one go: torch jumps to the end of each item first, which would end one
-        # range and begin another.
+    def _slice_file(self, file: Any, sinfo: Any) -> Any:  # noqa: ANN401 - of torch
+        if sinfo.length > _WHOLE_BYTES:
+            return super()._slice_file(file, sinfo)
+        # In one go: torch jumps to the end of each item first, which ends one range
+        # and begins another. Large ones go straight into their tensors instead.
         file.seek(sinfo.offset)
         return io.BytesIO(file.read(sinfo.length))
 

@@ -108,8 +108,9 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
             "policies": str(layout.policies),
         },
         "telemetry": {"spans_file": str(layout.telemetry / "server-spans.jsonl")},
-        "shared_memory": {"socket": str(layout.data_socket)},
     }
+    if _socket_fits(layout):
+        tables["shared_memory"] = {"socket": str(layout.data_socket)}
     if known_as := client_id(layout):
         tables["operators"] = _operators(layout, addresses, known_as)
     caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
@@ -152,7 +153,7 @@ def sidecar_settings(layout: StackLayout, addresses: AddressBook) -> str:
             "spiffe_id": client_spiffe_id(SIDECAR_ACCOUNT),
         },
         "listen": {
-            "socket": str(layout.sidecar / "strongroom.sock"),
+            "socket": str(layout.sidecar / "sr.sock"),
             "health": _at(addresses, "sidecar-health"),
         },
         "cache": {"path": str(layout.sidecar / "cache")},
@@ -170,7 +171,7 @@ def sidecar_client(layout: StackLayout) -> str:
     """Write `client.toml` for who calls through the sidecar."""
     return _SIDECAR_CAPTION + _table(
         {
-            "endpoint": f"unix://{layout.sidecar / 'strongroom.sock'}",
+            "endpoint": f"unix://{layout.sidecar / 'sr.sock'}",
             "spans_file": str(layout.telemetry / "client-spans.jsonl"),
         }
     )
@@ -245,8 +246,9 @@ def _client_table(
         "server_spiffe_id": SERVER_SPIFFE_ID,
         "trust_domain": TRUST_DOMAIN,
         "spans_file": str(layout.telemetry / "client-spans.jsonl"),
-        "shared_socket": str(layout.data_socket),
     }
+    if _socket_fits(layout):
+        table["shared_socket"] = str(layout.data_socket)
     if known_as := client_id(layout):
         table["login_issuer"] = issuer_url(addresses.port("vault"))
         table["login_client_id"] = known_as

@@ -125,6 +125,8 @@ def make_artifact(
         if exclusive:
             keys = repository.keyring.open(project.scope)
             scope = own_scope(project, keys, name)
+            # Where a journal was taken away, its artifact may have been shredded.
+            repository.keyring.graves.look(scope)
             repository.keyring.create(scope)
         info = creating_info(repository, caller, request_id)
         entry = created_entry(info, name, kind, scope)

@@ -7,6 +7,7 @@ told otherwise is in the version, whatever servers it came through.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -41,6 +42,11 @@ from strongroom_server.repository.numbered_blobs import first_version, put_numbe
 #: server wait for each other.
 _ATTEMPTS: Final = 1000
 _LOCKS: Final = 64
+#: Drafts with longer records are merged one at a time: in memory they take ten times
+#: as much.
+LARGE_BYTES: Final = 1024 * 1024
+#: How long a large one waits for another.
+LARGE_WAIT_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,11 @@ class StoredDraft:
     parts: tuple[BlobVersion, ...]
     end: BlobVersion | None
 
+    @property
+    def size_bytes(self) -> int:
+        """How long its parts' records are together."""
+        return sum(item.size_bytes for item in self.parts)
+
 
 class DraftRecords:
     """Reads and adds the records of drafts. Safe to use from many threads."""
@@ -68,6 +79,7 @@ class DraftRecords:
         self._keyring = keyring
         self._entropy = entropy
         self._locks = tuple(Lock() for _ in range(_LOCKS))
+        self._merging = Lock()
 
     def find(self, keys: DomainKeys, artifact: bytes, draft_id: str) -> StoredDraft:
         """Return what is stored of a draft; often nothing.
@@ -147,6 +159,28 @@ class DraftRecords:
             except BlobNotFoundError as error:
                 raise _gone(draft.draft_id) from error
 
+    @contextmanager
+    def merging(self, draft: StoredDraft) -> Iterator[None]:
+        """Hold the memory that it takes to merge a draft's parts.
+
+        Raises:
+            ExhaustedError: Other large drafts hold it for long (TOO_MANY_CALLS).
+        """
+        if draft.size_bytes <= LARGE_BYTES:
+            yield
+            return
+        if not self._merging.acquire(timeout=LARGE_WAIT_S):
+            raise ExhaustedError(
+                "the server has merged other large drafts for too long",
+                reason=Reason.TOO_MANY_CALLS,
+                hint="Commit again later, or push so many files as a tree.",
+                seconds=f"{LARGE_WAIT_S:g}",
+            )
+        try:
+            yield
+        finally:
+            self._merging.release()
+
     def load(self, keys: DomainKeys, item: BlobVersion) -> DraftRecord:
         """Return one record of a draft.
 
@@ -217,7 +251,7 @@ def _contended(draft_id: str) -> ConflictError:
 
 
 def _check_size(draft: StoredDraft, size_bytes: int) -> None:
-    total_bytes = size_bytes + sum(item.size_bytes for item in draft.parts)
+    total_bytes = size_bytes + draft.size_bytes
     if size_bytes > MAX_RECORD_BYTES or total_bytes > MAX_DRAFT_BYTES:
         raise ExhaustedError(
             f"the records of the draft {draft.draft_id} would have {total_bytes} "

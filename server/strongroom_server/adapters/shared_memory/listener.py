@@ -25,7 +25,12 @@ from strongroom.errors import (
     Reason,
     StrongroomError,
 )
-from strongroom.format.lanes import TOKEN_BYTES, LaneKind, LaneMessage
+from strongroom.format.lanes import (
+    MAX_ADDRESS_BYTES,
+    TOKEN_BYTES,
+    LaneKind,
+    LaneMessage,
+)
 from strongroom_server.adapters.shared_memory.lane import Lane, LaneRead, Shared
 from strongroom_server.adapters.shared_memory.mappings import Mappings
 from strongroom_server.adapters.shared_memory.segments import (
@@ -219,7 +224,10 @@ def _listening(settings: SharedMemorySettings) -> Iterator[socket.socket]:
 
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """Name a path in the 107 bytes that a socket's address has."""
+    """Name a path in the bytes that a socket's address has."""
+    if len(bytes(path)) <= MAX_ADDRESS_BYTES:
+        yield str(path)
+        return
     try:
         folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:

@@ -139,7 +139,8 @@ class _DraftCommit:
         for _ in range(_ATTEMPTS):
             content = place.merger(self._repository)
             try:
-                result, draft = self._attempt(place, draft, content)
+                with self._repository.draft_records.merging(draft):
+                    result, draft = self._attempt(place, draft, content)
             except _BaseMovedError:
                 result = None
             finally:
