@@ -2,6 +2,8 @@
 """`strongroom audit reconcile`, and what all commands of `strongroom audit` share."""
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -11,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from strongroom.errors import InvalidArgumentError
+from strongroom.errors import InvalidArgumentError, Reason
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.core.signed_note import NoteKey
 from strongroom_server.core.vault_audit import MAX_LINE_BYTES
@@ -154,19 +156,43 @@ def audit_reader(
 def settings_file(config: Path | None) -> Path:
     """Return the settings that are named, or those of the nearest development stack.
 
+    A stack's count only if nobody else could have written them: they say where
+    credentials go, and whose log is the right one.
+
     Raises:
-        InvalidArgumentError: There are none (ARGUMENT_INVALID).
+        InvalidArgumentError: There are none (ARGUMENT_INVALID); or the nearest ones
+            may be somebody else's (SETTING_INVALID).
     """
     if config is not None:
         return config
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / DEV_SETTINGS).is_file():
-            return folder / DEV_SETTINGS
+        found = folder / DEV_SETTINGS
+        try:
+            found.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        for part in (found.parent.parent, found.parent, found):
+            _refuse_foreign(part)
+        return found
     message = "no server's settings are named, and no development stack is near"
     raise InvalidArgumentError(
         message, hint="Name them: --config server.toml", field="config"
     )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse what another user may have put there, as the client's settings do."""
+    for status in (path.lstat(), path.stat()):
+        is_link = stat.S_ISLNK(status.st_mode)  # a link's own mode says nothing
+        writable = not is_link and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if status.st_uid not in {os.getuid(), 0} or writable:
+            raise InvalidArgumentError(
+                f"{path} is not read: others may write it, or it is theirs",
+                reason=Reason.SETTING_INVALID,
+                hint="If you trust it, name it: --config server.toml",
+                path=path,
+            )
 
 
 def shown_time(time: datetime) -> str:

@@ -132,14 +132,7 @@ class _Parts:
         listen = settings.listen
         watchdog = Watchdog(clock=clock, stall_s=listen.stall_s)
         admission = Admission(listen.max_calls)
-        health = Health(
-            {
-                "certificate": self.keeper.check_ready,
-                "central": self.channel.check_ready,
-            },
-            interval_s=listen.probe_s,
-            alarms={"certificate": self.keeper.check_renewed},
-        )
+        health = self._health(listen.probe_s)
         forwarder = Forwarder(
             self.channel.lend,
             endpoint=settings.central.endpoint,
@@ -158,14 +151,6 @@ class _Parts:
             clock=clock,
             entropy=entropy,
         )
-        listening = SidecarListening(
-            socket=listen.socket,
-            mode=settings.socket_mode,
-            health=listen.health,
-            max_calls=listen.max_calls,
-            drain_delay_s=listen.drain_delay_s,
-            grace_s=listen.grace_s,
-        )
         with (
             self.keeper.running(),
             gauge(
@@ -183,7 +168,7 @@ class _Parts:
             watchdog.running(),
             LeaseWatch(self.book, self.grants, self.cache).running(),
             serving_sidecar(
-                listening,
+                _listening(settings),
                 local={READ_VERSION: reads.handler()},
                 forwarder=forwarder,
                 admission=admission,
@@ -192,6 +177,28 @@ class _Parts:
             health.running(),
         ):
             yield port
+
+    def _health(self, interval_s: float) -> Health:
+        return Health(
+            {
+                "certificate": self.keeper.check_ready,
+                "central": self.channel.check_ready,
+            },
+            interval_s=interval_s,
+            alarms={"certificate": self.keeper.check_renewed},
+        )
+
+
+def _listening(settings: SidecarSettings) -> SidecarListening:
+    listen = settings.listen
+    return SidecarListening(
+        socket=listen.socket,
+        mode=settings.socket_mode,
+        health=listen.health,
+        max_calls=listen.max_calls,
+        drain_delay_s=listen.drain_delay_s,
+        grace_s=listen.grace_s,
+    )
 
 
 def _open(

@@ -41,6 +41,7 @@ def test_what_has_a_key_of_its_own_is_told(strongroom: Command) -> None:
         "clinic/made": True,
         "clinic/shared": False,
     }
+    assert strongroom("ls", "clinic").out.splitlines()[1].split()[3:5] == ["own"]
     keys = strongroom("keys", "ls", "clinic")
     names = {line.split()[0] for line in keys.out.splitlines()[1:]}
     assert names == {"clinic", "clinic/alone", "clinic/made"}

@@ -25,9 +25,9 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.v1 import grant_service_pb2 as grant_pb
-from tests.e2e.test_secrets import Secrets
 from tests.support.cli import LiveStack
 from tests.support.searching import Wanted, stored_objects, written_files
+from tests.support.stack_secrets import Secrets
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -55,6 +55,8 @@ PUBLIC_NAMES: Final = (
     "RoleAssignment",
     "RotateReport",
     "ServerInfo",
+    "SharedMemory",
+    "SharedMemoryState",
     "ShredPreview",
     "ShredReceipt",
     "Shredded",

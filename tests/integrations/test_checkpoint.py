@@ -129,11 +129,15 @@ def test_a_rank_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_a_server_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
-    live: LiveStack, artifact: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("killed", ["server", "sidecar"])
+def test_a_process_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
+    live: LiveStack, artifact: str, monkeypatch: pytest.MonkeyPatch, killed: str
 ) -> None:
-    uri = f"strongroom://{artifact}-killed"
-    with Client(load_settings(config_file=live.root / "client.toml")) as client:
+    artifact = f"{artifact}-{killed}"
+    uri = f"strongroom://{artifact}"
+    folder = live.root / "sidecar" if killed == "sidecar" else live.root
+    live.check("dev", "sidecar", "--dir", str(live.root))
+    with Client(load_settings(config_file=folder / "client.toml")) as client:
         writer = ours.StrongroomWriter(uri, client=client)
         state = {"a": torch.ones(1 << 20), "b": torch.ones(1 << 20)}
         dcp.save(state, storage_writer=writer, no_dist=True)
@@ -141,7 +145,7 @@ def test_a_server_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
 
         def killing(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as torch has them
             write(*arguments, **options)
-            os.kill(live.pid("server"), signal.SIGKILL)
+            os.kill(live.pid(killed), signal.SIGKILL)
 
         with monkeypatch.context() as broken:
             broken.setattr(torch, "save", killing)
@@ -150,15 +154,16 @@ def test_a_server_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
                     {"a": torch.rand(1 << 20)}, storage_writer=writer, no_dist=True
                 )
         live.up()
+        live.check("dev", "sidecar", "--dir", str(live.root))
 
-        assert numbers(client, f"{artifact}-killed") == [1]
+        assert numbers(client, artifact) == [1]
         loaded = {"a": torch.empty(1 << 20)}
         reader = ours.StrongroomReader(uri, client=client)
         dcp.load(loaded, storage_reader=reader, no_dist=True)
         assert torch.equal(loaded["a"], state["a"])
         state["b"] += 1
         dcp.save(state, storage_writer=writer, no_dist=True)
-        assert numbers(client, f"{artifact}-killed") == [2, 1]
+        assert numbers(client, artifact) == [2, 1]
 
 
 def test_a_directory_of_an_artifact_keeps_what_is_beside_it(

@@ -76,6 +76,26 @@ def test_ranges_come_in_the_order_they_were_asked_for(fs: Any, artifact: str) ->
     assert found == expected
 
 
+def test_ranges_are_of_one_version_even_if_another_comes_meanwhile(
+    fs: Any, artifact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs.pipe({f"{artifact}/a": b"1", f"{artifact}/b": b"1"})
+    client = fs.client
+    found = client.find_file
+    newer = [{f"{artifact}/a": b"2", f"{artifact}/b": b"2"}]
+
+    def find_and_be_overtaken(uri: str) -> Any:
+        answer = found(uri)
+        if newer:
+            fs.pipe(newer.pop())
+        return answer
+
+    monkeypatch.setattr(client, "find_file", find_and_be_overtaken)
+
+    assert fs.cat_ranges([f"{artifact}/a", f"{artifact}/b"], 0, 1) == [b"1", b"1"]
+    assert fs.cat_ranges([f"{artifact}/a", f"{artifact}/b"], 0, 1) == [b"2", b"2"]
+
+
 def test_a_range_that_fails_spoils_no_other(fs: Any, artifact: str) -> None:
     fs.pipe_file(f"{artifact}/a", b"0123456789")
     paths = [f"{artifact}/a", f"{artifact}/none", f"{artifact}/a"]

@@ -17,8 +17,8 @@ from strongroom.v1 import maintenance_service_pb2_grpc as maintenance_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
 from strongroom_server.core.operators import Operator
 from strongroom_server.core.revocation import Revocations, parse_revocations
-from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.identity import IdentityRules
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.logins import MAX_TOKEN_CHARS
 from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN
 from tests.rpc.calling import refused

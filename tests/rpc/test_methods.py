@@ -110,6 +110,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
 #: What may take longer than other calls, beside streams.
 LONG = (
     *("CheckServer", "ListShredded", "PreviewShred", "ShredArtifact", "ShredProject"),
+    *("CommitDraft", "DiscardDraft"),
 )
 
 
@@ -138,7 +139,7 @@ def test_changes_and_streams_are_written_before_they_begin(name: str) -> None:
     changes = {"CreateProject", "MoveRef", "WriteVersion", "CheckServer"} | {
         *("DeleteVersion", "UndeleteVersion", "SetHold", "SetPolicy", "StartEpoch"),
         *("RequestApproval", "DecideApproval", "WithdrawApproval", "ShredProject"),
-        *("CreateArtifact", "ShredArtifact"),
+        *("CreateArtifact", "ShredArtifact", "CommitDraft", "DiscardDraft"),
     }
     method = METHODS[name]
     is_stream = RPCS[name].server_streaming or RPCS[name].client_streaming

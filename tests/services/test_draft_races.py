@@ -91,7 +91,7 @@ def races(
     outer: Callable[[World], object], inner: Callable[[World], object]
 ) -> list[tuple[Race, str, str]]:
     """Run one call at every moment of another; return what came of each."""
-    found = []
+    found: list[tuple[Race, str, str]] = []
     for at in range(1000):
         race = Race()
         told = race.run(at, outer, inner)

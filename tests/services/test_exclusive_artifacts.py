@@ -172,6 +172,7 @@ def test_an_artifact_of_no_project_is_not_made_if_that_may_not_be(world: World) 
 def test_of_creators_at_once_all_get_the_same_domain() -> None:
     name = ArtifactName("demo", "new")
     with memory_world() as world:
+        world.push({"a": b"1"}, SHARED)
         engines = [world.reopened() for _ in range(4)]
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda engine: create(engine, name), engines))
@@ -271,7 +272,7 @@ def test_keys_of_a_project_are_those_of_its_artifacts_too(world: World) -> None:
     assert {entry.kek for entry in entries} == {
         scope_of(world, name).kek for name in names
     }
-    assert world.key_life.owners(PROJECT) == {
+    assert world.key_life.owners(world.repository.projects.get(PROJECT)) == {
         scope_of(world, name).domain: name for name in (ALONE, OTHER)
     }
     *_, rotated = world.key_life.rotate(PROJECT, older_than_s=0)

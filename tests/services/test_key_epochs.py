@@ -198,9 +198,10 @@ def test_a_rebuilt_index_knows_the_chunks_of_all_epochs(world: World) -> None:
 
 
 def test_names_are_told_of_projects_that_can_be_read(world: World) -> None:
-    assert sorted(life_of(world).names().values()) == [DEMO, ProjectName("other")]
+    told = sorted(item.name for item in life_of(world).projects().values())
+    assert told == [DEMO, ProjectName("other")]
 
     world.key_service.delete_kek(scope_of(world).kek)
 
-    names = list(life_of(world.reopened()).names().values())
-    assert names == [ProjectName("other")]
+    (project,) = life_of(world.reopened()).projects().values()
+    assert project.name == ProjectName("other")

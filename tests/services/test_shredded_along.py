@@ -18,6 +18,8 @@ from strongroom.errors import (
 from strongroom.format.names import ArtifactName
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core import layout, shred_receipt
+from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.scope import Scope
 from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.core.verify_records import StoreFinding
 from strongroom_server.ports import WrappedKey
@@ -76,7 +78,7 @@ def test_a_project_takes_its_artifacts_with_domains_of_their_own_along(
     preview = world.shredding.preview(PROJECT)
     assert {scope.kek for scope in preview.scopes} == keks
     other = world.reopened()
-    other.pull("1", OTHER)
+    other.push({"a": SECRET["a"]}, OTHER)
     other_domain = scope_of(other, OTHER).domain
 
     told = told_by(world, shred(world, PROJECT))
@@ -86,6 +88,7 @@ def test_a_project_takes_its_artifacts_with_domains_of_their_own_along(
     assert set(world.key_service._keks) == {"sr.store"}
     own = world.repository.keyring.open_store_domain().scope.domain
     assert world.keys("keys/") == world.keys(layout.slots_prefix(own))
+    assert list(other.index.scan(b"c" + other_domain))
     ShredWatch(other.repository).look()
     assert not list(other.index.scan(b"c" + other_domain))
     for item, data in kept:  # slots of before, put back
@@ -135,6 +138,9 @@ def test_one_that_was_made_behind_the_look_dies_with_its_project(
 
     assert told["further_keks_count"] == 3
     assert set(world.key_service._keks) == {"sr.store"}
+    for _ in range(3):
+        sweep(world)
+    assert world.keys("packs/") == world.keys("manifests/") == []
 
 
 def test_who_makes_one_looks_behind_it_whether_the_project_lives(
@@ -149,6 +155,28 @@ def test_who_makes_one_looks_behind_it_whether_the_project_lives(
         Reason.KEY_SHREDDED
     )
     assert refused(lambda: other.pull("1", SHARED)) is Reason.KEY_SHREDDED
+
+
+def test_who_made_one_while_the_project_died_learns_of_it_before_any_content(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = world.reopened()
+    other.pull("1", SHARED)
+    create = other.repository.keyring.create
+
+    def create_late(scope: Scope) -> DomainKeys:
+        # Behind the maker's first look, and behind the shredder's look at journals.
+        shred(world, PROJECT)
+        return create(scope)
+
+    monkeypatch.setattr(other.repository.keyring, "create", create_late)
+    packs = len(world.keys("packs/"))
+
+    late = ArtifactName("demo", "late")
+    assert refused(lambda: other.push({"a": b"1"}, late, exclusive=True)) is (
+        Reason.KEY_SHREDDED
+    )
+    assert len(world.keys("packs/")) == packs
 
 
 def test_a_shredding_that_was_broken_off_is_finished_with_its_project(

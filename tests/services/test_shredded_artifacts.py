@@ -122,6 +122,7 @@ def test_the_rest_of_its_project_goes_on_working(world: World) -> None:
         *_, report = engine.store_verification.verify(None)
         assert isinstance(report, StoreReport)
         assert (report.artifact_count, report.damaged_count) == (2, 0)
+        assert report.unreferenced_count > 0
         *_, last = engine.index_rebuild.run()
         assert last.done_count == last.total_count
         engine.repository.check_alive(OTHER.resource)
@@ -138,6 +139,7 @@ def test_the_rest_of_its_project_goes_on_working(world: World) -> None:
 def test_another_server_learns_of_it_and_forgets_only_that(world: World) -> None:
     other = world.reopened()
     for name in (ALONE, OTHER, SHARED):
+        other.push({"c": SECRET["a"]}, name)
         other.pull("1", name)
     dead, alive = scope_of(other, ALONE), scope_of(other, OTHER)
     journals = {
@@ -163,6 +165,7 @@ def test_another_server_learns_of_it_and_forgets_only_that(world: World) -> None
     assert not indexed(gone)
     assert indexed(kept)
     assert not indexed(b"c" + dead.domain)
+    assert indexed(b"c" + alive.domain)
     assert other.pull("1", OTHER) == SECRET
 
 

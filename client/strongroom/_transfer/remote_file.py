@@ -181,10 +181,20 @@ class StrongroomFile(io.BufferedIOBase):
             offset_bytes=start,
             length_bytes=end - start,
         ) as reader:
-            data = b"".join(reader)
-        if len(data) == self.size:
-            self._check_digest(hashlib.sha256(data).digest())
-        return data
+            return self._gather(reader, whole=end - start == self.size)
+
+    def _gather(self, reader: RangeReader, *, whole: bool) -> bytes:
+        """Return what a reader gives, copied once; compare a whole file's digest."""
+        sha256 = hashlib.sha256()
+        data = io.BytesIO()
+        while block := reader.read(BLOCK_BYTES):
+            data.write(block)
+            if whole:
+                sha256.update(block)  # while more is on its way
+        reader.finish()
+        if whole:
+            self._check_digest(sha256.digest())
+        return data.getvalue()
 
     def close(self) -> None:
         """End the call that still runs, if any."""

@@ -112,7 +112,7 @@ _SHREDDED: Final = ("NAME", "SHREDDED", "STATE", "REQUESTER", "REASON")
 #: What the columns of `_row` hold.
 _HEADINGS: Final[dict[type, tuple[str, ...]]] = {
     Project: ("PROJECT", "CREATED", "ID"),
-    Artifact: ("ARTIFACT", "LATEST", "KIND", "HOLD", "REFS"),
+    Artifact: ("ARTIFACT", "LATEST", "KIND", "KEY", "HOLD", "REFS"),
     Version: ("VERSION", "SIZE", "CREATED", "STATE", "REFS"),
     File: ("X", "SIZE", "DIGEST", "PATH"),
 }
@@ -134,7 +134,8 @@ def _row(item: Project | Artifact | Version | File, *, quiet: bool) -> tuple[str
             refs = " ".join(f"{ref.name}={ref.version}" for ref in item.refs)
             latest = f"@{item.latest_version}" if item.latest_version else "-"
             kind = item.kind.value.lower()
-            row = (item.name, latest, kind, "held" if item.held else "", refs)
+            key, held = "own" * item.exclusive, "held" * item.held
+            row = (item.name, latest, kind, key, held, refs)
             return (item.name,) if quiet else row
         case Project():
             created = format_time(item.create_time)

@@ -53,7 +53,7 @@ from strongroom.integrations.identity import Identity
 from strongroom.values import Kind, PushResult
 
 #: Up to this size an item is read as a whole before torch looks at it.
-_WHOLE_BYTES: Final = 80 << 20
+_WHOLE_BYTES: Final = 8 << 20
 
 
 @dataclass

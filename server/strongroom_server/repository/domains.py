@@ -70,8 +70,9 @@ def domains_of(repository: Repository, project: Project) -> list[Domain]:
     graves = repository.keyring.graves
     graves.check(project.scope)
     own, found = project.scope.domain, dict[bytes, list[JournalId]]()
-    for journal in repository.journals.artifacts(project.scope.project):
-        domain = repository.journals.domain_of(journal)
+    journals = repository.journals.artifacts(project.scope.project)
+    domains = repository.executor.map(repository.journals.domain_of, journals)
+    for journal, domain in zip(journals, domains, strict=True):
         if domain is not None:
             found.setdefault(domain, []).append(journal)
     found.setdefault(own, [])
@@ -92,10 +93,14 @@ def known_scopes(repository: Repository, project: Project) -> list[Scope]:
     What is damaged keeps nobody from what is not; verification tells about it.
     """
     own, owner = project.scope.domain, project.scope.project
-    found = {own}
-    for journal in repository.journals.artifacts(owner):
+
+    def look(journal: JournalId) -> bytes:
         with contextlib.suppress(IntegrityError, PreconditionError):
-            found.add(repository.journals.domain_of(journal) or own)
+            return repository.journals.domain_of(journal) or own
+        return own
+
+    journals = repository.journals.artifacts(owner)
+    found = {own, *repository.executor.map(look, journals)}
     graves = repository.keyring.graves
     return [
         Scope(project.scope.store, owner, domain, 0)

@@ -209,7 +209,6 @@ class GrantBook:
         # Central grants it now, whatever was said before.
         with self._lock:
             self._refusals.pop(grant.version.name.resource, None)
-        self.changed.set()
 
     def _find(self, name: VersionName, paths: tuple[str, ...]) -> Opening | None:
         kept = self._kept.get((name.resource, paths))
@@ -265,6 +264,7 @@ class _Reader:
         self._source = pages
         self.pages: list[GrantedPage] = []
         self._keeps = True
+        self._told = False
 
     def forget_pages(self) -> None:
         """Keep no more than those hold who read the files."""
@@ -275,6 +275,10 @@ class _Reader:
         begun: FileEntry | None = None
         for item in self._source:
             page = self._book.add(self._grant, item)
+            if not self._told:
+                # Now that it is held, and not before: whoever looks must see it.
+                self._told = True
+                self._book.changed.set()
             if self._keeps:
                 self.pages.append(page)
             for part in item.files:

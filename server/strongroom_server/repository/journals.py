@@ -6,6 +6,7 @@ created if it is absent. Entries are never deleted and are read by their oldest
 version, so neither a delete marker nor an overwrite rewinds a history.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -144,7 +145,8 @@ class Journals:
     def domain_of(self, journal: JournalId) -> bytes | None:
         """Return the key domain that an artifact was made in; None if it was not.
 
-        No key is needed for that: its first entry says so in the clear, signed.
+        No key is needed for that: its first entry says so in the clear, signed. It
+        never changes, so what this server has seen of it is as good as the store's.
 
         Raises:
             IntegrityError: That entry is damaged, or gone (JOURNAL_CORRUPT,
@@ -154,27 +156,37 @@ class Journals:
         if loaded is not None:
             return loaded.created.domain
         place = self._place(journal, Fold(History()))
-        key = layout.journal_key(place.project, place.artifact, place.number)
+        data = self._index.get(_index_key(journal, place.number))
+        if data is not None:
+            # The index is a cache: what it got wrong, S3 is asked for.
+            with contextlib.suppress(IntegrityError, PreconditionError):
+                return self._header(place, data).domain
         prefix = layout.journal_prefix(place.project, place.artifact)
         item = next(iter(self._blobs.first_versions(prefix)), None)
         if item is None:
             return None
+        data = self._first_entry(journal, place, item)
+        domain = self._header(place, data).domain
+        if self._keyring.graves.of_domain(journal.project, domain) is None:
+            self._remember(place, data)
+        return domain
+
+    def _first_entry(
+        self, journal: JournalId, place: EntryPlace, item: BlobVersion
+    ) -> bytes:
+        """Return entry 0 as it is stored, or as a repair put it beside it."""
+        key = layout.journal_key(place.project, place.artifact, place.number)
         if item.key != key:
             raise _entry_gone(journal, place.number)
-        data = self._index.get(_index_key(journal, place.number))
-        try:
-            if data is not None:
-                return self._header(place, data).domain
-        except IntegrityError:
-            pass  # The index is a cache; S3 is asked.
         data = self._fetch(journal, place.number, item)
         try:
-            return self._header(place, data).domain
+            self._header(place, data)
         except (IntegrityError, PreconditionError):
             copy = self._copy_of(place, key)
             if copy is None:
                 raise
-            return self._header(place, copy).domain
+            return copy
+        return data
 
     def forget(self, project: bytes, artifact: bytes = b"") -> None:
         """Forget the histories of a project, or of one artifact, here and on disk."""

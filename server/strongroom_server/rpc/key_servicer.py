@@ -41,23 +41,24 @@ class KeyServicer(pb_grpc.KeyServiceServicer):
     ) -> Iterator[pb.ListKeysResponse]:
         """List every domain and epoch; names as far as the caller may know them."""
         call = current_call()
-        names = {
-            project: name
-            for project, name in self._keys.names().items()
-            if call.may(AccessAction.ARTIFACT_LIST, name.resource)
+        projects = {
+            project: found
+            for project, found in self._keys.projects().items()
+            if call.may(AccessAction.ARTIFACT_LIST, found.name.resource)
         }
         part: list[pb.KeyEntry] = []
-        owners: dict[ProjectName, dict[bytes, ArtifactName]] = {}
+        owners: dict[bytes, dict[bytes, ArtifactName]] = {}
         for entry in self._keys.entries(_project(request.name)):
             call.check()
-            name = names.get(entry.project)
-            artifact = None
-            if name is not None:
-                if name not in owners:
-                    owners[name] = self._keys.owners(name)
-                artifact = owners[name].get(entry.domain)
+            project, artifact = projects.get(entry.project), None
+            # Most projects have one domain; then nobody is asked whose it is.
+            if project is not None and entry.domain != project.scope.domain:
+                if entry.project not in owners:
+                    owners[entry.project] = self._keys.owners(project)
+                artifact = owners[entry.project].get(entry.domain)
             if artifact and not call.may(AccessAction.ARTIFACT_GET, artifact.resource):
                 artifact = None
+            name = project.name if project is not None else None
             part.append(convert_keys.entry_message(entry, name, artifact))
             if len(part) == PART_ENTRIES:
                 yield pb.ListKeysResponse(entries=part)

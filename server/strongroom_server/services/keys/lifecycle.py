@@ -11,7 +11,6 @@ from typing import Final, TypeVar
 from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
-    NotFoundError,
     PreconditionError,
     Reason,
 )
@@ -19,6 +18,7 @@ from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.scope import MAX_EPOCH
 from strongroom_server.ports import KeyAdmin, KeyService
 from strongroom_server.repository.key_slots import StoredSlot
+from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Repository
 from strongroom_server.services.keys.inventory import (
     Inventory,
@@ -70,26 +70,22 @@ class KeyLife:
         for _, found in self._each(project, self._inventory.look):
             yield from found
 
-    def names(self) -> dict[bytes, ProjectName]:
-        """Return the projects' names by id, as far as their records can be read."""
+    def projects(self) -> dict[bytes, Project]:
+        """Return the projects by id, as far as their records can be read."""
         projects = self._repository.projects
-        return {item.scope.project: item.name for item in projects.readable()}
+        return {item.scope.project: item for item in projects.readable()}
 
-    def owners(self, project: ProjectName) -> dict[bytes, ArtifactName]:
+    def owners(self, project: Project) -> dict[bytes, ArtifactName]:
         """Return which artifacts have a key domain to themselves, by its id.
 
         Of those whose journal can be read.
         """
         repository, found = self._repository, dict[bytes, ArtifactName]()
-        try:
-            owner = repository.projects.get(project)
-        except (IntegrityError, NotFoundError, PreconditionError):
-            return found
-        for journal in repository.journals.artifacts(owner.scope.project):
+        for journal in repository.journals.artifacts(project.scope.project):
             with contextlib.suppress(IntegrityError, PreconditionError):
-                if repository.journals.domain_of(journal) == owner.scope.domain:
+                if repository.journals.domain_of(journal) == project.scope.domain:
                     continue
-                artifact = repository.artifact_in(owner, journal)
+                artifact = repository.artifact_in(project, journal)
                 if artifact is not None and artifact.exclusive:
                     found[artifact.scope.domain] = artifact.name
         return found

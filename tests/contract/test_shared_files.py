@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole files in shared memory, and the socket that readers come to."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strongroom._shared.lane import Lane
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom.format.lanes import LaneKind, LaneMessage
+from strongroom_server.adapters.entropy import SystemEntropy
+from strongroom_server.adapters.shared_memory import (
+    SharedMemoryServer,
+    SharedMemorySettings,
+    running_shared_memory,
+)
+from strongroom_server.ports import SharedRead
+from tests.contract.shared_memory_world import (
+    MIB,
+    begin,
+    fill,
+    settings_of,
+    until,
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SharedMemorySettings:
+    return settings_of(tmp_path)
+
+
+@pytest.fixture
+def server(settings: SharedMemorySettings) -> Iterator[SharedMemoryServer]:
+    with running_shared_memory(settings, entropy=SystemEntropy()) as running:
+        yield running
+
+
+@pytest.fixture
+def lane(server: SharedMemoryServer, settings: SharedMemorySettings) -> Iterator[Lane]:
+    lane = Lane(settings.socket)
+    yield lane
+    lane.close()
+
+
+def test_a_mapping_is_filled_once_and_lasts_while_anybody_looks(
+    server: SharedMemoryServer, settings: SharedMemorySettings, lane: Lane
+) -> None:
+    other = Lane(settings.socket)
+    here, there = begin(server, lane), begin(server, other)
+    draft = here.begin_mapping("key", 6 * MIB, lambda: None)
+    assert draft is not None
+    assert there.begin_mapping("key", 6 * MIB, lambda: None) is None
+    assert there.wait_mapping("key", 0.01)
+    assert not there.find_mapping("key"), "nobody sees it before it is whole"
+    draft.buffer[:3] = b"abc"
+    draft.finish()
+    assert not there.wait_mapping("key", 1)
+
+    views = [
+        lane.mapping(here.find_mapping("key")),
+        other.mapping(there.find_mapping("key")),
+    ]
+    assert [bytes(view[:3]) for view in views] == [b"abc"] * 2
+    assert all(view.readonly for view in views)
+    assert here.begin_mapping("large", 6 * MIB, lambda: None) is None, "no room"
+
+    other.close()
+    until(lambda: server.lane_count == 1)
+    assert here.begin_mapping("large", 6 * MIB, lambda: None) is None
+    views.clear()
+    until(lambda: _make(here, "large", 6 * MIB))
+    assert not here.find_mapping("key"), "unused longest, it went"
+
+
+def _make(read: SharedRead, key: str, size_bytes: int) -> bool:
+    draft = read.begin_mapping(key, size_bytes, lambda: None)
+    if draft is None:
+        return False
+    draft.finish()
+    return True
+
+
+def test_a_mapping_goes_once_it_may_not_be_read(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    shredded = threading.Event()
+
+    def alive() -> None:
+        if shredded.is_set():
+            raise StrongroomError("shredded")
+
+    here = begin(server, lane)
+    draft = here.begin_mapping("key", MIB, alive)
+    assert draft is not None
+    draft.finish()
+    assert here.find_mapping("key")
+    lane.close()
+    shredded.set()
+
+    until(lambda: server.used_bytes == 0)
+
+
+def test_a_mapping_that_is_given_up_leaves_nothing(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    draft = here.begin_mapping("key", MIB, lambda: None)
+    assert draft is not None
+    draft.abandon()
+    draft.abandon()
+
+    assert server.used_bytes == 0
+    assert _make(here, "key", MIB)
+
+
+def test_nothing_is_left_open_when_the_server_stops(tmp_path: Path) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before, threads = open_files(), threading.active_count()
+    settings = settings_of(tmp_path)
+    for _ in range(3):
+        with running_shared_memory(settings, entropy=SystemEntropy()) as server:
+            lane = Lane(settings.socket)
+            here = begin(server, lane)
+            view = lane.begin().view(*fill(here, b"x"), 1)
+            assert _make(here, "key", MIB)
+            mapped = lane.mapping(here.find_mapping("key"))
+        with pytest.raises(UnavailableError):
+            lane.segment(2)
+        assert bytes(view) + bytes(mapped[:1]) == b"x\0"
+        del view, mapped, here, lane, server
+        assert not settings.socket.exists()
+
+    assert threading.active_count() == threads
+    assert open_files() == before
+
+
+def test_two_servers_do_not_share_a_socket_but_one_follows_another(
+    server: SharedMemoryServer, settings: SharedMemorySettings, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(InvalidArgumentError),
+        running_shared_memory(settings, entropy=SystemEntropy()),
+    ):
+        pass
+    Lane(settings.socket).close()
+
+    left = settings_of(tmp_path / "left")
+    left.socket.parent.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as killed:
+        killed.bind(str(left.socket))
+    with running_shared_memory(left, entropy=SystemEntropy()):
+        Lane(left.socket).close()
+
+
+def test_a_path_longer_than_an_address_will_do(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path / ("long" * 30))
+    settings.socket.parent.mkdir()
+
+    with running_shared_memory(settings, entropy=SystemEntropy()):
+        Lane(settings.socket).close()
+
+
+def test_what_answers_there_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "other.sock"
+    with pytest.raises(UnavailableError):
+        Lane(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.bind(str(path))
+        other.listen()
+
+        def answer() -> None:
+            for data in (b"hello", LaneMessage(LaneKind.DONE).encode()):
+                connection, _ = other.accept()
+                connection.send(data)
+                connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        for _ in range(2):
+            with pytest.raises(IntegrityError):
+                Lane(path)
+        thread.join()
