@@ -39,11 +39,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.command == "witness":
         _witness(options)
         return
-    if options.command == "serve" and options.role == SIDECAR:
-        # Late, and alone: a sidecar needs no client of S3 or Vault.
-        from strongroom_server import sidecar_program  # noqa: PLC0415
-
-        sidecar_program.serve(options.config)
+    if getattr(options, "role", "") == SIDECAR and options.command != "vault":
+        _sidecar(options)
         return
     # Late, so that --help and the policy need neither gRPC nor S3's client.
     from strongroom_server import app  # noqa: PLC0415
@@ -59,6 +56,17 @@ def _run(options: argparse.Namespace) -> None:
         case _:
             summary = asdict(app.verify_audit(options.config))
             sys.stdout.write(json.dumps(summary) + "\n")
+
+
+def _sidecar(options: argparse.Namespace) -> None:
+    # Late, as above, and alone: a sidecar needs no client of S3 or Vault.
+    from strongroom_server import sidecar_program  # noqa: PLC0415
+
+    if options.command == "serve":
+        sidecar_program.serve(options.config)
+        return
+    shown = sidecar_program.show_config(options.config)
+    sys.stdout.write(shown if options.action == "show" else f"{options.config}: ok\n")
 
 
 def _witness(options: argparse.Namespace) -> None:
@@ -86,13 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="strongroom-server", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve until SIGTERM")
-    serve.add_argument(
-        "--role", choices=["central", SIDECAR], default="central",
-        help="central decides and holds keys; a sidecar reads for one pod",
-    )  # fmt: skip
+    _add_role(serve)
     _add_config(serve)
     config = commands.add_parser("config", help="look at the settings")
     config.add_argument("action", choices=["check", "show"])
+    _add_role(config)
     _add_config(config)
     audit = commands.add_parser("audit", help="check the audit log, offline")
     audit.add_argument("action", choices=["verify"])
@@ -152,6 +158,13 @@ def _policy(options: argparse.Namespace) -> str:
     except ValueError as error:
         raise InvalidArgumentError(str(error)) from error
     return vault_policy.ROLES[options.role](names)
+
+
+def _add_role(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--role", choices=["central", SIDECAR], default="central",
+        help="central decides and holds keys; a sidecar reads for one pod",
+    )  # fmt: skip
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,11 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
 )
-from strongroom_server.config import SidecarSettings, read_sidecar_settings
+from strongroom_server.config import (
+    SidecarSettings,
+    format_sections,
+    read_sidecar_settings,
+)
 from strongroom_server.ports import (
     CertificateIssuer,
     Clock,
@@ -90,6 +94,11 @@ def serve(config: Path) -> None:
         _LOG.info("%s", json.dumps(line))
         stop.wait()
         _LOG.info("%s", json.dumps({"event": "stopping"}))
+
+
+def show_config(config: Path) -> str:
+    """Return the settings as understood, after checking them."""
+    return format_sections(read_sidecar_settings(config))
 
 
 @contextmanager

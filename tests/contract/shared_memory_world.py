@@ -36,9 +36,12 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def begin(server: SharedMemoryServer, lane: Lane, number: int = 1) -> SharedRead:
-    """Begin a read at the server's end."""
+    """Begin a read at the server's end, in a lane that has a segment."""
     read = server.begin(lane.token, number, READER)
     assert read is not None
+    lease = read.take(MIB)
+    if lease is not None:
+        read.give_back(lease)
     return read
 
 

@@ -88,6 +88,19 @@ def _make(read: SharedRead, key: str, size_bytes: int) -> bool:
     return True
 
 
+def test_what_came_for_two_threads_is_there_for_both(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    assert _make(here, "key", MIB)
+    numbers = [here.find_mapping("key") for _ in range(2)]
+    fill(here, b"x" * SEGMENT_BYTES)
+    lane.segment(1)  # takes in all that came before it
+
+    views = [lane.mapping(number) for number in numbers]
+    assert [len(view) for view in views] == [MIB] * 2
+
+
 def test_a_mapping_goes_once_it_may_not_be_read(
     server: SharedMemoryServer, lane: Lane
 ) -> None:
@@ -114,10 +127,11 @@ def test_a_mapping_that_is_given_up_leaves_nothing(
     here = begin(server, lane)
     draft = here.begin_mapping("key", MIB, lambda: None)
     assert draft is not None
+    before = server.used_bytes
     draft.abandon()
     draft.abandon()
 
-    assert server.used_bytes == 0
+    assert before - server.used_bytes == MIB
     assert _make(here, "key", MIB)
 
 

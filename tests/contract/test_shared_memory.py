@@ -67,6 +67,19 @@ def test_the_reader_sees_what_was_written_and_gives_it_back(
     assert server.used_bytes == 2 * SEGMENT_BYTES
 
 
+def test_who_reads_little_gets_no_segment(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = server.begin(lane.token, 1, READER)
+    assert here is not None
+    for _ in range(15):
+        assert here.take(MIB // 16) is None
+    assert server.used_bytes == 0
+
+    assert here.take(MIB // 16) is not None
+    assert server.used_bytes == SEGMENT_BYTES
+
+
 def test_room_is_used_again_and_again(server: SharedMemoryServer, lane: Lane) -> None:
     here, there = begin(server, lane), lane.begin()
     places = set()

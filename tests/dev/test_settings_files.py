@@ -9,6 +9,7 @@ import pytest
 from strongroom.config import load_settings
 from strongroom_server.adapters.cedar import AccessFiles, CedarAuthorizer
 from strongroom_server.config import load_settings as load_server_settings
+from strongroom_server.config import read_sidecar_settings
 from strongroom_server.core.access import AccessAction
 from strongroom_server.dev.addresses import AddressBook
 from strongroom_server.dev.client_certificates import WORKSTATION, client_spiffe_id
@@ -26,6 +27,8 @@ from strongroom_server.dev.settings_files import (
     security_key_file,
     server_ports,
     server_settings,
+    sidecar_client,
+    sidecar_settings,
 )
 from strongroom_server.ports import Authorizer
 from tests.support.access import FACTS
@@ -198,7 +201,7 @@ def test_the_server_settings_name_files_and_hold_no_secret(tmp_path: Path) -> No
     assert settings.vault.login_files["secret_id_file"].name == "secret_id"
     assert list(tables) == [
         *("store", "vault", "identity", "listen"),
-        *("index", "audit", "access", "telemetry"),
+        *("index", "audit", "access", "telemetry", "shared_memory"),
     ]
     assert tables["store"]["endpoint"] == "http://127.0.0.1:1"
     assert tables["vault"]["address"] == f"https://127.0.0.1:{addresses.port('vault')}"
@@ -235,3 +238,21 @@ def test_of_the_environment_a_server_is_told_how_patient_sweeps_are() -> None:
     environ = {"STRONGROOM__SWEEP__GRACE_S": "0", "STRONGROOM__STORE__BUCKET": "b"}
 
     assert sweep_settings(environ) == {"STRONGROOM__SWEEP__GRACE_S": "0"}
+
+
+def test_a_sidecars_settings_are_understood_and_hold_no_credential(
+    tmp_path: Path,
+) -> None:
+    layout = StackLayout(tmp_path)
+    addresses = AddressBook(layout.addresses)
+    addresses.choose(("server-data", "sidecar-health"))
+    path = tmp_path / "sidecar.toml"
+    path.write_text(sidecar_settings(layout, addresses))
+
+    settings = read_sidecar_settings(path)
+    client = tomllib.loads(sidecar_client(layout))
+
+    assert settings.central.endpoint == f"localhost:{addresses.port('server-data')}"
+    assert client["endpoint"] == f"unix://{settings.listen.socket}"
+    assert not {"ca_file", "cert_file", "key_file"} & client.keys()
+    assert "secret" not in path.read_text()

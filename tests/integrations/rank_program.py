@@ -75,7 +75,7 @@ def save_async(uri: str) -> None:
         )
         with torch.no_grad():
             state["bias"] += 1000  # what comes later is not saved
-        saving.result(timeout=100)
+        saving.result(timeout=150)
     state = state_of(0)
     dcp.load(state, checkpoint_id=uri)
     check(state, 3)

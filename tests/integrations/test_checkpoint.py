@@ -67,7 +67,7 @@ def ranks(
 def run_ranks(action: str, uri: str, count: int, folder: Path) -> None:
     with ranks(action, uri, count, folder) as running:
         for process in running:
-            _, errors = process.communicate(timeout=110)
+            _, errors = process.communicate(timeout=200)
             assert process.returncode == 0, errors
 
 
@@ -76,6 +76,7 @@ def numbers(room: Client, artifact: str) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # each rank imports torch for itself
 def test_four_ranks_save_and_other_numbers_of_ranks_load(
     room: Client, artifact: str, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_four_ranks_save_and_other_numbers_of_ranks_load(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # each rank imports torch for itself
 def test_a_save_meanwhile_saves_what_was_there_when_it_was_asked_for(
     room: Client, artifact: str, tmp_path: Path
 ) -> None:
@@ -106,13 +108,14 @@ def test_a_save_meanwhile_saves_what_was_there_when_it_was_asked_for(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # each rank imports torch for itself
 def test_a_rank_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
     room: Client, artifact: str, tmp_path: Path
 ) -> None:
     uri = f"strongroom://{artifact}"
 
     with ranks("die", uri, 4, tmp_path) as running:
-        assert running[2].wait(timeout=110) == -signal.SIGKILL
+        assert running[2].wait(timeout=200) == -signal.SIGKILL
         for process in running:
             process.wait(timeout=90)  # gloo tells them, and none of them goes on
 
@@ -129,6 +132,7 @@ def test_a_rank_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # each rank imports torch for itself
 @pytest.mark.parametrize("killed", ["server", "sidecar"])
 def test_a_process_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
     live: LiveStack, artifact: str, monkeypatch: pytest.MonkeyPatch, killed: str

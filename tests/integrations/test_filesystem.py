@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import fsspec
 import pytest
+from fsspec.callbacks import Callback
 
 from strongroom.client import Client
 from strongroom.errors import (
@@ -94,6 +95,42 @@ def test_ranges_are_of_one_version_even_if_another_comes_meanwhile(
 
     assert fs.cat_ranges([f"{artifact}/a", f"{artifact}/b"], 0, 1) == [b"1", b"1"]
     assert fs.cat_ranges([f"{artifact}/a", f"{artifact}/b"], 0, 1) == [b"2", b"2"]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_get_is_of_one_version_even_if_another_comes_meanwhile(
+    fs: Any, artifact: str, tmp_path: Path, listed: bool
+) -> None:
+    sources = [f"{artifact}/d/{name}" for name in "abc"]
+    fs.pipe(dict.fromkeys(sources, b"1"))
+
+    class Overtaken(Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            content = fs.cat_file(sources[0]) + b"2"
+            fs.pipe(dict.fromkeys(sources, content))
+
+        def branched(self, path_1: str, path_2: str, **_: object) -> Callback:
+            return self
+
+    targets = [str(tmp_path / "out" / name) for name in "abc"]
+    if listed:
+        fs.get(
+            f"{artifact}/d", str(tmp_path / "out"), recursive=True, callback=Overtaken()
+        )
+    else:
+        fs.get(sources, targets, callback=Overtaken())
+
+    assert len({Path(target).read_bytes() for target in targets}) == 1
+    assert len(fs.cat_file(sources[0])) > len(sources)
+
+
+def test_a_recursive_cat_is_of_files_alone(fs: Any, artifact: str) -> None:
+    fs.pipe({f"{artifact}/d/{name}": name.encode() for name in ("a", "e/b")})
+
+    assert fs.cat(f"{artifact}/d", recursive=True) == {
+        f"{artifact}/d/a": b"a",
+        f"{artifact}/d/e/b": b"e/b",
+    }
 
 
 def test_a_range_that_fails_spoils_no_other(fs: Any, artifact: str) -> None:

@@ -135,6 +135,9 @@ def lane(tmp_path: Path) -> Iterator[tuple[Lane, SharedRead]]:
         lane = Lane(settings.socket)
         room = server.begin(lane.token, 1, "reader")
         assert room is not None
+        lease = room.take(1024 * 1024)  # or little content would not be worth a segment
+        assert lease is not None
+        room.give_back(lease)
         yield lane, room
         lane.close()
 

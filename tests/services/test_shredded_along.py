@@ -179,6 +179,21 @@ def test_who_made_one_while_the_project_died_learns_of_it_before_any_content(
     assert len(world.keys("packs/")) == packs
 
 
+def test_a_journal_that_is_planted_behind_the_tombstone_keeps_nobody_from_finishing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, project = Shreds.write, world.repository.projects.id_of(PROJECT)
+
+    def plant_behind(shreds: Shreds, *args: Any, **named: Any) -> Any:  # noqa: ANN401
+        tombstone = write(shreds, *args, **named)
+        world.bucket.put_new(layout.journal_key(project, b"x" * 18, 0), b"junk")
+        return tombstone
+
+    monkeypatch.setattr(Shreds, "write", plant_behind)
+
+    assert told_by(world, shred(world, PROJECT))["further_keks_count"] == 2
+
+
 def test_a_shredding_that_was_broken_off_is_finished_with_its_project(
     world: World,
 ) -> None:

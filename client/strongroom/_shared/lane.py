@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import weakref
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -52,7 +53,8 @@ class Lane:
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._segments: dict[int, memoryview] = {}
-        self._mappings: dict[int, mmap.mmap] = {}
+        #: What came and nobody has asked for yet; a file may come several times.
+        self._mappings: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
         self.is_open = True
         self._connection = _connect(path)
         try:
@@ -100,12 +102,9 @@ class Lane:
             UnavailableError: As `segment`.
         """
         with self._lock:
-            while number not in self._mappings:
+            while not self._mappings[number]:
                 self._take_in()
-            memory = self._mappings.pop(number)
-        let_go = weakref.finalize(memory, self._unmapped, number, os.getpid())
-        let_go.atexit = False  # The lane ends with the process.
-        return memoryview(memory)
+            return memoryview(self._mappings[number].pop())
 
     def send(self, message: LaneMessage) -> None:
         """Tell the server something; if it is gone, the lane is closed."""
@@ -128,7 +127,10 @@ class Lane:
                 raise _out_of_turn(message)
             memory = _map(descriptors[0], message)
         if message.kind is LaneKind.MAPPING:
-            self._mappings[message.number] = memory
+            number = message.number
+            let_go = weakref.finalize(memory, self._unmapped, number, os.getpid())
+            let_go.atexit = False  # The lane ends with the process.
+            self._mappings[number].append(memory)
             return
         if len(self._segments) >= _MAX_SEGMENTS:
             self.close()

@@ -6,7 +6,7 @@ that somebody made, and that holds nothing yet, is remembered by this process al
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from strongroom.client import Client
@@ -16,6 +16,8 @@ from strongroom.integrations.places import Place, parse_place
 from strongroom.values import File, Version
 
 Info = dict[str, Any]
+#: Is told the path, the version and the file.
+Note = Callable[[str, Version, File], None]
 #: More directories without files than this, and the oldest are forgotten.
 _MAX_MADE: Final = 10_000
 
@@ -121,22 +123,27 @@ class Listings:
             return [info] if info["type"] == "file" else []
         return [below[found] for found in sorted(below)]
 
-    def find(self, name: str, *, depth: int | None = None) -> dict[str, Info]:
+    def find(
+        self, name: str, *, depth: int | None = None, note: Note | None = None
+    ) -> dict[str, Info]:
         """Return files and directories below a path, by name; not the path itself.
 
         Args:
             name: Where to look.
             depth: How many levels down; all of them, unless given.
+            note: Called for each file.
         """
-        return self._found_below(parse_place(name), depth)
+        return self._found_below(parse_place(name), depth, note)
 
-    def _found_below(self, place: Place, depth: int | None) -> dict[str, Info]:
+    def _found_below(
+        self, place: Place, depth: int | None, note: Note | None = None
+    ) -> dict[str, Info]:
         found: dict[str, Info] = {}
         try:
             if place.uri is None:
                 found.update(self._above_versions(place, depth))
             else:
-                self._in_version(place, place.uri, depth, found)
+                self._in_version(place, place.uri, depth, found, note)
         except NotFoundError:
             pass  # nothing is stored there; but it may have been made
         start = len(place.name) + 1 if place.name else 0
@@ -159,7 +166,12 @@ class Listings:
                 yield from self._found_below(parse_place(name), deeper).items()
 
     def _in_version(
-        self, place: Place, uri: Uri, depth: int | None, found: dict[str, Info]
+        self,
+        place: Place,
+        uri: Uri,
+        depth: int | None,
+        found: dict[str, Info],
+        note: Note | None,
     ) -> None:
         version = self._version_of(uri)
         if version is None:
@@ -176,6 +188,8 @@ class Listings:
                 found.setdefault(directory, directory_info(directory))
             if depth is None or name.count("/", start) < depth:
                 found[name] = file_info(place, version, file)
+                if note is not None:
+                    note(name, version, file)
 
 
 def file_info(place: Place, version: Version, file: File) -> Info:

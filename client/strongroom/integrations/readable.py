@@ -2,7 +2,6 @@
 """The half of the file system that reads: what is there, and bytes of it."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +12,11 @@ from fsspec.config import apply_config
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
-from strongroom.client import Client, StrongroomFile
+from strongroom.client import Client
 from strongroom.config import load_settings
 from strongroom.errors import InvalidArgumentError, NotFoundError
 from strongroom.format.digest import parse_digest
+from strongroom.integrations.fetching import Fetching, copy_to, fetch
 from strongroom.integrations.listing import Info
 from strongroom.integrations.patience import patiently
 from strongroom.integrations.places import PROTOCOL, strip_protocol
@@ -30,7 +30,6 @@ from strongroom.integrations.reading import CachedFile, ReadFile
 from strongroom.integrations.rooms import room_of
 from strongroom.values import Kind
 
-_COPY_BYTES: Final = 1 << 20
 #: What fsspec and those above it hand to every file system.
 _IGNORED: Final = frozenset(
     {
@@ -104,6 +103,7 @@ class ReadableFileSystem(AbstractFileSystem, metaclass=_BySettings):
         self.message = message
         self._endpoint = settings.endpoint
         self._room = room_of(settings, login=login)
+        self._fetching = Fetching()
 
     @property
     def client(self) -> Client:
@@ -153,7 +153,9 @@ class ReadableFileSystem(AbstractFileSystem, metaclass=_BySettings):
             message = f"maxdepth is {maxdepth}, not 1 or more"
             raise InvalidArgumentError(message)
         name = self._strip_protocol(path)
-        below = patiently(self._room.listings.find, name, depth=maxdepth)
+        below = patiently(
+            self._room.listings.find, name, depth=maxdepth, note=self._fetching.note
+        )
         found = {
             item: info
             for item, info in below.items()
@@ -322,7 +324,8 @@ class ReadableFileSystem(AbstractFileSystem, metaclass=_BySettings):
         if not isinstance(path, list) and names == [self._strip_protocol(path)]:
             return self.cat_file(names[0])
         if recursive:
-            names = [name for name in names if not self.isdir(name)]
+            tops = self.expand_path(path)
+            names = list(dict.fromkeys(name for top in tops for name in self.find(top)))
         contents = self.cat_ranges(
             names, None, None, on_error="raise" if on_error == "raise" else "return"
         )
@@ -331,6 +334,14 @@ class ReadableFileSystem(AbstractFileSystem, metaclass=_BySettings):
             for name, content in zip(names, contents, strict=True)
             if on_error != "omit" or isinstance(content, bytes)
         }
+
+    def get(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as fsspec passes them
+        """Copy files to this machine, all of one version even if its ref moves."""
+        self._fetching.found, self._fetching.pins = {}, {}
+        try:
+            super().get(*args, **options)
+        finally:
+            self._fetching.found = self._fetching.pins = None
 
     def get_file(
         self,
@@ -342,29 +353,18 @@ class ReadableFileSystem(AbstractFileSystem, metaclass=_BySettings):
     ) -> None:
         """Copy a file to this machine; it appears whole and verified, or not at all."""
         outfile = lpath if outfile is None and isfilelike(lpath) else outfile
-        if outfile is None and self.isdir(rpath):
+        name = self._strip_protocol(rpath)
+        found = (self._fetching.found or {}).get(name)
+        if found is None and outfile is None and self.isdir(name):
             Path(lpath).mkdir(parents=True, exist_ok=True)
             return
-        with self.client.open_file(*self._room.find(rpath)) as file:
-            callback.set_size(file.size)
-            if outfile is not None:
-                _copy(file, outfile, callback)
-                return
-            target = Path(lpath)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(
-                dir=target.parent, prefix=".strongroom-"
-            ) as folder:
-                part = Path(folder, "part")
-                with part.open("wb") as out:
-                    _copy(file, out, callback)
-                part.replace(target)
-
-
-def _copy(file: StrongroomFile, out: Any, callback: Any) -> None:  # noqa: ANN401 - of fsspec, which has no types
-    while data := file.read(_COPY_BYTES):
-        out.write(data)
-        callback.relative_update(len(data))
+        if found is None:
+            found = self._room.find(name, self._fetching.pins)
+        with self.client.open_file(*found) as file:
+            if outfile is None:
+                fetch(file, Path(lpath), callback)
+            else:
+                copy_to(file, outfile, callback)
 
 
 def _answered(

@@ -46,7 +46,7 @@ class Room:
         uri = place.uri
         if uri is None or not uri.path:
             raise is_directory_error(name)
-        if False:
+        if pins and place.root in pins:
             uri = Uri(uri.artifact, str(pins[place.root]), uri.path)
         numbered = isinstance(parse_selector(uri.selector), NumberSelector)
         found = self._find_pinned(uri) if numbered else self._ask(uri)

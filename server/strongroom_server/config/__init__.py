@@ -13,11 +13,13 @@ from strongroom_server.config.reading import (
 )
 from strongroom_server.config.sections import CopySection, ServerSettings
 from strongroom_server.config.sidecar import SidecarSettings, read_sidecar_settings
+from strongroom_server.config.tables import format_sections
 
 __all__ = [
     "CopySection",
     "ServerSettings",
     "SidecarSettings",
+    "format_sections",
     "format_settings",
     "load_settings",
     "read_credentials",

@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,7 @@ from strongroom_server.config.sections import (
     WitnessSection,
 )
 from strongroom_server.config.tables import (
-    format_table,
+    format_sections,
     load_sections,
     read_document,
     read_environ,
@@ -83,15 +82,7 @@ def load_settings(
 
 def format_settings(settings: ServerSettings) -> str:
     """Return the settings as a TOML file that would be understood the same."""
-    sections = asdict(settings)
-    lists = {name: sections.pop(name) for name in sorted(_LISTS)}
-    parts = [format_table(f"[{name}]", section) for name, section in sections.items()]
-    parts += [
-        format_table(f"[[{name}]]", section)
-        for name, tables in lists.items()
-        for section in tables
-    ]
-    return "\n".join(parts)
+    return format_sections(settings, lists=_LISTS)
 
 
 def _check_lists(settings: ServerSettings) -> None:

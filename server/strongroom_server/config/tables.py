@@ -8,7 +8,8 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from collections.abc import Set as AbstractSet
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
 
@@ -84,8 +85,29 @@ def read_list(
     return tuple(_make_section(name, cls, item) for item in value)
 
 
-def format_table(heading: str, table: Mapping[str, object]) -> str:
-    """Return one section as TOML; what is None is left out."""
+def format_sections(
+    settings: Any,  # noqa: ANN401 - any dataclass
+    *,
+    lists: AbstractSet[str] = frozenset(),
+) -> str:
+    """Return settings as a TOML file that would be understood the same.
+
+    Args:
+        settings: Its attributes are sections, or lists of sections.
+        lists: Which of them are lists.
+    """
+    sections = asdict(settings)
+    several = {name: sections.pop(name) for name in sorted(lists)}
+    parts = [_format_table(f"[{name}]", section) for name, section in sections.items()]
+    parts += [
+        _format_table(f"[[{name}]]", section)
+        for name, tables in several.items()
+        for section in tables
+    ]
+    return "\n".join(parts)
+
+
+def _format_table(heading: str, table: Mapping[str, object]) -> str:
     lines = [
         f"{key} = {_format_value(value)}\n"
         for key, value in table.items()

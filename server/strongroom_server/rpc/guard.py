@@ -337,7 +337,9 @@ class Guard(grpc.ServerInterceptor):
         watch: Watch,
         context: grpc.ServicerContext,
     ) -> StrongroomError:
-        if isinstance(error, grpc.RpcError | CancelledError):
+        # A call that was cut off may look to its servicer like one that ended.
+        was_cut_off = watch.refusal is not None or watch.verdict is not None
+        if was_cut_off or isinstance(error, grpc.RpcError | CancelledError):
             return failures.gave_up(watch, context)
         return self._to_failure(call, error)
 

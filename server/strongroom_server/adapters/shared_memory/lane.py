@@ -26,6 +26,9 @@ from strongroom_server.ports import Lease
 #: What one reader may have of the pool: what a download fetches ahead, one segment
 #: that is being read, and one to spare.
 MAX_SEGMENTS: Final = 6
+#: What a reader wants in all before it gets its first segment, which costs as much
+#: as sending ten times that: its pages are fresh.
+WORTHWHILE_BYTES: Final = 1024 * 1024
 #: Reads of one lane that are not over.
 MAX_READS: Final = 1024
 
@@ -71,6 +74,7 @@ class Lane:
         self._changed = threading.Condition()
         self._principal: str | None = None
         self._segments: list[Segment] = []
+        self._asked_bytes = 0
         self._reads: dict[int, _Read] = {}
         #: Reads that were over before their call came.
         self._over: OrderedDict[int, None] = OrderedDict()
@@ -231,6 +235,11 @@ class Lane:
         return next(item for item in self._segments if item.number == room.segment)
 
     def _find_room(self, size_bytes: int) -> Room | None:
+        if not self._segments and size_bytes < WORTHWHILE_BYTES:
+            # A process that reads little is gone before its first segment is there.
+            self._asked_bytes += size_bytes
+            if self._asked_bytes < WORTHWHILE_BYTES:
+                return None
         for segment in self._segments:
             room = segment.take(size_bytes)
             if room is not None:

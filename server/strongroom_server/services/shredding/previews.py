@@ -7,7 +7,12 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from strongroom.errors import NotFoundError, PreconditionError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.history import History
@@ -101,7 +106,8 @@ class Previews:
     def domains(self, project: Scope, *, known: frozenset[str]) -> Iterator[Scope]:
         """Yield the domains that artifacts of a project have to themselves, by id.
 
-        No key is needed for that, so it can be asked of a project that is dead.
+        No key is needed for that, so it can be asked of a project that is dead. What
+        is damaged, or was planted, names none, and keeps nobody from finishing.
 
         Args:
             project: The project's own domain.
@@ -112,7 +118,13 @@ class Previews:
             for journal in self._repository.journals.artifacts(project.project)
             if format_id(journal.artifact) not in known
         ]
-        look = self._repository.journals.domain_of
+
+        def look(journal: JournalId) -> bytes | None:
+            try:
+                return self._repository.journals.domain_of(journal)
+            except (IntegrityError, PreconditionError):
+                return None
+
         found = set(self._repository.executor.map(look, journals))
         for domain in sorted(item for item in found if item is not None):
             if domain != project.domain:
