@@ -22,6 +22,7 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
 )
+from strongroom_server.adapters.shared_memory.segments import SEGMENT_BYTES
 from strongroom_server.ports import SharedRead
 from tests.contract.shared_memory_world import (
     MIB,
@@ -94,7 +95,8 @@ def test_what_came_for_two_threads_is_there_for_both(
     here = begin(server, lane)
     assert _make(here, "key", MIB)
     numbers = [here.find_mapping("key") for _ in range(2)]
-    fill(here, b"x" * SEGMENT_BYTES)
+    for _ in range(2):
+        fill(here, b"x" * SEGMENT_BYTES)
     lane.segment(1)  # takes in all that came before it
 
     views = [lane.mapping(number) for number in numbers]

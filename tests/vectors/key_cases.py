@@ -106,7 +106,7 @@ def _derived(scope: Scope) -> Case:
         },
         "name_ids": {
             kind: keys.name_id(kind, "demo").hex()
-            for kind in ("project", "artifact", "resource")
+            for kind in ("project", "artifact", "domain", "resource")
         },
         "dedup_wrapping_key": derivation.dedup_wrapping_key(scope, MASTER).hex(),
         "slot_commitment": derivation.slot_commitment(MASTER, b"{}").hex(),
