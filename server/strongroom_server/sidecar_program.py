@@ -7,15 +7,12 @@ of the chunks that it was granted, and packs that are encrypted.
 
 import json
 import logging
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from strongroom.errors import PreconditionError, Reason
@@ -43,6 +40,7 @@ from strongroom_server.ports import (
     PackCache,
     SharedMemory,
 )
+from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
@@ -77,13 +75,7 @@ def serve(config: Path) -> None:
     process_memory.keep_private()
     process_memory.keep_small()
     log_to_stderr()
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop = stop_on_signals()
     with running_sidecar(settings) as health_port:
         line = {
             "event": "serving",

@@ -4,11 +4,13 @@
 import gc
 import io
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from strongroom._transfer import draft_writer
 from strongroom.client import Client, Draft
 from strongroom.config import ClientSettings
 from strongroom.errors import (
@@ -289,3 +291,21 @@ def test_a_memoryview_of_anything_is_its_bytes(client: Client) -> None:
 
     assert client.read_bytes("demo/views/a") == bytes(64)
     assert client.read_bytes("demo/views/b") == bytes(64)
+
+
+def test_a_writer_that_pauses_lets_the_server_know_that_it_is_there(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    pause: Callable[[float], None],
+) -> None:
+    monkeypatch.setattr(draft_writer, "_POLL_S", 0.01)
+    monkeypatch.setattr(draft_writer, "_QUIET_S", 0.02)
+    draft = client.draft("demo/paused")
+    with draft.writer("file") as writer:
+        writer.write(BIG[: 5 * MIB])
+        pause(0.3)
+        writer.write(BIG[5 * MIB :])
+        pause(0.1)
+    draft.commit(expected_files=1)
+
+    assert client.read_bytes("demo/paused/file") == BIG

@@ -15,10 +15,8 @@ import pytest
 
 from strongroom.errors import Reason, UnavailableError
 from strongroom_server.adapters.memory import MemoryIndex
-from tests.crash.use_cases import (
-    USE_CASES,
+from tests.crash.stores import (
     Store,
-    UseCase,
     attempt,
     calls_of,
     check_goes_on,
@@ -26,6 +24,7 @@ from tests.crash.use_cases import (
     state_of,
     without_empty,
 )
+from tests.crash.use_cases import USE_CASES, UseCase
 from tests.support.faulty import Fault, FaultyBlobStore
 
 BY_NAME = pytest.mark.parametrize(

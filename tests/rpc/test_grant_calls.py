@@ -114,6 +114,7 @@ def test_the_audit_log_tells_a_grant_as_reading_and_holds_no_key(
     detail = dict(events[-1].detail)
     assert detail["grant"] == grant.grant_id
     assert (detail["version"], detail["files"]) == ("1", str(len(FILES)))
+    assert detail["bytes"] == str(sum(map(len, FILES.values())))
     told = repr(events) + repr(served.server.lines)
     for file in page.files:
         for item in file.chunks:

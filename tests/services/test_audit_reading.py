@@ -64,12 +64,14 @@ def read_call(
     *,
     number: str = "",
     call_id: str,
+    method: str = "/strongroom.v1.TransferService/ReadVersion",
 ) -> str:
     """Record a read as the guard does: before it, and if it ended, after it."""
     keyring = audits.world.repository.keyring
     intent = replace(
         audit_event(),
         principal=principal,
+        method=method,
         call_id=call_id * 32,
         resource_id=keyring.resource_id(ARTIFACT.resource),
         sealed_resource=keyring.seal_name(f"{ARTIFACT.resource}/versions/{selector}"),
@@ -349,3 +351,11 @@ def test_what_is_not_signed_yet_is_not_proved(audits: AuditWorld) -> None:
     for audit_id in (second, "ffffffff-0"):
         with pytest.raises(NotFoundError):
             audits.reader().prove(audit_id)
+
+
+def test_who_only_watched_a_version_did_not_read_it(audits: AuditWorld) -> None:
+    watch = "/strongroom.v1.GrantService/WatchGrants"
+    with audits.server("a") as server:
+        read_call(audits, server, ALICE, "7", number="7", call_id="a", method=watch)
+
+    assert audits.reader().readers_of(VersionName(ARTIFACT, "7")) == []

@@ -95,7 +95,7 @@ class MemoryBlobStore:
         data = self._find(key, version_id)
         if offset_bytes + len(view) > len(data):
             raise BlobNotFoundError(key)
-        view[:] = data[offset_bytes : offset_bytes + len(view)]
+        view[:] = memoryview(data)[offset_bytes : offset_bytes + len(view)]
 
     def first_versions(
         self, prefix: str, *, start_after: str = ""

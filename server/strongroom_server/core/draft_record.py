@@ -276,9 +276,7 @@ def _parse(body: Mapping[str, Any], number: int) -> DraftRecord:
     refs = iter(parse_refs(body["refs"]))
     files = parse_files(body["files"], refs)
     orders = [path_order(entry.path) for entry in files]
-    in_order = all(
-        left < right for left, right in pairwise(orders)
-    )
+    in_order = all(left < right for left, right in pairwise(orders))
     if next(refs, None) is not None or not in_order:
         raise ValueError(files)
     return DraftRecord(

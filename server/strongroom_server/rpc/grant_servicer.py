@@ -47,6 +47,8 @@ class GrantServicer(pb_grpc.GrantServiceServicer):
             message = _page_message(page)
             call.count("files", sum(not part.unfinished for part in page.files))
             call.count("chunks", len(page.keys))
+            # Whoever has the keys may have read all of it.
+            call.count("bytes", _plain_bytes(page))
             yield pb.OpenVersionResponse(page=message)
 
     def WatchGrants(
@@ -64,6 +66,10 @@ class GrantServicer(pb_grpc.GrantServiceServicer):
                     for item in revoked
                 ]
             )
+
+
+def _plain_bytes(page: GrantPage) -> int:
+    return sum(ref.plain_bytes for part in page.files for ref in part.entry.chunks)
 
 
 def _grant_message(grant: Grant) -> pb.Grant:

@@ -30,7 +30,7 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
 )
-from tests.bench.measuring import MIB, BenchError, say
+from tests.bench.measuring import GIB, MIB, BenchError, say
 from tests.bench.stacks import BenchStack
 from tests.bench.table.random_file import write_random
 from tests.bench.table.rows import Aim, Row, compare
@@ -42,6 +42,9 @@ PEER: Final = "mTLS stream"
 _ARTIFACT: Final = "bench/shared"
 _LARGE: Final = f"{_ARTIFACT}/large.bin"
 _VERSION: Final = "projects/bench/artifacts/shared/versions/1"
+#: About what the plan's weights have: a mapping takes the same time whatever its size,
+#: so that its ratio grows with it.
+_SIZE_BYTES: Final = GIB
 _ITEMS: Final = 64
 _ITEM_BYTES: Final = 50 * 1024
 _TENSORS: Final = 84
@@ -71,8 +74,8 @@ def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row
         Client(known) as plain,
         Client(replace(known, shared_socket=socket)) as sharing,
     ):
-        _push(plain, folder / "tree", settings.size_bytes)
-        for case in _cases(sharing, plain, settings.size_bytes):
+        _push(plain, folder / "tree")
+        for case in _cases(sharing, plain):
             case.ours()
             case.peer()
             pairs = [
@@ -119,21 +122,21 @@ def _running_server(folder: Path) -> Iterator[tuple[ClientSettings, Path]]:
         server.kill()
 
 
-def _push(client: Client, tree: Path, size_bytes: int) -> None:
+def _push(client: Client, tree: Path) -> None:
     (tree / "items").mkdir(parents=True)
-    write_random(tree / "large.bin", size_bytes)
+    write_random(tree / "large.bin", _SIZE_BYTES)
     for number in range(_ITEMS):
         path = tree / "items" / f"{number:03}"
         write_random(path, _ITEM_BYTES, seed=number + 1)
     client.push(tree, _ARTIFACT)
 
 
-def _cases(sharing: Client, plain: Client, size_bytes: int) -> list[_Case]:
-    buffer = bytearray(size_bytes)
-    what = f"{size_bytes // MIB} MiB"
+def _cases(sharing: Client, plain: Client) -> list[_Case]:
+    buffer = bytearray(_SIZE_BYTES)
+    what = f"{_SIZE_BYTES // GIB} GiB"
 
     def read_into() -> None:
-        if sharing.read_into(_LARGE, buffer) != size_bytes:
+        if sharing.read_into(_LARGE, buffer) != _SIZE_BYTES:
             raise BenchError
 
     def views() -> None:

@@ -28,6 +28,8 @@ from strongroom_server.services.auditing.queries import AuditQuery, fits
 
 #: Calls that give out plaintext of files.
 READ_ACTIONS: Final = frozenset({"version.read"})
+#: It needs the same right, and gives out nothing.
+_WATCH: Final = "/strongroom.v1.GrantService/WatchGrants"
 _MAX_NAME_BYTES: Final = 8192
 
 
@@ -199,7 +201,7 @@ class AuditReader:
         numbers: dict[str, str] = {}
         for entry in self.entries(query):
             body = entry.body
-            if body["action"] not in READ_ACTIONS:
+            if body["action"] not in READ_ACTIONS or body["method"] == _WATCH:
                 continue
             call_id = body["call_id"]
             found.setdefault(call_id, _reader(entry))
