@@ -134,6 +134,7 @@ def draft_files() -> list[Case]:
     again = replace(_FIRST, part="part-3")
     only_a = replace(_FIRST, part="part-4", files=_FIRST.files[:1])
     gone = replace(_SECOND, part="part-5", removed=("a",), files=(), replaces=False)
+    first, last = map(draft_format.format_draft_record, (_FIRST, _LAST))
     return [
         _files("one part, nothing below", [_FIRST], []),
         _files(
@@ -147,6 +148,14 @@ def draft_files() -> list[Case]:
             "files before, between and behind the base's", [_FIRST], ["Z", "aa", "c"]
         ),
         _files("a replacement ends a dispute", [_FIRST, again, _SECOND], []),
+        *[
+            make_case(name, {"bodies": [first, second], "base": []}, "RECORD_CORRUPT")
+            for name, second in {
+                "the end of a draft among its parts": last,
+                "the record of an upload among parts": first | {"format": 1},
+                "a part that removes what escapes": first | {"removed": ["../a"]},
+            }.items()
+        ],
     ]
 
 
