@@ -101,10 +101,8 @@ class ClientSettings:
         """Where the server shares memory; None if it is on another machine."""
         if self.shared_socket != NO_FILE:
             return self.shared_socket
-        if self.endpoint.startswith("unix:"):
-            path = self.endpoint.removeprefix("unix:").removeprefix("//")
-            return Path(path + SOCKET_SUFFIX)
-        return None
+        beside = self.sidecar_socket
+        return None if beside is None else Path(f"{beside}{SOCKET_SUFFIX}")
 
     @property
     def sidecar_socket(self) -> Path | None:

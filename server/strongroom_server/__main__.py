@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.command == "witness":
         _witness(options)
         return
-    if getattr(options, "role", "") == SIDECAR and options.command != "vault":
+    if getattr(options, "role", "") == SIDECAR:
         _sidecar(options)
         return
     # Late, so that --help and the policy need neither gRPC nor S3's client.

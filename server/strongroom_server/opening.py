@@ -233,7 +233,7 @@ def open_shredding(
         )
     watch = ShredWatch(repository, interval_s=settings.store.shred_watch_s)
     stack.enter_context(watch.running())
-    rules = ShredSettings(vault.snapshot_days)
+    rules = ShredSettings(vault.snapshot_days, settings.grants.lifetime_s)
     return ShreddingParts(Shredding(repository, keys, destroyer, remover, rules), watch)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom.errors import PreconditionError, Reason
+from strongroom.format.lanes import SOCKET_SUFFIX
 from strongroom_server import process_memory
 from strongroom_server.adapters.central import CentralChannel, CentralGrants
 from strongroom_server.adapters.certificate_files import CertificateFiles
@@ -61,8 +62,6 @@ _LOG: Final = logging.getLogger("strongroom_server.sidecar")
 #: Certificates that somebody else renews are looked at again that often.
 _FILES_AGE: Final = timedelta(seconds=60)
 _AGENT_AGE: Final = timedelta(seconds=15)
-#: What the data socket is called, beside the other one; clients know it.
-_SHARED_SUFFIX: Final = ".shared"
 
 
 def serve(config: Path) -> None:
@@ -217,17 +216,6 @@ def _open(
     half = settings.memory.max_bytes // 2
     chunks = GrantedChunks(book, fetcher=packs, cache=cache, budget=ByteBudget(half))
     engine = GrantedEngine(book, ChunkReader(chunks), threads, ByteBudget(half), clock)
-    shared = settings.shared_memory
-    socket = settings.listen.socket
-    memory = running_shared_memory(
-        SharedMemorySettings(
-            socket=shared.socket or socket.with_name(socket.name + _SHARED_SUFFIX),
-            uids=tuple(int(uid) for uid in shared.uids),
-            ring_bytes=shared.ring_bytes,
-            mapped_bytes=shared.mapped_bytes,
-        ),
-        entropy=entropy,
-    )
     return _Parts(
         keeper,
         channel,
@@ -235,8 +223,32 @@ def _open(
         book,
         cache,
         GrantedDownloads(engine),
-        stack.enter_context(memory),
+        _open_memory(settings, entropy, stack),
     )
+
+
+def _open_memory(
+    settings: SidecarSettings, entropy: Entropy, stack: ExitStack
+) -> SharedMemory | None:
+    """Open the data socket; None if the kernel cannot, and nobody asked for it."""
+    shared, socket = settings.shared_memory, settings.listen.socket
+    opened = running_shared_memory(
+        SharedMemorySettings(
+            socket=shared.socket or socket.with_name(socket.name + SOCKET_SUFFIX),
+            uids=tuple(int(uid) for uid in shared.uids),
+            ring_bytes=shared.ring_bytes,
+            mapped_bytes=shared.mapped_bytes,
+        ),
+        entropy=entropy,
+    )
+    try:
+        return stack.enter_context(opened)
+    except PreconditionError as error:
+        if shared.socket is not None:
+            raise
+        line = {"event": "shared_memory_missing", "cause": error.message}
+        _LOG.warning("%s", json.dumps(line))
+        return None
 
 
 def _open_cache(settings: SidecarSettings, clock: Clock, entropy: Entropy) -> PackCache:

@@ -276,7 +276,7 @@ class Cluster:
         settings["index"]["path"] = str(folder / "index")
         settings["audit"]["path"] = str(folder / "audit")
         # Its clients are on other machines.
-        del settings["shared_memory"]
+        settings.pop("shared_memory", None)
         settings["telemetry"] = {}
         # Nobody signs in here: programs are all that there is.
         settings.pop("operators", None)

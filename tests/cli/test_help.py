@@ -41,7 +41,7 @@ COMMANDS = [
     ["keys", "retire"],
     ["keys", "epoch"],
     ["keys", "public"],
-    *(["approvals", name] for name in ("ls", "show", "approve", "deny")),
+    *(["approvals", name] for name in ("ls", "show", "approve", "deny", "withdraw")),
     *(["approvals", name] for name in ("run", "enroll")),
     ["access", "explain"],
 ]

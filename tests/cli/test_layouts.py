@@ -54,5 +54,5 @@ def test_an_unknown_layout_and_a_partial_one_are_usage_errors(
     )
 
     assert (unknown.code, partial.code) == (2, 2)
-    assert "'zip' is not one of plain, hf" in unknown.err
+    assert "'zip' is not one of 'plain', 'hf'" in unknown.err
     assert "nothing partial can be kept" in partial.err

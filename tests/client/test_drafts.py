@@ -4,6 +4,7 @@
 import gc
 import io
 import pickle
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -82,6 +83,24 @@ def test_a_writer_takes_pieces_of_any_size(
     draft.commit()
     found = files_of(client, draft.artifact, tmp_path / "out")
     assert found == {"file": b"".join(pieces)}
+
+
+def test_a_small_file_waits_for_its_end_however_it_is_written(client: Client) -> None:
+    draft = client.draft("demo/small-pieces")
+
+    def goes_out() -> bool:
+        names = {thread.name for thread in threading.enumerate()}
+        return "strongroom-draft-writer" in names
+
+    with draft.writer("file") as writer:
+        for _ in range(64):
+            writer.write(bytes(MIB // 16))
+        assert not goes_out()
+        writer.write(b"1")
+        assert goes_out()
+
+    draft.commit(expected_files=1)
+    assert client.read_bytes("demo/small-pieces/file") == bytes(4 * MIB) + b"1"
 
 
 @pytest.mark.parametrize("size", [5, 9 * MIB])

@@ -103,6 +103,20 @@ def test_a_push_that_breaks_is_sent_again_once(
     assert len(list(client.list_versions("demo/pushed-again"))) == 1
 
 
+def test_a_small_file_of_a_draft_is_sent_again_however_it_was_written(
+    engine: Engine, tmp_path: Path
+) -> None:
+    # Behind the handshake, among the first answers of the stream.
+    with proxied(engine, tmp_path, Plan(answer_bytes=3_400)) as (cut, proxy):
+        draft = cut.draft("demo/sent-again")
+        with draft.writer("file") as writer:
+            for _ in range(48):
+                writer.write(bytes(MIB // 16))
+        draft.commit(expected_files=1)
+
+    assert proxy.connection_count > 1
+
+
 def test_a_connection_that_keeps_breaking_is_an_error_and_leaves_nothing(
     engine: Engine, client: Client, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packs on a disk: within their budget, whoever writes, dies or deletes meanwhile."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom_server.adapters import pack_files
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_packs import MemoryPackCache
@@ -228,3 +230,73 @@ def test_processes_that_are_killed_leave_a_cache_within_its_budget(
         assert data == bytes([int(path.name, 16) % 251]) * 20_000
     assert cache.put(PACK, bytes(20_000))
     assert read(cache, PACK, 0, 20_000) == bytes(20_000)
+
+
+def test_a_pipe_in_a_packs_place_keeps_nobody_waiting(folder: Path) -> None:
+    cache = files(folder)
+    cache.put(PACK, b"0123456789")
+    path = folder / "packs" / PACK[:2] / PACK
+    path.unlink()
+    os.mkfifo(path)
+
+    assert read(cache, PACK, 0, 5) is None
+
+
+def test_what_a_linked_folder_holds_is_not_removed(
+    folder: Path, tmp_path: Path
+) -> None:
+    cache = files(folder)
+    cache.put(PACK, bytes(900))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "tls.key").write_bytes(bytes(900))
+    os.utime(other / "tls.key", (1, 1))
+    (folder / "packs/zz").symlink_to(other)
+
+    assert cache.put(OTHER, bytes(900))
+
+    assert (other / "tls.key").exists()
+
+
+def test_a_pack_of_another_user_is_read_also_when_its_use_is_noted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = files(folder)
+    cache.put(PACK, b"0123456789")
+    path = folder / "packs" / PACK[:2] / PACK
+    os.utime(path, (1, 1))
+
+    def of_another(fd: int, times: tuple[float, float] | None = None) -> None:
+        if times is not None:
+            raise PermissionError
+        real(fd)
+
+    real = os.utime
+    monkeypatch.setattr(os, "utime", of_another)
+
+    assert read(cache, PACK, 0, 5) == b"01234"
+    assert path.stat().st_mtime > 1
+
+
+def test_what_lies_below_a_folder_of_a_group_is_of_that_group(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o2770)
+    cache = files(folder)
+    cache.put(PACK, b"1")
+
+    assert (folder / "packs" / PACK[:2]).stat().st_mode & 0o2000
+
+
+def test_who_keeps_the_folder_locked_keeps_nobody_waiting_for_long(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_files, "LOCK_S", 0.1)
+    cache = files(folder)
+    cache.put(PACK, b"0123456789")
+    with (folder / "usage").open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        assert not cache.put(OTHER, b"1")
+        assert read(cache, PACK, 0, 5) == b"01234"
+
+    assert cache.put(OTHER, b"1")

@@ -3,6 +3,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -223,3 +224,20 @@ def test_authorities_that_cannot_be_read_are_told_at_the_start(tmp_path: Path) -
         HttpPacks(ManualClock(), ca_file=tmp_path / "none.pem")
 
     assert error.value.reason is Reason.SETTING_INVALID
+
+
+def test_after_a_pause_one_try_finds_that_the_store_has_hung_up_on_all(
+    packs: HttpPacks, store: Store
+) -> None:
+    together = threading.Barrier(ATTEMPTS + 1)
+
+    def at_once(handler: BaseHTTPRequestHandler) -> None:
+        together.wait(10)
+        serve(handler)
+        handler.close_connection = True  # And says nothing of it.
+
+    store.answers = [at_once] * (ATTEMPTS + 1)
+    with ThreadPoolExecutor(ATTEMPTS + 1) as executor:
+        list(executor.map(lambda at: read(packs, store, at, 100), range(ATTEMPTS + 1)))
+
+    assert read(packs, store, 0, 100) == DATA[:100]

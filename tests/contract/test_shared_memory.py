@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lanes: what readers are given, what they can do with it, what ends it."""
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -14,14 +15,25 @@ from strongroom._shared.lane import Lane
 from strongroom.errors import (
     UnavailableError,
 )
-from strongroom.format.lanes import MESSAGE_BYTES, LaneKind, LaneMessage
+from strongroom.format.lanes import (
+    MESSAGE_BYTES,
+    TOKEN_BYTES,
+    LaneKind,
+    LaneMessage,
+)
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.shared_memory import (
     SharedMemoryServer,
     SharedMemorySettings,
     running_shared_memory,
 )
-from strongroom_server.adapters.shared_memory.segments import SEGMENT_BYTES
+from strongroom_server.adapters.shared_memory.lane import Lane as ServerLane
+from strongroom_server.adapters.shared_memory.lane import Shared
+from strongroom_server.adapters.shared_memory.mappings import Mappings
+from strongroom_server.adapters.shared_memory.segments import (
+    SEGMENT_BYTES,
+    MemoryPool,
+)
 from tests.contract.shared_memory_world import (
     MIB,
     READER,
@@ -266,3 +278,26 @@ def test_a_reader_that_takes_nothing_stops_nobody(
         here = begin(server, other)
         assert bytes(other.begin().view(*fill(here, b"bytes"), 5)) == b"bytes"
         other.close()
+
+
+def test_one_reader_that_floods_lets_the_others_turn_come(
+    settings: SharedMemorySettings,
+) -> None:
+    there, here = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here.settimeout(0)
+    shared = Shared(MemoryPool(settings.ring_bytes), Mappings(settings.mapped_bytes))
+    lane = ServerLane(1, here, b"t" * TOKEN_BYTES, shared)
+    message = LaneMessage(LaneKind.ENDED, 7).encode()
+    there.settimeout(0)
+    sent = 0
+    with contextlib.suppress(BlockingIOError):
+        while sent < 1000:
+            there.send(message)
+            sent += 1
+
+    assert lane.receive()
+
+    assert sent > 64
+    assert here.recv(MESSAGE_BYTES)
+    lane.close()
+    there.close()

@@ -82,6 +82,8 @@ def second_server(stack: LiveStack, folder: Path) -> Iterator[str]:
             f'[{section}]\npath = "{folder / section}"',
             text,
         )
+    # The stack's own server has it.
+    text = re.sub(r"(?m)^\[shared_memory\]\n(?:[^\[\n].*\n)*", "", text)
     settings = folder / "server.toml"
     settings.write_text(text + IMPATIENT)
     with (folder / "server.log").open("wb") as log:

@@ -58,12 +58,12 @@ def test_only_the_named_tensors_are_yielded(client: Client) -> None:
     state = {"a": torch.randn(3), "b": torch.randn(4)}
     bridge.save_state_dict(client, state, "demo/some", path="x.safetensors")
 
-    found = dict(bridge.iter_tensors(client, "demo/some/x.safetensors", ["b"]))
+    found = dict(client.tensors("demo/some/x.safetensors", names=["b"]))
 
     assert list(found) == ["b"]
     assert torch.equal(found["b"], state["b"])
     with pytest.raises(KeyError, match="no tensor 'z'"):
-        dict(bridge.iter_tensors(client, "demo/some/x.safetensors", ["z"]))
+        dict(client.tensors("demo/some/x.safetensors", names=["z"]))
 
 
 def test_damaged_weights_are_not_loaded(engine: Engine, client: Client) -> None:

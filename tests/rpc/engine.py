@@ -12,6 +12,7 @@ from strongroom_server.rpc.approval_servicer import ApprovalServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
 from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.key_servicer import KeyServicer
+from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
 from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
@@ -33,10 +34,11 @@ def serving_world(
     *,
     keys: SecurityKeys | None = None,
     memory: SharedMemory | None = None,
+    limits: GuardLimits | None = None,
 ) -> Iterator[tuple[World, Running]]:
     """Serve an engine in memory, decide by `authorizer`, and believe `keys`.
 
-    Readers of this machine may share `memory`.
+    Readers of this machine may share `memory`; calls are let in within `limits`.
     """
     world = World()
     world.approving.keys = keys
@@ -83,6 +85,7 @@ def serving_world(
         names=names,
         authorizer=authorizer,
         approvals=world.approving,
+        limits=limits,
     ) as server:
         yield world, server
     world.executor.shutdown()

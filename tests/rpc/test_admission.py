@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is let in: nobody beyond the limits, and everybody again once calls end."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from strongroom.errors import ExhaustedError, Reason, UnavailableError
@@ -85,3 +87,22 @@ def test_who_fails_inside_is_let_out() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="within"):
             fail_inside()
+
+
+def test_who_waits_for_news_leaves_room_for_others_and_hears_which_limit_it_is() -> (
+    None
+):
+    admission = Admission(1, max_watches=4)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(admission.inside("a", watches=True))
+        with pytest.raises(ExhaustedError) as caught:
+            stack.enter_context(admission.inside("a", watches=True))
+        assert "listen.max_watches" in caught.value.hint
+        for _ in range(2):
+            stack.enter_context(admission.inside("b", watches=True))
+        with pytest.raises(ExhaustedError, match="4 calls wait"):
+            stack.enter_context(admission.inside("c", watches=True))
+
+    with admission.inside("a", watches=True):
+        admission.enter("a")

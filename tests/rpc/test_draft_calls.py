@@ -3,6 +3,8 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.rpc.running import ARTIFACT
 from tests.rpc.serving import Served, Stubs, items, read, write, write_requests
 from tests.support.access import make_authorizer
 from tests.support.sweeps import digest_of
+from tests.support.world import World
 
 DRAFT = "0123456789abcdef"
 WRITER = TRAINER.replace("trainer", "writer")
@@ -160,7 +163,9 @@ def test_the_size_of_a_file_is_known_outside_of_drafts(stubs: Stubs) -> None:
     assert failed.reason == "ARGUMENT_INVALID"
 
 
-def test_nobody_copies_what_they_may_not_read() -> None:
+@contextmanager
+def blind_writer() -> Iterator[tuple[World, Stubs]]:
+    """Serve an artifact of one version to somebody who may write and not read."""
     blind = make_authorizer(
         {"owner": ["*"], "writer": ["version.write"]},
         {
@@ -181,12 +186,31 @@ def test_nobody_copies_what_they_may_not_read() -> None:
         with server.channel() as channel:
             write(served.stubs(channel), write_requests({"a": b"1"}))
         with server.channel(served.issue(WRITER)) as channel:
-            stubs = served.stubs(channel)
-            put(stubs, part_requests({"b": b"1"}))
-            failed = refused(lambda: put(stubs, part_requests({}, copy_of("a"))))
+            yield world, served.stubs(channel)
+
+
+def test_nobody_copies_what_they_may_not_read() -> None:
+    with blind_writer() as (world, stubs):
+        put(stubs, part_requests({"b": b"1"}))
+        failed = refused(lambda: put(stubs, part_requests({}, copy_of("a"))))
 
     assert failed.reason == "ACTION_NOT_ALLOWED"
     assert len(world.keys("uploads/")) == 1
+
+
+@pytest.mark.parametrize("base", [{"base_newest": True}, {"base_version": 1}])
+def test_nobody_builds_on_what_they_may_not_read(base: dict[str, Any]) -> None:
+    with blind_writer() as (_, stubs):
+        put(stubs, part_requests({"b": b"1"}))
+        request = pb.CommitDraftRequest(parent=ARTIFACT, draft_id=DRAFT, **base)
+        failed = refused(lambda: stubs.transfers.CommitDraft(request, timeout=60))
+        assert failed.reason == "ACTION_NOT_ALLOWED"
+
+        # What they wrote by themselves they may commit.
+        request = pb.CommitDraftRequest(parent=ARTIFACT, draft_id=DRAFT)
+        answer = stubs.transfers.CommitDraft(request, timeout=60)
+
+    assert answer.version.file_count == 1
 
 
 def test_a_part_of_another_principal_counts_and_names_it(

@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from strongroom.errors import InvalidArgumentError
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import artifact_service_pb2_grpc as artifact_grpc
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
@@ -234,3 +235,16 @@ def test_a_socket_that_was_left_is_replaced_and_nothing_else(tmp_path: Path) -> 
     ):
         pass
     assert (tmp_path / "s.sock").read_text() == "somebody's file"
+
+
+def test_the_socket_of_a_sidecar_that_lives_is_not_taken_away(
+    tmp_path: Path, passed: Beside
+) -> None:
+    with (
+        pytest.raises(InvalidArgumentError, match="another sidecar listens"),
+        beside(tmp_path, passed.server),
+    ):
+        pass
+
+    request = artifact_pb.GetArtifactRequest(name=ARTIFACT)
+    assert passed.artifacts.GetArtifact(request, timeout=10)

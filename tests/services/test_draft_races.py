@@ -6,6 +6,7 @@ One call runs whole before each call that another one makes of the store.
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -177,3 +178,21 @@ def test_a_part_that_began_before_the_end_is_refused_behind_it(
     closing(race.quiet.reopened())
 
     assert outcome(lambda: part.finish(file_count=1)) == CLOSED
+
+
+def test_who_is_refused_for_a_part_that_came_meanwhile_is_told_how_to_go_on() -> None:
+    hints = set()
+    for at in count():
+        race = Race()
+        try:
+            if race.run(at, partial(commit, expected=1), put_second) is None:
+                break
+        except PreconditionError as error:
+            hints.add((error.reason, error.hint.partition(",")[0]))
+            commit(race.quiet.reopened(), expected=2)
+            assert race.files() == {"first", "second"}
+
+    assert hints == {
+        (Reason.DRAFT_INCOMPLETE, "Put what is missing"),
+        (Reason.DRAFT_INCOMPLETE, "Parts came while it was committed"),
+    }

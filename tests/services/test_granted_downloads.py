@@ -2,22 +2,38 @@
 """A sidecar reads the same bytes as central, for as long as it may, and no longer."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
 from strongroom.errors import (
+    CancelledError,
+    ExhaustedError,
     IntegrityError,
+    InternalError,
     PermissionDeniedError,
     PreconditionError,
     Reason,
+    StrongroomError,
     UnavailableError,
 )
 from strongroom.format.names import VersionName
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.records import Kind
 from strongroom_server.repository import grant_book
-from tests.support.sidecars import LIFETIME_S, MIB, Sidecar, sidecar_world
+from strongroom_server.repository.grant_book import GrantBook
+from strongroom_server.repository.granted_pages import Lease
+from tests.support.clock import ManualClock
+from tests.support.sidecars import (
+    LIFETIME_S,
+    MIB,
+    MemoryGrant,
+    MemoryGrants,
+    Sidecar,
+    sidecar_world,
+)
+from tests.support.waiting import wait_until
 from tests.support.world import ARTIFACT
 
 ONE = VersionName(ARTIFACT, "1")
@@ -263,3 +279,96 @@ def test_no_representation_shows_a_key(sidecar: Sidecar) -> None:
 
     assert repr(key)[2:-1] not in shown
     assert "memory://" not in shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ExhaustedError("too many calls"),
+        CancelledError("cut"),
+        InternalError("a bug"),
+    ],
+)
+def test_a_busy_central_ends_no_read_whose_lease_is_good(
+    sidecar: Sidecar, error: StrongroomError
+) -> None:
+    sidecar.read(ONE)
+    sidecar.grants.refusal = error
+    sidecar.book.doubt([ONE])
+    assert sidecar.read(ONE) == FILES
+
+    sidecar.clock.advance(LIFETIME_S)
+    with pytest.raises(type(error)):
+        sidecar.read(ONE)
+
+
+def test_nobody_waits_for_who_renews_while_the_lease_is_good(sidecar: Sidecar) -> None:
+    entry = next(iter(sidecar.book.open(ONE, paths=()).entries))
+    page = entry.chunks[0].page  # type: ignore[attr-defined]
+    sidecar.book.doubt([ONE])
+    with page.renewing:
+        assert sidecar.read(ONE) == FILES
+
+
+def test_what_has_no_keys_any_more_is_not_held(sidecar: Sidecar) -> None:
+    sidecar.read(ONE)
+    assert sidecar.book.held() == [ONE]
+
+    sidecar.clock.advance(LIFETIME_S)
+    assert sidecar.book.held() == []
+
+    sidecar.book.changed.clear()
+    sidecar.read(ONE)
+    assert sidecar.book.held() == [ONE]
+    assert sidecar.book.changed.is_set()
+
+
+def test_without_room_on_the_disk_ranges_are_fetched() -> None:
+    with sidecar_world(cache_bytes=0) as sidecar:
+        sidecar.world.push({"big.bin": BIG})
+        for number in range(100):
+            sidecar.read(ONE, "big.bin", offset=number * 100_000, length=4096)
+
+        whole = [size for _, size in sidecar.packs.requests if not size]
+        assert len(whole) <= 1
+
+
+class Delayed(MemoryGrants):
+    """Central's pages, which are on their way for a while."""
+
+    clock: ManualClock
+
+    @contextmanager
+    def open(self, name: VersionName, *, paths: Sequence[str]) -> Iterator[MemoryGrant]:
+        with super().open(name, paths=paths) as opened:
+            pages = list(opened.pages())
+            self.clock.advance(LIFETIME_S - 10)
+            yield MemoryGrant(opened.grant, iter(pages))
+
+
+def test_the_life_of_a_page_does_not_wait_for_its_arrival(sidecar: Sidecar) -> None:
+    source = Delayed(sidecar.world)
+    source.clock = sidecar.clock
+    book = GrantBook(source, clock=sidecar.clock, executor=sidecar.executor)
+    entry = next(iter(book.open(ONE, paths=()).entries))
+    page = entry.chunks[0].page  # type: ignore[attr-defined]
+
+    assert page.lease(sidecar.clock.monotonic()) is Lease.AGING
+    sidecar.clock.advance(10)
+    assert page.lease(sidecar.clock.monotonic()) is Lease.OVER
+
+
+def test_who_is_refused_a_url_while_another_one_renews_it_waits(
+    sidecar: Sidecar,
+) -> None:
+    entry = next(iter(sidecar.book.open(ONE, paths=()).entries))
+    page = entry.chunks[0].page  # type: ignore[attr-defined]
+    sidecar.packs.refusals = 2
+    with page.renewing:
+        reading = sidecar.executor.submit(sidecar.read, ONE, "small/001")
+        wait_until(lambda: bool(sidecar.packs.requests))
+        with pytest.raises(TimeoutError):
+            reading.result(timeout=0.3)
+        sidecar.packs.refusals = 0
+
+    assert reading.result(timeout=30) == {"small/001": FILES["small/001"]}

@@ -4,6 +4,7 @@
 import hashlib
 import uuid
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -14,9 +15,10 @@ from strongroom_server.core import grant
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.records import Kind
 from strongroom_server.services.granting import GrantFeed, Granting
+from strongroom_server.services.shredding import ShredWatch
 from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
-from tests.support.shredding import shred
+from tests.support.shredding import KEPT, shred
 from tests.support.world import ARTIFACT, CALLER, World, memory_world
 
 ONE = VersionName(ARTIFACT, "1")
@@ -132,3 +134,28 @@ def test_a_version_that_is_deleted_and_undeleted_is_told_of_once() -> None:
 
         assert [item.reason for item in next(watch)] == ["VERSION_DELETED"]
         assert next(watch) == ()
+
+
+def test_who_cannot_look_at_the_store_tells_of_shreddings_all_the_same() -> None:
+    clock = ManualClock()
+    with memory_world(clock=clock) as world:
+        world.push({"a": b"1"}, KEPT)
+        world.push({"a": b"1"})
+        blobs = FaultyBlobStore(world.blobs)
+        blind = world.reopened(blobs=blobs)
+        kept = VersionName(KEPT, "1")
+        checks = count()
+
+        def check() -> None:
+            assert next(checks) < 20
+            clock.advance(6)
+
+        watch = feed_of(blind).watch([kept, ONE], check)
+        assert next(watch) == ()
+        shred(world, ProjectName(ARTIFACT.project))
+        ShredWatch(blind.repository).look()
+        blobs.queue("first_versions", *[Fault.UNAVAILABLE] * 100)
+
+        [revoked] = next(watch)
+
+        assert (revoked.name, revoked.reason) == (ONE.resource, "KEY_SHREDDED")

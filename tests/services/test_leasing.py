@@ -13,8 +13,9 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.format.names import ProjectName, VersionName
-from strongroom_server.core.grant import MAX_WATCHED
-from strongroom_server.services.leasing import LeaseWatch
+from strongroom_server.core.grant import MAX_WATCHED, Revoked
+from strongroom_server.repository.granted_pages import Lease
+from strongroom_server.services.leasing import LeaseWatch, watch
 from tests.support.shredding import shred
 from tests.support.sidecars import Sidecar, sidecar_world
 from tests.support.waiting import wait_until
@@ -30,8 +31,8 @@ def sidecar() -> Iterator[Sidecar]:
     with sidecar_world() as made:
         made.world.push({"a": DATA})
         made.world.push({"a": DATA + b"2"})
-        watch = LeaseWatch(made.book, made.grants, made.cache)
-        with watch.running():
+        leases = LeaseWatch(made.book, made.grants, made.cache)
+        with leases.running():
             yield made
 
 
@@ -41,6 +42,16 @@ def refusal_of(read: Callable[[], object]) -> Reason | None:
     except (PreconditionError, PermissionDeniedError) as error:
         return error.reason
     return None
+
+
+def watched_now(sidecar: Sidecar) -> set[str]:
+    """Return the versions that a watch listens for."""
+    return {
+        name.selector
+        for item in tuple(sidecar.grants.watches)
+        if item.is_on
+        for name in item.names
+    }
 
 
 def test_what_is_opened_is_watched(sidecar: Sidecar) -> None:
@@ -120,3 +131,83 @@ def test_many_versions_are_watched_in_groups(sidecar: Sidecar) -> None:
             {len(names) for names in sidecar.grants.watched[-2:]} == {MAX_WATCHED, 2}
         )
     )
+
+
+def test_no_version_that_is_held_goes_unwatched(sidecar: Sidecar) -> None:
+    count = 5 * MAX_WATCHED
+    for number in range(count):
+        sidecar.world.push({"a": b"%d" % number})
+        sidecar.read(VersionName(ARTIFACT, str(number + 3)))
+
+    wanted = {str(number + 3) for number in range(count)}
+    wait_until(lambda: wanted <= watched_now(sidecar))
+
+
+def test_what_nobody_watches_is_asked_for_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "MAX_GROUPS", 0)
+    with sidecar_world() as sidecar:
+        sidecar.world.push({"a": DATA})
+        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.cache)
+        [entry] = sidecar.book.open(ONE, paths=()).entries
+        page = entry.chunks[0].page  # type: ignore[attr-defined]
+        with leases.running():
+            wait_until(lambda: page.lease(sidecar.clock.monotonic()) is Lease.DOUBTED)
+
+        assert sidecar.grants.watched == []
+        sidecar.read(ONE)
+        assert sidecar.grants.opened == [("1", ()), ("1", ("a",))]
+
+
+def test_a_version_that_is_lost_leaves_those_beside_it_watched(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.read(ONE)
+    sidecar.read(TWO)
+    wait_until(lambda: ("1", "2") in sidecar.grants.watched)
+    denied = PermissionDeniedError("not yours any more")
+    sidecar.grants.denied["1"] = denied
+    sidecar.grants.watches[-1].break_off(denied)
+
+    # Nobody reads it, and it is not asked for again and again.
+    wait_until(lambda: ONE not in sidecar.book.held())
+    wait_until(lambda: watched_now(sidecar) == {"2"})
+    assert sidecar.read(TWO) == {"a": DATA + b"2"}
+    assert refusal_of(lambda: sidecar.read(ONE)) is Reason.ACTION_NOT_ALLOWED
+
+
+def test_a_version_that_ended_and_is_opened_again_is_watched_again(
+    sidecar: Sidecar,
+) -> None:
+    sidecar.read(ONE)
+    for times in range(1, 3):
+        wait_until(lambda: watched_now(sidecar) == {"1"})
+        sidecar.world.retention.delete(
+            ONE, reason="why", request_id=str(uuid.uuid4()), caller=CALLER
+        )
+        sidecar.clock.advance(1)
+        wait_until(
+            lambda: refusal_of(lambda: sidecar.read(ONE)) is Reason.VERSION_DELETED
+        )
+        sidecar.world.retention.undelete(
+            ONE, reason="why", request_id=str(uuid.uuid4()), caller=CALLER
+        )
+        assert sidecar.read(ONE) == {"a": DATA}, times
+
+
+def test_who_tells_of_an_end_says_nothing_of_the_others() -> None:
+    with sidecar_world() as sidecar:
+        sidecar.world.push({"a": DATA})
+        sidecar.world.push({"a": DATA + b"2"})
+        [entry] = sidecar.book.open(TWO, paths=()).entries
+        page = entry.chunks[0].page  # type: ignore[attr-defined]
+        page.doubt()
+        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.cache)
+        ended = Revoked(ONE.resource, "KEY_SHREDDED", "shredded")
+
+        leases._hear([ONE, TWO], [ended])
+        assert page.lease(sidecar.clock.monotonic()) is Lease.DOUBTED
+
+        leases._hear([TWO], [])
+        assert page.lease(sidecar.clock.monotonic()) is Lease.GOOD

@@ -19,7 +19,7 @@ from strongroom_server.core import layout, shred_receipt
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.core.verify_records import StoreFinding, StoreReport
-from strongroom_server.services.shredding import Shredding
+from strongroom_server.services.shredding import Shredding, ShredSettings
 from strongroom_server.services.sweeping import ObjectExplanation, ObjectState
 from tests.support.shredding import (
     APPROVAL,
@@ -328,4 +328,21 @@ def test_the_effective_time_outlasts_every_cache(world: World) -> None:
 
     gone = datetime.fromisoformat(told["kek_destroyed_time"])
     effective = datetime.fromisoformat(told["effective_time"])
-    assert effective - gone >= timedelta(seconds=30)
+    assert effective - gone == timedelta(seconds=30 + 30 + 900)
+
+
+def test_the_effective_time_outlasts_the_leases_of_sidecars(world: World) -> None:
+    world.shredding = Shredding(
+        world.repository,
+        world.key_service,
+        world.destroyer,
+        world.remover,
+        ShredSettings(grant_lifetime_s=86_400),
+    )
+
+    told = shred_receipt.verify_receipt(shred(world), world.signer.public_keys())
+
+    gone = datetime.fromisoformat(told["kek_destroyed_time"])
+    effective = datetime.fromisoformat(told["effective_time"])
+    assert effective - gone > timedelta(days=1)
+    assert f"{effective:%Y-%m-%d %H:%M:%S} UTC" in told["notes"][2]

@@ -40,6 +40,8 @@ class LiveStack:
 
     root: Path
     environ: dict[str, str] = field(default_factory=dict)
+    #: Where commands run; where the tests do, unless given.
+    folder: Path | None = None
 
     def up(self) -> None:
         """Bring up whatever is down."""
@@ -67,6 +69,7 @@ class LiveStack:
             timeout=TIMEOUT_S,
             check=False,
             env=self.variables(environ),
+            cwd=self.folder,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tests.support.cli import LiveStack, Result
@@ -20,7 +21,8 @@ class Session:
     """Every command once, and what each said."""
 
     def __init__(self, stack: LiveStack, folder: Path) -> None:
-        self.stack = stack
+        # What a command saves where it runs, such as receipts, belongs there, too.
+        self.stack = replace(stack, folder=folder)
         self.folder = folder
         self.said: list[Place] = []
         self.used: set[str] = set()

@@ -62,6 +62,8 @@ class MemoryGrants:
         self.watched: list[tuple[str, ...]] = []
         self.watches: list[MemoryWatch] = []
         self.refusal: StrongroomError | None = None
+        #: Who may not be read any more, by number.
+        self.denied: dict[str, StrongroomError] = {}
         self.open_count = 0
 
     def cut_off(self) -> None:
@@ -72,8 +74,7 @@ class MemoryGrants:
     def open(self, name: VersionName, *, paths: Sequence[str]) -> Iterator[MemoryGrant]:
         """See `GrantSource`."""
         self.opened.append((name.selector, tuple(paths)))
-        if self.refusal is not None:
-            raise self.refusal
+        self._check([name])
         granted = self._granting.open(name, paths=paths)
         self.open_count += 1
         try:
@@ -83,12 +84,17 @@ class MemoryGrants:
 
     def watch(self, names: Sequence[VersionName]) -> "MemoryWatch":
         """See `GrantSource`."""
-        if self.refusal is not None:
-            raise self.refusal
+        self._check(names)
         self.watched.append(tuple(name.selector for name in names))
         watch = MemoryWatch(self._feed, names)
         self.watches.append(watch)
         return watch
+
+    def _check(self, names: Sequence[VersionName]) -> None:
+        refusals = [self.denied.get(name.selector) for name in names]
+        for refusal in (self.refusal, *refusals):
+            if refusal is not None:
+                raise refusal
 
 
 class MemoryWatch:
@@ -96,11 +102,16 @@ class MemoryWatch:
 
     def __init__(self, feed: GrantFeed, names: Sequence[VersionName]) -> None:
         self._feed = feed
-        self._names = names
+        self.names = names
         self._error: StrongroomError | None = None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._error is None
+
     def __iter__(self) -> Iterator[tuple[Revoked, ...]]:
-        return self._feed.watch(self._names, self._check)
+        return self._feed.watch(self.names, self._check)
 
     def end(self) -> None:
         """See `GrantWatch`."""

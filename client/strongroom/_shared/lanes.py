@@ -49,7 +49,7 @@ class Lanes:
         return self._path is not None and not (state.problem or state.closed)
 
     def begin(self) -> LaneRead | None:
-        """Return a read in the lane; None where there is none, which is said once."""
+        """Return a read in the lane; None where there is none."""
         path, state = self._path, self._state
         if path is None or state.closed:
             return None
@@ -63,12 +63,9 @@ class Lanes:
                 state.lane = Lane(path)
             except StrongroomError as error:
                 state.problem, state.failed_s = error.message, now_s
-                problem = error.message
-            else:
-                state.problem = ""
-                return state.lane.begin()
-        self._warn(path, problem)
-        return None
+                return None
+            state.problem = ""
+            return state.lane.begin()
 
     def count(self, *, shared_bytes: int = 0, sent_bytes: int = 0) -> None:
         """Count bytes of files by the way that they came."""
@@ -76,6 +73,18 @@ class Lanes:
         with state.lock:
             state.shared_bytes += shared_bytes
             state.sent_bytes += sent_bytes
+
+    def tell_problem(self) -> None:
+        """Say once why reads go on without a lane, if they should have one.
+
+        Called when the server has answered: if it is gone altogether, that is no
+        matter of its data socket.
+        """
+        problem = self._state.problem
+        if problem and not self._has_warned:
+            self._has_warned = True
+            message = f"{problem} ({self._path}): reads go on without shared memory"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def describe(self) -> SharedMemory:
         """Return whether memory is shared, and how much came through it."""
@@ -111,12 +120,6 @@ class Lanes:
         if state.lane is not None:
             state.lane.forget()
         self._state = _State(closed=state.closed)
-
-    def _warn(self, path: Path, problem: str) -> None:
-        if not self._has_warned:
-            self._has_warned = True
-            message = f"{problem} ({path}): reads go on without shared memory"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 _LANES: Final = weakref.WeakSet[Lanes]()

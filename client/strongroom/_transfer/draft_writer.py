@@ -139,7 +139,7 @@ class DraftWriter(io.RawIOBase):
         self.discard()
 
     def _send_full(self) -> None:
-        if self._stream is None and self._position + len(self._buffer) > _SMALL_BYTES:
+        if self._stream is None and len(self._buffer) > _SMALL_BYTES:
             self._stream = _Stream(
                 self._caller,
                 self._place,

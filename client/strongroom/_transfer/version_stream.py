@@ -64,6 +64,8 @@ class VersionStream:
             if isinstance(response, BlockFrame):
                 yield self._counted(response)
             elif response.HasField("version"):
+                if self._lane is None:
+                    self._lanes.tell_problem()
                 yield response.version
             else:
                 for item in response.items.items:

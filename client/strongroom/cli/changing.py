@@ -46,7 +46,11 @@ def create(
     artifact: _Artifact,
     *,
     kind: Annotated[
-        str | None, typer.Option(help="dataset, checkpoint or weights.")
+        str | None,
+        typer.Option(
+            help="dataset (default), checkpoint or weights; if it exists, it must be "
+            "that."
+        ),
     ] = None,
     exclusive: Annotated[
         bool,

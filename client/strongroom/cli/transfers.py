@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -30,7 +30,9 @@ _LONG_BYTES: Final = 1 << 28
 
 KindOption = Annotated[
     str | None,
-    typer.Option("--kind", help="dataset, checkpoint or weights; for a new artifact."),
+    typer.Option(
+        "--kind", help="dataset (default), checkpoint or weights; for a new artifact."
+    ),
 ]
 MessageOption = Annotated[
     str, typer.Option("--message", "-m", help="What to say about the version.")
@@ -135,7 +137,7 @@ def pull(
         ),
     ] = False,
     layout: Annotated[
-        str,
+        Literal["plain", "hf"],
         typer.Option(
             help="plain; or hf: TARGET is a cache of Hugging Face's libraries."
         ),

@@ -19,7 +19,7 @@ from strongroom._transfer.remote_file import StrongroomFile
 from strongroom._transfer.sender import Push
 from strongroom.client.catalog import parse_artifact
 from strongroom.client.drafts import Base, Draft
-from strongroom.client.hub import HF, PLAIN, check_layout, pull_to_hub_cache
+from strongroom.client.hub import HF, PLAIN, Layout, check_layout, pull_to_hub_cache
 from strongroom.client.maintenance import Maintenance
 from strongroom.config import ClientSettings, load_settings
 from strongroom.errors import InvalidArgumentError
@@ -53,7 +53,8 @@ def connect(
     above the working directory says everything.
 
     Args:
-        endpoint: `host:port`; the host must be a name in the server's certificate.
+        endpoint: `host:port`, and the host must be a name in the server's certificate;
+            or `unix:///…`, a sidecar's socket, where no certificate is needed.
         config_file: A configuration to read in place of the nearest one.
         ca_file: PEM: the authorities that the server's certificate may come from.
         cert_file: PEM: the caller's certificate, then its chain.
@@ -84,7 +85,8 @@ class Client(Maintenance):
     the settings only, so a client travels to `DataLoader` workers. Names are written
     `project/artifact`, versions `project/artifact@version`, files
     `project/artifact@version/path`, with or without `strongroom://` in front. Every
-    method raises classes of `strongroom.errors`.
+    method raises classes of `strongroom.errors`; `tensors` and `tensor` raise also
+    what torch would for a name or an index that is not there.
     """
 
     def __init__(self, settings: ClientSettings, *, login: bool = False) -> None:
@@ -221,7 +223,7 @@ class Client(Maintenance):
         *,
         progress: ProgressCallback | None = None,
         keep_partial: bool = False,
-        layout: str = PLAIN,
+        layout: Layout = PLAIN,
     ) -> PullResult:
         """Write a version, a directory of it (`…/dir/`) or one file to disk.
 
@@ -363,6 +365,7 @@ class Client(Maintenance):
         Raises:
             IndexError: A number is outside of its dimension, or there are too many.
             KeyError: The model has no such tensor.
+            ValueError: A slice has a step.
             StrongroomError: As of `tensors`.
         """
         from strongroom.client.tensors import read_tensor  # noqa: PLC0415 - an extra

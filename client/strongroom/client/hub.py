@@ -3,7 +3,7 @@
 
 import os
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from strongroom._channel.caller import Caller
 from strongroom._files.hub_cache import HubCache
@@ -14,6 +14,7 @@ from strongroom.format.names import LATEST, RefSelector, Uri, parse_selector, pa
 from strongroom.values import Kind, ProgressCallback, PullResult, Version
 
 #: How a pull lays out what it writes.
+Layout = Literal["plain", "hf"]
 PLAIN: Final = "plain"
 HF: Final = "hf"
 #: What their libraries ask for unless a revision is named.

@@ -41,7 +41,7 @@ class Keeping(Catalog):
         *,
         kind: Kind | str | None = None,
         exclusive: bool = False,
-        request_id: str = "",
+        request_id: str | None = None,
     ) -> Artifact:
         """Make an artifact that has no version yet; return it, too, if it exists.
 

@@ -168,7 +168,7 @@ class Keys(Keeping):
         return _convert.shred_preview_of(answer)
 
     def shred_project(
-        self, project: str, *, reason: str, request_id: str = ""
+        self, project: str, *, reason: str, request_id: str | None = None
     ) -> ShredReceipt:
         """Destroy a project for good: its key, and with it all that it protects.
 
@@ -200,7 +200,7 @@ class Keys(Keeping):
         return _convert.shred_receipt_of(answer)
 
     def shred_artifact(
-        self, artifact: str, *, reason: str, request_id: str = ""
+        self, artifact: str, *, reason: str, request_id: str | None = None
     ) -> ShredReceipt:
         """Destroy one artifact for good that has a key domain of its own.
 

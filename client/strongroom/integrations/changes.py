@@ -13,7 +13,6 @@ from typing import BinaryIO, Final, cast
 from strongroom.client import Client, Draft, DraftWriter, StrongroomFile
 from strongroom.errors import StrongroomError
 from strongroom.format.names import ArtifactName, parse_uri
-from strongroom.integrations.patience import patiently
 from strongroom.integrations.places import written_at
 from strongroom.values import Kind, PushResult
 
@@ -81,12 +80,12 @@ class _Pending:
         self._gathered_bytes = 0
         self._sent = self._sent or bool(puts or copies or removals)
         if puts:
-            patiently(self.draft.put_many, list(puts.items()), replace=True)
+            self.draft.put_many(puts.items(), replace=True)
         if copies:
             pairs = [(source, path) for path, source in copies.items()]
-            patiently(self.draft.copy_many, pairs, replace=True)
+            self.draft.copy_many(pairs, replace=True)
         if removals:
-            patiently(self.draft.remove, *removals)
+            self.draft.remove(*removals)
 
     def discard(self) -> None:
         if self._sent:
@@ -171,7 +170,7 @@ class Changes:
         with self._lock:
             self.flush()
             for artifact, pending in list(self._pending.items()):
-                results.append(patiently(pending.draft.commit))
+                results.append(pending.draft.commit())
                 del self._pending[artifact]
         return results
 

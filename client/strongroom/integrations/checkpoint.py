@@ -13,7 +13,7 @@ import operator
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader, FsspecWriter
 from torch.distributed.checkpoint.filesystem import (
@@ -48,6 +48,7 @@ from strongroom.integrations.checkpoint_files import (
     DraftFiles,
     VersionFiles,
 )
+from strongroom.integrations.checkpoint_items import ListedItems
 from strongroom.integrations.checkpoint_metadata import parse_metadata
 from strongroom.integrations.identity import Identity
 from strongroom.values import Kind, PushResult
@@ -242,7 +243,10 @@ class StrongroomReader(FsspecReader):
         self.fs.version = None
 
     def read_metadata(self, *_: object, **__: object) -> Metadata:
-        """Return what the checkpoint has, once its digest was verified.
+        """Return what the checkpoint has.
+
+        Every byte of it was authenticated by the server; its digest is compared, too,
+        unless the server shares memory with us.
 
         Raises:
             IntegrityError: It is damaged, or is no metadata of torch's.
@@ -266,7 +270,9 @@ class StrongroomReader(FsspecReader):
         Raises:
             ConflictError: A version was made while the ranks began to load, and they
                 found different ones.
-            IntegrityError: Stored bytes are damaged.
+            IntegrityError: Stored bytes are damaged, or are nothing that torch saves.
+            PreconditionError: An item that is no tensor names what is not on torch's
+                list; nothing of that was imported or called.
         """
         if plan.storage_data not in {None, self._number()}:
             message = (
@@ -286,7 +292,8 @@ class StrongroomReader(FsspecReader):
             places, key=lambda at: (places[at].relative_path, places[at].offset)
         )
         items = list(operator.itemgetter(*order)(plan.items)) if order[1:] else None
-        return super().read_data(replace(plan, items=items or plan.items), planner)
+        listed = cast("LoadPlanner", ListedItems(planner, self.path))
+        return super().read_data(replace(plan, items=items or plan.items), listed)
 
     @classmethod
     def validate_checkpoint_id(cls, checkpoint_id: CheckpointPath) -> bool:

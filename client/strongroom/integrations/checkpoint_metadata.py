@@ -67,7 +67,7 @@ def parse_metadata(content: bytes, name: str) -> metadata.Metadata:
     """Return what the bytes of a `.metadata` say.
 
     Args:
-        content: All of it, verified.
+        content: All of it, as it was stored.
         name: The file's URI, for errors.
 
     Raises:

@@ -288,6 +288,7 @@ class ResumableLoader:
             num_workers: How many processes read for this rank; 0 means this one.
             options: What else `DataLoader` takes, such as `collate_fn` and
                 `multiprocessing_context`; `forkserver` is the safest of them.
+                `persistent_workers` is False and `in_order` True, whatever is said.
         """
         self.dataset = dataset
         self.batch_size = batch_size

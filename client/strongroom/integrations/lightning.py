@@ -21,9 +21,9 @@ from lightning_utilities.core.apply_func import apply_to_collection
 
 from strongroom.client import Client, Draft
 from strongroom.errors import InvalidArgumentError, StrongroomError
-from strongroom.format.names import LATEST, Uri, parse_uri
+from strongroom.format.names import ArtifactName, parse_uri
 from strongroom.integrations.identity import Identity
-from strongroom.integrations.places import is_directory_error
+from strongroom.integrations.places import written_at
 from strongroom.values import Kind, PushResult
 
 
@@ -73,7 +73,8 @@ class StrongroomCheckpointIO(CheckpointIO):
         if storage_options is not None:
             message = "a strongroom has no storage options"
             raise InvalidArgumentError(message, hint="Leave storage_options out.")
-        self._save(checkpoint, _written_at(path))
+        artifact, name = written_at(str(path))
+        self._save(checkpoint, artifact, name)
 
     def load_checkpoint(
         self,
@@ -106,15 +107,17 @@ class StrongroomCheckpointIO(CheckpointIO):
         Raises:
             StrongroomError: What the server refused.
         """
-        uri = _written_at(path)
-        draft = self._draft(uri)
-        draft.remove(uri.path, f"{uri.path}/")
+        artifact, name = written_at(str(path))
+        draft = self._draft(artifact)
+        draft.remove(name, f"{name}/")
         self.result = draft.commit()
 
-    def _save(self, checkpoint: dict[str, Any], uri: Uri) -> None:
-        draft = self._draft(uri)
+    def _save(
+        self, checkpoint: dict[str, Any], artifact: ArtifactName, name: str
+    ) -> None:
+        draft = self._draft(artifact)
         try:
-            with draft.writer(uri.path) as file:
+            with draft.writer(name) as file:
                 torch.save(checkpoint, file)
             self.result = draft.commit()
         except BaseException:
@@ -122,9 +125,9 @@ class StrongroomCheckpointIO(CheckpointIO):
                 draft.discard()
             raise
 
-    def _draft(self, uri: Uri) -> Draft:
+    def _draft(self, artifact: ArtifactName) -> Draft:
         return self._identity.client.draft(
-            uri.artifact.short,
+            artifact.short,
             kind=self._kind,
             message=self._message,
             metadata=self._metadata,
@@ -199,17 +202,3 @@ class AsyncStrongroomCheckpointIO(StrongroomCheckpointIO):
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().to("cpu", copy=True)
-
-
-def _written_at(path: object) -> Uri:
-    uri = parse_uri(str(path))
-    if uri.selector != LATEST:
-        message = f"{uri} is of a version, and versions never change"
-        raise InvalidArgumentError(
-            message,
-            hint=f"Save to strongroom://{uri.artifact.short}/{uri.path}.",
-            name=uri,
-        )
-    if not uri.path or uri.path.endswith("/"):
-        raise is_directory_error(str(uri))
-    return uri

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a server that has enough to do: libraries open files by the dozen."""
+"""Waiting to read from a server that has enough to do: libraries open many files.
+
+Drafts, by which everything is written, wait by themselves.
+"""
 
 import threading
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 """PyTorch: state dictionaries in and out, and a data set over a version's files."""
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,8 +17,9 @@ from strongroom.values import Kind, PushResult
 def load_state_dict(client: Client, uri: str) -> dict[str, torch.Tensor]:
     """Return all tensors of a safetensors file, on the CPU.
 
-    The file streams into the tensors' own memory, so it is in memory once; nothing
-    is returned before the digest of the whole file has been verified.
+    The file streams into the tensors' own memory, so it is in memory once. Every byte
+    has been authenticated by the server; nothing is returned before the digest of the
+    whole file has been verified, too, unless the server shares memory with us.
 
     Args:
         client: Reads the file.
@@ -28,29 +29,7 @@ def load_state_dict(client: Client, uri: str) -> dict[str, torch.Tensor]:
         IntegrityError: Stored bytes are damaged, or it is no safetensors file.
         NotFoundError: There is no such artifact, version or path.
     """
-    return dict(iter_tensors(client, uri))
-
-
-def iter_tensors(
-    client: Client, uri: str, names: Collection[str] | None = None
-) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield tensors of a safetensors file in the order of their bytes, on the CPU.
-
-    Every byte has been authenticated by the server before it comes. The digest of
-    the whole file is verified too, before the last tensor, unless `names` leaves
-    some out, or the server shares memory with us.
-
-    Args:
-        client: Reads the file.
-        uri: `project/artifact@version/path`; without a path, `model.safetensors`.
-        names: Only these; the bytes of others are not moved.
-
-    Raises:
-        IntegrityError: Stored bytes are damaged, or it is no safetensors file.
-        KeyError: `names` has one that the file does not have.
-        NotFoundError: There is no such artifact, version or path.
-    """
-    return client.tensors(uri, names=names)
+    return dict(client.tensors(uri))
 
 
 def save_state_dict(

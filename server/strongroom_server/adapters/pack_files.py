@@ -3,7 +3,8 @@
 
     packs/<xx>/<pack>   one file a pack, as it is stored in the bucket
     packs/<xx>/.<name>  a pack that is being written; its room is taken already
-    lock, usage         how much there is, as far as anybody knows
+    usage               how much there is, as far as anybody knows; locked by who
+                        changes it
 
 Bytes and files are counted under a lock of the folder before they are written, so
 that all processes together stay within the budget of each. A process that is killed
@@ -12,10 +13,12 @@ be deleted at any time.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +33,9 @@ _SLACK: Final = 10
 _USED_EVERY_S: Final = 60.0
 #: A file that is being written for longer was left by somebody who is dead.
 _LEFT_AFTER_S: Final = 600.0
+#: How long the folder may be locked by others; then nothing is kept for now.
+LOCK_S: Final = 5.0
+_LOOK_S: Final = 0.01
 _MODE: Final = 0o660
 _FOLDER_MODE: Final = 0o770
 _HEX: Final = frozenset("0123456789abcdef")
@@ -77,11 +83,15 @@ class PackFiles:
 
     def read_into(self, pack: str, *, offset_bytes: int, buffer: memoryview) -> bool:
         """See `PackCache`."""
+        # Whoever may write here could put a pipe in a pack's place.
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            fd = os.open(self._path(pack), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(self._path(pack), flags)
         except OSError:
             return False
         try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return False
             done = 0
             while done < len(buffer):
                 count = os.preadv(fd, [buffer[done:]], offset_bytes + done)
@@ -198,6 +208,8 @@ class PackFiles:
 
     def _files(self) -> Iterator[_File]:
         for folder in _entries(self._folder / "packs"):
+            if not folder.is_dir(follow_symlinks=False):
+                continue  # What another folder holds is not ours to remove.
             for entry in _entries(Path(folder.path)):
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
@@ -209,15 +221,32 @@ class PackFiles:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         _make_folder(self._folder)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with self._lock:
+        if not self._lock.acquire(timeout=LOCK_S):
+            raise _occupied()
+        try:
             fd = os.open(self._folder / "usage", flags, _MODE)
             try:
                 with contextlib.suppress(PermissionError):  # It is another user's.
                     os.fchmod(fd, _MODE)
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                self._lock_file(fd)
                 yield fd
             finally:
                 os.close(fd)
+        finally:
+            self._lock.release()
+
+    def _lock_file(self, fd: int) -> None:
+        """Lock the folder; a process that was frozen with its lock stops nobody."""
+        end_s = self._clock.monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self._clock.monotonic() >= end_s:
+                    raise _occupied() from None
+                self._clock.sleep(_LOOK_S)
+            else:
+                return
 
     def _path(self, pack: str) -> Path:
         if len(pack) != _DIGITS or not _HEX.issuperset(pack):
@@ -228,7 +257,9 @@ class PackFiles:
     def _note_use(self, fd: int) -> None:
         now_s = self._clock.now().timestamp()
         if now_s - os.fstat(fd).st_mtime > _USED_EVERY_S:
-            os.utime(fd, (now_s, now_s))
+            # With times of ours the file would have to be our own user's.
+            with contextlib.suppress(OSError):
+                os.utime(fd)
 
     def _note_failure(self, error: OSError) -> None:
         if not self._failing:
@@ -237,12 +268,18 @@ class PackFiles:
         self._failing = True
 
 
+def _occupied() -> OSError:
+    return OSError(errno.EBUSY, "somebody else keeps the folder locked")
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(_FOLDER_MODE)
     except FileExistsError:
         return
-    folder.chmod(_FOLDER_MODE)
+    # The group of what is made below may be the folder's.
+    inherited = stat.S_IMODE(folder.stat().st_mode) & stat.S_ISGID
+    folder.chmod(_FOLDER_MODE | inherited)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -102,9 +102,12 @@ class HttpPacks:
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
+        for place in tuple(self._idle):
+            self._close_idle(place)
+
+    def _close_idle(self, place: str) -> None:
         with self._lock:
-            idle = [item for items in self._idle.values() for item in items]
-            self._idle.clear()
+            idle = self._idle.pop(place, [])
         for connection in idle:
             connection.close()
 
@@ -143,6 +146,8 @@ class HttpPacks:
         except UnavailableError:  # It is an OSError, too.
             raise
         except _Failure as error:
+            # The store may have hung up on all that nobody used for a while.
+            self._close_idle(parts.netloc)
             raise _unavailable(type(error).__name__) from error
         finally:
             if kept:

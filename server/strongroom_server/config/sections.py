@@ -151,7 +151,8 @@ class ListenSection:
         max_calls: Calls served at once.
         max_calls_of_principal: Calls of one principal served at once; 0 means half
             of `max_calls`.
-        max_watches: Calls of sidecars, beside those, that only wait for news.
+        max_watches: Calls of sidecars, beside those, that only wait for news; half of
+            them of one principal.
         stall_s: How long a peer may take or send nothing.
         short_s: How long a listing or a change may take.
         long_s: How long a comparison or a check may take.

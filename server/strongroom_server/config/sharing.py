@@ -12,7 +12,8 @@ class SharedMemorySection:
     """`[shared_memory]`: bytes for readers on this machine, without the network.
 
     Attributes:
-        socket: The data socket, in a folder of its own; nothing is shared if missing.
+        socket: The data socket, in a folder of its own. If it is missing, a server
+            shares nothing; a sidecar has one beside its own socket, if the kernel can.
         uids: Numbers of users beside the server's own whose processes may connect.
         ring_bytes: Memory that reads pass through, for all readers together.
         mapped_bytes: Memory for whole files, for all readers together.

@@ -7,7 +7,7 @@ number. A draft whose first record is gone is no draft any more.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -104,11 +104,19 @@ class DraftFiles:
     _gone_folders: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, records: Sequence[DraftRecord]) -> "DraftFiles":
-        """Add up the parts of a draft, in the order of their numbers."""
+    def of(
+        cls, records: Sequence[DraftRecord], check: Callable[[], None] = lambda: None
+    ) -> "DraftFiles":
+        """Add up the parts of a draft, in the order of their numbers.
+
+        Args:
+            records: The parts.
+            check: Is called for each of them, and may raise.
+        """
         last = {record.part: place for place, record in enumerate(records)}
         found = cls()
         for place, record in enumerate(records):
+            check()
             if last[record.part] == place:
                 found.take(record)
         return found
@@ -116,8 +124,7 @@ class DraftFiles:
     def take(self, record: DraftRecord) -> None:
         """Take in the next part."""
         self.stored_bytes += record.stored_bytes
-        for path in record.removed:
-            self._remove(path)
+        self._remove(record.removed)
         for entry in record.files:
             if record.replaces:
                 self.twice.discard(entry.path)
@@ -144,27 +151,30 @@ class DraftFiles:
             yield following
             following = next(own, None)
 
-    def _remove(self, path: str) -> None:
-        if not path.endswith("/"):
-            self._gone.add(path)
+    def _remove(self, paths: Sequence[str]) -> None:
+        """Take files out; looks at all of them once, however many folders go."""
+        folders = frozenset(path for path in paths if path.endswith("/"))
+        gone = {path for path in paths if path not in folders}
+        self._gone |= gone
+        self._gone_folders |= folders
+        if folders:
+            gone.update(path for path in self.files if _is_below(path, folders))
+        for path in gone:
             self.files.pop(path, None)
             self.twice.discard(path)
-            return
-        self._gone_folders.add(path)
-        for found in [item for item in self.files if item.startswith(path)]:
-            del self.files[found]
-            self.twice.discard(found)
 
     def _is_gone(self, path: str) -> bool:
-        if path in self._gone:
-            return True
-        if not self._gone_folders:
-            return False
-        parts = path.split("/")
-        return any(
-            "/".join(parts[:count]) + "/" in self._gone_folders
-            for count in range(1, len(parts))
-        )
+        return path in self._gone or _is_below(path, self._gone_folders)
+
+
+def _is_below(path: str, folders: Collection[str]) -> bool:
+    """Return whether a file lies in one of some folders, named with `/` behind."""
+    if not folders:
+        return False
+    parts = path.split("/")
+    return any(
+        "/".join(parts[:count]) + "/" in folders for count in range(1, len(parts))
+    )
 
 
 def check_draft_id(draft_id: str) -> None:

@@ -37,7 +37,8 @@ class Destroyed:
 
     Attributes:
         kek_time: When Vault said that the KEK is gone.
-        effective_time: From when on no server holds a key of the domain any more.
+        effective_time: From when on no server holds a key of the domain any more, and
+            no sidecar a key of a chunk of it.
         snapshot_time: Until when Vault's own snapshots may hold the KEK.
         removed: Keys of the key slots that are gone, a line for each version.
         locked: Keys of those that could not be removed.
@@ -205,7 +206,12 @@ def _notes(destroyed: Destroyed) -> list[str]:
         "The encrypted content stays in the bucket until sweeps have removed it, and "
         "longer where it is locked; without the key it is noise."
     )
-    notes = [of_vault, of_bucket]
+    of_sidecars = (
+        "Servers, and sidecars that hear from them, stop reading within seconds. A "
+        "sidecar that is cut off reads on with what it had been granted before, until "
+        f"{destroyed.effective_time:%Y-%m-%d %H:%M:%S} UTC at the latest."
+    )
+    notes = [of_vault, of_bucket, of_sidecars]
     if destroyed.locked:
         notes.append(
             f"{len(destroyed.locked)} key slots are locked, or this server may not "

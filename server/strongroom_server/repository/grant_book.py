@@ -8,10 +8,11 @@ central, and fails at once without it.
 import threading
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from weakref import WeakSet
 
@@ -19,6 +20,7 @@ from strongroom.errors import (
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
+    Reason,
     StrongroomError,
     UnauthenticatedError,
     UnavailableError,
@@ -41,10 +43,10 @@ from strongroom_server.repository.granted_pages import (
 MAX_KEPT: Final = 200_000
 #: One version, or part of one, that is larger is read through and not kept.
 MAX_KEPT_AT_ONCE: Final = 100_000
-#: Versions of which pages are held at once.
-MAX_VERSIONS: Final = 64
 #: Between two tries to renew a page.
 _PAUSE_S: Final = 2.0
+#: How long a reader waits for another one that renews the same page.
+_WAIT_S: Final = 30.0
 #: What says that nobody may read a version, however often they ask.
 _FINAL: Final = (
     NotFoundError,
@@ -104,11 +106,12 @@ class GrantBook:
             found = self._find(name, tuple(paths))
             if found is not None:
                 return found
+        begun_s = self._clock.monotonic()
         with ExitStack() as stack:
             opened = stack.enter_context(self._source.open(name, paths=paths))
             grant = opened.grant
             self._begin(grant)
-            reader = _Reader(self, grant, opened.pages())
+            reader = _Reader(self, grant, opened.pages(), begun_s)
             kept: list[FileEntry] = []
             weight = 0
             entries = reader.entries()
@@ -125,14 +128,14 @@ class GrantBook:
         return Opening(grant.version, grant.scope, iter(kept))
 
     def held(self) -> list[VersionName]:
-        """Return the versions of which there are pages; the first MAX_VERSIONS."""
-        with self._lock:
-            names = {page.name for page in self._pages}
+        """Return the versions of which there are keys, by name."""
+        now_s = self._clock.monotonic()
+        names = {page.name for page in self._pages_of(None) if page.is_open(now_s)}
         refused = self._refusals
         return sorted(
             (name for name in names if name.resource not in refused),
             key=lambda name: name.resource,
-        )[:MAX_VERSIONS]
+        )
 
     def key(self, page: GrantedPage) -> None:
         """See that the keys of a page may be used now, and renew it if need be.
@@ -153,6 +156,15 @@ class GrantBook:
             else:
                 self._renew_early(page)
                 page.lease(now_s)
+
+    def refresh(self, page: GrantedPage, is_fresh: Callable[[], bool]) -> None:
+        """Have a page renewed whose URLs are not believed; errors as `key`.
+
+        Args:
+            page: The page.
+            is_fresh: Whether somebody else did so meanwhile.
+        """
+        self._renew(page, is_fresh)
 
     def check_readable(self, name: VersionName) -> None:
         """Check that a version was not revoked; quick.
@@ -194,10 +206,10 @@ class GrantBook:
         for page in self._pages_of(None):
             page.drop_if_over(now_s)
 
-    def add(self, grant: Grant, page: GrantPage) -> GrantedPage:
-        """Take a page in."""
-        now_s = self._clock.monotonic()
-        made = GrantedPage(grant.version.name, grant.scope, page, now_s=now_s)
+    def add(self, grant: Grant, page: GrantPage, *, made_s: float) -> GrantedPage:
+        """Take a page in that was made at `made_s`, or a little later."""
+        since_s = min(made_s, self._clock.monotonic())
+        made = GrantedPage(grant.version.name, grant.scope, page, now_s=since_s)
         with self._lock:
             self._pages.add(made)
             refusal = self._refusals.get(made.name.resource)
@@ -226,27 +238,49 @@ class GrantBook:
         return Opening(kept.version, kept.scope, iter(entries))
 
     def _renew_early(self, page: GrantedPage) -> None:
+        if not page.renewing.acquire(blocking=False):
+            return  # Somebody asks already, and the lease is good while they wait.
         try:
-            self._renew(page)
-        except UnavailableError:
-            # It is good for some time yet; somebody asks again.
+            if page.lease(self._clock.monotonic()) is not Lease.GOOD:
+                self._ask(page)
+        except StrongroomError:
+            # If it has ended, the page says so to whoever asks it. Otherwise it is
+            # good for some time yet, however busy central is; somebody asks again.
             return
-        except _FINAL:
-            return  # The page says so to whoever asks it.
+        finally:
+            page.renewing.release()
 
-    def _renew(self, page: GrantedPage) -> None:
-        with page.renewing:
+    def _renew(
+        self, page: GrantedPage, is_done: Callable[[], bool] | None = None
+    ) -> None:
+        """Renew a page, or wait until somebody else has; errors as `key`."""
+        if not page.renewing.acquire(timeout=_WAIT_S):
+            raise UnavailableError(
+                f"central did not renew what was granted within {_WAIT_S:g} seconds",
+                reason=Reason.TRANSPORT,
+                hint="Try again once central answers.",
+            )
+        try:
             lease = page.lease(self._clock.monotonic())
-            if lease is Lease.GOOD:
+            if is_done() if is_done is not None else lease is Lease.GOOD:
                 return
-            now_s = self._clock.monotonic()
-            try:
-                with self._source.open(page.name, paths=page.paths) as opened:
-                    pages = tuple(opened.pages())
-            except _FINAL as error:
-                self.revoke(page.name, error)
-                raise
-            page.renew(pages, now_s=now_s)
+            self._ask(page)
+        finally:
+            page.renewing.release()
+
+    def _ask(self, page: GrantedPage) -> None:
+        """Have central grant a page anew; `page.renewing` is held."""
+        now_s = self._clock.monotonic()
+        lease = page.lease(now_s)
+        try:
+            with self._source.open(page.name, paths=page.paths) as opened:
+                pages = tuple(opened.pages())
+        except _FINAL as error:
+            self.revoke(page.name, error)
+            raise
+        page.renew(pages, now_s=now_s)
+        if lease is Lease.OVER:
+            self.changed.set()  # Held again, and to be watched.
 
     def _pages_of(self, names: Sequence[VersionName] | None) -> list[GrantedPage]:
         with self._lock:
@@ -257,11 +291,17 @@ class _Reader:
     """Puts pages into a book, and their files together."""
 
     def __init__(
-        self, book: GrantBook, grant: Grant, pages: Iterator[GrantPage]
+        self,
+        book: GrantBook,
+        grant: Grant,
+        pages: Iterator[GrantPage],
+        begun_s: float,
     ) -> None:
         self._book = book
         self._grant = grant
         self._source = pages
+        self._begun_s = begun_s
+        self._first_end: datetime | None = None
         self.pages: list[GrantedPage] = []
         self._keeps = True
         self._told = False
@@ -274,7 +314,8 @@ class _Reader:
         """Yield the files, in order."""
         begun: FileEntry | None = None
         for item in self._source:
-            page = self._book.add(self._grant, item)
+            made_s = self._made_s(item)
+            page = self._book.add(self._grant, item, made_s=made_s)
             if not self._told:
                 # Now that it is held, and not before: whoever looks must see it.
                 self._told = True
@@ -288,6 +329,15 @@ class _Reader:
                 begun = entry if part.unfinished else None
                 if begun is None:
                     yield entry
+
+    def _made_s(self, page: GrantPage) -> float:
+        """Return when a page was made, or a little earlier.
+
+        It may have waited on its way, and its life has begun all the same. How much
+        later than the first one it was made central's own clock says.
+        """
+        self._first_end = self._first_end or page.expire_time
+        return self._begun_s + (page.expire_time - self._first_end).total_seconds()
 
 
 def _only(entries: Sequence[FileEntry], path: str) -> tuple[FileEntry, ...]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chunks as a sidecar has them: keys that were granted, packs by URL or from disk.
 
-A pack goes to the disk whole, as it is stored, once enough of it is wanted; it is
-checked against its name before. What comes from the disk is believed only once it
-has been decrypted, as everything is: damaged there, it is fetched anew.
+A pack goes to the disk whole, as it is stored, once enough of it is wanted and there is
+room for it; it is checked against its name before. What comes from the disk is believed
+only once it has been decrypted, as everything is: damaged there, it is fetched anew.
 """
 
 import threading
@@ -35,7 +35,9 @@ _MAX_COUNTED: Final = 4096
 #: What a pack that is fetched whole takes of the memory: all but the rarest do.
 _PACK_BYTES: Final = 17 * 1024 * 1024
 #: How long a read waits for another one that fetches the same pack.
-_WAIT_S: Final = 45.0
+_WAIT_S: Final = 3.0
+#: Once the disk did not keep a pack, so many reads are of ranges before the next try.
+_RANGES_AFTER: Final = 256
 
 
 class GrantedChunks:
@@ -62,6 +64,7 @@ class GrantedChunks:
         self._budget = budget
         self._lock = threading.Lock()
         self._reads = OrderedDict[str, int]()
+        self._ranges_left = 0
         self._on_way: dict[str, threading.Event] = {}
 
     def keys(self, scope: Scope, ref: ChunkRef) -> GrantedKey:
@@ -100,6 +103,10 @@ class GrantedChunks:
         self._with_url(ref, fetch)
 
     def _wants_whole(self, ref: ChunkRef, size_bytes: int) -> bool:
+        with self._lock:
+            if self._ranges_left:
+                self._ranges_left -= 1
+                return False
         if size_bytes >= WHOLE_BYTES or 2 * size_bytes >= ref.stored_bytes:
             return True
         with self._lock:
@@ -147,7 +154,9 @@ class GrantedChunks:
                 if len(part) != len(buffer):
                     raise _damaged(ref, "is cut short")
                 buffer[:] = part
-            self._cache.put(ref.pack, data)
+            if not self._cache.put(ref.pack, data):
+                with self._lock:
+                    self._ranges_left = _RANGES_AFTER
         finally:
             self._budget.give_back(_PACK_BYTES)
         return True
@@ -155,10 +164,11 @@ class GrantedChunks:
     def _with_url(self, ref: ChunkRef, fetch: Callable[[str], None]) -> None:
         """Fetch by the URL of a chunk's pack; by a fresh one if it is not believed."""
         page = page_of(ref)
+        url = self._held(page, lambda: page.url(ref))
         try:
-            fetch(self._held(page, lambda: page.url(ref)))
+            fetch(url)
         except UrlRefusedError:
-            page.doubt()
+            self._book.refresh(page, lambda: page.url(ref) != url)
             try:
                 fetch(self._held(page, lambda: page.url(ref)))
             except UrlRefusedError as error:

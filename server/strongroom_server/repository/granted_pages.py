@@ -95,6 +95,11 @@ class GrantedPage:
                 return Lease.DOUBTED
             return Lease.AGING if now_s >= self._renew_s else Lease.GOOD
 
+    def is_open(self, now_s: float) -> bool:
+        """Return whether it has keys."""
+        with self._lock:
+            return self._refusal is None and now_s < self._expire_s
+
     def may_ask(self, now_s: float, pause_s: float) -> bool:
         """Return whether to try to renew it now: not again right after a failure."""
         with self._lock:

@@ -17,8 +17,8 @@ class Admission:
     Args:
         max_calls: Calls at once, of everybody.
         max_own_calls: Calls at once of one principal; 0: as many as in all.
-        max_watches: Calls at once that only wait for news; they count for nothing
-            else.
+        max_watches: Calls at once that only wait for news; half of them of one
+            principal. They count for nothing else.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Admission:
         self._max_calls = max_calls
         self._max_own_calls = max_own_calls or max_calls
         self._max_watches = max_watches
-        self._watch_count = 0
+        self._watches: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._total = 0
         self._running: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class Admission:
             watches: Whether the call only waits for news.
         """
         if watches:
-            with self._watching():
+            with self._watching(program):
                 yield
             return
         self.enter(program)
@@ -56,18 +56,24 @@ class Admission:
             self.leave(program)
 
     @contextmanager
-    def _watching(self) -> Iterator[None]:
+    def _watching(self, program: str) -> Iterator[None]:
         with self._lock:
             if self._is_draining:
                 raise failures.draining()
-            if self._watch_count >= self._max_watches:
-                raise failures.too_many_calls(self._max_watches)
-            self._watch_count += 1
+            if self._watches.total() >= self._max_watches:
+                raise failures.too_many_watches(self._max_watches)
+            # Nobody alone keeps everybody else from hearing.
+            own = max(self._max_watches // 2, 1)
+            if self._watches[program] >= own:
+                raise failures.too_many_watches(own)
+            self._watches[program] += 1
         try:
             yield
         finally:
             with self._lock:
-                self._watch_count -= 1
+                self._watches[program] -= 1
+                if not self._watches[program]:
+                    del self._watches[program]
 
     @contextmanager
     def counting(self, person: str) -> Iterator[None]:

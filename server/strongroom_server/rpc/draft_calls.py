@@ -91,6 +91,7 @@ class DraftCalls(pb_grpc.TransferServiceServicer):
         if request.base_version < 0:
             message = f"base_version {request.base_version} is no version"
             raise InvalidArgumentError(message, field="base_version")
+        _check_base(request, call)
         start = DraftCommitStart(
             parse_artifact_name(request.parent),
             request.draft_id,
@@ -164,13 +165,25 @@ class _PartItems:
                     raise InvalidArgumentError(message)
 
     def _copy(self, part: DraftPart, copy: pb.FileCopy) -> None:
-        source = VersionName(self._artifact, copy.version).resource
-        # A copy tells whether there is such a file, and makes it outlive its version.
-        if not self._call.may(AccessAction.VERSION_READ, source):
-            principal = self._call.caller.principal
-            raise failures.denied(AccessAction.VERSION_READ, source, principal)
+        _check_taken(VersionName(self._artifact, copy.version), self._call)
         part.copy_file(copy.path, version=copy.version, source_path=copy.source_path)
         self._call.count("copied_files", 1)
+
+
+def _check_base(request: pb.CommitDraftRequest, call: CallView) -> None:
+    selector = "latest" if request.base_newest else str(request.base_version)
+    if selector != "0":
+        _check_taken(VersionName(parse_artifact_name(request.parent), selector), call)
+
+
+def _check_taken(source: VersionName, call: CallView) -> None:
+    """Check that the caller may read what a new version takes over.
+
+    That tells whether there is such a file, and makes it outlive its version.
+    """
+    if not call.may(AccessAction.VERSION_READ, source.resource):
+        principal = call.caller.principal
+        raise failures.denied(AccessAction.VERSION_READ, source.resource, principal)
 
 
 def _part_start(start: pb.WriteStart, call: CallView) -> PartStart:

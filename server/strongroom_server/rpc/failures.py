@@ -77,6 +77,17 @@ def too_many_own_calls(max_calls: int, principal: str) -> ExhaustedError:
     )
 
 
+def too_many_watches(max_watches: int) -> ExhaustedError:
+    """Say that as many callers wait for news as may, in all or of one principal."""
+    return ExhaustedError(
+        f"{max_watches} calls wait for news of grants, as many as may",
+        reason=Reason.TOO_MANY_CALLS,
+        hint="Raise listen.max_watches, half of which one principal may have, or add "
+        "a server.",
+        max_watches=max_watches,
+    )
+
+
 def unknown_method(name: str) -> PermissionDeniedError:
     """Say that a method has no row in the table, or no servicer."""
     return PermissionDeniedError(

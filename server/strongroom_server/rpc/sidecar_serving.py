@@ -3,9 +3,10 @@
 
 import contextlib
 import os
+import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,6 @@ def serving_sidecar(
     forwarder: Forwarder,
     admission: Admission,
     state: Health,
-    on_drain: Callable[[], None] = lambda: None,
 ) -> Iterator[int]:
     """Serve for as long as the context lasts, then drain; yields the health port.
 
@@ -104,7 +104,6 @@ def serving_sidecar(
             state.drain()
             threading.Event().wait(listening.drain_delay_s)
             admission.drain()
-            on_drain()
             data.stop(listening.grace_s).wait()
 
 
@@ -134,10 +133,16 @@ def _server(stack: ExitStack, threads: int) -> grpc.Server:
 def _listen(server: grpc.Server, listening: SidecarListening) -> None:
     path = listening.socket
     if len(str(path).encode()) > _MAX_SOCKET_BYTES:
-        raise _invalid(f"the path of the socket {path} is too long", path)
+        raise InvalidArgumentError(
+            f"the path of the socket {path} is too long",
+            reason=Reason.SETTING_INVALID,
+            hint=f"Take one of at most {_MAX_SOCKET_BYTES} bytes.",
+            path=str(path),
+        )
     with contextlib.suppress(FileNotFoundError):
         # What a sidecar that was killed has left; nothing else is removed.
         if stat.S_ISSOCK(path.lstat().st_mode):
+            _check_left(path)
             path.unlink()
     path.parent.mkdir(0o755, parents=True, exist_ok=True)
     try:
@@ -150,6 +155,19 @@ def _listen(server: grpc.Server, listening: SidecarListening) -> None:
         path.chmod(listening.mode)
     except (RuntimeError, OSError) as error:
         raise _invalid(f"cannot listen on {path}", path) from error
+
+
+def _check_left(path: Path) -> None:
+    """Check that nobody listens on a socket any more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return
+        except OSError as error:
+            raise _invalid(f"cannot tell who listens on {path}", path) from error
+    raise _invalid(f"another sidecar listens on {path}", path)
 
 
 def _bind(server: grpc.Server, address: str) -> int:

@@ -43,8 +43,10 @@ from strongroom_server.core.suites import find_suite
 from strongroom_server.ports import GrantSource
 
 _SERVICE: Final = "/strongroom.v1.GrantService"
-#: To the first answer of an opening; central decides, audits and reads a manifest.
+#: To each answer of an opening; central decides, audits and reads a manifest.
 OPEN_TIMEOUT_S: Final = 20.0
+#: Between two answers to a watch: central gives a sign of life every five seconds.
+SILENCE_S: Final = 15.0
 #: A stream that is read at a slow reader's pace ends some time.
 _STREAM_TIMEOUT_S: Final = 86_400.0
 _STATES: Final = {
@@ -55,10 +57,18 @@ _STATES: Final = {
 
 
 class CentralGrants:
-    """Asks central. Safe to use from many threads."""
+    """Asks central. Safe to use from many threads.
 
-    def __init__(self, channel: CentralChannel) -> None:
+    Args:
+        channel: To central.
+        silence_s: How long central may keep silent on a watch before it is ended.
+    """
+
+    def __init__(
+        self, channel: CentralChannel, *, silence_s: float = SILENCE_S
+    ) -> None:
         self._channel = channel
+        self._silence_s = silence_s
 
     @contextmanager
     def open(
@@ -67,7 +77,7 @@ class CentralGrants:
         """See `GrantSource`."""
         request = pb.OpenVersionRequest(name=name.resource, paths=paths)
         with self._call("OpenVersion", request, pb.OpenVersionResponse) as answers:
-            first = self._first(answers)
+            first = _next_within(OPEN_TIMEOUT_S, answers, self._channel.endpoint)
             if first is None or first.WhichOneof("part") != "grant":
                 raise _malformed("central's first answer is no grant")
             grant = _parse_grant(first.grant)
@@ -77,23 +87,7 @@ class CentralGrants:
         """See `GrantSource`."""
         request = pb.WatchGrantsRequest(names=[name.resource for name in names])
         call = self._call("WatchGrants", request, pb.WatchGrantsResponse)
-        return CentralWatch(call, self._channel.endpoint)
-
-    def _first(self, answers: Any) -> Any | None:  # noqa: ANN401
-        """Return the first answer, which must come in time."""
-        timer = threading.Timer(OPEN_TIMEOUT_S, answers.cancel)
-        timer.start()
-        try:
-            return _next(answers, self._channel.endpoint)
-        except CancelledError as error:
-            raise UnavailableError(
-                f"central did not answer within {OPEN_TIMEOUT_S:g} seconds",
-                reason=Reason.TRANSPORT,
-                hint="What is open goes on until its lease ends. Look at central.",
-                seconds=f"{OPEN_TIMEOUT_S:g}",
-            ) from error
-        finally:
-            timer.cancel()
+        return CentralWatch(call, self._channel.endpoint, self._silence_s)
 
     @contextmanager
     def _call(
@@ -119,15 +113,18 @@ class CentralGrants:
 class CentralWatch:
     """A `GrantWatch` of central's."""
 
-    def __init__(self, call: AbstractContextManager[Any], endpoint: str) -> None:
+    def __init__(
+        self, call: AbstractContextManager[Any], endpoint: str, silence_s: float
+    ) -> None:
         self._endpoint = endpoint
+        self._silence_s = silence_s
         self._stack = ExitStack()
         self._answers = self._stack.enter_context(call)
 
     def __iter__(self) -> Iterator[tuple[Revoked, ...]]:
         """See `GrantWatch`."""
         while True:
-            answer = _next(self._answers, self._endpoint)
+            answer = _next_within(self._silence_s, self._answers, self._endpoint)
             if answer is None:
                 return
             yield tuple(
@@ -151,12 +148,30 @@ class CentralGrant:
     def pages(self) -> Iterator[GrantPage]:
         """See `OpenedGrant`."""
         while True:
-            answer = _next(self._answers, self._endpoint)
+            answer = _next_within(OPEN_TIMEOUT_S, self._answers, self._endpoint)
             if answer is None:
                 return
             if answer.WhichOneof("part") != "page":
                 raise _malformed("central's answer is no page")
             yield _parse_page(answer.page)
+
+
+def _next_within(limit_s: float, answers: Any, endpoint: str) -> Any | None:  # noqa: ANN401
+    """Return the next answer, which must come in time, or None at the end."""
+    timer = threading.Timer(limit_s, answers.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        return _next(answers, endpoint)
+    except CancelledError as error:
+        raise UnavailableError(
+            f"central broke off, or did not answer within {limit_s:g} seconds",
+            reason=Reason.TRANSPORT,
+            hint="What is open goes on until its lease ends. Look at central.",
+            seconds=f"{limit_s:g}",
+        ) from error
+    finally:
+        timer.cancel()
 
 
 def _next(answers: Any, endpoint: str) -> Any | None:  # noqa: ANN401

@@ -31,6 +31,8 @@ MAX_SEGMENTS: Final = 6
 WORTHWHILE_BYTES: Final = 1024 * 1024
 #: Reads of one lane that are not over.
 MAX_READS: Final = 1024
+#: Then other readers' turn comes, and that of what must end.
+_MESSAGES_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Lane:
         Raises:
             IntegrityError: It sent nonsense; the lane must be closed.
         """
-        while True:
+        for _ in range(_MESSAGES_AT_ONCE):
             try:
                 data = self.connection.recv(MESSAGE_BYTES + 1)
             except (BlockingIOError, InterruptedError):
@@ -112,6 +114,7 @@ class Lane:
             if not data:
                 return False
             self._take_in(LaneMessage.parse(data))
+        return True
 
     def close(self) -> None:
         """Hang up, and give the memory back once nobody here writes to it."""

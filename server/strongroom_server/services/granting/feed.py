@@ -53,7 +53,8 @@ class GrantFeed:
         """Yield what ended, as soon as it is known; nothing as a sign of life.
 
         What ended already comes at once. Each version is told of once. While the
-        store cannot be looked at there are no signs of life.
+        store cannot be looked at there are no signs of life, and shreddings that
+        this server knows of are told all the same.
 
         Args:
             names: The versions, by number; 1 to MAX_WATCHED.
@@ -67,40 +68,49 @@ class GrantFeed:
         watched: dict[VersionName, Scope | None] = dict.fromkeys(names)
         clock = self._repository.clock
         looked_s = told_s = -self._look_s - self._heartbeat_s
+        sees = False
         while True:
             check()
             now_s = clock.monotonic()
-            looks = now_s - looked_s >= self._look_s
-            try:
-                revoked = self._find(watched, looks=looks)
-            except UnavailableError:
-                # No sign of life from somebody who cannot look.
+            revoked = self._shredded(watched)
+            if now_s - looked_s >= self._look_s:
+                looked_s = now_s
+                ended, sees = self._look(watched)
+                revoked += ended
+            # No sign of life from somebody who cannot look.
+            if revoked or (sees and now_s - told_s >= self._heartbeat_s):
                 told_s = now_s
-                revoked = []
-            else:
-                looked_s = now_s if looks else looked_s
-            for name, _ in revoked:
-                del watched[name]
-            if revoked or now_s - told_s >= self._heartbeat_s:
-                told_s = now_s
-                yield tuple(item for _, item in revoked)
+                yield tuple(revoked)
             if self._stop.wait(self._tick_s):
                 raise _stopping()
 
-    def _find(
-        self, watched: dict[VersionName, Scope | None], *, looks: bool
-    ) -> list[tuple[VersionName, Revoked]]:
+    def _shredded(self, watched: dict[VersionName, Scope | None]) -> list[Revoked]:
+        """Take out what this server knows to be shredded; makes no request."""
         found = []
-        for name, scope in watched.items():
+        for name, scope in tuple(watched.items()):
             try:
-                if looks or scope is None:
-                    artifact, _ = self._repository.version(name)
-                    watched[name] = artifact.scope
-                else:
+                if scope is not None:
                     self._repository.check_readable(name, scope)
-            except (PreconditionError, NotFoundError) as error:
-                found.append((name, _revoked(name, error)))
+            except PreconditionError as error:
+                del watched[name]
+                found.append(_revoked(name, error))
         return found
+
+    def _look(
+        self, watched: dict[VersionName, Scope | None]
+    ) -> tuple[list[Revoked], bool]:
+        """Take out what the journals say has ended; and whether all could be read."""
+        found = []
+        for name in tuple(watched):
+            try:
+                artifact, _ = self._repository.version(name)
+                watched[name] = artifact.scope
+            except (PreconditionError, NotFoundError) as error:
+                del watched[name]
+                found.append(_revoked(name, error))
+            except UnavailableError:
+                return found, False
+        return found, True
 
 
 def _revoked(name: VersionName, error: StrongroomError) -> Revoked:

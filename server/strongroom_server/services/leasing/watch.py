@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from strongroom.errors import (
+    IntegrityError,
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
@@ -27,9 +28,14 @@ from strongroom_server.repository.grant_book import GrantBook
 
 #: Between two looks at which versions are held, unless another one is opened.
 LOOK_S: Final = 5.0
+#: Groups that are watched, each with a thread. What is held beyond them is doubted at
+#: each look: central is asked before it is used.
+MAX_GROUPS: Final = 64
 #: Between two calls to watch, when the first one ended.
 _PAUSE_S: Final = 1.0
 
+#: What says that a version must not be watched any more, and so not be read.
+_REFUSALS: Final = (NotFoundError, PermissionDeniedError, PreconditionError)
 _ABSENT: Final = frozenset({Reason.VERSION_NOT_FOUND, Reason.ARTIFACT_NOT_FOUND})
 _LOG: Final = logging.getLogger("strongroom_server.leases")
 
@@ -42,6 +48,9 @@ class LeaseWatch:
         self._source = source
         self._cache = cache
         self._groups: dict[tuple[VersionName, ...], _Group] = {}
+        self._lock = threading.Lock()
+        #: Versions that were refused in a group, each of which is watched by itself.
+        self._single: frozenset[VersionName] = frozenset()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -63,29 +72,64 @@ class LeaseWatch:
             while not stop.is_set():
                 self._book.changed.clear()
                 self._book.forget_old()
-                self._follow(_grouped(self._book.held()))
+                wanted = self._wanted()
+                self._follow(wanted[:MAX_GROUPS])
+                for names in wanted[MAX_GROUPS:]:
+                    self._book.doubt(names)
                 self._book.changed.wait(LOOK_S)
         finally:
             self._follow(())
 
+    def _wanted(self) -> list[tuple[VersionName, ...]]:
+        """Return the groups that there should be."""
+        held = self._book.held()
+        with self._lock:
+            self._single &= frozenset(held)
+            single = self._single
+        groups = _grouped([name for name in held if name not in single])
+        return [*groups, *((name,) for name in held if name in single)]
+
     def _follow(self, wanted: Sequence[tuple[VersionName, ...]]) -> None:
         """Begin to watch groups that are new, then end those that nobody needs."""
+        for names in [names for names, group in self._groups.items() if group.is_over]:
+            self._groups.pop(names).end()
         for names in wanted:
             if names not in self._groups:
-                group = _Group(names, self._source, self._hear, self._book.doubt)
-                self._groups[names] = group
+                self._groups[names] = _Group(
+                    names, self._source, self._hear, self._lose, self._book.changed
+                )
         for names in [names for names in self._groups if names not in wanted]:
             self._groups.pop(names).end()
 
     def _hear(self, names: Sequence[VersionName], revoked: Sequence[Revoked]) -> None:
-        ended = {item.name for item in revoked}
         for item in revoked:
-            packs = self._book.revoke(parse_version_name(item.name), _refusal(item))
-            for pack in packs:
-                self._cache.drop(pack)
-            line = {"event": "grant_revoked", "reason": item.reason}
-            _LOG.warning("%s", json.dumps(line))
-        self._book.confirm([name for name in names if name.resource not in ended])
+            self._revoke(parse_version_name(item.name), _refusal(item))
+        if not revoked:
+            # Central that tells of an end may be blind to everything else.
+            self._book.confirm(names)
+
+    def _lose(
+        self, names: Sequence[VersionName], error: StrongroomError | None
+    ) -> bool:
+        """Doubt what is not watched any more; return whether to watch it so again."""
+        self._book.doubt(names)
+        if len(names) > 1 and isinstance(error, (*_REFUSALS, IntegrityError)):
+            # One of them; the others must not suffer for it.
+            with self._lock:
+                self._single |= frozenset(names)
+        elif isinstance(error, _REFUSALS):
+            self._revoke(names[0], error)
+            with self._lock:
+                self._single = frozenset()
+        else:
+            return True
+        return False
+
+    def _revoke(self, name: VersionName, refusal: StrongroomError) -> None:
+        for pack in self._book.revoke(name, refusal):
+            self._cache.drop(pack)
+        line = {"event": "grant_revoked", "reason": refusal.reason}
+        _LOG.warning("%s", json.dumps(line))
 
 
 class _Group:
@@ -96,15 +140,19 @@ class _Group:
         names: tuple[VersionName, ...],
         source: GrantSource,
         hear: Callable[[Sequence[VersionName], Sequence[Revoked]], None],
-        doubt: Callable[[Sequence[VersionName]], None],
+        lose: Callable[[Sequence[VersionName], StrongroomError | None], bool],
+        over: threading.Event,
     ) -> None:
         self._names = names
         self._source = source
         self._hear = hear
-        self._doubt = doubt
+        self._lose = lose
+        self._over = over
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._watch: GrantWatch | None = None
+        #: Whether nobody watches any more.
+        self.is_over = False
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._thread.start()
 
@@ -118,15 +166,20 @@ class _Group:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self.is_over:
+            error = None
             try:
                 self._listen()
-            except StrongroomError as error:
+            except StrongroomError as failure:
+                error = failure
                 if not self._stop.is_set():
                     line = {"event": "watch_ended", "reason": error.reason}
                     _LOG.warning("%s", json.dumps(line))
-            if not self._stop.is_set():
-                self._doubt(self._names)
+            if not self._stop.is_set() and not self.is_over:
+                self.is_over = not self._lose(self._names, error)
+            if self.is_over:
+                self._over.set()
+            else:
                 self._stop.wait(_PAUSE_S)
 
     def _listen(self) -> None:
@@ -137,7 +190,11 @@ class _Group:
             if self._stop.is_set():
                 return
             for revoked in watch:
+                # Central tells of each once: what is left is another group.
+                self.is_over = bool(revoked)
                 self._hear(self._names, revoked)
+                if self.is_over:
+                    return
         finally:
             watch.end()
 

@@ -64,9 +64,12 @@ class ShredSettings:
 
     Attributes:
         snapshot_days: How long snapshots of Vault's storage are kept.
+        grant_lifetime_s: How long sidecars read on with what they were granted, if
+            they do not hear of it.
     """
 
     snapshot_days: int = 35
+    grant_lifetime_s: int = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,7 @@ class Shredding:
         if isinstance(name, ArtifactName):
             told, kind = name.short, "artifact"
         problem = "was not shredded"
-        hint = "strongroom ls"
+        hint = "See what was: strongroom ls --shredded"
         if tombstone is not None:
             problem = "is being shredded, and that was not finished"
             hint = f"Finish it: strongroom shred {told} --reason …"
@@ -251,7 +254,7 @@ class Shredding:
         gone = sorted({*order.slots, *removed} - {*locked})
         destroyed = Destroyed(
             kek_time,
-            kek_time + timedelta(seconds=MAX_BLIND_S + _MARGIN_S),
+            kek_time + self._still_held(),
             kek_time + timedelta(days=self._settings.snapshot_days),
             tuple(gone),
             tuple(sorted(locked)),
@@ -261,6 +264,15 @@ class Shredding:
             scope, order, destroyed, time=tombstone.time
         )
         return shreds.write_receipt(tombstone, payload)
+
+    def _still_held(self) -> timedelta:
+        """Return for how long keys may be held by who does not hear of the end.
+
+        A server forgets them once it has been blind for long enough. In its last
+        moment it may have granted some to a sidecar that is cut off from then on.
+        """
+        blind_s = MAX_BLIND_S + _MARGIN_S
+        return timedelta(seconds=blind_s + self._settings.grant_lifetime_s)
 
     def _further(self, tombstone: Tombstone, order: ShredOrder) -> list[Scope]:
         """Return the domains that die with a project, by id.

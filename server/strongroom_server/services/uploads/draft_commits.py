@@ -157,11 +157,14 @@ class _DraftCommit:
     ) -> tuple[CommitResult | None, StoredDraft]:
         """Commit what is there; or return None with a draft that has more parts."""
         records = self._repository.draft_records
-        files = DraftFiles.of(list(records.read(place.keys, draft)))
+        check = self._start.check
+        files = DraftFiles.of(list(records.read(place.keys, draft)), check)
         if files.twice:
-            raise _duplicate(self._start.draft_id, files.twice)
+            raise _duplicate(
+                self._start.draft_id, files.twice, is_ended=draft.end is not None
+            )
         self._adopt(content, files.merged(self._base(place)))
-        self._check_count(content)
+        self._check_count(content, is_ended=draft.end is not None)
         if draft.end is None:
             record = end_record(
                 place, self._start.draft_id, DraftStep.COMMIT, self._caller
@@ -206,14 +209,17 @@ class _DraftCommit:
             for entry in batch:
                 content.adopt(entry)
 
-    def _check_count(self, content: ContentWriter) -> None:
+    def _check_count(self, content: ContentWriter, *, is_ended: bool) -> None:
         expected = self._start.expected_file_count
         if expected is not None and expected != content.file_count:
             raise PreconditionError(
                 f"the draft {self._start.draft_id} makes a version of "
                 f"{content.file_count} files, not {expected}",
                 reason=Reason.DRAFT_INCOMPLETE,
-                hint="Put what is missing, or remove what is too much, then commit.",
+                hint="Parts came while it was committed, and none can come any more: "
+                "commit it with the number that it has, or begin another draft."
+                if is_ended
+                else "Put what is missing, or remove what is too much, then commit.",
                 draft_id=self._start.draft_id,
                 file_count=content.file_count,
                 expected=expected,
@@ -344,14 +350,17 @@ def _empty(draft_id: str) -> NotFoundError:
     )
 
 
-def _duplicate(draft_id: str, paths: set[str]) -> ConflictError:
+def _duplicate(draft_id: str, paths: set[str], *, is_ended: bool) -> ConflictError:
     named = sorted(paths)[:_MAX_NAMED]
     told = ", ".join(repr(path) for path in named)
     more = f" and {len(paths) - len(named)} more" if len(paths) > len(named) else ""
     return ConflictError(
         f"two parts of the draft {draft_id} have the same path: {told}{more}",
         reason=Reason.PATH_DUPLICATE,
-        hint="Put the right one again with replace, then commit.",
+        hint="One came while the draft was committed, and none can come any more: "
+        "begin another draft."
+        if is_ended
+        else "Put the right one again with replace, then commit.",
         draft_id=draft_id,
         paths=told,
     )
