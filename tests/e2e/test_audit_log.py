@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,12 @@ def test_a_changed_export_is_refused_by_name(
     assert "AUDIT_CORRUPT" in refused.err
 
 
-@pytest.mark.parametrize("arguments", [("--folder", "here"), ("--proof", "here")])
-def test_a_check_without_keys_is_refused(
-    walked: tuple[LiveStack, list[str]], arguments: tuple[str, ...]
+@pytest.mark.parametrize("arguments", [(), ("--folder", "here"), ("--proof", "here")])
+def test_a_check_of_nothing_or_without_keys_is_refused(
+    walked: tuple[LiveStack, list[str]], arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    stack, _ = walked
+    # Where no stack is above, whose settings would be found.
+    stack = replace(walked[0], folder=tmp_path)
 
     refused = stack.run("audit", "verify", *arguments)
 
