@@ -109,6 +109,7 @@ class Reason(StrEnum):
     DRAFT_INCOMPLETE = "DRAFT_INCOMPLETE"
     PATH_DUPLICATE = "PATH_DUPLICATE"
     DOMAIN_SHARED = "DOMAIN_SHARED"
+    WRITE_NOT_GRANTED = "WRITE_NOT_GRANTED"
 
 
 #: Exit codes of what a person can mend by signing in, or by asking somebody.

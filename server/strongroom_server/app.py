@@ -79,6 +79,7 @@ from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.index_rebuild import IndexRebuild
 from strongroom_server.services.keys import KeyLife
+from strongroom_server.services.lineage import Lineages
 from strongroom_server.services.probes import StoreProbe
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
@@ -154,6 +155,7 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
                 service_name=settings.telemetry.service_name,
                 spans_file=settings.telemetry.spans_file,
                 otlp_endpoint=settings.telemetry.otlp_endpoint,
+                clock=clock,
             )
         )
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
@@ -333,6 +335,7 @@ class _Parts:
                 Refs(repository),
                 Diffs(repository),
                 Retention(repository),
+                Lineages(repository),
             ),
             TransferServicer(
                 Uploads(repository),

@@ -106,6 +106,7 @@ def running_sidecar(settings: SidecarSettings) -> Iterator[int]:
                 service_name=settings.telemetry.service_name,
                 spans_file=settings.telemetry.spans_file,
                 otlp_endpoint=settings.telemetry.otlp_endpoint,
+                clock=clock,
             )
         )
         parts = _open(settings, clock, entropy, stack)

@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
     SpanExporter,
@@ -31,11 +31,16 @@ from opentelemetry.sdk.trace.export import (
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from strongroom.errors import PreconditionError, Reason
+from strongroom_server.ports import Clock
+from strongroom_server.spans import OwnTracerProvider
 
 #: Spans that are read by people wait at most this long.
 EXPORT_DELAY_MS: Final = 500
 #: The spans file is put aside, once, when it is larger.
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+
+# Made once: `json.dumps` with an argument makes one for each line.
+_ENCODER: Final = json.JSONEncoder(default=list)
 
 _OTLP: Final = "opentelemetry.exporter.otlp.proto.grpc"
 
@@ -139,9 +144,15 @@ class _LineFormatter(logging.Formatter):
 
 @contextmanager
 def telemetry(
-    *, service_name: str, spans_file: Path | None, otlp_endpoint: str
+    *, service_name: str, spans_file: Path | None, otlp_endpoint: str, clock: Clock
 ) -> Iterator[None]:
     """Send spans where they belong for as long as the context lasts, then flush.
+
+    Args:
+        service_name: Who spans say they are of.
+        spans_file: Where they are written to; None for no file.
+        otlp_endpoint: Whom they are sent to, metrics too; "" for nobody.
+        clock: Says when spans begin and end.
 
     Raises:
         PreconditionError: The file cannot be opened, or the exporter for OTLP is
@@ -153,7 +164,7 @@ def telemetry(
     if otlp_endpoint:
         exporters.append(_otlp_spans(otlp_endpoint))
     resource = Resource.create({"service.name": service_name})
-    provider = TracerProvider(resource=resource)
+    provider = OwnTracerProvider(resource, clock=clock)
     for exporter in exporters:
         processor = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_DELAY_MS)
         provider.add_span_processor(processor)
@@ -222,11 +233,11 @@ def _open(path: Path) -> int:
 
 
 def _format_span(span: ReadableSpan) -> bytes:
-    context = span.get_span_context()
+    context, parent = span.context, span.parent
     line = {
         "trace_id": format_trace_id(context.trace_id) if context else "",
         "span_id": format_span_id(context.span_id) if context else "",
-        "parent_span_id": format_span_id(span.parent.span_id) if span.parent else "",
+        "parent_span_id": format_span_id(parent.span_id) if parent else "",
         "name": span.name,
         "kind": span.kind.name,
         "start_unix_nano": span.start_time,
@@ -235,4 +246,4 @@ def _format_span(span: ReadableSpan) -> bytes:
         "attributes": dict(span.attributes or {}),
         "resource": {"service.name": span.resource.attributes.get("service.name", "")},
     }
-    return json.dumps(line, default=list).encode() + b"\n"
+    return _ENCODER.encode(line).encode() + b"\n"

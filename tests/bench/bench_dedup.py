@@ -40,13 +40,12 @@ from tests.bench.measuring import (
 )
 from tests.bench.peers import (
     Boto3,
-    Programs,
     Restic,
     S5cmd,
     Strongroom,
     Tool,
-    find_programs,
 )
+from tests.bench.programs import Programs, find_programs
 from tests.bench.small_files import change_one, write_dataset
 from tests.bench.stacks import BenchStack, running_stack
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one command takes: wall time, CPU of everybody involved, peak memory."""
+"""What one command takes: wall time, CPU, memory, page faults, requests of S3."""
 
 import os
 import re
@@ -9,11 +9,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, Self, TextIO
+
+from tests.bench.store_counts import StoreCounts, read_store_counts
 
 MIB: Final = 1 << 20
+#: A larger share of the processors used by others spoils a measurement.
+MAX_FOREIGN: Final = 0.15
 GIB: Final = 1 << 30
 _SAMPLE_EVERY_S: Final = 0.02
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -31,10 +35,21 @@ class Watched:
     Attributes:
         server: The Strongroom server.
         store: SeaweedFS, all of it.
+        sidecar: Strongroom's sidecar; 0 if there is none.
+        beside: Whose processor time is nobody's here, but not foreign: OpenBao's.
+        store_metrics: Where the S3 gateway tells what it was asked; "" if nowhere.
     """
 
     server: int
     store: Sequence[int]
+    sidecar: int = 0
+    beside: Sequence[int] = ()
+    store_metrics: str = ""
+
+    @property
+    def ours(self) -> tuple[int, ...]:
+        """Strongroom's own processes that serve."""
+        return (self.server, self.sidecar) if self.sidecar else (self.server,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +59,17 @@ class Usage:
     Attributes:
         wall_s: From its start to its end, process start included.
         client_cpu_s: Processor time of the command and of what it started.
-        server_cpu_s: Processor time of the Strongroom server meanwhile.
+        server_cpu_s: Processor time of the Strongroom server and of its sidecar
+            meanwhile.
         store_cpu_s: Processor time of SeaweedFS meanwhile.
         foreign: The share of all processors that others used meanwhile, 0 to 1.
         client_peak_bytes: The command's largest resident size.
         server_peak_bytes: The server's largest resident size since `clear_peak`.
         out: What it printed on standard output.
+        client_faults: Pages that the command touched first (`ru_minflt`).
+        server_faults: Pages that Strongroom's processes touched first meanwhile.
+        sidecar_peak_bytes: The sidecar's largest resident size since `clear_peak`.
+        asked: What the store was asked for meanwhile; None where nobody counts.
     """
 
     wall_s: float
@@ -60,6 +80,15 @@ class Usage:
     client_peak_bytes: int
     server_peak_bytes: int
     out: str
+    client_faults: int = 0
+    server_faults: int = 0
+    sidecar_peak_bytes: int = 0
+    asked: StoreCounts | None = None
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of the command and of Strongroom's processes."""
+        return self.client_cpu_s + self.server_cpu_s
 
 
 def run_measured(
@@ -119,7 +148,32 @@ def run_measured(
             raise BenchError(f"{' '.join(command)}\nended with {code}: {_end(errors)}")
         output.seek(0)
         out = "" if out_file else output.read()
-    return after.since(before, peak.bytes, peak_bytes(watched.server), out)
+    usage = after.since(before, watched)
+    return replace(usage, client_peak_bytes=peak.bytes, out=out)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Measures what a block of our own code takes, as if it were a command.
+
+    Attributes:
+        usage: What it took; there once the block has ended.
+    """
+
+    watched: Watched
+    usage: Usage | None = None
+    _before: "_Moment | None" = None
+
+    def __enter__(self) -> Self:
+        clear_peak(os.getpid())
+        self._before = _Moment.now(self.watched, own=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        after = _Moment.now(self.watched, own=True)
+        if self._before is not None:
+            usage = after.since(self._before, self.watched)
+            self.usage = replace(usage, client_peak_bytes=peak_bytes(os.getpid()))
 
 
 def peak_bytes(pid: int) -> int:
@@ -180,39 +234,79 @@ class PeakSampler:
 class _Moment:
     wall_s: float
     children_s: float
+    own_s: float
     server_s: float
     store_s: float
+    beside_s: float
     machine_s: float
+    client_faults: int
+    server_faults: int
+    asked: StoreCounts | None
+    own: bool
 
     @classmethod
-    def now(cls, watched: Watched) -> "_Moment":
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    def now(cls, watched: Watched, *, own: bool = False) -> "_Moment":
+        """Look at everybody.
+
+        Args:
+            watched: The processes beside.
+            own: Whether this process itself is the client that is measured.
+        """
+        asked = None
+        if watched.store_metrics:
+            asked = read_store_counts(watched.store_metrics)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        this = resource.getrusage(resource.RUSAGE_SELF)
+        faults = children.ru_minflt + (this.ru_minflt if own else 0)
         return cls(
             time.monotonic(),
-            used.ru_utime + used.ru_stime,
-            cpu_seconds(watched.server),
+            children.ru_utime + children.ru_stime,
+            this.ru_utime + this.ru_stime,
+            sum(map(cpu_seconds, watched.ours)),
             sum(map(cpu_seconds, watched.store)),
+            sum(map(cpu_seconds, watched.beside)),
             _machine_seconds(),
+            faults,
+            sum(map(first_touches, watched.ours)),
+            asked,
+            own,
         )
 
-    def since(
-        self, before: "_Moment", client_peak: int, server_peak: int, out: str
-    ) -> Usage:
+    def since(self, before: "_Moment", watched: Watched) -> Usage:
         wall_s = self.wall_s - before.wall_s
-        client_s = self.children_s - before.children_s
+        children_s = self.children_s - before.children_s
+        own_s = self.own_s - before.own_s
         server_s = self.server_s - before.server_s
         store_s = self.store_s - before.store_s
-        others_s = self.machine_s - before.machine_s - client_s - server_s - store_s
+        known_s = children_s + own_s + server_s + store_s
+        known_s += self.beside_s - before.beside_s
+        others_s = self.machine_s - before.machine_s - known_s
+        asked = None
+        if self.asked is not None and before.asked is not None:
+            asked = self.asked.since(before.asked)
         return Usage(
             wall_s,
-            client_s,
+            children_s + (own_s if self.own else 0.0),
             server_s,
             store_s,
             max(0.0, others_s / (wall_s * (os.cpu_count() or 1))),
-            client_peak,
-            server_peak,
-            out,
+            0,
+            peak_bytes(watched.server),
+            "",
+            self.client_faults - before.client_faults,
+            self.server_faults - before.server_faults,
+            peak_bytes(watched.sidecar) if watched.sidecar else 0,
+            asked,
         )
+
+
+def first_touches(pid: int) -> int:
+    """Return how many pages a process has touched first (`minflt`).
+
+    Raises:
+        BenchError: It has ended.
+    """
+    return int(_stat(pid)[7])
 
 
 def cpu_seconds(pid: int) -> float:
@@ -221,12 +315,17 @@ def cpu_seconds(pid: int) -> float:
     Raises:
         BenchError: It has ended.
     """
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of `/proc/PID/stat` from the state on."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise BenchError(f"process {pid} has ended") from error
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return text.rpartition(")")[2].split()
 
 
 def _machine_seconds() -> float:

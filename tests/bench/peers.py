@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is compared: Strongroom, restic, rclone, and plain objects by three programs."""
+"""Who is compared: Strongroom, restic, rclone, and plain objects by three programs.
+
+`more_peers` has those that come with environments of their own.
+"""
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from strongroom_server.dev.seaweed import BUCKET
 from tests.bench.measuring import Usage, run_measured
+from tests.bench.more_peers import run_peer
 from tests.bench.stacks import PEER_BUCKET, STRONGROOM, BenchStack
 
 _BOTO3_COPY: Final = Path(__file__).with_name("boto3_copy.py")
@@ -45,6 +47,7 @@ class Strongroom:
         artifact: `project/artifact`; a project of its own shares with nobody.
         kind: What the artifact holds.
         codec: Of its policy; "" leaves the policy as it is by default.
+        before: A program and arguments that run our command, such as a sampler.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Strongroom:
     artifact: str
     kind: str
     codec: str = ""
+    before: tuple[str, ...] = ()
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def prepare(self) -> None:
@@ -69,13 +73,15 @@ class Strongroom:
         usage = self._run(
             "push", str(folder), self.artifact, "--kind", self.kind, "--json"
         )
-        summary: dict[str, Any] = json.loads(usage.out.splitlines()[-1])
-        self._numbers[version] = int(summary["version"])
+        self._numbers[version] = int(_summary(usage)["version"])
         return usage
 
     def get(self, version: str, target: Path) -> Usage:
         """Pull it."""
-        number = self._numbers[version]
+        return self.pull_number(self._numbers[version], target)
+
+    def pull_number(self, number: int, target: Path) -> Usage:
+        """Pull the version that the server numbered so."""
         return self._run("pull", f"{self.artifact}@{number}", str(target))
 
     def diff(self, base: str, target: str) -> dict[str, Any]:
@@ -86,8 +92,7 @@ class Strongroom:
             f"@{self._numbers[target]}",
             "--json",
         )
-        summary: dict[str, Any] = json.loads(usage.out.splitlines()[-1])
-        return summary
+        return _summary(usage)
 
     def stored_bytes(self) -> int:
         """Sum up the whole bucket: only this tool writes while it is measured."""
@@ -95,12 +100,19 @@ class Strongroom:
 
     def _run(self, *arguments: str) -> Usage:
         return run_measured(
-            [str(STRONGROOM), *arguments],
+            [*self.before, str(STRONGROOM), *arguments],
             watched=self.stack.watched,
             environ=self.stack.environ,
             cwd=self.work,
             scratch=self.work,
         )
+
+
+def _summary(usage: Usage) -> dict[str, Any]:
+    """Return the JSON that our command printed; a sampler may have said more."""
+    lines = (line for line in reversed(usage.out.splitlines()) if line[:1] == "{")
+    summary: dict[str, Any] = json.loads(next(lines, "{}"))
+    return summary
 
 
 @dataclass
@@ -143,7 +155,7 @@ class Restic:
             "RESTIC_PASSWORD": "bench",
             "RESTIC_CACHE_DIR": str(cache),
         }
-        return _run_peer(
+        return run_peer(
             self.stack, [self.program, *arguments], self.work, folder, environ
         )
 
@@ -176,7 +188,7 @@ class Boto3:
             *(self.stack.endpoint, PEER_BUCKET, f"{self.prefix}/{version}"),
             "tuned" if self.tuned else "default",
         )
-        return _run_peer(self.stack, command, self.work, self.work, {})
+        return run_peer(self.stack, command, self.work, self.work, {})
 
 
 @dataclass
@@ -214,7 +226,7 @@ class AwsCli:
             *("s3", "cp", "--recursive", "--only-show-errors", source, target),
         )
         environ = {"PYTHONPATH": self.packages, "AWS_CONFIG_FILE": "/dev/null"}
-        return _run_peer(self.stack, command, self.work, self.work, environ)
+        return run_peer(self.stack, command, self.work, self.work, environ)
 
 
 @dataclass
@@ -252,7 +264,7 @@ class RcloneCrypt:
             "RCLONE_CONFIG_SEALED_REMOTE": f"plain:{PEER_BUCKET}/{self.prefix}",
             "RCLONE_CONFIG_SEALED_PASSWORD": self._obscured(),
         }
-        return _run_peer(self.stack, command, self.work, self.work, environ)
+        return run_peer(self.stack, command, self.work, self.work, environ)
 
     def _obscured(self) -> str:
         done = subprocess.run(
@@ -297,45 +309,4 @@ class S5cmd:
             *(self.program, "--log", "error", "--endpoint-url", self.stack.endpoint),
             *("cp", source, target),
         )
-        return _run_peer(self.stack, command, self.work, self.work, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """Where the peers' programs are; "" where there is none.
-
-    `aws` is the folder of packages that has `awscli`.
-    """
-
-    restic: str
-    s5cmd: str
-    rclone: str = ""
-    aws: str = ""
-
-
-def find_programs(tools: Path) -> Programs:
-    """Look for the peers: in a folder of installed packages, and on the path."""
-    s5cmd = tools / "s5cmd" / "bin" / "s5cmd"
-    rclone = tools / "bin" / "rclone"
-    return Programs(
-        shutil.which("restic") or "",
-        str(s5cmd) if s5cmd.exists() else shutil.which("s5cmd") or "",
-        str(rclone) if rclone.exists() else shutil.which("rclone") or "",
-        str(tools) if (tools / "awscli").exists() else "",
-    )
-
-
-def _run_peer(
-    stack: BenchStack,
-    command: Sequence[str],
-    work: Path,
-    folder: Path,
-    environ: Mapping[str, str],
-) -> Usage:
-    return run_measured(
-        command,
-        watched=stack.watched,
-        environ={**stack.peer_environ, **environ},
-        cwd=folder,
-        scratch=work,
-    )
+        return run_peer(self.stack, command, self.work, self.work, {})

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stack of its own for a benchmark: OpenBao, SeaweedFS, one Strongroom server."""
+"""A stack of its own for a benchmark: OpenBao, SeaweedFS, one Strongroom server.
+
+And, if a case wants one, a sidecar beside them.
+"""
 
 import contextlib
 import json
@@ -7,10 +10,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from strongroom.config import ClientSettings, load_settings
 from strongroom_server.dev.addresses import AddressBook
 from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.seaweed import (
@@ -37,12 +41,14 @@ class BenchStack:
         watched: Its processes.
         endpoint: The URL of the S3 gateway.
         credentials: Of the administrator, which the peers are given.
+        client_file: The settings of our own commands.
     """
 
     root: Path
     watched: Watched
     endpoint: str
     credentials: StoreCredentials
+    client_file: Path
     _weed: SeaweedFS
 
     @property
@@ -50,8 +56,27 @@ class BenchStack:
         """The environment of our own commands."""
         return {
             **plain_environment(),
-            "STRONGROOM_CONFIG": str(StackLayout(self.root).client_settings),
+            "STRONGROOM_CONFIG": str(self.client_file),
         }
+
+    @property
+    def settings(self) -> ClientSettings:
+        """The settings of our own clients in this process."""
+        return load_settings(config_file=self.client_file)
+
+    @property
+    def vault_audit(self) -> Path:
+        """Where OpenBao writes down what it is asked."""
+        return StackLayout(self.root).vault / "audit.log"
+
+    def with_sidecar(self) -> "BenchStack":
+        """Start a sidecar, unless it runs; return the stack as seen through it."""
+        _dev(self.root, "sidecar")
+        return replace(
+            self,
+            watched=_watched(self.root, self._weed.metrics),
+            client_file=StackLayout(self.root).sidecar_client,
+        )
 
     @property
     def peer_environ(self) -> dict[str, str]:
@@ -96,7 +121,12 @@ def running_stack(folder: Path) -> Iterator[BenchStack]:
         # Plain objects that are overwritten must not count twice, or be lost.
         weed.make_bucket(PEER_BUCKET, versioning=True, lock=False)
         yield BenchStack(
-            root, _watched(root), weed.endpoint, weed.credentials(ADMIN), weed
+            root,
+            _watched(root, weed.metrics),
+            weed.endpoint,
+            weed.credentials(ADMIN),
+            layout.client_settings,
+            weed,
         )
     finally:
         _dev(root, "down")
@@ -111,11 +141,12 @@ def plain_environment() -> dict[str, str]:
     }
 
 
-def _watched(root: Path) -> Watched:
+def _watched(root: Path, metrics: str) -> Watched:
     processes = json.loads(_dev(root, "status"))["processes"]
     pids = {item["name"]: int(item["pid"]) for item in processes}
     store = [pid for name, pid in pids.items() if name.startswith("store-")]
-    return Watched(pids["server"], store)
+    sidecar = pids.get("sidecar", 0)
+    return Watched(pids["server"], store, sidecar, (pids["vault"],), metrics)
 
 
 def _dev(root: Path, verb: str) -> str:

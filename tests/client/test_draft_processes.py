@@ -48,7 +48,7 @@ def test_ranks_that_are_processes_make_one_version(
         process.join(PATIENCE_S)
         assert process.exitcode == 0
 
-    draft.commit(expected_files=6)
+    draft.commit(expected_file_count=6)
 
     client.pull("demo/ranks", tmp_path / "out")
     assert read_tree(tmp_path / "out") == {
@@ -74,7 +74,7 @@ def test_a_rank_that_is_killed_leaves_only_what_was_acknowledged(
 
     # Its rank again, as a launcher would start it.
     draft.put("doomed/big", b"from anew")
-    draft.commit(expected_files=3)
+    draft.commit(expected_file_count=3)
 
     client.pull("demo/killed-rank", tmp_path / "out")
     assert read_tree(tmp_path / "out") == {

@@ -52,7 +52,7 @@ def test_what_several_processes_put_becomes_one_version(
             [("z", io.BytesIO(b"last")), ("a/empty", b"")]
         )
 
-    result = draft.commit(expected_files=4)
+    result = draft.commit(expected_file_count=4)
 
     assert result.version.message == "made by many"
     assert files_of(client, "demo/draft-many", tmp_path / "out") == {
@@ -99,7 +99,7 @@ def test_a_small_file_waits_for_its_end_however_it_is_written(client: Client) ->
         writer.write(b"1")
         assert goes_out()
 
-    draft.commit(expected_files=1)
+    draft.commit(expected_file_count=1)
     assert client.read_bytes("demo/small-pieces/file") == bytes(4 * MIB) + b"1"
 
 
@@ -118,7 +118,7 @@ def test_a_writer_that_is_left_by_an_exception_leaves_nothing(
     with pytest.raises(KeyError):
         leave()
 
-    assert draft.commit(expected_files=1).version.file_count == 1
+    assert draft.commit(expected_file_count=1).version.file_count == 1
 
 
 def test_a_writer_that_is_forgotten_or_discarded_leaves_nothing(
@@ -136,7 +136,7 @@ def test_a_writer_that_is_forgotten_or_discarded_leaves_nothing(
 
     with pytest.raises(ValueError, match="closed"):
         writer.write(b"more")
-    assert draft.commit(expected_files=1).version.file_count == 1
+    assert draft.commit(expected_file_count=1).version.file_count == 1
 
 
 def test_a_writer_says_what_the_server_refused(client: Client) -> None:
@@ -146,7 +146,7 @@ def test_a_writer_says_what_the_server_refused(client: Client) -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             write(draft, "../escape", bytes(size))
         assert caught.value.reason is Reason.PATH_MALFORMED
-    draft.commit(expected_files=1)
+    draft.commit(expected_file_count=1)
 
 
 def test_a_file_of_the_newest_version_stays_is_replaced_moved_or_removed(
@@ -158,7 +158,7 @@ def test_a_file_of_the_newest_version_stays_is_replaced_moved_or_removed(
 
     draft = client.draft("demo/edited", base="latest")
     draft.put("b", b"new")
-    draft.copy("demo/edited@latest/c", "moved/c")
+    draft.copy("moved/c", "demo/edited@latest/c")
     draft.remove("c", "d/")
     draft.commit()
 
@@ -204,7 +204,7 @@ def test_more_writers_than_a_server_takes_wait_for_their_turn(
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(put, range(12)))
 
-    draft.commit(expected_files=25)
+    draft.commit(expected_file_count=25)
     found = files_of(client, "demo/crowd", tmp_path / "out")
     assert found["written-11"] == bytes([11]) * (5 * MIB)
 
@@ -279,7 +279,7 @@ def test_a_copy_is_of_a_file_of_the_same_artifact(client: Client, source: str) -
     draft = client.draft("demo/copies")
 
     with pytest.raises(InvalidArgumentError):
-        draft.copy(source, "a")
+        draft.copy("a", source)
 
 
 @pytest.mark.parametrize("base", ["newest", "", 1.5, True])
@@ -298,7 +298,7 @@ def test_a_missing_file_is_refused_before_anything_is_kept(
         draft.put("b", tmp_path / "nothing")
 
     assert caught.value.reason is Reason.PATH_NOT_FOUND
-    draft.commit(expected_files=1)
+    draft.commit(expected_file_count=1)
 
 
 def test_a_memoryview_of_anything_is_its_bytes(client: Client) -> None:
@@ -325,6 +325,6 @@ def test_a_writer_that_pauses_lets_the_server_know_that_it_is_there(
         pause(0.3)
         writer.write(BIG[5 * MIB :])
         pause(0.1)
-    draft.commit(expected_files=1)
+    draft.commit(expected_file_count=1)
 
     assert client.read_bytes("demo/paused/file") == BIG

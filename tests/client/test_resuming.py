@@ -112,7 +112,7 @@ def test_a_small_file_of_a_draft_is_sent_again_however_it_was_written(
         with draft.writer("file") as writer:
             for _ in range(48):
                 writer.write(bytes(MIB // 16))
-        draft.commit(expected_files=1)
+        draft.commit(expected_file_count=1)
 
     assert proxy.connection_count > 1
 

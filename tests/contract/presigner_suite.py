@@ -24,3 +24,25 @@ class BlobPresignerSuite:
 
         assert "packs/aa/b?" in url
         assert "versionId=v-1" in url
+
+    def test_a_put_is_of_one_key_and_length_and_of_nothing_that_is_there(
+        self, presigner: BlobPresigner
+    ) -> None:
+        put = presigner.presign_put(
+            "packs/aa/b", size_bytes=1000, crc32=7, lifetime_s=60
+        )
+        other = presigner.presign_put(
+            "packs/aa/c", size_bytes=1000, crc32=7, lifetime_s=60
+        )
+
+        assert "packs/aa/b?" in put.url
+        assert put.url != other.url
+        assert put.headers["content-length"] == "1000"
+        assert put.headers["if-none-match"] == "*"
+
+    def test_a_put_shows_no_url_to_who_prints_it(
+        self, presigner: BlobPresigner
+    ) -> None:
+        put = presigner.presign_put("packs/aa/b", size_bytes=1, crc32=7, lifetime_s=60)
+
+        assert "packs/aa/b" not in repr(put)

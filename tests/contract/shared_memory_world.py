@@ -10,7 +10,7 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemoryServer,
     SharedMemorySettings,
 )
-from strongroom_server.adapters.shared_memory.lane import LaneRead
+from strongroom_server.adapters.shared_memory.lane_calls import LaneRead
 from strongroom_server.adapters.shared_memory.segments import SEGMENT_BYTES
 from strongroom_server.ports import SharedRead
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole files in shared memory, and the socket that readers come to."""
 
+import mmap
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from strongroom._shared.lane import Lane
 from strongroom.errors import (
     IntegrityError,
+    InternalError,
     InvalidArgumentError,
     StrongroomError,
     UnavailableError,
@@ -206,3 +208,56 @@ def test_what_answers_there_is_not_believed(tmp_path: Path) -> None:
             with pytest.raises(IntegrityError):
                 Lane(path)
         thread.join()
+
+
+def test_what_is_still_written_to_counts_until_it_is_not(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    before = server.used_bytes
+    draft = here.begin_mapping("key", 6 * MIB, lambda: None)
+    assert draft is not None
+    fetching = draft.buffer[MIB : 2 * MIB]
+    draft.abandon()
+
+    assert here.begin_mapping("key", 6 * MIB, lambda: None) is None, "no room"
+    assert server.used_bytes - before == 6 * MIB
+    assert not here.wait_mapping("key", 0.01), "nobody waits for what was given up"
+    fetching.release()
+    assert _make(here, "key", 6 * MIB)
+
+
+def test_what_cannot_be_sealed_is_given_up(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    before = server.used_bytes
+    draft = here.begin_mapping("key", MIB, lambda: None)
+    assert draft is not None
+    descriptor = _descriptors("strongroom-file")[0]
+    with mmap.mmap(descriptor, MIB), pytest.raises(InternalError):
+        draft.finish()
+    draft.abandon()
+
+    assert server.used_bytes == before
+    assert not here.wait_mapping("key", 0.01), "nobody fills it"
+    assert _make(here, "key", MIB)
+
+
+def _descriptors(name: str) -> list[int]:
+    """Name the descriptors of memory of that name."""
+    return [
+        int(link.name)
+        for link in Path("/proc/self/fd").iterdir()
+        if link.is_symlink() and name in str(link.readlink())
+    ]
+
+
+def test_a_file_for_which_there_can_be_no_room_makes_nobody_else_go(
+    server: SharedMemoryServer, lane: Lane
+) -> None:
+    here = begin(server, lane)
+    assert _make(here, "key", MIB)
+
+    assert here.begin_mapping("huge", 1024 * MIB, lambda: None) is None
+    assert here.find_mapping("key")

@@ -43,7 +43,9 @@ def test_a_counter_is_told_and_not_judged(counter: int) -> None:
         {"relying_party": "test"},
         {"kind": "webauthn.create"},
         {"kind": "payment.get"},
-        {"private": ec.generate_private_key(ec.SECP256R1())},
+        pytest.param(
+            {"private": ec.generate_private_key(ec.SECP256R1())}, id="another key"
+        ),
     ],
     ids=str,
 )

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says at the end how many interruptions were tried."""
+"""Counts how many interruptions were tried; `make crash` says so at its end."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.conftest import CASES
 from tests.simulation.swaps import quick
-
-_TRIED: Counter[str] = Counter()
 
 
 @pytest.fixture
@@ -27,19 +26,11 @@ def _quick() -> Iterator[None]:
 
 
 @pytest.fixture
-def tried() -> Counter[str]:
+def tried(
+    record_property: Callable[[str, object], None],
+) -> Iterator[Counter[str]]:
     """Count a case here."""
-    return _TRIED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the counts."""
-    for name, count in sorted(_TRIED.items()):
-        terminalreporter.write_line(f"crash: {name}: {count} interruptions")
-    if _TRIED:
-        # Other folders' failures may stand in the same report.
-        reports = terminalreporter.stats.get("failed", [])
-        failed = sum("tests/crash/" in report.nodeid for report in reports)
-        terminalreporter.write_line(
-            f"crash: {_TRIED.total()} interruptions in all, {failed} failures"
-        )
+    cases: Counter[str] = Counter()
+    yield cases
+    named = [(f"crash: {name}", n) for name, n in cases.items()]
+    record_property(CASES, named)

@@ -186,7 +186,7 @@ def test_an_artifact_alone_dies_on_both_servers_and_its_project_lives(
         for client in (first, second):
             assert client.read_bytes("kept/model/w") == SECRET
             assert client.shred_receipt("kept/alone").data == receipt.data
-            assert client.shredded_artifacts("kept") == ("kept/alone",)
+            assert client.list_shredded_artifacts("kept") == ("kept/alone",)
         assert not cluster.has_key(preview.kek)
         # All that was kept of it is put back, and opens nothing.
         gone = set(kept) - set(cluster.objects())

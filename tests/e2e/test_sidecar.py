@@ -3,7 +3,6 @@
 
 import hashlib
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -26,6 +25,7 @@ from strongroom.errors import (
 )
 from strongroom.v1 import grant_service_pb2 as grant_pb
 from tests.support.cli import LiveStack
+from tests.support.process_contents import memory_of
 from tests.support.searching import Wanted, stored_objects, written_files
 from tests.support.stack_secrets import Secrets
 
@@ -84,25 +84,6 @@ def error_of(call: Callable[[], object]) -> StrongroomError | None:
     except StrongroomError as error:
         return error
     return None
-
-
-def memory_of(pid: int) -> bytes:
-    """Return all that a process can write to: keys would be there."""
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    found = []
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in maps:
-            begin, end, mode = re.match(  # type: ignore[union-attr]
-                r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line
-            ).groups()
-            if not mode.startswith("rw"):
-                continue
-            try:
-                memory.seek(int(begin, 16))
-                found.append(memory.read(int(end, 16) - int(begin, 16)) or b"")
-            except (OSError, ValueError, OverflowError):
-                continue
-    return b"".join(found)
 
 
 def test_the_same_bytes_come_through_the_sidecar(

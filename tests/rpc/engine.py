@@ -60,7 +60,13 @@ def serving_world(
         world.uploads, world.drafts, world.downloads, clock=world.clock, memory=memory
     )
     servicers = Servicers(
-        ArtifactServicer(world.artifacts, world.refs, world.diffs, world.retention),
+        ArtifactServicer(
+            world.artifacts,
+            world.refs,
+            world.diffs,
+            world.retention,
+            world.lineages,
+        ),
         transfers,
         MaintenanceServicer(
             world.verification,

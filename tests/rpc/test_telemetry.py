@@ -148,6 +148,7 @@ def test_otlp_without_its_exporter_is_told() -> None:
         "service_name": "x",
         "spans_file": None,
         "otlp_endpoint": "http://127.0.0.1:4317",
+        "clock": ManualClock(),
     }
 
     with (

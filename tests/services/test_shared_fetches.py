@@ -17,7 +17,7 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
 )
-from strongroom_server.adapters.shared_memory.lane import LaneRead
+from strongroom_server.adapters.shared_memory.lane_calls import LaneRead
 from strongroom_server.adapters.shared_memory.segments import Room
 from strongroom_server.services.downloads.fetches import Fetches, Filled
 from strongroom_server.services.downloads.pieces import Piece

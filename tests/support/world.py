@@ -47,6 +47,7 @@ from strongroom_server.services.diffs import Diffs
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.index_rebuild import IndexRebuild
 from strongroom_server.services.keys import KeyLife
+from strongroom_server.services.lineage import Lineages
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.repairing import Repairing
 from strongroom_server.services.retention import Retention
@@ -113,6 +114,7 @@ class World:
         self.artifacts = Artifacts(self.repository)
         self.refs = Refs(self.repository)
         self.retention = Retention(self.repository)
+        self.lineages = Lineages(self.repository)
         # At once: tests of the time that a sweep waits say so themselves.
         self.remover = MemoryBlobRemover(self.bucket) if self._is_memory() else None
         self.sweeping = Sweeping(

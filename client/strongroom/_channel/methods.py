@@ -159,6 +159,12 @@ READ_VERSION: Final = Method(
     transfers.ReadVersionRequest,
     transfers.ReadVersionResponse,
 )
+READ_FILES: Final = Method(
+    _TRANSFERS,
+    "ReadFiles",
+    transfers.ReadFilesRequest,
+    transfers.ReadFilesResponse,
+)
 COMMIT_DRAFT: Final = Method(
     _TRANSFERS,
     "CommitDraft",

@@ -51,6 +51,11 @@ class SourceFile:
             raise _unsupported(path, self._status.st_mode)
 
     @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        return self._descriptor
+
+    @property
     def size_bytes(self) -> int:
         """The size when it was opened."""
         return self._status.st_size

@@ -8,7 +8,7 @@ import socket
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -74,6 +74,10 @@ class Lane:
         """Return a read with a number of its own."""
         return LaneRead(self, next(self._numbers))
 
+    def begin_write(self) -> "LaneWrite":
+        """Return a write with a number of its own."""
+        return LaneWrite(self, next(self._numbers))
+
     def close(self) -> None:
         """Hang up; what is mapped stays readable until nobody looks at it."""
         self.is_open = False
@@ -112,6 +116,18 @@ class Lane:
             self._connection.sendall(message.encode())
         except OSError:
             self.close()
+
+    def hand_over(self, message: LaneMessage, descriptor: int) -> None:
+        """Give the server a descriptor of its own.
+
+        Raises:
+            UnavailableError: It is gone (TRANSPORT); the lane is closed.
+        """
+        try:
+            socket.send_fds(self._connection, [message.encode()], [descriptor])
+        except OSError as error:
+            self.close()
+            raise _gone(f"takes no files: {error.strerror or error}") from error
 
     def _unmapped(self, number: int, process: int) -> None:
         # A child that a fork gave the memory does not count.
@@ -186,6 +202,20 @@ class LaneRead:
             raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
         return memory[offset_bytes:end]
 
+    def views(
+        self, segment: int, offsets: Sequence[int], lengths: Sequence[int]
+    ) -> list[memoryview]:
+        """Return the bytes of the next block's pieces; errors as `view`."""
+        memory = self._lane.segment(segment)
+        for start, length in zip(offsets, lengths, strict=True):
+            if not 0 <= start <= start + length <= len(memory):
+                message = f"a piece at bytes {start} to {start + length} of a segment"
+                raise IntegrityError(message, reason=Reason.MANIFEST_CORRUPT)
+        return [
+            memory[start : start + length]
+            for start, length in zip(offsets, lengths, strict=True)
+        ]
+
     def mapping(self, number: int) -> memoryview:
         """Return the memory of the file that the read asked for."""
         return self._lane.mapping(number)
@@ -198,11 +228,46 @@ class LaneRead:
             self._unsaid_bytes = 0
             self._lane.send(LaneMessage(LaneKind.DONE, self._number, self._count))
 
+    def say_done(self) -> None:
+        """Give back at once what `done` was called for."""
+        if self._unsaid_bytes:
+            self._unsaid_bytes = 0
+            self._lane.send(LaneMessage(LaneKind.DONE, self._number, self._count))
+
     def end(self) -> None:
         """Give back whatever the read was given, whether we heard of it or not."""
         if not self._is_ended:
             self._is_ended = True
             self._lane.send(LaneMessage(LaneKind.ENDED, self._number))
+
+
+class LaneWrite:
+    """One write of a lane: what it hands over. Used by one thread."""
+
+    def __init__(self, lane: Lane, number: int) -> None:
+        self._lane = lane
+        self._number = number
+        self._source = 0
+
+    @property
+    def name(self) -> bytes:
+        """What the call says of lane and write, in its metadata."""
+        return name_read(self._lane.token, self._number)
+
+    def hand_over(self, descriptor: int) -> int:
+        """Give the server a descriptor of its own; return the source's number.
+
+        Raises:
+            UnavailableError: It is gone (TRANSPORT).
+        """
+        self._source += 1
+        message = LaneMessage(LaneKind.SOURCE, self._number, self._source)
+        self._lane.hand_over(message, descriptor)
+        return self._source
+
+    def end(self) -> None:
+        """Say that the write is over: the server closes what it has not read."""
+        self._lane.send(LaneMessage(LaneKind.ENDED, self._number))
 
 
 def _connect(path: Path) -> socket.socket:

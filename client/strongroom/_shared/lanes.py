@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from strongroom import _system
-from strongroom._shared.lane import Lane, LaneRead
+from strongroom._shared.lane import Lane, LaneRead, LaneWrite
 from strongroom.errors import StrongroomError
 from strongroom.values import SharedMemory, SharedMemoryState
 
@@ -27,10 +27,11 @@ class _State:
     failed_s: float = 0.0
     shared_bytes: int = 0
     sent_bytes: int = 0
+    handed_bytes: int = 0
 
 
 class Lanes:
-    """Lends the process's lane to reads. Safe for threads and forks.
+    """Lends the process's lane to reads and writes. Safe for threads and forks.
 
     Args:
         path: The server's data socket; None if there is none.
@@ -50,12 +51,21 @@ class Lanes:
 
     def begin(self) -> LaneRead | None:
         """Return a read in the lane; None where there is none."""
+        lane = self._open()
+        return lane.begin() if lane is not None else None
+
+    def begin_write(self) -> LaneWrite | None:
+        """Return a write in the lane; None where there is none."""
+        lane = self._open()
+        return lane.begin_write() if lane is not None else None
+
+    def _open(self) -> Lane | None:
         path, state = self._path, self._state
         if path is None or state.closed:
             return None
         with state.lock:
             if state.lane is not None and state.lane.is_open:
-                return state.lane.begin()
+                return state.lane
             now_s = _system.monotonic_s()
             if state.problem and now_s - state.failed_s < _PAUSE_S:
                 return None
@@ -65,14 +75,17 @@ class Lanes:
                 state.problem, state.failed_s = error.message, now_s
                 return None
             state.problem = ""
-            return state.lane.begin()
+            return state.lane
 
-    def count(self, *, shared_bytes: int = 0, sent_bytes: int = 0) -> None:
+    def count(
+        self, *, shared_bytes: int = 0, sent_bytes: int = 0, handed_bytes: int = 0
+    ) -> None:
         """Count bytes of files by the way that they came."""
         state = self._state
         with state.lock:
             state.shared_bytes += shared_bytes
             state.sent_bytes += sent_bytes
+            state.handed_bytes += handed_bytes
 
     def tell_problem(self) -> None:
         """Say once why reads go on without a lane, if they should have one.
@@ -103,6 +116,7 @@ class Lanes:
             problem=state.problem,
             shared_bytes=state.shared_bytes,
             sent_bytes=state.sent_bytes,
+            handed_bytes=state.handed_bytes,
         )
 
     def close(self) -> None:

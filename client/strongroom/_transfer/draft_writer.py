@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from strongroom._channel.caller import Caller
+from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
 from strongroom._transfer.part_sources import Part, PartFile, opener_of
 from strongroom._transfer.parts import (
     PartPlace,
@@ -18,7 +19,6 @@ from strongroom._transfer.parts import (
     file_items,
     send_part,
 )
-from strongroom._transfer.sender import BLOCK_BYTES, Batch, Request
 from strongroom.errors import (
     CancelledError,
     DeadlineExceededError,
@@ -274,7 +274,7 @@ class _Attempt:
         """Whether blocks went out, which cannot be sent again."""
         return self._admitted.is_set()
 
-    def admit(self) -> None:
+    def hear(self, _response: pb.WriteVersionResponse) -> None:
         """Let the blocks go."""
         self._admitted.set()
 

@@ -3,14 +3,17 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from strongroom._files.failures import reading, shown
 from strongroom._files.source import SourceFile
+from strongroom._shared.handing import is_worth_staging
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.digest import path_order
+from strongroom.format.lanes import MIN_SOURCE_BYTES
 
 #: Limits of one part; see transfer_service.proto.
 MAX_FILES: Final = 10_000
@@ -30,11 +33,15 @@ class OpenSource:
         size_bytes: How many bytes it has; None if only its end will tell.
         executable: Whether it is an executable file.
         blocks: Its bytes, in blocks of 1 MiB at most.
+        descriptor: Of the open file; None if it is no file.
+        data: Its bytes, if they are in memory as a whole.
     """
 
     size_bytes: int | None
     executable: bool
     blocks: Iterator[bytes | memoryview]
+    descriptor: int | None = None
+    data: memoryview | None = None
 
 
 class Opener(Protocol):
@@ -43,6 +50,11 @@ class Opener(Protocol):
     @property
     def can_repeat(self) -> bool:
         """Whether it can be opened a second time."""
+        ...
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is known to be worth handing over to a server on this machine."""
         ...
 
     def open(self, block_bytes: int) -> AbstractContextManager[OpenSource]:
@@ -118,11 +130,17 @@ class _Bytes:
     def can_repeat(self) -> bool:
         return True
 
+    @property
+    def is_large(self) -> bool:
+        return is_worth_staging(len(self.data))
+
     @contextmanager
     def open(self, block_bytes: int) -> Iterator[OpenSource]:
         starts = range(0, len(self.data), block_bytes)
         blocks = (self.data[start : start + block_bytes] for start in starts)
-        yield OpenSource(len(self.data), executable=False, blocks=blocks)
+        yield OpenSource(
+            len(self.data), executable=False, blocks=blocks, data=self.data
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +151,25 @@ class _Path:
     def can_repeat(self) -> bool:
         return True
 
+    @property
+    def is_large(self) -> bool:
+        # What cannot be looked at is said when it is opened.
+        with suppress(OSError):
+            return Path(self.path).stat().st_size >= MIN_SOURCE_BYTES
+        return False
+
     @contextmanager
     def open(self, block_bytes: int) -> Iterator[OpenSource]:
         with reading(self.path):
             descriptor = os.open(self.path, _READ)
         try:
             file = SourceFile(descriptor, shown(self.path))
-            yield OpenSource(file.size_bytes, file.executable, file.blocks(block_bytes))
+            yield OpenSource(
+                file.size_bytes,
+                file.executable,
+                file.blocks(block_bytes),
+                descriptor=descriptor,
+            )
         finally:
             os.close(descriptor)
 
@@ -154,6 +184,10 @@ class _Stream:
     @property
     def can_repeat(self) -> bool:
         return self._start is not None
+
+    @property
+    def is_large(self) -> bool:
+        return False
 
     @contextmanager
     def open(self, block_bytes: int) -> Iterator[OpenSource]:

@@ -4,24 +4,24 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from strongroom._channel.caller import Caller
+from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import kind_to_message
-from strongroom._transfer.part_sources import Part, PartCopy, PartFile
+from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
+from strongroom._transfer.handover import Handover, should_send_instead
+from strongroom._transfer.part_sources import OpenSource, Part, PartCopy, PartFile
 from strongroom._transfer.resuming import Resumption
-from strongroom._transfer.sender import BLOCK_BYTES, Batch, Request
 from strongroom.errors import InternalError, Reason, StrongroomError
 from strongroom.format.digest import format_digest
-from strongroom.format.frames import BlockFrame
+from strongroom.format.frames import UNKNOWN_SIZE, BlockFrame
 from strongroom.format.names import ArtifactName
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom.values import DraftPart, Kind
 
-#: `FileStart.size_bytes` of a file whose size is not known yet.
-UNKNOWN_SIZE: Final = -1
 #: A sweep or a repair came between: what it took is sent once more.
 _OVERTAKEN: Final = frozenset({Reason.SWEEP_OVERTOOK, Reason.CHUNK_MISSING})
 _MAX_OVERTAKEN: Final = 3
@@ -75,8 +75,8 @@ class _Requests(Protocol):
 
     def __iter__(self) -> Iterator[Request]: ...
 
-    def admit(self) -> None:
-        """Note that the server takes the part in."""
+    def hear(self, response: pb.WriteVersionResponse) -> None:
+        """Note an answer: the first one says that the server takes the part in."""
         ...
 
 
@@ -116,26 +116,38 @@ def send_part(caller: Caller, place: PartPlace, part: Part) -> DraftPart:
             that the connection stayed broken.
     """
     patience, overtaken_count = Patience(), 0
+    may_hand = any(
+        isinstance(file, PartFile) and file.opener.is_large for file in part.files
+    )
+    stall_s = caller.settings.stall_timeout_s
     while True:
-        requests = _PartRequests(place, part)
-        try:
-            return exchange_part(caller, requests)
-        except StrongroomError as error:
-            if requests.error is not None or not part.can_repeat:
-                raise
-            if error.reason in _OVERTAKEN and overtaken_count < _MAX_OVERTAKEN:
-                overtaken_count += 1
+        with Handover(caller.lanes, stall_s=stall_s, wanted=may_hand) as handover:
+            requests = _PartRequests(place, part, handover)
+            try:
+                return exchange_part(caller, requests, handover.headers)
+            except StrongroomError as error:
+                failure = error
+        if handover.handed_count and should_send_instead(failure):
+            may_hand = False
+            if failure.reason is Reason.FILE_UNSUPPORTED:
                 continue
-            patience.wait_after(error)
+        elif requests.error is not None or not part.can_repeat:
+            raise failure
+        if failure.reason in _OVERTAKEN and overtaken_count < _MAX_OVERTAKEN:
+            overtaken_count += 1
+            continue
+        patience.wait_after(failure)
 
 
-def exchange_part(caller: Caller, requests: _Requests) -> DraftPart:
+def exchange_part(
+    caller: Caller, requests: _Requests, headers: Headers = ()
+) -> DraftPart:
     """Send a part's requests once; errors as `send_part`."""
     result: pb.DraftPart | None = None
     try:
-        with caller.exchange(WRITE_VERSION, iter(requests)) as stream:
+        with caller.exchange(WRITE_VERSION, iter(requests), headers) as stream:
             for response in stream:
-                requests.admit()
+                requests.hear(response)
                 if response.HasField("draft_part"):
                     result = response.draft_part
     except StrongroomError as error:
@@ -182,14 +194,19 @@ def file_items(
 class _PartRequests:
     """The requests of one attempt to send a part; iterated on a thread of gRPC."""
 
-    def __init__(self, place: PartPlace, part: Part) -> None:
+    def __init__(self, place: PartPlace, part: Part, handover: Handover) -> None:
         self._place = place
         self._part = part
+        self._handover = handover
         self.sent_bytes = 0
         self.error: Exception | None = None
 
-    def admit(self) -> None:
-        """Nothing waits for it: what is sent in vain is sent again."""
+    def hear(self, response: pb.WriteVersionResponse) -> None:
+        """Note what is said of files that are handed over.
+
+        Nothing else waits for it: what is sent in vain is sent again.
+        """
+        self._handover.hear(response)
 
     def __iter__(self) -> Iterator[Request]:
         """Yield every request; never raise, for gRPC would only print it."""
@@ -200,6 +217,7 @@ class _PartRequests:
 
     def _requests(self) -> Iterator[Request]:
         yield self._place.start(replaces=self._part.replaces)
+        self._handover.await_offer()
         batch = Batch()
         for path in self._part.removed:
             removal = pb.FileRemoval(path=path)
@@ -208,6 +226,7 @@ class _PartRequests:
             for item in self._items(file):
                 yield from batch.add(item)
         yield from batch.flush()
+        self._handover.finish()
         count = len(self._part.files)
         yield pb.WriteVersionRequest(commit=pb.WriteCommit(file_count=count))
 
@@ -222,12 +241,35 @@ class _PartRequests:
             return
         with file.opener.open(BLOCK_BYTES) as opened:
             executable = file.executable
+            if executable is None:
+                executable = opened.executable
+            with self._handed(opened) as descriptor:
+                if descriptor is not None and opened.size_bytes is not None:
+                    self.sent_bytes += opened.size_bytes
+                    yield self._handover.hand(
+                        file.path, descriptor, opened.size_bytes, executable=executable
+                    )
+                    return
             yield from file_items(
                 file.path,
                 self._counted(opened.blocks),
                 size_bytes=opened.size_bytes,
-                executable=opened.executable if executable is None else executable,
+                executable=executable,
             )
+
+    @contextmanager
+    def _handed(self, opened: OpenSource) -> Iterator[int | None]:
+        """Lend the descriptor that is to be handed over; None if none is."""
+        size_bytes, data, found = opened.size_bytes, opened.data, opened.descriptor
+        if size_bytes is None:
+            yield None
+        elif found is not None and self._handover.takes(found, size_bytes):
+            yield found
+        elif data is not None and self._handover.takes_bytes(size_bytes):
+            with self._handover.staged(data) as descriptor:
+                yield descriptor
+        else:
+            yield None
 
     def _counted(
         self, blocks: Iterator[bytes | memoryview]

@@ -9,8 +9,10 @@ from strongroom._channel.caller import Caller
 from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import version_of
 from strongroom._transfer.base_files import BaseFiles, open_base
+from strongroom._transfer.batches import BLOCK_BYTES
+from strongroom._transfer.handover import Handover, should_send_instead
 from strongroom._transfer.resuming import Resumption
-from strongroom._transfer.sender import BLOCK_BYTES, Push, Sender, source_changed
+from strongroom._transfer.sender import Push, Sender, source_changed
 from strongroom.errors import (
     ConflictError,
     DeadlineExceededError,
@@ -19,6 +21,7 @@ from strongroom.errors import (
     Reason,
     StrongroomError,
 )
+from strongroom.format.lanes import MIN_SOURCE_BYTES
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom.values import PushResult
 
@@ -90,19 +93,27 @@ class _Attempts:
             push.source.total_bytes >= _WORTH_BYTES
             or len(push.source.paths) >= _WORTH_FILES
         )
+        #: Whether large files are handed over to a server on this machine.
+        self._may_hand = push.source.total_bytes >= MIN_SOURCE_BYTES
 
     def send(self) -> tuple[Sender, pb.WriteResult]:
         """Try until it works, or nothing moves any more."""
         while True:
-            sender = Sender(
-                self._push,
-                self._base(),
-                stall_s=self._caller.settings.stall_timeout_s,
-            )
-            try:
-                return sender, self._attempt(sender)
-            except StrongroomError as error:
-                self._wait_after(error, sender)
+            stall_s = self._caller.settings.stall_timeout_s
+            base = self._base()
+            with Handover(
+                self._caller.lanes, stall_s=stall_s, wanted=self._may_hand
+            ) as handover:
+                sender = Sender(self._push, base, handover, stall_s=stall_s)
+                try:
+                    return sender, self._attempt(sender, handover)
+                except StrongroomError as error:
+                    failure = error
+            if handover.handed_count and should_send_instead(failure):
+                self._may_hand = False
+                if failure.reason is Reason.FILE_UNSUPPORTED:
+                    continue
+            self._wait_after(failure, sender)
 
     def _base(self) -> BaseFiles | None:
         if not self._may_share:
@@ -132,11 +143,13 @@ class _Attempts:
             raise error
         self._resumption.wait_after(error)
 
-    def _attempt(self, sender: Sender) -> pb.WriteResult:
+    def _attempt(self, sender: Sender, handover: Handover) -> pb.WriteResult:
         try:
-            with self._caller.exchange(WRITE_VERSION, sender.requests()) as stream:
+            with self._caller.exchange(
+                WRITE_VERSION, sender.requests(), handover.headers
+            ) as stream:
                 sender.cancel = stream.cancel
-                result = _listen(stream, sender)
+                result = _listen(stream, sender, handover)
         except StrongroomError as error:
             if isinstance(sender.error, DeadlineExceededError):
                 self._caller.renew()
@@ -153,12 +166,13 @@ class _Attempts:
 
 
 def _listen(
-    responses: Iterable[pb.WriteVersionResponse], sender: Sender
+    responses: Iterable[pb.WriteVersionResponse], sender: Sender, handover: Handover
 ) -> pb.WriteResult | None:
     """Tell the sender what the server says, and return the result if it came."""
     result: pb.WriteResult | None = None
     # To the end: hanging up on the result would be audited as cancelled.
     for response in responses:
+        handover.hear(response)
         if response.HasField("result"):
             result = response.result
         elif response.HasField("position"):

@@ -15,25 +15,20 @@ from typing import Final, NoReturn
 from strongroom._convert import kind_to_message
 from strongroom._files.source import Source, SourceFile, SourceReader
 from strongroom._transfer.base_files import BaseFiles
+from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
+from strongroom._transfer.handover import Handover
 from strongroom.errors import ConflictError, DeadlineExceededError, Reason
 from strongroom.format.digest import VersionDigester, format_digest
-from strongroom.format.frames import FRAMED_BYTES, BlockFrame
+from strongroom.format.frames import BlockFrame
 from strongroom.format.names import ArtifactName
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom.values import Kind, Progress, ProgressCallback
 
-#: Limits of `TransferItems`; see transfer_service.proto.
-BLOCK_BYTES: Final = 1 << 20
-MAX_ITEMS: Final = 1000
 #: What may be hashed before the server hears that we are still there.
 _QUIET_BYTES: Final = 256 << 20
 #: A larger file is hashed in search of its equal only if it is older than that.
 _SMALL_BYTES: Final = 64 << 20
-
-
-#: What a push sends.
-Request = pb.WriteVersionRequest | BlockFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,57 +45,26 @@ class Push:
     exclusive: bool = False
 
 
-class Batch:
-    """Gathers items until a message is full: 1 MiB of data, or 1000 items.
-
-    Large blocks are not gathered: each is a message.
-    """
-
-    def __init__(self) -> None:
-        self._items: list[pb.TransferItem] = []
-        self._data_bytes = 0
-
-    def add(self, item: pb.TransferItem | BlockFrame) -> Iterator[Request]:
-        """Take an item, and yield the messages that are full by now."""
-        data_bytes = 0
-        if isinstance(item, BlockFrame):
-            if len(item.data) >= FRAMED_BYTES:
-                yield from self.flush()
-                yield item
-                return
-            data_bytes = len(item.data)
-            data = bytes(item.data)
-            item = pb.TransferItem(
-                block=pb.Block(offset_bytes=item.offset_bytes, data=data)
-            )
-        full = len(self._items) >= MAX_ITEMS
-        if full or self._data_bytes + data_bytes > BLOCK_BYTES:
-            yield from self.flush()
-        self._items.append(item)
-        self._data_bytes += data_bytes
-
-    def flush(self) -> Iterator[Request]:
-        """Yield what is gathered, if anything."""
-        if self._items:
-            yield pb.WriteVersionRequest(items=pb.TransferItems(items=self._items))
-        self._items = []
-        self._data_bytes = 0
-
-
 class Sender:
     """The requests of one attempt; runs on a thread of gRPC."""
 
-    def __init__(self, push: Push, base: BaseFiles | None, *, stall_s: float) -> None:
+    def __init__(
+        self, push: Push, base: BaseFiles | None, handover: Handover, *, stall_s: float
+    ) -> None:
         """Prepare an attempt.
 
         Args:
             push: What to push.
             base: The files of the newest version, or None to send everything.
+            handover: What the server reads by itself.
             stall_s: How long to wait for the server's position, after each sign
                 of life.
         """
         self._push = push
         self._base = base
+        self._handover = handover
+        handover.settle = self._note
+        handover.progressed = self._note_progress
         self._stall_s = stall_s
         #: What the server said: a position, None for a sign of life, or that it
         #: will say nothing more.
@@ -137,6 +101,7 @@ class Sender:
         """End the requests: nobody waits for them any more."""
         self._stopped = True
         self._heard.put(None)
+        self._handover.stop()
 
     def requests(self) -> Iterator[Request]:
         """Yield every request; never raise, for gRPC would only print it."""
@@ -146,7 +111,7 @@ class Sender:
                     return
                 yield request
         except Exception as error:  # noqa: BLE001 - raised again by `push_version`
-            self.error = error
+            self.error = None if self._stopped else error
             if self.position is None:
                 self.cancel()  # the server waits for nothing, and would not answer
 
@@ -177,6 +142,10 @@ class Sender:
                     for item in items:
                         if item is not None:
                             yield from batch.add(item)
+                        if isinstance(item, pb.TransferItem) and item.HasField(
+                            "source"
+                        ):
+                            yield from batch.flush()
                         if item is None or self._quiet_bytes >= _QUIET_BYTES:
                             self._quiet_bytes = 0
                             yield from batch.flush()
@@ -184,6 +153,7 @@ class Sender:
                 offset_bytes = 0
                 self.file_count += 1
         yield from batch.flush()
+        self._handover.finish()
         self._report("")
         yield pb.WriteVersionRequest(
             commit=pb.WriteCommit(file_count=self.file_count, digest=self.digest)
@@ -237,9 +207,8 @@ class Sender:
                 for data in file.blocks(BLOCK_BYTES):
                     if self._hash(sha256, data):
                         yield _sign_of_life()
-                self._digester.add(
-                    file.path, file.size_bytes, format_digest(sha256.digest())
-                )
+                digest = format_digest(sha256.digest())
+                self._handover.add(file.path, file.size_bytes, digest)
                 skipped_bytes += file.size_bytes
                 if file.executable:
                     modes.update(name + b"\n")
@@ -278,6 +247,11 @@ class Sender:
                 blocks = iter([head] if head else [])
             else:
                 blocks = file.blocks(BLOCK_BYTES)
+        if not offset_bytes and self._handover.takes(file.descriptor, file.size_bytes):
+            yield self._handover.hand(
+                file.path, file.descriptor, file.size_bytes, executable=file.executable
+            )
+            return
         yield from self._sent(file, blocks, offset_bytes)
 
     def _sent(
@@ -306,11 +280,11 @@ class Sender:
             self._quiet_bytes = 0
             self._report(file.path)
         digest = format_digest(sha256.digest())
-        self._digester.add(file.path, position_bytes, digest)
+        self._handover.add(file.path, position_bytes, digest)
         yield pb.TransferItem(end=pb.FileEnd(digest=digest))
 
     def _same(self, file: SourceFile, digest: str) -> pb.TransferItem:
-        self._digester.add(file.path, file.size_bytes, digest)
+        self._handover.add(file.path, file.size_bytes, digest)
         self.same_bytes += file.size_bytes
         self._done_bytes += file.size_bytes
         self._report(file.path)
@@ -343,6 +317,26 @@ class Sender:
             return False
         self._quiet_bytes = 0
         return True
+
+    def _note(
+        self,
+        path: str,
+        size_bytes: int,
+        digest: str,
+        was_handed: bool,  # noqa: FBT001 - as `Settle`
+    ) -> None:
+        self._digester.add(path, size_bytes, digest)
+        if was_handed:
+            self.sent_bytes += size_bytes
+            done_bytes = self.resumed_bytes + self.same_bytes + self.sent_bytes
+            self._done_bytes = max(self._done_bytes, done_bytes)
+            self._report(path)
+
+    def _note_progress(self, path: str, received_bytes: int) -> None:
+        done_bytes = received_bytes + self.same_bytes
+        if done_bytes > self._done_bytes:
+            self._done_bytes = done_bytes
+            self._report(path)
 
     def _report(self, path: str) -> None:
         if self._push.progress is not None and not self._stopped:

@@ -88,7 +88,7 @@ def ls(
                 heading = _HEADINGS[type(item)]
                 rows.append(_row(item, quiet=quiet))
         is_project = bool(name) and "/" not in name.rstrip("/") and not versions
-        dead = client.shredded_artifacts(name) if is_project else ()
+        dead = client.list_shredded_artifacts(name) if is_project else ()
     output.table(rows, right=(1,), heading=heading)
     for artifact in dead:
         output.say(f"{artifact} was shredded: strongroom ls --shredded")

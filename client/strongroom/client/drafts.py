@@ -177,12 +177,12 @@ class Draft:
             done=self._note,
         )
 
-    def copy(self, source: str, path: str, *, replace: bool = False) -> DraftPart:
+    def copy(self, path: str, source: str, *, replace: bool = False) -> DraftPart:
         """Put a file of a stored version of the same artifact; no bytes move.
 
         Args:
-            source: `project/artifact@version/path`.
             path: Its path in the draft.
+            source: `project/artifact@version/path`.
             replace: As for `put`.
 
         Raises:
@@ -191,13 +191,13 @@ class Draft:
             PermissionDeniedError: The caller may not read it.
             StrongroomError: As `put`.
         """
-        return self.copy_many([(source, path)], replace=replace)
+        return self.copy_many([(path, source)], replace=replace)
 
     def copy_many(
-        self, pairs: Iterable[tuple[str, str]], *, replace: bool = False
+        self, items: Iterable[tuple[str, str]], *, replace: bool = False
     ) -> DraftPart:
-        """Put files of stored versions: pairs of source and path; see `copy`."""
-        return self._put([self._copy_of(*pair) for pair in pairs], replace=replace)
+        """Put files of stored versions: paths and sources, as for `copy`."""
+        return self._put([self._copy_of(*item) for item in items], replace=replace)
 
     def remove(self, *paths: str) -> DraftPart:
         """Let files go: of the base, and of what was put before.
@@ -217,7 +217,7 @@ class Draft:
     def commit(
         self,
         *,
-        expected_files: int | None = None,
+        expected_file_count: int | None = None,
         message: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> PushResult:
@@ -227,7 +227,8 @@ class Draft:
         call answers with the same version.
 
         Args:
-            expected_files: How many files the version must have, the base's counted.
+            expected_file_count: How many files the version must have, the base's
+                counted.
             message: What to say about it, in place of what the draft was made with.
             metadata: What to attach, in place of what the draft was made with.
 
@@ -240,7 +241,7 @@ class Draft:
             StrongroomError: What else the server refused.
         """
         request = self._commit_request(
-            expected_files,
+            expected_file_count,
             self._message if message is None else message,
             self._metadata if metadata is None else metadata,
         )
@@ -279,7 +280,10 @@ class Draft:
         patiently(lambda: self._caller.unary(DISCARD_DRAFT, request))
 
     def _commit_request(
-        self, expected_files: int | None, message: str, metadata: Mapping[str, str]
+        self,
+        expected_file_count: int | None,
+        message: str,
+        metadata: Mapping[str, str],
     ) -> pb.CommitDraftRequest:
         base: dict[str, Any] = {}
         if self._base == LATEST_BASE:
@@ -289,7 +293,7 @@ class Draft:
         return pb.CommitDraftRequest(
             parent=self._name.resource,
             draft_id=self.id,
-            expected_file_count=expected_files,
+            expected_file_count=expected_file_count,
             message=message,
             metadata=metadata,
             kind=kind_to_message(self._kind),
@@ -325,7 +329,7 @@ class Draft:
             self._known(),
         )
 
-    def _copy_of(self, source: str, path: str) -> PartCopy:
+    def _copy_of(self, path: str, source: str) -> PartCopy:
         uri = parse_uri(source)
         if uri.version.artifact != self._name:
             message = f"{source!r} is not of the draft's artifact, {self.artifact}"

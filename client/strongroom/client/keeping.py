@@ -24,7 +24,7 @@ class Keeping(Catalog):
     over and a sweep has passed.
     """
 
-    def shredded_artifacts(self, project: str) -> tuple[str, ...]:
+    def list_shredded_artifacts(self, project: str) -> tuple[str, ...]:
         """Return the artifacts of a project that were shredded alone, by name.
 
         At most 1000; none of those that the caller may not see.

@@ -10,6 +10,8 @@ wire are those of protobuf, which reads what we write, and everything else.
 from dataclasses import dataclass
 from typing import Final, Self
 
+#: `FileStart.size_bytes` of a file whose size is not known yet.
+UNKNOWN_SIZE: Final = -1
 #: A block of this size goes by itself; smaller ones share messages.
 FRAMED_BYTES: Final = 64 * 1024
 

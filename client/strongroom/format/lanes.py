@@ -4,7 +4,8 @@
 A lane is a connection of one process to the server's data socket, a Unix socket of
 type SOCK_SEQPACKET. File descriptors of sealed memory come along it, and it says
 which parts the reader is done with. Which bytes of which file lie where, the answers
-of ReadVersion say. Every message has the same 56 bytes:
+of ReadVersion say. The other way come descriptors of files that the server is to read
+by itself, as requests of WriteVersion say. Every message has the same 56 bytes:
 
     magic (4) || kind (1) || zero (3) || number (8) || value (8) || token (32)
 """
@@ -25,6 +26,27 @@ SOCKET_SUFFIX: Final = ".shared"
 #: What the address of a Unix socket holds. A longer path is named by its folder's
 #: descriptor, below /proc, which a process that hides its memory may not do.
 MAX_ADDRESS_BYTES: Final = 107
+#: A smaller file is sent sooner than handed over.
+MIN_SOURCE_BYTES: Final = 1024 * 1024
+#: Descriptors of one lane that the server has not been done with.
+MAX_SOURCES: Final = 8
+#: Files are read from here only (linux/magic.h): a file system in another process, or
+#: on another machine, may keep who reads it waiting for ever. Memory (tmpfs, ramfs,
+#: hugetlbfs), ext2 to ext4, XFS, Btrfs, overlayfs, F2FS, ZFS, bcachefs.
+SOURCE_FILE_SYSTEMS: Final = frozenset(
+    {
+        0x01021994,
+        0x858458F6,
+        0x958458F6,
+        0xEF53,
+        0x58465342,
+        0x9123683E,
+        0x794C7630,
+        0xF2F52010,
+        0x2FC12FC1,
+        0xCA451A4E,
+    }
+)
 #: The metadata by which a call names its lane and its own number in it. No part of
 #: the request: what people approve is the same in every lane.
 LANE_HEADER: Final = "strongroom-lane-bin"
@@ -46,6 +68,8 @@ class LaneKind(IntEnum):
     ENDED = 5
     #: To the server: mapping `number` is mapped once less.
     UNMAPPED = 6
+    #: To the server, with a descriptor: source `value` of call `number`.
+    SOURCE = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,7 @@ class _Pending:
         if puts:
             self.draft.put_many(puts.items(), replace=True)
         if copies:
-            pairs = [(source, path) for path, source in copies.items()]
-            self.draft.copy_many(pairs, replace=True)
+            self.draft.copy_many(copies.items(), replace=True)
         if removals:
             self.draft.remove(*removals)
 

@@ -177,7 +177,7 @@ class StrongroomWriter(FsspecWriter):
         files = {item.storage_data.relative_path for part in results for item in part}
         files.add(METADATA)
         directory = parse_uri(self.path).path
-        self.fs.expected_files = None if directory else len(files)
+        self.fs.expected_file_count = None if directory else len(files)
         if directory:
             self._remove_others(f"{directory}/", files)
         super().finish(metadata, results)

@@ -64,7 +64,7 @@ class DraftFiles(CheckpointFiles):
         #: Of the save that runs.
         self.draft: Draft | None = None
         #: How many files the version must have; None if it has others, too.
-        self.expected_files: int | None = None
+        self.expected_file_count: int | None = None
         #: What went wrong first, in whatever thread.
         self.failure: Exception | None = None
         self.result: PushResult | None = None
@@ -126,7 +126,7 @@ class DraftFiles(CheckpointFiles):
         parse_metadata(content, target)
         draft = self.open_draft()
         draft.put(parse_uri(target).path, content)
-        self.result = draft.commit(expected_files=self.expected_files)
+        self.result = draft.commit(expected_file_count=self.expected_file_count)
         self.draft = self._metadata = None
 
 

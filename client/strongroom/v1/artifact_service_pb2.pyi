@@ -67,18 +67,24 @@ CHANGE_MODIFIED: Change
 CHANGE_UNCHANGED: Change
 
 class ArtifactPolicy(_message.Message):
-    __slots__ = ("keep_last", "keep_days", "trash_days", "codec", "cuts")
+    __slots__ = ("keep_last", "keep_days", "trash_days", "codec", "cuts", "keep_best", "best_by", "best_order")
     KEEP_LAST_FIELD_NUMBER: _ClassVar[int]
     KEEP_DAYS_FIELD_NUMBER: _ClassVar[int]
     TRASH_DAYS_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     CUTS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_BEST_FIELD_NUMBER: _ClassVar[int]
+    BEST_BY_FIELD_NUMBER: _ClassVar[int]
+    BEST_ORDER_FIELD_NUMBER: _ClassVar[int]
     keep_last: int
     keep_days: int
     trash_days: int
     codec: str
     cuts: str
-    def __init__(self, keep_last: _Optional[int] = ..., keep_days: _Optional[int] = ..., trash_days: _Optional[int] = ..., codec: _Optional[str] = ..., cuts: _Optional[str] = ...) -> None: ...
+    keep_best: int
+    best_by: str
+    best_order: str
+    def __init__(self, keep_last: _Optional[int] = ..., keep_days: _Optional[int] = ..., trash_days: _Optional[int] = ..., codec: _Optional[str] = ..., cuts: _Optional[str] = ..., keep_best: _Optional[int] = ..., best_by: _Optional[str] = ..., best_order: _Optional[str] = ...) -> None: ...
 
 class Project(_message.Message):
     __slots__ = ("name", "create_time", "project_id")
@@ -115,7 +121,7 @@ class Artifact(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., held: bool = ..., policy_etag: _Optional[str] = ..., exclusive: bool = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held")
+    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held", "digested_by", "lineage")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +144,8 @@ class Version(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     PURGE_TIME_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    DIGESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     number: int
     digest: str
@@ -153,7 +161,27 @@ class Version(_message.Message):
     state: VersionState
     purge_time: _timestamp_pb2.Timestamp
     held: bool
-    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[VersionState, str]] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ...) -> None: ...
+    digested_by: _containers.RepeatedScalarFieldContainer[str]
+    lineage: Lineage
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[VersionState, str]] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ..., digested_by: _Optional[_Iterable[str]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+
+class Lineage(_message.Message):
+    __slots__ = ("run", "inputs", "more_inputs")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_INPUTS_FIELD_NUMBER: _ClassVar[int]
+    run: str
+    inputs: _containers.RepeatedCompositeFieldContainer[VersionInput]
+    more_inputs: int
+    def __init__(self, run: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[VersionInput, _Mapping]]] = ..., more_inputs: _Optional[int] = ...) -> None: ...
+
+class VersionInput(_message.Message):
+    __slots__ = ("name", "digest")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    digest: str
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class Ref(_message.Message):
     __slots__ = ("name", "version", "update_time", "etag")
@@ -506,3 +534,41 @@ class ExplainRetentionResponse(_message.Message):
     versions: _containers.RepeatedCompositeFieldContainer[RetentionExplanation]
     policy: ArtifactPolicy
     def __init__(self, versions: _Optional[_Iterable[_Union[RetentionExplanation, _Mapping]]] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ...) -> None: ...
+
+class GetLineageRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class LineageVersion(_message.Message):
+    __slots__ = ("name", "digest", "state", "create_time", "creator", "run", "distance", "via")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATOR_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    VIA_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    digest: str
+    state: VersionState
+    create_time: _timestamp_pb2.Timestamp
+    creator: str
+    run: str
+    distance: int
+    via: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., state: _Optional[_Union[VersionState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., run: _Optional[str] = ..., distance: _Optional[int] = ..., via: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLineageResponse(_message.Message):
+    __slots__ = ("version", "sources", "results", "incomplete")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    sources: _containers.RepeatedCompositeFieldContainer[LineageVersion]
+    results: _containers.RepeatedCompositeFieldContainer[LineageVersion]
+    incomplete: bool
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[LineageVersion, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[LineageVersion, _Mapping]]] = ..., incomplete: bool = ...) -> None: ...

@@ -120,6 +120,11 @@ class ArtifactServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.FromString,
                 _registered_method=True)
+        self.GetLineage = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/GetLineage',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer(object):
@@ -261,6 +266,18 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLineage(self, request, context):
+        """Says what a version was made from, and what was made from it, as far as writers
+        have said so (`Version.lineage`), within its project.
+
+        Versions of other projects are named, and not followed. Artifacts whose versions
+        the caller may not list are left out where they were made from this one, and named
+        without being followed where this one was made from them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -343,6 +360,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.ExplainRetention,
                     request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.SerializeToString,
+            ),
+            'GetLineage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLineage,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -783,6 +805,33 @@ class ArtifactService(object):
             '/strongroom.v1.ArtifactService/ExplainRetention',
             strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionRequest.SerializeToString,
             strongroom_dot_v1_dot_artifact__service__pb2.ExplainRetentionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLineage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/GetLineage',
+            strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -78,6 +78,14 @@ class ArtifactServiceStub:
     """
     ExplainRetention: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ExplainRetentionRequest, _artifact_service_pb2.ExplainRetentionResponse]
     """Says why versions, and what they are made of, are kept, and until when."""
+    GetLineage: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetLineageRequest, _artifact_service_pb2.GetLineageResponse]
+    """Says what a version was made from, and what was made from it, as far as writers
+    have said so (`Version.lineage`), within its project.
+
+    Versions of other projects are named, and not followed. Artifacts whose versions
+    the caller may not list are left out where they were made from this one, and named
+    without being followed where this one was made from them.
+    """
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists, resolves and compares artifacts and versions, and moves refs.
@@ -239,5 +247,19 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _grpc.ServicerContext,
     ) -> _artifact_service_pb2.ExplainRetentionResponse:
         """Says why versions, and what they are made of, are kept, and until when."""
+
+    @_abc_1.abstractmethod
+    def GetLineage(
+        self,
+        request: _artifact_service_pb2.GetLineageRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.GetLineageResponse:
+        """Says what a version was made from, and what was made from it, as far as writers
+        have said so (`Version.lineage`), within its project.
+
+        Versions of other projects are named, and not followed. Artifacts whose versions
+        the caller may not list are left out where they were made from this one, and named
+        without being followed where this one was made from them.
+        """
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _grpc.Server) -> None: ...

@@ -102,6 +102,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DRAFT_INCOMPLETE: _ClassVar[ErrorReason]
     ERROR_REASON_PATH_DUPLICATE: _ClassVar[ErrorReason]
     ERROR_REASON_DOMAIN_SHARED: _ClassVar[ErrorReason]
+    ERROR_REASON_WRITE_NOT_GRANTED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -195,6 +196,7 @@ ERROR_REASON_DRAFT_NOT_FOUND: ErrorReason
 ERROR_REASON_DRAFT_INCOMPLETE: ErrorReason
 ERROR_REASON_PATH_DUPLICATE: ErrorReason
 ERROR_REASON_DOMAIN_SHARED: ErrorReason
+ERROR_REASON_WRITE_NOT_GRANTED: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

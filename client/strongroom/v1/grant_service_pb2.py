@@ -25,35 +25,70 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from strongroom.v1 import artifact_service_pb2 as strongroom_dot_v1_dot_artifact__service__pb2
+from strongroom.v1 import transfer_service_pb2 as strongroom_dot_v1_dot_transfer__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!strongroom/v1/grant_service.proto\x12\rstrongroom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$strongroom/v1/artifact_service.proto\"1\n\x12OpenVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\"n\n\x13OpenVersionResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x14.strongroom.v1.GrantH\x00\x12(\n\x04page\x18\x02 \x01(\x0b\x32\x18.strongroom.v1.GrantPageH\x00\x42\x06\n\x04part\"{\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\'\n\x07version\x18\x02 \x01(\x0b\x32\x16.strongroom.v1.Version\x12\x10\n\x08store_id\x18\x03 \x01(\x0c\x12\x12\n\nproject_id\x18\x04 \x01(\x0c\x12\x11\n\tdomain_id\x18\x05 \x01(\x0c\"\xbf\x01\n\tGrantPage\x12)\n\x05packs\x18\x01 \x03(\x0b\x32\x1a.strongroom.v1.GrantedPack\x12)\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1a.strongroom.v1.GrantedFile\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0bGrantedPack\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x94\x01\n\x0bGrantedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nexecutable\x18\x04 \x01(\x08\x12+\n\x06\x63hunks\x18\x05 \x03(\x0b\x32\x1b.strongroom.v1.GrantedChunk\x12\x12\n\nunfinished\x18\x06 \x01(\x08\"\xda\x01\n\x0cGrantedChunk\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\x0c\x12\r\n\x05suite\x18\x02 \x01(\r\x12\r\n\x05\x63odec\x18\x03 \x01(\r\x12\r\n\x05\x65poch\x18\x04 \x01(\r\x12\x12\n\npack_index\x18\x05 \x01(\r\x12\x14\n\x0coffset_bytes\x18\x06 \x01(\r\x12\x14\n\x0cstored_bytes\x18\x07 \x01(\r\x12\x13\n\x0bplain_bytes\x18\x08 \x01(\r\x12\x0b\n\x03key\x18\t \x01(\x0c\x12)\n\x04\x62\x61se\x18\n \x01(\x0b\x32\x1b.strongroom.v1.GrantedChunk\"#\n\x12WatchGrantsRequest\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\x13WatchGrantsResponse\x12,\n\x07revoked\x18\x01 \x03(\x0b\x32\x1b.strongroom.v1.RevokedGrant\"=\n\x0cRevokedGrant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2\xbe\x01\n\x0cGrantService\x12V\n\x0bOpenVersion\x12!.strongroom.v1.OpenVersionRequest\x1a\".strongroom.v1.OpenVersionResponse0\x01\x12V\n\x0bWatchGrants\x12!.strongroom.v1.WatchGrantsRequest\x1a\".strongroom.v1.WatchGrantsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!strongroom/v1/grant_service.proto\x12\rstrongroom.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$strongroom/v1/artifact_service.proto\x1a$strongroom/v1/transfer_service.proto\"1\n\x12OpenVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05paths\x18\x02 \x03(\t\"n\n\x13OpenVersionResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x14.strongroom.v1.GrantH\x00\x12(\n\x04page\x18\x02 \x01(\x0b\x32\x18.strongroom.v1.GrantPageH\x00\x42\x06\n\x04part\"{\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\'\n\x07version\x18\x02 \x01(\x0b\x32\x16.strongroom.v1.Version\x12\x10\n\x08store_id\x18\x03 \x01(\x0c\x12\x12\n\nproject_id\x18\x04 \x01(\x0c\x12\x11\n\tdomain_id\x18\x05 \x01(\x0c\"\xbf\x01\n\tGrantPage\x12)\n\x05packs\x18\x01 \x03(\x0b\x32\x1a.strongroom.v1.GrantedPack\x12)\n\x05\x66iles\x18\x02 \x03(\x0b\x32\x1a.strongroom.v1.GrantedFile\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x0bGrantedPack\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\"\x94\x01\n\x0bGrantedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nexecutable\x18\x04 \x01(\x08\x12+\n\x06\x63hunks\x18\x05 \x03(\x0b\x32\x1b.strongroom.v1.GrantedChunk\x12\x12\n\nunfinished\x18\x06 \x01(\x08\"\xda\x01\n\x0cGrantedChunk\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\x0c\x12\r\n\x05suite\x18\x02 \x01(\r\x12\r\n\x05\x63odec\x18\x03 \x01(\r\x12\r\n\x05\x65poch\x18\x04 \x01(\r\x12\x12\n\npack_index\x18\x05 \x01(\r\x12\x14\n\x0coffset_bytes\x18\x06 \x01(\r\x12\x14\n\x0cstored_bytes\x18\x07 \x01(\r\x12\x13\n\x0bplain_bytes\x18\x08 \x01(\r\x12\x0b\n\x03key\x18\t \x01(\x0c\x12)\n\x04\x62\x61se\x18\n \x01(\x0b\x32\x1b.strongroom.v1.GrantedChunk\"#\n\x12WatchGrantsRequest\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\x13WatchGrantsResponse\x12,\n\x07revoked\x18\x01 \x03(\x0b\x32\x1b.strongroom.v1.RevokedGrant\"=\n\x0cRevokedGrant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xce\x02\n\x13WriteGrantedRequest\x12*\n\x05start\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.WriteStartH\x00\x12*\n\x05names\x18\x02 \x01(\x0b\x32\x19.strongroom.v1.NameChunksH\x00\x12\'\n\x04seal\x18\x03 \x01(\x0b\x32\x17.strongroom.v1.SealPackH\x00\x12%\n\x03put\x18\x04 \x01(\x0b\x32\x16.strongroom.v1.PutPackH\x00\x12+\n\x06stored\x18\x05 \x01(\x0b\x32\x19.strongroom.v1.StoredPackH\x00\x12,\n\x05items\x18\x06 \x01(\x0b\x32\x1b.strongroom.v1.GrantedItemsH\x00\x12,\n\x06\x63ommit\x18\x07 \x01(\x0b\x32\x1a.strongroom.v1.WriteCommitH\x00\x42\x06\n\x04part\"\x8d\x03\n\x14WriteGrantedResponse\x12*\n\x05grant\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.WriteGrantH\x00\x12\x30\n\x08position\x18\x02 \x01(\x0b\x32\x1c.strongroom.v1.WritePositionH\x00\x12+\n\x05named\x18\x03 \x01(\x0b\x32\x1a.strongroom.v1.NamedChunksH\x00\x12+\n\x06sealed\x18\x04 \x01(\x0b\x32\x19.strongroom.v1.SealedPackH\x00\x12%\n\x03url\x18\x05 \x01(\x0b\x32\x16.strongroom.v1.PackUrlH\x00\x12\x30\n\x08progress\x18\x06 \x01(\x0b\x32\x1c.strongroom.v1.WriteProgressH\x00\x12,\n\x06result\x18\x07 \x01(\x0b\x32\x1a.strongroom.v1.WriteResultH\x00\x12.\n\ndraft_part\x18\x08 \x01(\x0b\x32\x18.strongroom.v1.DraftPartH\x00\x42\x06\n\x04part\"\xe8\x01\n\nWriteGrant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\x0c\x12\x12\n\nproject_id\x18\x03 \x01(\x0c\x12\x11\n\tdomain_id\x18\x04 \x01(\x0c\x12\r\n\x05\x65poch\x18\x05 \x01(\r\x12\r\n\x05suite\x18\x06 \x01(\r\x12\r\n\x05\x63odec\x18\x07 \x01(\t\x12\x0c\n\x04\x63uts\x18\x08 \x01(\t\x12\x0f\n\x07\x63ut_key\x18\t \x01(\x0c\x12\x12\n\ndelta_base\x18\n \x01(\x03\x12\x16\n\x0emax_open_packs\x18\x0b \x01(\x05\x12\x17\n\x0fmax_open_chunks\x18\x0c \x01(\x05\"2\n\nChunkNames\x12\x0f\n\x07\x64igests\x18\x01 \x01(\x0c\x12\x13\n\x0bplain_bytes\x18\x02 \x03(\r\"7\n\nNameChunks\x12)\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.ChunkNames\">\n\x0bNamedChunks\x12\x11\n\tchunk_ids\x18\x01 \x01(\x0c\x12\x0c\n\x04keys\x18\x02 \x01(\x0c\x12\x0e\n\x06stored\x18\x03 \x01(\x0c\"\x84\x01\n\x08SealPack\x12)\n\x06\x63hunks\x18\x01 \x01(\x0b\x32\x19.strongroom.v1.ChunkNames\x12\x14\n\x0cstored_bytes\x18\x02 \x03(\r\x12\x0e\n\x06\x63odecs\x18\x03 \x01(\x0c\x12\'\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\x18.strongroom.v1.DeltaBase\"+\n\tDeltaBase\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\x0c\x12\x0c\n\x04path\x18\x02 \x01(\t\"D\n\nSealedPack\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x15\n\rpadding_bytes\x18\x02 \x01(\x03\x12\x0f\n\x07trailer\x18\x03 \x01(\x0c\"6\n\x07PutPack\x12\x0c\n\x04pack\x18\x01 \x01(\r\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x03 \x01(\x07\"|\n\x07PackUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x34\n\x07headers\x18\x02 \x03(\x0b\x32#.strongroom.v1.PackUrl.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\nStoredPack\x12\x0c\n\x04pack\x18\x01 \x01(\r\x12\x12\n\nversion_id\x18\x02 \x01(\t\"9\n\x0cGrantedItems\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.strongroom.v1.GrantedItem\"\xc2\x01\n\x0bGrantedItem\x12*\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.strongroom.v1.WrittenFileH\x00\x12\'\n\x04same\x18\x02 \x01(\x0b\x32\x17.strongroom.v1.FileSameH\x00\x12\'\n\x04\x63opy\x18\x03 \x01(\x0b\x32\x17.strongroom.v1.FileCopyH\x00\x12-\n\x07removal\x18\x04 \x01(\x0b\x32\x1a.strongroom.v1.FileRemovalH\x00\x42\x06\n\x04item\"\x92\x01\n\x0bWrittenFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nexecutable\x18\x04 \x01(\x08\x12)\n\x06\x63hunks\x18\x05 \x01(\x0b\x32\x19.strongroom.v1.ChunkNames\x12\x12\n\nunfinished\x18\x06 \x01(\x08\x32\x9b\x02\n\x0cGrantService\x12V\n\x0bOpenVersion\x12!.strongroom.v1.OpenVersionRequest\x1a\".strongroom.v1.OpenVersionResponse0\x01\x12V\n\x0bWatchGrants\x12!.strongroom.v1.WatchGrantsRequest\x1a\".strongroom.v1.WatchGrantsResponse0\x01\x12[\n\x0cWriteGranted\x12\".strongroom.v1.WriteGrantedRequest\x1a#.strongroom.v1.WriteGrantedResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom.v1.grant_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPENVERSIONREQUEST']._serialized_start=155
-  _globals['_OPENVERSIONREQUEST']._serialized_end=204
-  _globals['_OPENVERSIONRESPONSE']._serialized_start=206
-  _globals['_OPENVERSIONRESPONSE']._serialized_end=316
-  _globals['_GRANT']._serialized_start=318
-  _globals['_GRANT']._serialized_end=441
-  _globals['_GRANTPAGE']._serialized_start=444
-  _globals['_GRANTPAGE']._serialized_end=635
-  _globals['_GRANTEDPACK']._serialized_start=637
-  _globals['_GRANTEDPACK']._serialized_end=697
-  _globals['_GRANTEDFILE']._serialized_start=700
-  _globals['_GRANTEDFILE']._serialized_end=848
-  _globals['_GRANTEDCHUNK']._serialized_start=851
-  _globals['_GRANTEDCHUNK']._serialized_end=1069
-  _globals['_WATCHGRANTSREQUEST']._serialized_start=1071
-  _globals['_WATCHGRANTSREQUEST']._serialized_end=1106
-  _globals['_WATCHGRANTSRESPONSE']._serialized_start=1108
-  _globals['_WATCHGRANTSRESPONSE']._serialized_end=1175
-  _globals['_REVOKEDGRANT']._serialized_start=1177
-  _globals['_REVOKEDGRANT']._serialized_end=1238
-  _globals['_GRANTSERVICE']._serialized_start=1241
-  _globals['_GRANTSERVICE']._serialized_end=1431
+  _globals['_PACKURL_HEADERSENTRY']._loaded_options = None
+  _globals['_PACKURL_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_OPENVERSIONREQUEST']._serialized_start=193
+  _globals['_OPENVERSIONREQUEST']._serialized_end=242
+  _globals['_OPENVERSIONRESPONSE']._serialized_start=244
+  _globals['_OPENVERSIONRESPONSE']._serialized_end=354
+  _globals['_GRANT']._serialized_start=356
+  _globals['_GRANT']._serialized_end=479
+  _globals['_GRANTPAGE']._serialized_start=482
+  _globals['_GRANTPAGE']._serialized_end=673
+  _globals['_GRANTEDPACK']._serialized_start=675
+  _globals['_GRANTEDPACK']._serialized_end=735
+  _globals['_GRANTEDFILE']._serialized_start=738
+  _globals['_GRANTEDFILE']._serialized_end=886
+  _globals['_GRANTEDCHUNK']._serialized_start=889
+  _globals['_GRANTEDCHUNK']._serialized_end=1107
+  _globals['_WATCHGRANTSREQUEST']._serialized_start=1109
+  _globals['_WATCHGRANTSREQUEST']._serialized_end=1144
+  _globals['_WATCHGRANTSRESPONSE']._serialized_start=1146
+  _globals['_WATCHGRANTSRESPONSE']._serialized_end=1213
+  _globals['_REVOKEDGRANT']._serialized_start=1215
+  _globals['_REVOKEDGRANT']._serialized_end=1276
+  _globals['_WRITEGRANTEDREQUEST']._serialized_start=1279
+  _globals['_WRITEGRANTEDREQUEST']._serialized_end=1613
+  _globals['_WRITEGRANTEDRESPONSE']._serialized_start=1616
+  _globals['_WRITEGRANTEDRESPONSE']._serialized_end=2013
+  _globals['_WRITEGRANT']._serialized_start=2016
+  _globals['_WRITEGRANT']._serialized_end=2248
+  _globals['_CHUNKNAMES']._serialized_start=2250
+  _globals['_CHUNKNAMES']._serialized_end=2300
+  _globals['_NAMECHUNKS']._serialized_start=2302
+  _globals['_NAMECHUNKS']._serialized_end=2357
+  _globals['_NAMEDCHUNKS']._serialized_start=2359
+  _globals['_NAMEDCHUNKS']._serialized_end=2421
+  _globals['_SEALPACK']._serialized_start=2424
+  _globals['_SEALPACK']._serialized_end=2556
+  _globals['_DELTABASE']._serialized_start=2558
+  _globals['_DELTABASE']._serialized_end=2601
+  _globals['_SEALEDPACK']._serialized_start=2603
+  _globals['_SEALEDPACK']._serialized_end=2671
+  _globals['_PUTPACK']._serialized_start=2673
+  _globals['_PUTPACK']._serialized_end=2727
+  _globals['_PACKURL']._serialized_start=2729
+  _globals['_PACKURL']._serialized_end=2853
+  _globals['_PACKURL_HEADERSENTRY']._serialized_start=2807
+  _globals['_PACKURL_HEADERSENTRY']._serialized_end=2853
+  _globals['_STOREDPACK']._serialized_start=2855
+  _globals['_STOREDPACK']._serialized_end=2901
+  _globals['_GRANTEDITEMS']._serialized_start=2903
+  _globals['_GRANTEDITEMS']._serialized_end=2960
+  _globals['_GRANTEDITEM']._serialized_start=2963
+  _globals['_GRANTEDITEM']._serialized_end=3157
+  _globals['_WRITTENFILE']._serialized_start=3160
+  _globals['_WRITTENFILE']._serialized_end=3306
+  _globals['_GRANTSERVICE']._serialized_start=3309
+  _globals['_GRANTSERVICE']._serialized_end=3592
 # @@protoc_insertion_point(module_scope)

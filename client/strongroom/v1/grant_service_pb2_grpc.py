@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class GrantServiceStub(object):
-    """Grants reading to sidecars: for each chunk its key, for each pack a URL.
+    """Grants reading and writing to sidecars: for each chunk its key, for each pack a URL.
 
-    What is granted is what the caller may read anyhow. Keys of domains, of versions
+    What is granted is what the caller may read or write anyhow. Keys of domains, of versions
     or of anything that is not named never leave the server, and a credential of the
     store does not either.
     """
@@ -49,12 +49,17 @@ class GrantServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsResponse.FromString,
                 _registered_method=True)
+        self.WriteGranted = channel.stream_stream(
+                '/strongroom.v1.GrantService/WriteGranted',
+                request_serializer=strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedResponse.FromString,
+                _registered_method=True)
 
 
 class GrantServiceServicer(object):
-    """Grants reading to sidecars: for each chunk its key, for each pack a URL.
+    """Grants reading and writing to sidecars: for each chunk its key, for each pack a URL.
 
-    What is granted is what the caller may read anyhow. Keys of domains, of versions
+    What is granted is what the caller may read or write anyhow. Keys of domains, of versions
     or of anything that is not named never leave the server, and a credential of the
     store does not either.
     """
@@ -82,6 +87,32 @@ class GrantServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WriteGranted(self, request_iterator, context):
+        """Writes a version, or a part of a draft, whose bytes the caller cuts, digests,
+        encrypts and puts into the store by itself.
+
+        The first request carries `start`, the first response `grant`; the second one is
+        `position` if the write is resumable. Then, as often as it takes: `names` asks for
+        ids and keys of chunks, `seal` tells what a pack holds, `put` asks for the URL that
+        takes it, `stored` tells that the store has it, `items` tells files in byte order
+        of path, whose chunks are all named, and stored by then. `names`, `seal` and `put`
+        are answered by one response each, in the order in which they were asked, and may
+        be asked ahead; `progress` may come between. The last request is `commit`, the last
+        response `result` or `draft_part`. A stream that ends without `commit` changes
+        nothing. `items` without any item are a sign of life.
+
+        A chunk is named by what its writer says of it, so it is shared with chunks that
+        the same writer wrote into the same artifact in this way, and with no others. The
+        version says by whom its files were digested.
+
+        Needs the rights to write the version and to write it by grant. What cannot be
+        written by grant is refused with `WRITE_NOT_GRANTED` in place of `grant`, and can
+        be written with WriteVersion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GrantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +126,11 @@ def add_GrantServiceServicer_to_server(servicer, server):
                     request_deserializer=strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsResponse.SerializeToString,
             ),
+            'WriteGranted': grpc.stream_stream_rpc_method_handler(
+                    servicer.WriteGranted,
+                    request_deserializer=strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'strongroom.v1.GrantService', rpc_method_handlers)
@@ -104,9 +140,9 @@ def add_GrantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GrantService(object):
-    """Grants reading to sidecars: for each chunk its key, for each pack a URL.
+    """Grants reading and writing to sidecars: for each chunk its key, for each pack a URL.
 
-    What is granted is what the caller may read anyhow. Keys of domains, of versions
+    What is granted is what the caller may read or write anyhow. Keys of domains, of versions
     or of anything that is not named never leave the server, and a credential of the
     store does not either.
     """
@@ -155,6 +191,33 @@ class GrantService(object):
             '/strongroom.v1.GrantService/WatchGrants',
             strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsRequest.SerializeToString,
             strongroom_dot_v1_dot_grant__service__pb2.WatchGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteGranted(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom.v1.GrantService/WriteGranted',
+            strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedRequest.SerializeToString,
+            strongroom_dot_v1_dot_grant__service__pb2.WriteGrantedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,11 @@ class TransferServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionResponse.FromString,
                 _registered_method=True)
+        self.ReadFiles = channel.stream_stream(
+                '/strongroom.v1.TransferService/ReadFiles',
+                request_serializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesResponse.FromString,
+                _registered_method=True)
 
 
 class TransferServiceServicer(object):
@@ -66,7 +71,7 @@ class TransferServiceServicer(object):
 
         The first request carries `start`, the last one `commit`; between them
         `items` carries files in byte order of path, each as a `FileStart`, blocks and
-        a `FileEnd`. Answers with `progress` while bytes become durable and, last,
+        a `FileEnd`, or as a `FileSource`. Answers with `progress` while bytes become durable and, last,
         with `version`. A stream that ends without `commit` changes nothing. Content
         equal to the newest version makes no new version and says so.
         Idempotent by `request_id`.
@@ -74,6 +79,9 @@ class TransferServiceServicer(object):
         With `start.resumable`, the first response is `position`: what an earlier
         attempt of the same `request_id` has made durable, by whatever process or
         machine, through whatever server. The caller sends what lies behind it.
+
+        A process on the server's machine may name its lane as for ReadVersion. A server
+        that says `takes_sources` then reads files by itself: see `FileSource`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +124,25 @@ class TransferServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadFiles(self, request_iterator, context):
+        """Reads files of one version as they are asked for: many small reads in one call.
+
+        The first request carries `start`, every later one `wanted`. The first response
+        carries `version`, every later one `found`: the files in the order in which they
+        were asked for, whatever requests they were in; further requests need not wait for
+        answers. Access is decided, and the call audited, as of one ReadVersion.
+
+        The server may end the call with `OK` at any time between two files, as it does
+        when nothing was asked for a while: what was not answered then, another call asks
+        for. A file that is not there, a range that starts past its end, or a chunk that
+        does not authenticate ends the call with an error that names the file.
+
+        Memory is shared as in ReadVersion, by the same metadata.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TransferServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +165,11 @@ def add_TransferServiceServicer_to_server(servicer, server):
                     servicer.ReadVersion,
                     request_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionResponse.SerializeToString,
+            ),
+            'ReadFiles': grpc.stream_stream_rpc_method_handler(
+                    servicer.ReadFiles,
+                    request_deserializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -249,6 +281,33 @@ class TransferService(object):
             '/strongroom.v1.TransferService/ReadVersion',
             strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionRequest.SerializeToString,
             strongroom_dot_v1_dot_transfer__service__pb2.ReadVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadFiles(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom.v1.TransferService/ReadFiles',
+            strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesRequest.SerializeToString,
+            strongroom_dot_v1_dot_transfer__service__pb2.ReadFilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -21,7 +21,7 @@ class TransferServiceStub:
 
     The first request carries `start`, the last one `commit`; between them
     `items` carries files in byte order of path, each as a `FileStart`, blocks and
-    a `FileEnd`. Answers with `progress` while bytes become durable and, last,
+    a `FileEnd`, or as a `FileSource`. Answers with `progress` while bytes become durable and, last,
     with `version`. A stream that ends without `commit` changes nothing. Content
     equal to the newest version makes no new version and says so.
     Idempotent by `request_id`.
@@ -29,6 +29,9 @@ class TransferServiceStub:
     With `start.resumable`, the first response is `position`: what an earlier
     attempt of the same `request_id` has made durable, by whatever process or
     machine, through whatever server. The caller sends what lies behind it.
+
+    A process on the server's machine may name its lane as for ReadVersion. A server
+    that says `takes_sources` then reads files by itself: see `FileSource`.
     """
     CommitDraft: _grpc.UnaryUnaryMultiCallable[_transfer_service_pb2.CommitDraftRequest, _transfer_service_pb2.CommitDraftResponse]
     """Makes one version of the parts of a draft, and of the files of a version that
@@ -54,6 +57,21 @@ class TransferServiceStub:
     both share then, as far as there is room: as `shared` in place of `block`. A lane
     that the server does not know is none.
     """
+    ReadFiles: _grpc.StreamStreamMultiCallable[_transfer_service_pb2.ReadFilesRequest, _transfer_service_pb2.ReadFilesResponse]
+    """Reads files of one version as they are asked for: many small reads in one call.
+
+    The first request carries `start`, every later one `wanted`. The first response
+    carries `version`, every later one `found`: the files in the order in which they
+    were asked for, whatever requests they were in; further requests need not wait for
+    answers. Access is decided, and the call audited, as of one ReadVersion.
+
+    The server may end the call with `OK` at any time between two files, as it does
+    when nothing was asked for a while: what was not answered then, another call asks
+    for. A file that is not there, a range that starts past its end, or a chunk that
+    does not authenticate ends the call with an error that names the file.
+
+    Memory is shared as in ReadVersion, by the same metadata.
+    """
 
 class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves the bytes of versions."""
@@ -68,7 +86,7 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The first request carries `start`, the last one `commit`; between them
         `items` carries files in byte order of path, each as a `FileStart`, blocks and
-        a `FileEnd`. Answers with `progress` while bytes become durable and, last,
+        a `FileEnd`, or as a `FileSource`. Answers with `progress` while bytes become durable and, last,
         with `version`. A stream that ends without `commit` changes nothing. Content
         equal to the newest version makes no new version and says so.
         Idempotent by `request_id`.
@@ -76,6 +94,9 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         With `start.resumable`, the first response is `position`: what an earlier
         attempt of the same `request_id` has made durable, by whatever process or
         machine, through whatever server. The caller sends what lies behind it.
+
+        A process on the server's machine may name its lane as for ReadVersion. A server
+        that says `takes_sources` then reads files by itself: see `FileSource`.
         """
 
     @_abc_1.abstractmethod
@@ -118,6 +139,27 @@ class TransferServiceServicer(metaclass=_abc_1.ABCMeta):
         (8, little-endian) that no other read of the lane has. Bytes come in memory that
         both share then, as far as there is room: as `shared` in place of `block`. A lane
         that the server does not know is none.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadFiles(
+        self,
+        request_iterator: _abc.Iterator[_transfer_service_pb2.ReadFilesRequest],
+        context: _grpc.ServicerContext,
+    ) -> _abc.Iterator[_transfer_service_pb2.ReadFilesResponse]:
+        """Reads files of one version as they are asked for: many small reads in one call.
+
+        The first request carries `start`, every later one `wanted`. The first response
+        carries `version`, every later one `found`: the files in the order in which they
+        were asked for, whatever requests they were in; further requests need not wait for
+        answers. Access is decided, and the call audited, as of one ReadVersion.
+
+        The server may end the call with `OK` at any time between two files, as it does
+        when nothing was asked for a while: what was not answered then, another call asks
+        for. A file that is not there, a range that starts past its end, or a chunk that
+        does not authenticate ends the call with an error that names the file.
+
+        Memory is shared as in ReadVersion, by the same metadata.
         """
 
 def add_TransferServiceServicer_to_server(servicer: TransferServiceServicer, server: _grpc.Server) -> None: ...

@@ -48,6 +48,7 @@ from strongroom.values.keys import (
 )
 from strongroom.values.transfers import (
     DraftPart,
+    FileRange,
     Progress,
     ProgressCallback,
     PullResult,

@@ -53,7 +53,7 @@ class VersionState(StrEnum):
 class ArtifactPolicy:
     """How an artifact's versions are stored and kept."""
 
-    #: How many of the newest versions are kept; 0 means all.
+    #: How many of the newest versions are kept; 0 means all, or, with `keep_best`, one.
     keep_last: int = 0
     #: Versions younger than this are kept, in days; 0 means no rule by age.
     keep_days: int = 0
@@ -63,6 +63,12 @@ class ArtifactPolicy:
     codec: str = "auto"
     #: Where chunks end: `aligned`, `fixed` or `content`.
     cuts: str = "aligned"
+    #: How many of the best versions are kept beside the newest; 0 means no such rule.
+    keep_best: int = 0
+    #: The key of their metadata with the number that tells: `metric:loss`.
+    best_by: str = ""
+    #: Which numbers are good: `min` or `max`.
+    best_order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

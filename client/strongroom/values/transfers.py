@@ -26,6 +26,17 @@ ProgressCallback = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class FileRange:
+    """A range of a file that somebody wants to read."""
+
+    path: str
+    #: Where it starts, in bytes; not past the file's end.
+    offset: int = 0
+    #: How many bytes, fewer only at the file's end; None: all that are left.
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PushResult:
     """What a push did."""
 
@@ -114,3 +125,5 @@ class SharedMemory:
     shared_bytes: int = 0
     #: Bytes of files that came in messages while there was a lane.
     sent_bytes: int = 0
+    #: Bytes of files to be written that the server read by itself.
+    handed_bytes: int = 0

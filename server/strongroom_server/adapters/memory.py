@@ -36,6 +36,7 @@ from strongroom_server.ports import (
     Clock,
     Index,
     ReadBuffer,
+    SignedPut,
 )
 
 #: 2026-11-01T00:00Z: the time in a store that has no clock.
@@ -232,6 +233,14 @@ class MemoryBlobPresigner:
     def presign(self, key: str, *, version_id: str, lifetime_s: int) -> str:
         """See `BlobPresigner`."""
         return f"memory://{key}?versionId={version_id}&lifetime={lifetime_s}"
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, crc32: int, lifetime_s: int
+    ) -> SignedPut:
+        """See `BlobPresigner`."""
+        url = f"memory://{key}?lifetime={lifetime_s}"
+        given = {"content-length": str(size_bytes), "if-none-match": "*"}
+        return SignedPut(url, given | {"checksum-crc32": str(crc32)})
 
 
 class MemoryIndex:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import cobblestone, codecs
 from strongroom_server.core.cobblestone import PREFIX_BYTES, TAG_BYTES
-from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.derivation import WRITER_TAG_BYTES, DomainKeys
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import DigestAlgorithm, Suite, find_suite
 
@@ -40,7 +40,12 @@ class ChunkKeys(Protocol):
         ...
 
     def chunk_id(
-        self, digest: bytes, size_bytes: int, algorithm: DigestAlgorithm
+        self,
+        digest: bytes,
+        size_bytes: int,
+        algorithm: DigestAlgorithm,
+        *,
+        writer: bytes = b"",
     ) -> bytes | None:
         """Return the id of a plaintext; None from keys that open but cannot name."""
         ...
@@ -64,6 +69,8 @@ class ChunkRef:
             delta, so that a chain has one link.
         encoded_bytes: The length after the codec, before encryption.
         packs: The packs that it is read from: its own, and its base's.
+        writer: The tag of who named it by its own digest; empty if the server did,
+            which saw its bytes.
     """
 
     chunk_id: bytes
@@ -87,6 +94,14 @@ class ChunkRef:
         """The length after the codec, as the ciphertext's length tells it."""
         segment_bytes = find_suite(self.suite).segment_bytes
         return cobblestone.decrypted_size(self.stored_bytes, segment_bytes)
+
+
+    @property
+    def writer(self) -> bytes:
+        """The tag of who named it; empty if the server did, which saw its bytes."""
+        if find_suite(self.suite).by_writer:
+            return self.chunk_id[:WRITER_TAG_BYTES]
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +139,40 @@ def encrypt_chunk(
 
     `base_id` is the id of the chunk that a delta differs from, else empty.
     """
-    cobblestone.encrypt_into(
+    encrypt_with_key(
         keys.chunk_key(chunk_id),
+        keys.scope,
+        suite,
+        codec,
+        chunk_id,
+        encoded,
+        plain_bytes=plain_bytes,
+        base_id=base_id,
+        salt=salt,
+        buffer=buffer,
+    )
+
+
+def encrypt_with_key(  # noqa: PLR0917 -- as `encrypt_chunk`, with a key of its own
+    key: bytes,
+    scope: Scope,
+    suite: Suite,
+    codec: codecs.Codec,
+    chunk_id: bytes,
+    encoded: bytes | bytearray | memoryview,
+    *,
+    plain_bytes: int,
+    base_id: bytes = b"",
+    salt: bytes,
+    buffer: memoryview,
+) -> None:
+    """Encrypt an encoded chunk with its key, for who has no other; see above."""
+    cobblestone.encrypt_into(
+        key,
         encoded,
         buffer,
         context=chunk_context(
-            keys.scope,
+            scope,
             suite.number,
             codec,
             chunk_id,
@@ -234,7 +277,10 @@ def check_plaintext(keys: ChunkKeys, ref: ChunkRef, plaintext: memoryview) -> No
     """
     suite = find_suite(ref.suite)
     found = keys.chunk_id(
-        suite.digest(plaintext), len(plaintext), suite.digest_algorithm
+        suite.digest(plaintext),
+        len(plaintext),
+        suite.digest_algorithm,
+        writer=ref.writer,
     )
     if found is not None and not hmac.compare_digest(found, ref.chunk_id):
         raise chunk_error(ref)

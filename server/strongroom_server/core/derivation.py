@@ -2,7 +2,7 @@
 """Key derivation: from a domain's master key to the key of each chunk and object.
 
     DMK  domain master key of one epoch   -> chunk keys, object keys
-    DDK  dedup key, the same in all epochs -> chunk ids, names
+    DDK  dedup key, the same in all epochs -> chunk ids, names, tags of writers
 
 Every label carries the whole scope, so a key of one store, project, domain or
 epoch opens nothing of another.
@@ -22,6 +22,10 @@ from strongroom_server.core.suites import DigestAlgorithm
 KEY_BYTES = 32
 _PREFIX = b"strongroom.v1/"
 _ID_LABELS = {DigestAlgorithm.SHA256: b"c1\0", DigestAlgorithm.BLAKE3: b"c2\0"}
+#: Of chunks that are named by what a writer says of them.
+_WRITER_LABELS = {DigestAlgorithm.SHA256: b"w1\0", DigestAlgorithm.BLAKE3: b"w2\0"}
+#: What the id of such a chunk begins with.
+WRITER_TAG_BYTES = 8
 
 
 def expand(key: bytes, info: bytes, length: int) -> bytes:
@@ -67,11 +71,34 @@ class DomainKeys:
         return key_id(self.scope, self.master)
 
     def chunk_id(
-        self, digest: bytes, size_bytes: int, algorithm: DigestAlgorithm
+        self,
+        digest: bytes,
+        size_bytes: int,
+        algorithm: DigestAlgorithm,
+        *,
+        writer: bytes = b"",
     ) -> bytes:
-        """Return a chunk's keyed id: it depends on digest and length only."""
-        message = _ID_LABELS[algorithm] + size_bytes.to_bytes(8, "big") + digest
-        return hmac.digest(self._chunk_ids, message, "sha256")
+        """Return a chunk's keyed id: it depends on digest and length only.
+
+        With the tag of a writer it begins with that, and depends on it as well.
+        """
+        if not writer:
+            message = _ID_LABELS[algorithm] + size_bytes.to_bytes(8, "big") + digest
+            return hmac.digest(self._chunk_ids, message, "sha256")
+        message = _WRITER_LABELS[algorithm] + writer
+        message += size_bytes.to_bytes(8, "big") + digest
+        named = hmac.digest(self._chunk_ids, message, "sha256")
+        return writer + named[:-WRITER_TAG_BYTES]
+
+    def writer_tag(self, artifact: bytes, principal: str) -> bytes:
+        """Return what begins the ids of chunks that a writer names in an artifact."""
+        tag = self.name_id("writer", f"{artifact.hex()}\0{principal}")
+        return tag[:WRITER_TAG_BYTES]
+
+    def writer_cut_key(self, artifact: bytes, principal: str) -> bytes:
+        """Return the key by which a writer cuts files of an artifact by content."""
+        context = b"writer\0" + artifact + principal.encode()
+        return expand(self.cut_key(), _PREFIX + context, KEY_BYTES)
 
     def chunk_key(self, chunk_id: bytes) -> bytes:
         """Return the key of one chunk."""

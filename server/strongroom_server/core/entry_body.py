@@ -22,18 +22,22 @@ from strongroom_server.core.history import (
     Undeleted,
     broken_entry,
 )
+from strongroom_server.core.lineage import NO_LINEAGE, format_lineage, parse_lineage
 from strongroom_server.core.policy import check_policy
 from strongroom_server.core.records import Action, ArtifactPolicy, Kind
 from strongroom_server.core.scope import format_id, parse_id
 
 FORMAT: Final = 1
+#: With fields that are there only if they say something.
+FORMAT_WITH_MORE: Final = 2
 
 
 def format_body(entry: Entry) -> dict[str, Any]:
     """Return the body of an entry, ready to be encrypted."""
     info = entry.info
+    own, more = _format_own(entry), _format_more(entry)
     body: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT_WITH_MORE if more else FORMAT,
         "action": info.action.value,
         "time": info.time.isoformat(timespec="microseconds"),
         "actor": info.actor,
@@ -44,7 +48,7 @@ def format_body(entry: Entry) -> dict[str, Any]:
         "approvals": [],
         "sweep_epoch": info.sweep_epoch,
     }
-    return body | _format_own(entry)
+    return body | own | more
 
 
 def _format_own(entry: Entry) -> dict[str, Any]:
@@ -61,9 +65,22 @@ def _format_own(entry: Entry) -> dict[str, Any]:
         case HoldSet(version=version, hold=hold):
             return {"version": version, "hold": hold}
         case PolicySet(policy=policy):
-            return {"policy": asdict(policy)}
+            return {"policy": {key: getattr(policy, key) for key in _POLICY}}
         case _:
             return _format_plain(entry)
+
+
+def _format_more(entry: Entry) -> dict[str, Any]:
+    """Return the fields that are left out where they say nothing."""
+    match entry:
+        case Committed(digested_by=digested_by, lineage=lineage):
+            digested = {"digested_by": list(digested_by)} if digested_by else {}
+            made_from = {"lineage": format_lineage(lineage)} if lineage else {}
+            return digested | made_from
+        case PolicySet(policy=policy) if policy.keep_best:
+            return {"policy": asdict(policy)}
+        case _:
+            return {}
 
 
 def _format_plain(entry: Deleted | Undeleted | Fenced) -> dict[str, Any]:
@@ -82,11 +99,15 @@ _COMMITTED: Final = {
     "version": int, "digest": str, "manifest": str, "manifest_version": str,
     "file_count": int, "size_bytes": int, "stored_bytes": int, "message": str,
 }  # fmt: skip
+#: There only if they are not empty.
+_COMMITTED_MORE: Final = {"digested_by": list, "lineage": dict}
 _REF_MOVED: Final = {"ref": str, "version": int, "previous_version": int}
 _POLICY: Final = {
     "keep_last": int, "keep_days": int, "trash_days": int, "codec": str,
     "cuts": str,
 }  # fmt: skip
+#: There only if `keep_best` is not 0.
+_POLICY_MORE: Final = {"keep_best": int, "best_by": str, "best_order": str}
 
 
 def parse_body(body: Mapping[str, Any], number: int) -> Entry:
@@ -96,7 +117,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
         IntegrityError: It is malformed (JOURNAL_CORRUPT).
         PreconditionError: Its format is newer than this release.
     """
-    if body.get("format", FORMAT) != FORMAT:
+    if body.get("format", FORMAT) not in {FORMAT, FORMAT_WITH_MORE}:
         raise PreconditionError(
             f"journal entry {number} has body format {body['format']}",
             reason=Reason.FORMAT_UNSUPPORTED,
@@ -114,6 +135,8 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
             body["sweep_epoch"],
         )
         entry = _PARSERS[info.action](body, info)
+        if bool(_format_more(entry)) != (body["format"] == FORMAT_WITH_MORE):
+            raise ValueError(body["format"])
         _check_epoch(info)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise broken_entry(number) from error
@@ -127,9 +150,26 @@ def _parse_created(body: Mapping[str, Any], info: EntryInfo) -> Created:
 
 
 def _parse_committed(body: Mapping[str, Any], info: EntryInfo) -> Committed:
-    _check_fields(body, {**_COMMITTED, "metadata": dict})
+    more = {key: kind for key, kind in _COMMITTED_MORE.items() if key in body}
+    _check_fields(body, {**_COMMITTED, "metadata": dict, **more})
     known = {key: body[key] for key in _COMMITTED}
-    return Committed(info, **known, metadata=dict(body["metadata"]))
+    digested_by = _parse_principals(body.get("digested_by", []))
+    lineage = parse_lineage(body["lineage"]) if "lineage" in body else NO_LINEAGE
+    return Committed(
+        info,
+        **known,
+        metadata=dict(body["metadata"]),
+        digested_by=digested_by,
+        lineage=lineage,
+    )
+
+
+def _parse_principals(items: list[Any]) -> tuple[str, ...]:
+    if not all(type(item) is str and item for item in items):
+        raise TypeError(items)
+    if items != sorted(set(items)):
+        raise ValueError(items)
+    return tuple(items)
 
 
 def _parse_ref_moved(body: Mapping[str, Any], info: EntryInfo) -> RefMoved:
@@ -155,7 +195,8 @@ def _parse_hold(body: Mapping[str, Any], info: EntryInfo) -> HoldSet:
 
 def _parse_policy(body: Mapping[str, Any], info: EntryInfo) -> PolicySet:
     _check_fields(body, {"policy": dict})
-    _check_types(body["policy"], _POLICY)
+    more = _POLICY_MORE if body["format"] == FORMAT_WITH_MORE else {}
+    _check_types(body["policy"], {**_POLICY, **more})
     policy = ArtifactPolicy(**body["policy"])
     check_policy(policy)
     return PolicySet(info, policy)

@@ -13,6 +13,7 @@ from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format import names
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.journal import GENESIS
+from strongroom_server.core.lineage import NO_LINEAGE, Lineage
 from strongroom_server.core.records import (
     DEFAULT_POLICY,
     Action,
@@ -52,7 +53,11 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A version. `manifest` is its digest in hex, `manifest_version` its version id."""
+    """A version. `manifest` is its digest in hex, `manifest_version` its version id.
+
+    `digested_by` are the principals by whom files of it were digested elsewhere than
+    at the server; sorted. `lineage` is what its writer says that it was made from.
+    """
 
     info: EntryInfo
     version: int
@@ -64,6 +69,8 @@ class Committed:
     stored_bytes: int
     message: str
     metadata: Mapping[str, str]
+    digested_by: tuple[str, ...] = ()
+    lineage: Lineage = NO_LINEAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 """Index segments: which chunk lies in which pack, as one upload stored them.
 
 Also how tables refer to chunks. Format 2 is format 1 with further codecs, and
-with the base behind each delta; what needs neither is written as format 1.
+with the base behind each delta; format 3 is that with chunks that their writers
+have named. A table is written in the first format that holds what it has.
 """
 
 import re
@@ -18,10 +19,13 @@ from strongroom_server.core.codecs import FIRST_CODECS, Codec
 from strongroom_server.core.pack import MAX_PACK_BYTES
 from strongroom_server.core.scope import MAX_EPOCH
 from strongroom_server.core.sealing import ObjectKind, object_error
+from strongroom_server.core.suites import BY_WRITER
 
 FORMAT: Final = 1
 #: With codecs beyond RAW and ZSTD, and with bases of deltas.
 FORMAT_WITH_DELTAS: Final = 2
+#: With suites by which writers name chunks.
+FORMAT_BY_WRITERS: Final = 3
 MAX_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 #: So that a segment stays below its limit.
 MAX_CHUNKS: Final = 16_384
@@ -38,15 +42,15 @@ def format_refs(refs: Iterable[ChunkRef]) -> dict[str, Any]:
     """
     packs: dict[tuple[str, str], int] = {}
     chunks = []
-    known = True
+    number = FORMAT
     for ref in refs:
         fields = _format_ref(ref, packs)
         if ref.base is not None:
             fields.append(_format_ref(ref.base, packs))
-        known = known and ref.codec in FIRST_CODECS
+        number = max(number, _needed(ref))
         chunks.append(fields)
     return {
-        "format": FORMAT if known else FORMAT_WITH_DELTAS,
+        "format": number,
         "packs": [list(pack) for pack in packs],
         "chunks": chunks,
     }
@@ -60,9 +64,12 @@ def parse_refs(body: dict[str, Any]) -> tuple[ChunkRef, ...]:
     """
     packs = parse_packs(body.get("packs"))
     known = codecs_of(body.get("format"))
-    return tuple(
+    refs = tuple(
         parse_ref(item, packs, codecs=known) for item in _items(body.get("chunks"))
     )
+    if format_of(refs) > body["format"]:
+        raise ValueError(body["format"])
+    return refs
 
 
 def parse_packs(value: object) -> list[tuple[str, str]]:
@@ -79,17 +86,18 @@ def parse_packs(value: object) -> list[tuple[str, str]]:
 
 def codecs_of(number: object) -> frozenset[Codec]:
     """Return the codecs that may stand in a table of a format."""
-    return _CODECS if number == FORMAT_WITH_DELTAS else FIRST_CODECS
+    return FIRST_CODECS if number == FORMAT else _CODECS
 
 
 def format_of(refs: Iterable[ChunkRef]) -> int:
     """Return the format of a table that refers to these chunks and needs no more."""
-    known = all(ref.codec in FIRST_CODECS for ref in refs)
-    return FORMAT if known else FORMAT_WITH_DELTAS
+    return max(map(_needed, refs), default=FORMAT)
 
 
-def check_format(number: object, what: str) -> None:
-    """Check that this release reads a table's format.
+def check_format(
+    number: object, what: str, *, newest: int = FORMAT_BY_WRITERS
+) -> None:
+    """Check that this release reads a table's format; `newest` is what it knows.
 
     Raises:
         ValueError: It is no format at all.
@@ -97,10 +105,9 @@ def check_format(number: object, what: str) -> None:
     """
     if type(number) is not int or number < FORMAT:
         raise ValueError(number)
-    if number > FORMAT_WITH_DELTAS:
+    if number > newest:
         raise PreconditionError(
-            f"{what} has format {number}; this release reads formats up to "
-            f"{FORMAT_WITH_DELTAS}",
+            f"{what} has format {number}; this release reads formats up to {newest}",
             reason=Reason.FORMAT_UNSUPPORTED,
             hint="Upgrade the server.",
             format=number,
@@ -131,6 +138,13 @@ def parse_ref(
     if ref.codec != Codec.DELTA or base.plain_bytes != ref.plain_bytes:
         raise ValueError(fields)
     return replace(ref, base=base)
+
+
+def _needed(ref: ChunkRef) -> int:
+    """Return the first format that holds a reference."""
+    if ref.suite & BY_WRITER or (ref.base is not None and ref.base.suite & BY_WRITER):
+        return FORMAT_BY_WRITERS
+    return FORMAT if ref.codec in FIRST_CODECS else FORMAT_WITH_DELTAS
 
 
 def _format_ref(ref: ChunkRef, packs: dict[tuple[str, str], int]) -> list[Any]:

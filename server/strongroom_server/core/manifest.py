@@ -88,7 +88,7 @@ def parse_manifest(body: dict[str, Any], artifact: bytes) -> Manifest:
             (FORMAT_UNSUPPORTED).
     """
     try:
-        check_format(body.get("format"), "a manifest")
+        check_format(body.get("format"), "a manifest", newest=FORMAT_WITH_DELTAS)
         fields = _FIELDS if body["format"] == FORMAT else _FIELDS | {"level"}
         level = body.get("level", 0)
         if set(body) != fields or body["type"] != TYPE or level not in {0, 1}:

@@ -65,7 +65,7 @@ def parse_list(data: bytes) -> tuple[PageRef, ...]:
     """
     try:
         body = canonical.decode_object(data, MAX_LIST_BYTES)
-        check_format(body.get("format"), "a list of pages")
+        check_format(body.get("format"), "a list of pages", newest=FORMAT_WITH_DELTAS)
         if set(body) != _FIELDS or body["format"] != FORMAT_WITH_DELTAS:
             raise table_error()
         return parse_pages(body["pages"], iter(parse_refs(body)))

@@ -8,7 +8,11 @@ from strongroom.errors import InvalidArgumentError, Reason
 from strongroom_server.core.records import ArtifactPolicy
 
 MAX_KEEP_LAST: Final = 1_000_000
+MAX_KEEP_BEST: Final = 10_000
 MAX_DAYS: Final = 36_500
+#: As long as a key of metadata may be.
+MAX_BEST_BY_CHARS: Final = 128
+ORDERS: Final = ("min", "max")
 CODECS: Final = ("auto", "raw", "compact", "delta")
 
 
@@ -31,6 +35,7 @@ def check_policy(policy: ArtifactPolicy) -> None:
     """
     limits = {
         "keep_last": (policy.keep_last, MAX_KEEP_LAST),
+        "keep_best": (policy.keep_best, MAX_KEEP_BEST),
         "keep_days": (policy.keep_days, MAX_DAYS),
         "trash_days": (policy.trash_days, MAX_DAYS),
     }
@@ -41,6 +46,7 @@ def check_policy(policy: ArtifactPolicy) -> None:
                 reason=Reason.ARGUMENT_INVALID,
                 field=name,
             )
+    _check_best(policy)
     choices = {"codec": (policy.codec, CODECS), "cuts": (policy.cuts, tuple(Cuts))}
     for name, (choice, known) in choices.items():
         if choice not in known:
@@ -49,3 +55,18 @@ def check_policy(policy: ArtifactPolicy) -> None:
                 reason=Reason.ARGUMENT_INVALID,
                 field=name,
             )
+
+
+def _check_best(policy: ArtifactPolicy) -> None:
+    problem, field = "", "best_by"
+    if not policy.keep_best:
+        if policy.best_by or policy.best_order:
+            problem = "best_by and best_order need keep_best"
+    elif not 1 <= len(policy.best_by) <= MAX_BEST_BY_CHARS:
+        problem = f"best_by is to be a key of metadata, 1 to {MAX_BEST_BY_CHARS} long"
+    elif policy.best_order not in ORDERS:
+        problem, field = "best_order may be one of min, max", "best_order"
+    if problem:
+        raise InvalidArgumentError(
+            problem, reason=Reason.ARGUMENT_INVALID, field=field
+        )

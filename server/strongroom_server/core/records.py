@@ -9,6 +9,7 @@ from typing import Final, Generic, Self, TypeVar
 
 from strongroom.errors import StrongroomError
 from strongroom.format.names import ArtifactName, ProjectName, RefName, VersionName
+from strongroom_server.core.lineage import NO_LINEAGE, Lineage
 
 Item = TypeVar("Item")
 
@@ -56,11 +57,15 @@ class ArtifactPolicy:
     """How an artifact's versions are stored and kept.
 
     Attributes:
-        keep_last: How many of the newest are kept; 0 means all.
+        keep_last: How many of the newest are kept; 0 means all, or, where the best
+            are kept, one.
         keep_days: Younger ones are kept; 0 means no rule by age.
         trash_days: How long a deleted one can be undeleted.
         codec: `auto`, `raw`, `compact` or `delta`.
         cuts: Where chunks end: `aligned`, `fixed` or `content`.
+        keep_best: How many of the best are kept, too; 0 means no such rule.
+        best_by: The key of their metadata that has the number to tell them by.
+        best_order: Which numbers are good: `min` or `max`.
     """
 
     keep_last: int = 0
@@ -68,6 +73,14 @@ class ArtifactPolicy:
     trash_days: int = 30
     codec: str = "auto"
     cuts: str = "aligned"
+    keep_best: int = 0
+    best_by: str = ""
+    best_order: str = ""
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether there are versions that it does not keep."""
+        return bool(self.keep_last or self.keep_best)
 
 
 #: Of an artifact whose policy nobody set.
@@ -142,7 +155,9 @@ class ShreddedArtifact:
 class VersionRecord:
     """A version; sizes in bytes.
 
-    `stored_bytes` counts what the attempt that committed it newly stored.
+    `stored_bytes` counts what the attempt that committed it newly stored;
+    `digested_by` are those by whom files of it were digested, not by the server;
+    `lineage` is what its writer says that it was made from.
     """
 
     artifact: ArtifactName
@@ -160,6 +175,8 @@ class VersionRecord:
     state: VersionState = VersionState.LIVE
     held: bool = False
     purge_time: datetime | None = None
+    digested_by: tuple[str, ...] = ()
+    lineage: Lineage = NO_LINEAGE
 
     @property
     def name(self) -> VersionName:

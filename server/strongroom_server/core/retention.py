@@ -6,7 +6,8 @@ is no longer kept goes to the trash first, and what was in the trash long enough
 purged by a sweep.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -81,8 +82,20 @@ def later(start: datetime, span: timedelta) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def explain(history: History, version: Committed, now: datetime) -> Keeping:
-    """Say why a version is kept."""
+def explain(
+    history: History,
+    version: Committed,
+    now: datetime,
+    best: Collection[int] | None = None,
+) -> Keeping:
+    """Say why a version is kept.
+
+    Args:
+        history: Of its artifact.
+        version: The version.
+        now: When it is to be kept.
+        best: What `best_versions` returns of the history, if it is known.
+    """
     number = version.version
     state = state_of(history, number)
     if state is VersionState.PURGED:
@@ -94,7 +107,13 @@ def explain(history: History, version: Committed, now: datetime) -> Keeping:
         trash = "its time in the trash is over" if over else "it is in the trash"
         purged = None if holds else ending
         return Keeping(number, state, not over, (*holds, trash), purged)
-    firm = (*holds, *_refs(history, number), *_newest(history, number))
+    ranked = best_versions(history) if best is None else best
+    firm = (
+        *holds,
+        *_refs(history, number),
+        *_newest(history, number),
+        *_best(history, version, ranked),
+    )
     age = _age(history, version, now)
     if firm or age:
         until = None if firm else later(version.info.time, _keep_time(history))
@@ -104,18 +123,37 @@ def explain(history: History, version: Committed, now: datetime) -> Keeping:
 
 def expired(history: History, now: datetime) -> list[Expired]:
     """Return the readable versions that nothing keeps, oldest first."""
-    if not history.policy.keep_last:
+    if not history.policy.lets_go:
         return []
+    best = best_versions(history)
     return [
         Expired(version.version, f"{REASON_PREFIX}: {keeping.causes[0]}")
         for version in history.live_versions()
-        if not (keeping := explain(history, version, now)).kept
+        if not (keeping := explain(history, version, now, best)).kept
     ]
 
 
 def is_expired(history: History, version: Committed, now: datetime) -> bool:
     """Return whether nothing keeps a version, which can be read."""
-    return bool(history.policy.keep_last) and not explain(history, version, now).kept
+    return history.policy.lets_go and not explain(history, version, now).kept
+
+
+def best_versions(history: History) -> frozenset[int]:
+    """Return the versions that the policy keeps as the best, of those to be read.
+
+    A version in the trash takes nobody's place, and a hold or a ref on a version does
+    not change how good it is.
+    """
+    policy = history.policy
+    if not policy.keep_best:
+        return frozenset()
+    sign = 1.0 if policy.best_order == "min" else -1.0
+    ranked = sorted(
+        (sign * number, -version.version)
+        for version in history.live_versions()
+        if (number := _number(version, policy.best_by)) is not None
+    )
+    return frozenset(-version for _, version in ranked[: policy.keep_best])
 
 
 def check_deletable(history: History, version: int) -> None:
@@ -169,13 +207,36 @@ def _refs(history: History, version: int) -> Iterator[str]:
 
 
 def _newest(history: History, version: int) -> Iterator[str]:
-    count = history.policy.keep_last
-    if not count:
+    policy = history.policy
+    if not policy.lets_go:
         yield "the policy keeps all versions"
         return
+    # The newest one is what a run goes on from, however bad it is.
+    count = policy.keep_last or 1
     newest = history.live_versions()[-count:]
     if newest and version >= newest[0].version:
         yield "it is the newest" if count == 1 else f"the {count} newest are kept"
+
+
+def _best(
+    history: History, version: Committed, best: Collection[int]
+) -> Iterator[str]:
+    policy = history.policy
+    if version.version in best:
+        rank = "lowest" if policy.best_order == "min" else "highest"
+        if policy.keep_best > 1:
+            rank = f"among the {policy.keep_best} {rank}"
+        value = version.metadata[policy.best_by]
+        yield f"its {policy.best_by}, {value}, is {rank}"
+
+
+def _number(version: Committed, key: str) -> float | None:
+    """Return a number of a version's metadata; None if it has none to go by."""
+    try:
+        number = float(version.metadata[key])
+    except (KeyError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _age(history: History, version: Committed, now: datetime) -> tuple[str, ...]:
@@ -189,6 +250,10 @@ def _keep_time(history: History) -> timedelta:
 
 
 def _rule(history: History) -> str:
-    count, days = history.policy.keep_last, history.policy.keep_days
-    age = f" and those younger than {days} days" if days else ""
-    return f"the policy keeps the {count} newest{age}"
+    policy = history.policy
+    kept = [f"the {policy.keep_last} newest" if policy.keep_last else "the newest"]
+    if policy.keep_best:
+        kept.append(f"the {policy.keep_best} best by {policy.best_by}")
+    if policy.keep_days:
+        kept.append(f"those younger than {policy.keep_days} days")
+    return f"the policy keeps {' and '.join(kept)}"

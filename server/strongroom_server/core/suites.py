@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suites: the two choices that an object's suite number stands for.
+"""Suites: the choices that an object's suite number stands for.
 
 Segment size: 16 KiB as C2SP publishes it, or 1 MiB, which leaves the GIL alone.
 Chunk digest: SHA-256, or BLAKE3, which is three times as fast.
+Chunk names: by the content that the server saw, or by who says so (`BY_WRITER`).
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -24,11 +25,20 @@ class DigestAlgorithm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What a suite number means."""
+    """What a suite number means.
+
+    Attributes:
+        number: The number.
+        segment_bytes: How much plaintext one segment has.
+        digest_algorithm: How chunks and packs are digested.
+        by_writer: Whether chunks are named by what a writer says of them, who has
+            encrypted them: the names are of that writer alone.
+    """
 
     number: int
     segment_bytes: int
     digest_algorithm: DigestAlgorithm
+    by_writer: bool = False
 
     def digest(self, data: bytes | bytearray | memoryview) -> bytes:
         """Return the 32-byte digest of a chunk or pack. Releases the GIL inside."""
@@ -40,14 +50,23 @@ class Suite:
 
 
 _MIB: Final = 1024 * 1024
+#: Set in the number of a suite whose chunks are named by their writer.
+BY_WRITER: Final = 0x0100
 
+_OWN: Final = (
+    Suite(0x0001, C2SP_SEGMENT_BYTES, DigestAlgorithm.SHA256),
+    Suite(0x0002, C2SP_SEGMENT_BYTES, DigestAlgorithm.BLAKE3),
+    Suite(0x0003, _MIB, DigestAlgorithm.SHA256),
+    Suite(0x0004, _MIB, DigestAlgorithm.BLAKE3),
+)
 SUITES: Final = {
     suite.number: suite
     for suite in (
-        Suite(0x0001, C2SP_SEGMENT_BYTES, DigestAlgorithm.SHA256),
-        Suite(0x0002, C2SP_SEGMENT_BYTES, DigestAlgorithm.BLAKE3),
-        Suite(0x0003, _MIB, DigestAlgorithm.SHA256),
-        Suite(0x0004, _MIB, DigestAlgorithm.BLAKE3),
+        *_OWN,
+        *(
+            replace(suite, number=suite.number | BY_WRITER, by_writer=True)
+            for suite in _OWN
+        ),
     )
 }
 
@@ -70,3 +89,8 @@ def find_suite(number: int) -> Suite:
     except KeyError:
         message = f"suite {number:#06x} is unknown"
         raise ValueError(message) from None
+
+
+def writer_suite(suite: Suite) -> Suite:
+    """Return the suite that differs only in that writers name the chunks."""
+    return SUITES[suite.number | BY_WRITER]

@@ -42,6 +42,7 @@ SHREDDER: Final = "shredder"
 _START_TIMEOUT_S = 60.0
 _STORAGE_TIMEOUT_S = 30.0
 _PROBE_KEY = "strongroom-dev-probe"
+_METRICS_PORT = "store-s3-metrics"
 
 # Volumes are files that only grow to this size; they are made two at a time, not
 # seven, so that many small buckets need few files. A count far above need keeps
@@ -87,6 +88,11 @@ class SeaweedFS:
     def endpoint(self) -> str:
         """The URL of the S3 gateway."""
         return f"http://{HOST}:{self._addresses.port('store-s3')}"
+
+    @property
+    def metrics(self) -> str:
+        """The URL where the S3 gateway counts requests and bytes."""
+        return f"http://{HOST}:{self._addresses.port(_METRICS_PORT)}/metrics"
 
     @property
     def processes(self) -> tuple[ManagedProcess, ...]:
@@ -242,7 +248,7 @@ class SeaweedFS:
             (
                 *(f"store-{name}" for name in names),
                 *(f"store-{name}-grpc" for name in names),
-                *("store-s3", "store-s3-grpc"),
+                *("store-s3", "store-s3-grpc", _METRICS_PORT),
             )
         )
         folder = make_private_folder(self._layout.store)
@@ -347,6 +353,8 @@ class SeaweedFS:
             "-localSocket=s3.sock",
             "-localFilerSocket=filer.sock",
             "-iam=false",
+            f"-metricsIp={HOST}",
+            f"-metricsPort={self._addresses.port(_METRICS_PORT)}",
             # Catalogue services that would listen on fixed ports.
             "-port.iceberg=0",
             "-port.lance=0",

@@ -28,6 +28,13 @@ from strongroom_server.ports.blobs import (
     BlobStore,
     BlobVersion,
     ReadBuffer,
+    SignedPut,
+)
+from strongroom_server.ports.granted_writes import (
+    GrantedWrite,
+    NotGrantedError,
+    PackPutter,
+    WriteSource,
 )
 from strongroom_server.ports.grants import (
     GrantSource,
@@ -55,10 +62,12 @@ from strongroom_server.ports.keys import (
 )
 from strongroom_server.ports.operators import TokenVerifier
 from strongroom_server.ports.sharing import (
+    HandedFile,
     Lease,
     MappingDraft,
     SharedMemory,
     SharedRead,
+    SharedWrite,
 )
 from strongroom_server.ports.system import Clock, Entropy, Index
 from strongroom_server.ports.witness import CosigningKeys, Witness, WitnessState
@@ -86,6 +95,8 @@ __all__ = [
     "Entropy",
     "GrantSource",
     "GrantWatch",
+    "GrantedWrite",
+    "HandedFile",
     "Index",
     "IssuedCertificate",
     "JournalHeadSink",
@@ -97,17 +108,22 @@ __all__ = [
     "Lease",
     "LocalAuditLog",
     "MappingDraft",
+    "NotGrantedError",
     "OpenedGrant",
     "PackCache",
     "PackFetcher",
+    "PackPutter",
     "ReadBuffer",
     "RevocationSource",
     "SharedMemory",
     "SharedRead",
+    "SharedWrite",
+    "SignedPut",
     "Signer",
     "TokenVerifier",
     "UrlRefusedError",
     "Witness",
     "WitnessState",
     "WrappedKey",
+    "WriteSource",
 ]

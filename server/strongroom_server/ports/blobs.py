@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ports of the store: objects by key, their removal, and other copies of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 #: Anything with the buffer protocol that an adapter may read without a copy.
@@ -139,12 +139,36 @@ class BlobCopy(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """A request that stores one object: whoever has it may make it.
+
+    Attributes:
+        url: For PUT.
+        headers: What the request must have, as they are.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+
+
 class BlobPresigner(Protocol):
-    """Makes URLs from which one version of an object can be fetched, by anybody."""
+    """Makes URLs by which anybody fetches one version, or stores one object."""
 
     def presign(self, key: str, *, version_id: str, lifetime_s: int) -> str:
         """Return a URL for GET, whole or in ranges; makes no call.
 
         It holds for `lifetime_s` from now, and for no other key or version.
+        """
+        ...
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, crc32: int, lifetime_s: int
+    ) -> SignedPut:
+        """Return what stores an object under a key that has none; makes no call.
+
+        It holds for `lifetime_s` from now, for no other key, and for exactly so many
+        bytes that have this CRC-32. If there is an object, the store refuses with
+        412, as it does `put_new`.
         """
         ...

@@ -99,6 +99,57 @@ class SharedRead(Protocol):
         ...
 
 
+class HandedFile(Protocol):
+    """A file that a writer handed over, to be read here; used by one thread."""
+
+    def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
+        """Fill a buffer from a position in the file; return how many bytes came.
+
+        Raises:
+            ConflictError: It has become shorter (SOURCE_CHANGED).
+            UnavailableError: It cannot be read (TRANSPORT).
+        """
+        ...
+
+    def check_unchanged(self) -> None:
+        """Check that nobody has written to it since it was taken, as far as seen.
+
+        Raises:
+            ConflictError: Somebody has (SOURCE_CHANGED).
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it; a second time nothing happens."""
+        ...
+
+
+class SharedWrite(Protocol):
+    """What one write may take from its writer; used by one thread."""
+
+    def take(
+        self, source: int, path: str, *, offset_bytes: int, size_bytes: int
+    ) -> HandedFile:
+        """Wait a few seconds for what the writer hands over; closed by who asks.
+
+        Args:
+            source: The writer's number of it, once in a write.
+            path: How errors name it.
+            offset_bytes: Where the file's bytes start in it.
+            size_bytes: How many they are.
+
+        Raises:
+            InvalidArgumentError: It is no file that is read here (FILE_UNSUPPORTED).
+            ConflictError: It is shorter (SOURCE_CHANGED).
+            UnavailableError: It did not come, or there was no room (TRANSPORT).
+        """
+        ...
+
+    def close(self) -> None:
+        """End the write; what was not taken is closed."""
+        ...
+
+
 class SharedMemory(Protocol):
     """Memory shared with readers on the same machine. Safe for many threads."""
 
@@ -113,4 +164,10 @@ class SharedMemory(Protocol):
         Returns:
             None if there is no such lane, for whatever reason.
         """
+        ...
+
+    def begin_write(
+        self, token: bytes, number: int, principal: str
+    ) -> SharedWrite | None:
+        """Begin a write from the lane of a writer; arguments and None as of `begin`."""
         ...

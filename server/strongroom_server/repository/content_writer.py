@@ -9,19 +9,21 @@ the pages so far.
 import contextlib
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import IntegrityError, Reason, StrongroomError
 from strongroom.format.digest import VersionDigester
+from strongroom.format.names import check_path
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.codec_choice import CodecChoice
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.manifest import Manifest
+from strongroom_server.core.modes import mode_line
 from strongroom_server.core.policy import Cuts
 from strongroom_server.repository.chunk_writer import ChunkWriter
 from strongroom_server.repository.file_receiver import FileReceiver
@@ -31,6 +33,7 @@ from strongroom_server.repository.packs import PackWriter
 from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.sharing import Sharing
+from strongroom_server.repository.stored_packs import DomainPacks
 from strongroom_server.repository.sweeps import SweepView
 from strongroom_server.repository.table_writer import TableWriter
 
@@ -45,7 +48,10 @@ _NOTHING_SWEPT: Final = SweepView()
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """A version's content, durable: its manifest and what it newly stored."""
+    """A version's content, durable: its manifest and what it newly stored.
+
+    `writers` are the tags of those whose word it takes for what files hold.
+    """
 
     manifest: str
     manifest_version: str
@@ -53,6 +59,7 @@ class StoredContent:
     file_count: int
     size_bytes: int
     stored_bytes: int
+    writers: frozenset[bytes] = frozenset()
 
 
 class ContentWriter:
@@ -70,6 +77,7 @@ class ContentWriter:
         parent: ParentFiles | None = None,
         remembers_entries: bool = False,
         is_part: bool = False,
+        writer: bytes = b"",
     ) -> None:
         """Begin an empty version.
 
@@ -83,21 +91,24 @@ class ContentWriter:
             parent: The version before, for deltas.
             remembers_entries: Whether `take_entries` will be called, often.
             is_part: Whether there is to be no file table; `finish_part` ends it.
+            writer: The tag of who writes by grant.
         """
         self._repository = repository
         self._keys = keys
         self._artifact = artifact
-        self._sharing = Sharing(
+        #: What it may share, and what it uses.
+        self.sharing = Sharing(
             repository.chunks,
             keys.scope,
             view=view,
             damaged=repository.repairs.damaged(keys),
             executor=repository.executor,
+            writer=writer,
         )
         self._data_packs = self._pack_writer()
         self._page_packs = self._pack_writer()
-        self._chunks = ChunkWriter(repository, keys, self._sharing, choice)
-        self._table = TableWriter(self._chunks, self._page_packs, self._sharing)
+        self._chunks = ChunkWriter(repository, keys, self.sharing, choice)
+        self._table = TableWriter(self._chunks, self._page_packs, self.sharing)
         self._digester = VersionDigester()
         self._modes = hashlib.sha256()
         self._receiver = FileReceiver(
@@ -105,7 +116,7 @@ class ContentWriter:
             keys.scope,
             chunks=self._chunks,
             packs=self._data_packs,
-            sharing=self._sharing,
+            sharing=self.sharing,
             parent=parent,
             has_deltas=choice is CodecChoice.DELTA,
             make_cutter=cutters(repository.header_lock, keys, cuts),
@@ -116,7 +127,7 @@ class ContentWriter:
         self._entries: list[FileEntry] | None = [] if remembers else None
         self._is_part = is_part
         self.file_count = 0
-        #: Of the files so far, the open one not counted; and what came by `write`.
+        #: Of the files so far, the open one not counted; and what came of them.
         self.size_bytes = self.received_bytes = 0
 
     @property
@@ -142,16 +153,16 @@ class ContentWriter:
     @property
     def packs_used(self) -> AbstractSet[str]:
         """Every pack that the version will point at, once `finish` has returned."""
-        return self._sharing.packs_used
+        return self.sharing.packs_used
 
     def uses(self, view: SweepView) -> bool:
         """Return whether the finished version needs what a view shows condemned."""
-        return self._sharing.uses(view)
+        return self.sharing.uses(view)
 
     def uses_damaged(self) -> bool:
         """Return whether it needs a pack that was found damaged meanwhile."""
         return not self._repository.repairs.damaged(self._keys).isdisjoint(
-            self._sharing.packs_used
+            self.sharing.packs_used
         )
 
     def abort(self) -> None:
@@ -160,7 +171,7 @@ class ContentWriter:
         After `finish` there is nothing left to stop.
         """
         self._receiver.abort()
-        self._sharing.stop()
+        self.sharing.stop()
         self._data_packs.abort()
         self._page_packs.abort()
         # What stays unknown is stored once more; why it ended matters more.
@@ -192,29 +203,41 @@ class ContentWriter:
         if self._data_packs.durable_count >= INDEX_CHUNKS:
             self._index_durable()
 
-    def end_file(self, digest: str) -> None:
-        """End the open file.
+    def end_file(self, digest: str | None) -> str:
+        """End the open file and return its digest.
+
+        Args:
+            digest: As the sender computed it; None if it did not.
 
         Raises:
             InvalidArgumentError: Bytes are missing.
             IntegrityError: The bytes received do not have this digest
                 (DIGEST_MISMATCH).
         """
-        self._enter(self._receiver.end(digest))
+        file = self._receiver.end(digest)
+        self._enter(file)
+        return file.digest
 
     def may_adopt(self, entry: FileEntry) -> bool:
-        """Return whether a file's stored chunks may be shared; see `may_share`."""
-        return all(map(self._sharing.may_share, entry.chunks))
+        """Return whether a file may be taken by its digest; see `may_share`."""
+        shares = map(self.sharing.may_share, entry.chunks)
+        return self.sharing.believes(entry.chunks) and all(shares)
+
+    def take(self, entry: FileEntry) -> None:
+        """Take in the next file, of chunks that its writer has just stored."""
+        check_path(entry.path)
+        self._enter(entry)
+        self.received_bytes += entry.size_bytes
 
     def adopt(self, entry: FileEntry) -> None:
-        """Take in the next file, whose chunks are stored already; no bytes needed.
+        """Take in the next file by reference: its chunks are stored already.
 
         Raises:
             InvalidArgumentError: Its path is not greater, or a file is open.
             IntegrityError: Its chunks may not be shared (CHUNK_MISSING).
         """
         self._receiver.check_ended()
-        if not self.may_adopt(entry):
+        if not all(map(self.sharing.may_share, entry.chunks)):
             raise IntegrityError(
                 f"the chunks of file {entry.path!r} cannot be shared any more",
                 reason=Reason.CHUNK_MISSING,
@@ -276,7 +299,7 @@ class ContentWriter:
 
     def may_share(self, ref: ChunkRef) -> bool:
         """Return whether a version may point at a stored chunk; asked once a pack."""
-        return self._sharing.may_share(ref)
+        return self.sharing.may_share(ref)
 
     def finish(self) -> StoredContent:
         """Make everything durable, in the write order, and store the manifest.
@@ -300,7 +323,7 @@ class ContentWriter:
             table.lists,
         )
         stored = self._repository.manifests.store(self._keys.scope, manifest)
-        self._sharing.use_manifest(layout.manifest_key(stored.manifest))
+        self.sharing.use_manifest(layout.manifest_key(stored.manifest))
         return StoredContent(
             stored.manifest,
             stored.version_id,
@@ -308,6 +331,7 @@ class ContentWriter:
             manifest.file_count,
             manifest.size_bytes,
             self.stored_bytes + stored.size_bytes,
+            self.sharing.writers,
         )
 
     def finish_part(self) -> list[FileEntry]:
@@ -323,17 +347,11 @@ class ContentWriter:
         self._index_durable()
         return entries
 
-    def expect(self, entries: Iterable[FileEntry]) -> None:
-        """Ask ahead whether the chunks of files that come next may be shared."""
-        self._sharing.expect(ref for entry in entries for ref in entry.chunks)
-
     def _pack_writer(self) -> PackWriter:
         repository = self._repository
+        blobs, entropy = repository.blobs, repository.entropy
         return PackWriter(
-            self._keys,
-            repository.suite,
-            blobs=repository.blobs,
-            entropy=repository.entropy,
+            DomainPacks(self._keys, repository.suite, blobs=blobs, entropy=entropy),
             executor=repository.executor,
             budget=repository.write_budget,
             open_budget=repository.open_budget,
@@ -353,7 +371,7 @@ class ContentWriter:
         """Take in a file that is whole, if not yet durable."""
         self._digester.add(file.path, file.size_bytes, file.digest)
         if file.executable:
-            self._modes.update(_mode_line(file.path))
+            self._modes.update(mode_line(file.path))
         self._files.append(file)
         self.file_count += 1
         self.size_bytes += file.size_bytes
@@ -374,20 +392,8 @@ class ContentWriter:
                 return
             self._files.popleft()
             if self._is_part:
-                self._sharing.use(entry.chunks)
+                self.sharing.use(entry.chunks)
             else:
                 self._table.add(entry)
             if self._entries is not None:
                 self._entries.append(entry)
-
-
-def modes_digest_of(executables: Iterable[str]) -> bytes:
-    """Return the digest of these executable paths, which come in order."""
-    modes = hashlib.sha256()
-    for path in executables:
-        modes.update(_mode_line(path))
-    return modes.digest()
-
-
-def _mode_line(path: str) -> bytes:
-    return path.encode() + b"\n"

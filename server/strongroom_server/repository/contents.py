@@ -94,6 +94,23 @@ def select_files(
     return (entry for path in chosen for entry in files(path=path))
 
 
+def find_files(
+    repository: Repository,
+    artifact: Artifact,
+    version: Committed,
+    paths: Sequence[str],
+) -> list[FileEntry]:
+    """Return the file of each path, in the order of paths.
+
+    Raises:
+        NotFoundError: The version has no such file (PATH_NOT_FOUND).
+        IntegrityError: As `files_of`.
+    """
+    manifest = load_manifest(repository, artifact, version)
+    with _naming(artifact, version):
+        return repository.manifests.find(artifact.scope, manifest, paths)
+
+
 def pages_of(
     repository: Repository, artifact: Artifact, version: Committed
 ) -> Iterator[PageRef]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Receiving files: bytes in, chunks on their way to S3 out, one file at a time."""
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -21,17 +20,19 @@ from strongroom_server.core import codec_choice, filetable
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.scope import Scope
 from strongroom_server.repository.budget import TAKE_TIMEOUT_S
-from strongroom_server.repository.chunk_writer import ChunkHint, ChunkWriter
+from strongroom_server.repository.chunk_encoding import ChunkHint
+from strongroom_server.repository.chunk_writer import ChunkSink
 from strongroom_server.repository.guarded_cutter import MakeCutter
 from strongroom_server.repository.open_file import OpenFile, OpenPosition, PendingFile
+from strongroom_server.repository.ordered_hash import OrderedHash
 from strongroom_server.repository.packs import PackWriter
 from strongroom_server.repository.parents import (
     NO_PARENT_FILE,
     ParentFile,
-    ParentFiles,
+    ParentVersion,
 )
-from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.sharing import Sharing
+from strongroom_server.repository.write_engine import WriteEngine
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
 #: How long the bytes of one chunk may take to come while others wait for its memory:
@@ -44,13 +45,13 @@ class FileReceiver:
 
     def __init__(
         self,
-        repository: Repository,
+        engine: WriteEngine,
         scope: Scope,
         *,
-        chunks: ChunkWriter,
+        chunks: ChunkSink,
         packs: PackWriter,
-        sharing: Sharing,
-        parent: ParentFiles | None,
+        sharing: Sharing | None,
+        parent: ParentVersion | None,
         has_deltas: bool,
         make_cutter: MakeCutter,
         send_off: Callable[[], None],
@@ -58,17 +59,18 @@ class FileReceiver:
         """Begin without a file.
 
         Args:
-            repository: Where the files are stored.
+            engine: What they are taken in with.
             scope: Their key domain.
             chunks: Takes their chunks.
             packs: Takes what is new of these.
-            sharing: Says what may be shared.
+            sharing: Says what may be shared; None where only central knows, and no
+                file is resumed.
             parent: The version before: much of it is expected to come again.
             has_deltas: Whether chunks may be stored as differences to its chunks.
             make_cutter: Makes the cutter of a file.
             send_off: Sends off everything that is half-full.
         """
-        self._repository = repository
+        self._engine = engine
         self._scope = scope
         self._chunks = chunks
         self._packs = packs
@@ -102,8 +104,8 @@ class FileReceiver:
         """
         if self._file is None or not self._file.reserved_bytes:
             return
-        held_s = self._repository.clock.monotonic() - self._reserved_s
-        if held_s > MAX_HELD_S and self._repository.open_budget.is_contended:
+        held_s = self._engine.clock.monotonic() - self._reserved_s
+        if held_s > MAX_HELD_S and self._engine.open_budget.is_contended:
             raise DeadlineExceededError(
                 f"the next chunk of {self._file.path!r} did not come whole within "
                 f"{MAX_HELD_S:g} seconds, and others wait for its memory",
@@ -136,24 +138,24 @@ class FileReceiver:
             # memory with others; what is left of this block is little.
             self._release(file)
 
-    def end(self, digest: str) -> PendingFile:
+    def end(self, digest: str | None) -> PendingFile:
         """End the open file and return it; errors as `ContentWriter.end_file`."""
         file = self._file
         if file is None:
             raise _protocol("a file ends before it started")
         if file.is_sized and file.received_bytes != file.size_bytes:
             raise _protocol(f"file {file.path!r} has fewer bytes than it said")
+        if not file.is_sized:
+            for chunk, cut in file.end():
+                self._add(file, chunk, cut)
         found = format_digest(file.hasher.digest())
-        if parse_digest(digest) != parse_digest(found):
+        if digest is not None and parse_digest(digest) != parse_digest(found):
             raise IntegrityError(
                 f"file {file.path!r} was damaged on the way",
                 reason=Reason.DIGEST_MISMATCH,
                 hint="Push again.",
                 path=file.path,
             )
-        if not file.is_sized:
-            for chunk, cut in file.end():
-                self._add(file, chunk, cut)
         self._release(file)
         self._file = None
         return PendingFile(
@@ -167,13 +169,16 @@ class FileReceiver:
             size_bytes=position.size_bytes,
             executable=position.executable,
         )
-        chunks = tuple(itertools.takewhile(self._sharing.may_share, position.chunks))
+        chunks: tuple[ChunkRef, ...] = ()
+        if self._sharing is not None:
+            may_share = self._sharing.may_share
+            chunks = tuple(itertools.takewhile(may_share, position.chunks))
         self._reserve(file)
         while chunks:
             make = partial(self._make_cutter, position.path, position.size_bytes)
             sizes = [ref.plain_bytes for ref in chunks]
             cutter, cuts = replay(make, sizes, partial(self._read_back, chunks))
-            hasher = hashlib.sha256()
+            hasher = OrderedHash()
             whole = 0
             for place, cut in enumerate(cuts):
                 data = self._read_back(chunks, place)
@@ -186,6 +191,7 @@ class FileReceiver:
             if whole == len(cuts):
                 file.resume(cutter, hasher, chunks)
                 break
+            hasher.close()
         self._release(file)
 
     def position(self) -> OpenPosition | None:
@@ -195,6 +201,7 @@ class FileReceiver:
     def abort(self) -> None:
         """Give back the memory of the open file."""
         if self._file is not None:
+            self._file.hasher.close()
             self._release(self._file)
 
     def _start(
@@ -228,7 +235,8 @@ class FileReceiver:
         entry = self._parent.find(path)
         if entry is None:
             return NO_PARENT_FILE
-        self._sharing.expect(entry.chunks)
+        if self._sharing is not None:
+            self._sharing.expect(entry.chunks)
         if not self._has_deltas:
             return NO_PARENT_FILE
         return self._parent.chunks_of(entry, self._make_cutter)
@@ -237,22 +245,22 @@ class FileReceiver:
         """Wait until there is memory for the next chunk of the open file."""
         rest_bytes = file.size_bytes - file.cut_bytes
         size_bytes = min(rest_bytes, MAX_WINDOW_BYTES + MAX_BLOCK_BYTES)
-        budget = self._repository.open_budget
+        budget = self._engine.open_budget
         if not budget.try_take(size_bytes):
             # Who waits must hold nothing.
             self._send_off()
             budget.take(size_bytes)
         file.reserved_bytes = size_bytes
-        self._reserved_s = self._repository.clock.monotonic()
+        self._reserved_s = self._engine.clock.monotonic()
 
     def _release(self, file: OpenFile) -> None:
         if file.reserved_bytes:
-            self._repository.open_budget.give_back(file.reserved_bytes)
+            self._engine.open_budget.give_back(file.reserved_bytes)
             file.reserved_bytes = 0
 
     def _read_back(self, chunks: Sequence[ChunkRef], place: int) -> bytes | None:
         try:
-            return bytes(self._repository.chunks.read(self._scope, chunks[place]))
+            return bytes(self._engine.chunks.read(self._scope, chunks[place]))
         except IntegrityError:
             return None
 

@@ -100,8 +100,16 @@ class GrantBook:
         #: Set whenever another version is held.
         self.changed = threading.Event()
 
-    def open(self, name: VersionName, *, paths: Sequence[str]) -> Opening:
-        """Open files of a version; errors as `GrantSource.open`."""
+    def open(
+        self, name: VersionName, *, paths: Sequence[str], max_files: int | None = None
+    ) -> Opening:
+        """Open files of a version; errors as `GrantSource.open`.
+
+        Args:
+            name: The version.
+            paths: Files, or directories with a trailing slash; empty means all.
+            max_files: Of a version with more files, none is opened.
+        """
         if name.selector.isdecimal():
             found = self._find(name, tuple(paths))
             if found is not None:
@@ -111,6 +119,8 @@ class GrantBook:
             opened = stack.enter_context(self._source.open(name, paths=paths))
             grant = opened.grant
             self._begin(grant)
+            if max_files is not None and grant.version.file_count > max_files:
+                return Opening(grant.version, grant.scope, iter(()))
             reader = _Reader(self, grant, opened.pages(), begun_s)
             kept: list[FileEntry] = []
             weight = 0

@@ -169,7 +169,12 @@ class GrantedKey:
         return self.key
 
     def chunk_id(
-        self, _digest: bytes, _size_bytes: int, _algorithm: DigestAlgorithm
+        self,
+        _digest: bytes,
+        _size_bytes: int,
+        _algorithm: DigestAlgorithm,
+        *,
+        writer: bytes = b"",  # noqa: ARG002 (as of any `ChunkKeys`)
     ) -> None:
         """Return None: what computes ids would let a sidecar guess contents."""
         return

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
+from operator import attrgetter
 from typing import Final
 
 from strongroom.errors import ExhaustedError, IntegrityError, NotFoundError, Reason
@@ -37,6 +38,8 @@ _CACHED_PAGE_REFS: Final = 100_000
 _CACHED_FILES: Final = 200_000
 #: Pages that are read before their turn: one is used, one parsed, one on its way.
 _PAGES_AHEAD: Final = 3
+#: Pages that are read at the same time for files that were asked for together.
+_PAGES_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,51 @@ class Manifests:
                     return
                 yield entry
 
+    def find(
+        self, scope: Scope, manifest: Manifest, paths: Sequence[str]
+    ) -> list[FileEntry]:
+        """Return the file of each path; pages that are not at hand come together.
+
+        Raises:
+            NotFoundError: The version has no such file (PATH_NOT_FOUND).
+            IntegrityError: As `page`.
+        """
+        asked: dict[str, list[str]] = {}
+        pages: dict[str, PageRef] = {}
+        for path in dict.fromkeys(paths):
+            page = self._page_of(scope, manifest, path)
+            pages[page.last_path] = page
+            asked.setdefault(page.last_path, []).append(path)
+        found: dict[str, FileEntry] = {}
+        missing: list[PageRef] = []
+        for last, names in asked.items():
+            page = pages[last]
+            files = self._pages.get(page.chunks)
+            if files is None:
+                missing.append(page)
+            else:
+                found.update((name, _only(files, name)) for name in names)
+        for start in range(0, len(missing), _PAGES_AT_ONCE):
+            part = missing[start : start + _PAGES_AT_ONCE]
+            loaded = self._executor.map(self.page, repeat(scope), part)
+            for page, files in zip(part, loaded, strict=True):
+                found.update(
+                    (name, _only(files, name)) for name in asked[page.last_path]
+                )
+        return [found[path] for path in paths]
+
+    def _page_of(self, scope: Scope, manifest: Manifest, path: str) -> PageRef:
+        """Return the page that has a path, if any has."""
+        pages: Sequence[PageRef] = manifest.pages
+        if manifest.lists:
+            place = bisect_left(manifest.lists, path, key=_last_text)
+            lists = manifest.lists[place : place + 1]
+            pages = self._list(scope, lists[0], stored=False) if lists else ()
+        place = bisect_left(pages, path, key=_last_text)
+        if place == len(pages):
+            raise path_not_found(path)
+        return pages[place]
+
     def _ahead(
         self, scope: Scope, pages: Iterator[PageRef]
     ) -> Iterator[tuple[FileEntry, ...]]:
@@ -339,3 +387,15 @@ def _last_path(page: PageRef) -> bytes:
 
 def _path(entry: FileEntry) -> bytes:
     return path_order(entry.path)
+
+
+def _only(files: Sequence[FileEntry], path: str) -> FileEntry:
+    place = bisect_left(files, path, key=_text_path)
+    if place == len(files) or files[place].path != path:
+        raise path_not_found(path)
+    return files[place]
+
+
+# Text compares by code points, and so as UTF-8 does by bytes.
+_text_path: Final = attrgetter("path")
+_last_text: Final = attrgetter("last_path")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file that is being received: its digest so far, and where its chunks end."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +9,7 @@ from strongroom.format.chunking import Cutter
 from strongroom.format.parts import Cut, cut_fixed
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import FileEntry
+from strongroom_server.repository.ordered_hash import OrderedHash
 from strongroom_server.repository.packs import PendingChunk, are_durable, refs_of
 from strongroom_server.repository.parents import NO_PARENT_FILE, ParentFile
 
@@ -58,7 +58,7 @@ class OpenFile:
         executable: Whether it is executable.
         cutter: Says where its chunks end.
         parent: The chunks of the same file in the version before.
-        hasher: SHA-256 of the bytes so far.
+        hasher: SHA-256 of the chunks so far.
         received_bytes: How many bytes are there.
         cut_bytes: How many of them are in chunks; the others are in `buffer`.
         reserved_bytes: What the buffer may hold, as taken from the budget.
@@ -70,7 +70,7 @@ class OpenFile:
     executable: bool
     cutter: Cutter
     parent: ParentFile = NO_PARENT_FILE
-    hasher: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    hasher: OrderedHash = field(default_factory=OrderedHash)
     received_bytes: int = 0
     cut_bytes: int = 0
     buffer: bytearray = field(default_factory=bytearray)
@@ -97,7 +97,6 @@ class OpenFile:
                 f"file {self.path!r} has more bytes than it said",
                 reason=Reason.ARGUMENT_INVALID,
             )
-        self.hasher.update(data)
         self.received_bytes += len(data)
         self.buffer += data
 
@@ -117,6 +116,7 @@ class OpenFile:
             del self.buffer[size:]
             chunk, self.buffer = self.buffer, rest
             self.cut_bytes = cut.end
+            self.hasher.update(chunk)
             yield chunk, cut
 
     def end(self) -> Iterator[tuple[bytearray, Cut]]:
@@ -126,10 +126,11 @@ class OpenFile:
             size = cut.end - self.cut_bytes
             chunk, self.buffer = self.buffer[:size], self.buffer[size:]
             self.cut_bytes = cut.end
+            self.hasher.update(chunk)
             yield chunk, cut
 
     def resume(
-        self, cutter: Cutter, hasher: "hashlib._Hash", chunks: Sequence[ChunkRef]
+        self, cutter: Cutter, hasher: OrderedHash, chunks: Sequence[ChunkRef]
     ) -> None:
         """Go on behind chunks that are stored already, of which this is the state."""
         self.cutter, self.hasher = cutter, hasher

@@ -11,38 +11,47 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from strongroom_server.core import chunk as chunk_format
-from strongroom_server.core import cobblestone, layout, pack
+from strongroom_server.core import pack
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.codecs import Buffer, Codec
-from strongroom_server.core.derivation import DomainKeys
-from strongroom_server.core.suites import Suite
-from strongroom_server.ports import BlobStore, Entropy
 from strongroom_server.repository.budget import ByteBudget
-from strongroom_server.repository.named_blobs import put_by_digest
 
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
 #: Packs of one writer that may be encrypted and uploaded at the same time.
 MAX_UNDER_WAY: Final = 4
-#: Randomness in the salt of a chunk.
-_SEED_BYTES: Final = 32
 
 
 @dataclass(slots=True)
 class PendingChunk:
-    """A chunk on its way to S3; `ref` is set once its pack is durable."""
+    """A chunk on its way to S3.
+
+    Attributes:
+        chunk_id: Its id; empty while nobody has told it.
+        plain_bytes: The length of its plaintext.
+        ref: Where it lies, once its pack is durable.
+        digest: Of its plaintext, in the suite's algorithm; may be empty if it was
+            durable from the start.
+        is_known: Whether it is durable in a place that only central knows.
+    """
 
     chunk_id: bytes
     plain_bytes: int
     ref: ChunkRef | None = None
+    digest: bytes = b""
+    is_known: bool = False
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it is in S3."""
+        return self.ref is not None or self.is_known
 
 
 def are_durable(chunks: Sequence[PendingChunk]) -> bool:
     """Return whether all of them are in S3."""
-    return all(chunk.ref is not None for chunk in chunks)
+    return all(chunk.is_durable for chunk in chunks)
 
 
 def refs_of(chunks: Sequence[PendingChunk]) -> tuple[ChunkRef, ...]:
@@ -77,14 +86,10 @@ class Encoding:
 
 
 @dataclass(slots=True)
-class _Item:
-    """A chunk of an open pack; with `encoding`, its bytes are plaintext still.
-
-    `digest` is that of the plaintext.
-    """
+class PackItem:
+    """A chunk of an open pack; with `encoding`, its bytes are plaintext still."""
 
     pending: PendingChunk
-    digest: bytes
     encoded: Encoded
     encoding: Encoding | None = None
 
@@ -95,41 +100,71 @@ class _Item:
         return size_bytes + (self.encoding.held_bytes if self.encoding else 0)
 
     def encode(self) -> None:
+        """Encode it, unless it is."""
         if self.encoding is not None:
             self.encoded = self.encoding.encode(self.encoded.data)
             self.encoding = None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPack:
+    """A pack that is durable, and where its chunks lie in it."""
+
+    chunks: Sequence[PendingChunk]
+    refs: Sequence[ChunkRef]
+    size_bytes: int
+
+
+class PackStorage(Protocol):
+    """Encrypts chunks into packs and stores these. Safe to use from many threads."""
+
+    def store(self, items: Sequence[PackItem]) -> StoredPack:
+        """Store a pack of encoded chunks, whose bytes it lets go of.
+
+        Raises:
+            StrongroomError: It could not be stored.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class _OpenPack:
-    items: list[_Item] = field(default_factory=list)
+    items: list[PackItem] = field(default_factory=list)
     size_bytes: int = 0
     taken_bytes: int = 0
 
 
 class PackWriter:
-    """Groups chunks into packs and stores them. One writer a thread."""
+    """Groups chunks into packs and has them stored. One writer a thread."""
 
     def __init__(
         self,
-        keys: DomainKeys,
-        suite: Suite,
+        storage: PackStorage,
         *,
-        blobs: BlobStore,
-        entropy: Entropy,
         executor: Executor,
         budget: ByteBudget,
         open_budget: ByteBudget,
+        max_under_way: int = MAX_UNDER_WAY,
+        max_entries: int = pack.MAX_ENTRIES,
     ) -> None:
-        self._keys = keys
-        self._suite = suite
-        self._blobs = blobs
-        self._entropy = entropy
+        """Begin without a chunk.
+
+        Args:
+            storage: Stores packs.
+            executor: Its threads do.
+            budget: What all writers together may have under way.
+            open_budget: And what they may hold in packs that are not full.
+            max_under_way: Packs of this one under way at once.
+            max_entries: Chunks of one pack.
+        """
+        self._storage = storage
+        self._max_under_way = max_under_way
+        self._max_entries = max_entries
         self._executor = executor
         self._budget = budget
         self._open_budget = open_budget
         self._open = _OpenPack()
-        self._under_way: deque[tuple[Future[_StoredPack | _Item], bool]] = deque()
+        self._under_way: deque[tuple[Future[StoredPack | PackItem], bool]] = deque()
         #: How many of those under way may yet become part of the open pack.
         self._encoding = 0
         self.stored_bytes = 0
@@ -151,13 +186,19 @@ class PackWriter:
             digest: Their digest, in the suite's algorithm.
             encoding: How it will be encoded; not at all, if there is none.
         """
-        pending = PendingChunk(chunk_id, len(plaintext))
-        item = _Item(pending, digest, Encoded(plaintext), encoding)
+        pending = PendingChunk(chunk_id, len(plaintext), digest=digest)
+        self.put(pending, plaintext, encoding)
+        return pending
+
+    def put(
+        self, pending: PendingChunk, plaintext: Buffer, encoding: Encoding | None
+    ) -> None:
+        """Take in a chunk that somebody waits for; see `add`."""
+        item = PackItem(pending, Encoded(plaintext), encoding)
         if len(plaintext) >= OWN_PACK_BYTES:
             self._submit([item])
         else:
             self._put_open(item)
-        return pending
 
     def flush(self) -> None:
         """Send off the open pack, full or not."""
@@ -211,15 +252,15 @@ class PackWriter:
             future, _ = self._under_way.popleft()
             if not future.cancelled() and future.exception() is None:
                 result = future.result()
-                if isinstance(result, _StoredPack):
+                if isinstance(result, StoredPack):
                     self._settle(result)
 
-    def _put_open(self, item: _Item) -> None:
+    def _put_open(self, item: PackItem) -> None:
         size_bytes = len(item.encoded.data)
         # Sending off may bring in encoded chunks, which are put here as well.
         while self._open.items and (
             self._open.size_bytes + size_bytes > MAX_CHUNK_BYTES
-            or len(self._open.items) == pack.MAX_ENTRIES
+            or len(self._open.items) == self._max_entries
         ):
             self.flush()
         # Never waits, since it may hold such bytes already: without room, packs
@@ -232,8 +273,8 @@ class PackWriter:
         else:
             self.flush()
 
-    def _submit(self, items: Sequence[_Item]) -> None:
-        while len(self._under_way) >= MAX_UNDER_WAY:
+    def _submit(self, items: Sequence[PackItem]) -> None:
+        while len(self._under_way) >= self._max_under_way:
             self._collect()
         size_bytes = sum(item.held_bytes for item in items)
         is_large = len(items[0].encoded.data) >= OWN_PACK_BYTES
@@ -252,112 +293,22 @@ class PackWriter:
         future, is_large = self._under_way.popleft()
         self._encoding -= is_large
         result = future.result()
-        if isinstance(result, _StoredPack):
+        if isinstance(result, StoredPack):
             self._settle(result)
         else:
             self._put_open(result)
 
-    def _settle(self, stored: "_StoredPack") -> None:
+    def _settle(self, stored: StoredPack) -> None:
         self.stored_bytes += stored.size_bytes
         for pending, ref in zip(stored.chunks, stored.refs, strict=True):
             pending.ref = ref
         self._durable.extend(stored.refs)
 
-    def _process(self, items: Sequence[_Item]) -> "_StoredPack | _Item":
+    def _process(self, items: Sequence[PackItem]) -> StoredPack | PackItem:
         """Encode and store; a large chunk that became small waits for others."""
         was_large = len(items[0].encoded.data) >= OWN_PACK_BYTES
         for item in items:
             item.encode()
         if was_large and len(items[0].encoded.data) < OWN_PACK_BYTES:
             return items[0]
-        return self._store(items)
-
-    def _store(self, items: Sequence[_Item]) -> "_StoredPack":
-        data, entries = self._build(items)
-        digest = self._suite.digest(data).hex()
-        version = put_by_digest(self._blobs, layout.pack_key(digest), data)
-        refs = [
-            ChunkRef(
-                entry.chunk_id,
-                self._suite.number,
-                int(entry.codec),
-                self._keys.scope.epoch,
-                digest,
-                version,
-                entry.offset_bytes,
-                entry.stored_bytes,
-                entry.plain_bytes,
-                item.encoded.base,
-            )
-            for entry, item in zip(entries, items, strict=True)
-        ]
-        return _StoredPack([item.pending for item in items], refs, len(data))
-
-    def _build(self, items: Sequence[_Item]) -> tuple[bytearray, list[pack.PackEntry]]:
-        segment_bytes = self._suite.segment_bytes
-        plain_sizes = [len(item.encoded.data) for item in items]
-        sizes = [
-            cobblestone.encrypted_size(size, segment_bytes) for size in plain_sizes
-        ]
-        body_bytes = sum(sizes)
-        full = plain_sizes == [MAX_CHUNK_BYTES]
-        padding = 0 if full else pack.padding_size(body_bytes)
-        header = pack.format_header(
-            self._keys.scope,
-            self._suite.number,
-            has_deltas=any(item.encoded.base is not None for item in items),
-        )
-        data = bytearray(len(header) + body_bytes + padding)
-        data[: len(header)] = header
-        entries = []
-        offset = len(header)
-        # Drawn at once: each call would cost as much as a small chunk.
-        seeds = memoryview(self._entropy.token_bytes(_SEED_BYTES * len(items)))
-        for number, (item, size) in enumerate(zip(items, sizes, strict=True)):
-            seed = bytes(seeds[_SEED_BYTES * number :][:_SEED_BYTES])
-            with memoryview(data)[offset : offset + size] as target:
-                entries.append(self._encrypt(item, target, offset, seed))
-            offset += size
-        data[offset:] = self._entropy.token_bytes(padding)
-        salt = self._entropy.token_bytes(cobblestone.SALT_BYTES)
-        data += pack.format_trailer(self._keys, header, entries, salt=salt)
-        return data, entries
-
-    def _encrypt(
-        self, item: _Item, target: memoryview, offset_bytes: int, seed: bytes
-    ) -> pack.PackEntry:
-        pending, encoded = item.pending, item.encoded
-        is_raw = encoded.codec is Codec.RAW
-        digest = item.digest if is_raw else self._suite.digest(encoded.data)
-        salt = self._keys.chunk_salt(
-            seed, pending.chunk_id, bytes([encoded.codec]) + digest
-        )
-        base_id = b"" if encoded.base is None else encoded.base.chunk_id
-        chunk_format.encrypt_chunk(
-            self._keys,
-            self._suite,
-            encoded.codec,
-            pending.chunk_id,
-            encoded.data,
-            plain_bytes=pending.plain_bytes,
-            base_id=base_id,
-            salt=salt,
-            buffer=target,
-        )
-        # What is encrypted is not needed any more, and may be large.
-        item.encoded = Encoded(b"", encoded.codec, encoded.base)
-        return pack.PackEntry(
-            pending.chunk_id,
-            offset_bytes,
-            len(target),
-            pending.plain_bytes,
-            encoded.codec,
-            base_id,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredPack:
-    chunks: Sequence[PendingChunk]
-    refs: Sequence[ChunkRef]
-    size_bytes: int
+        return self._storage.store(items)

@@ -6,9 +6,10 @@ stays when the file around it changes; without one, by where it starts. The labe
 of a stored file are found by cutting it once more, which reads its header only.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from strongroom.errors import IntegrityError
 from strongroom.format.chunking import replay
@@ -47,8 +48,29 @@ class ParentFile:
 NO_PARENT_FILE: Final = ParentFile()
 
 
-class ParentFiles:
+class ParentVersion(Protocol):
     """Finds files of the version before. Used by one thread."""
+
+    def find(self, path: str) -> FileEntry | None:
+        """Return the file with this path, None if there is none.
+
+        A damaged version is as good as none: it costs only bytes.
+
+        Raises:
+            UnavailableError: The store, or who knows the version, failed.
+        """
+        ...
+
+    def chunks_of(self, entry: FileEntry, make_cutter: MakeCutter) -> ParentFile:
+        """Return the chunks of a file of the version, by label and by start.
+
+        Labels are those that the cutter gives that is made here. Errors as `find`.
+        """
+        ...
+
+
+class ParentFiles:
+    """A `ParentVersion` of the repository's."""
 
     def __init__(
         self, repository: Repository, scope: Scope, manifest: Manifest
@@ -58,13 +80,7 @@ class ParentFiles:
         self._manifest = manifest
 
     def find(self, path: str) -> FileEntry | None:
-        """Return the file with this path, None if there is none.
-
-        A damaged version is as good as none: it costs only bytes.
-
-        Raises:
-            UnavailableError: S3 or Vault failed.
-        """
+        """See `ParentVersion`."""
         try:
             entries = self._repository.manifests.entries(
                 self._scope, self._manifest, path=path
@@ -74,33 +90,44 @@ class ParentFiles:
             return None
 
     def chunks_of(self, entry: FileEntry, make_cutter: MakeCutter) -> ParentFile:
-        """Return the chunks of a file of the version, by label and by start.
+        """See `ParentVersion`."""
+        return label_chunks(
+            entry, make_cutter, partial(self._repository.chunks.read, self._scope)
+        )
 
-        Labels are those that the cutter gives that is made here.
 
-        Raises:
-            UnavailableError: S3 or Vault failed.
-        """
-        labels: dict[str, ChunkRef] = {}
-        starts: dict[int, ChunkRef] = {}
-        start = 0
-        for ref in entry.chunks:
-            starts[start] = ref
-            start += ref.plain_bytes
+def label_chunks(
+    entry: FileEntry,
+    make_cutter: MakeCutter,
+    read_chunk: Callable[[ChunkRef], memoryview],
+) -> ParentFile:
+    """Return the chunks of a stored file, by label and by start.
 
-        def read(position: int) -> bytes | None:
-            ref = entry.chunks[position]
-            if position and ref.plain_bytes >= _MAX_HEADER_BYTES:
-                return None
-            try:
-                return bytes(self._repository.chunks.read(self._scope, ref))
-            except IntegrityError:
-                return None
+    Args:
+        entry: The file.
+        make_cutter: Makes what gives the labels.
+        read_chunk: Reads one of its chunks.
+    """
+    labels: dict[str, ChunkRef] = {}
+    starts: dict[int, ChunkRef] = {}
+    start = 0
+    for ref in entry.chunks:
+        starts[start] = ref
+        start += ref.plain_bytes
 
-        sizes = [ref.plain_bytes for ref in entry.chunks]
-        make = partial(make_cutter, entry.path, entry.size_bytes)
-        _, cuts = replay(make, sizes, read)
-        for cut, ref in zip(cuts, entry.chunks, strict=False):
-            if cut.label:
-                labels[cut.label] = ref
-        return ParentFile(labels, starts)
+    def read(position: int) -> bytes | None:
+        ref = entry.chunks[position]
+        if position and ref.plain_bytes >= _MAX_HEADER_BYTES:
+            return None
+        try:
+            return bytes(read_chunk(ref))
+        except IntegrityError:
+            return None
+
+    sizes = [ref.plain_bytes for ref in entry.chunks]
+    make = partial(make_cutter, entry.path, entry.size_bytes)
+    _, cuts = replay(make, sizes, read)
+    for cut, ref in zip(cuts, entry.chunks, strict=False):
+        if cut.label:
+            labels[cut.label] = ref
+    return ParentFile(labels, starts)

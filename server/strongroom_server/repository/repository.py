@@ -112,6 +112,8 @@ class Artifact:
             retention.purge_time(self.history, version.version)
             if version.version in self.history.deleted
             else None,
+            version.digested_by,
+            version.lineage,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.scope import Scope
+from strongroom_server.core.suites import BY_WRITER
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.sweeps import SweepView
 
@@ -29,7 +30,20 @@ class Sharing:
         view: SweepView,
         damaged: AbstractSet[str],
         executor: Executor,
+        writer: bytes = b"",
     ) -> None:
+        """Begin with nothing used.
+
+        Args:
+            chunks: Reads what is stored.
+            scope: The key domain.
+            view: What sweeps have condemned.
+            damaged: The packs that are known to be damaged.
+            executor: Runs what is asked ahead.
+            writer: The tag of who writes by grant; empty for uploads, of which the
+                server has seen the bytes.
+        """
+        self._writer = writer
         self._chunks = chunks
         self._executor = executor
         self._scope = scope
@@ -39,12 +53,27 @@ class Sharing:
         self._expected: deque[ChunkRef] = deque()
         self._asked: dict[str, Future[bool]] = {}
         self._packs: set[str] = set()
+        self._writers: set[bytes] = set()
         self._manifest_key = ""
 
     @property
     def packs_used(self) -> AbstractSet[str]:
         """Every pack that the version will point at."""
         return self._packs
+
+    @property
+    def writers(self) -> frozenset[bytes]:
+        """The tags of those whose word the version takes for what it holds."""
+        return frozenset(self._writers)
+
+    def believes(self, refs: Iterable[ChunkRef]) -> bool:
+        """Return whether a file may be taken for what its digest says.
+
+        What a writer alone has seen may be anything: only that writer goes by it.
+        """
+        return all(
+            not ref.suite & BY_WRITER or ref.writer == self._writer for ref in refs
+        )
 
     def may_share(self, ref: ChunkRef) -> bool:
         """Return whether a version may point at a stored chunk.
@@ -79,6 +108,8 @@ class Sharing:
         """Note that the version will point at these chunks."""
         for ref in refs:
             self._packs.update(ref.packs)
+            if ref.suite & BY_WRITER:
+                self._writers.add(ref.writer)
 
     def use_manifest(self, key: str) -> None:
         """Note the key of the version's manifest."""

@@ -22,7 +22,7 @@ from strongroom_server.core.access import AccessAction
 from strongroom_server.core.records import ProjectRecord
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
-from strongroom_server.rpc.retention_calls import RetentionCalls
+from strongroom_server.rpc.lineage_calls import LineageCalls
 from strongroom_server.rpc.showing import (
     MAX_ANSWER_BYTES,
     seen_artifact,
@@ -32,6 +32,7 @@ from strongroom_server.rpc.showing import (
 )
 from strongroom_server.services.artifacts import Artifacts
 from strongroom_server.services.diffs import Diffs
+from strongroom_server.services.lineage import Lineages
 from strongroom_server.services.refs import Refs
 from strongroom_server.services.retention import Retention
 
@@ -40,13 +41,18 @@ Listing = TypeVar("Listing", bound=Message)
 MAX_SHREDDED: Final = 1000
 
 
-class ArtifactServicer(RetentionCalls):
+class ArtifactServicer(LineageCalls):
     """Answers from the use cases; the guard has decided who may ask."""
 
     def __init__(
-        self, artifacts: Artifacts, refs: Refs, diffs: Diffs, retention: Retention
+        self,
+        artifacts: Artifacts,
+        refs: Refs,
+        diffs: Diffs,
+        retention: Retention,
+        lineages: Lineages,
     ) -> None:
-        super().__init__(retention)
+        super().__init__(retention, lineages)
         self._artifacts = artifacts
         self._refs = refs
         self._diffs = diffs

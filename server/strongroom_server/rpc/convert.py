@@ -36,6 +36,7 @@ from strongroom_server.core.records import (
     VersionRecord,
     VersionState,
 )
+from strongroom_server.rpc.convert_lineage import lineage_message
 
 _KINDS: Final = {
     Kind.DATASET: artifact_pb.ARTIFACT_KIND_DATASET,
@@ -133,6 +134,9 @@ def policy_message(policy: ArtifactPolicy) -> artifact_pb.ArtifactPolicy:
     """Return a policy."""
     return artifact_pb.ArtifactPolicy(
         keep_last=policy.keep_last,
+        keep_best=policy.keep_best,
+        best_by=policy.best_by,
+        best_order=policy.best_order,
         keep_days=policy.keep_days,
         trash_days=policy.trash_days,
         codec=policy.codec,
@@ -144,6 +148,9 @@ def parse_policy(message: artifact_pb.ArtifactPolicy) -> ArtifactPolicy:
     """Return the policy that a message describes; the use case checks it."""
     return ArtifactPolicy(
         keep_last=message.keep_last,
+        keep_best=message.keep_best,
+        best_by=message.best_by,
+        best_order=message.best_order,
         keep_days=message.keep_days,
         trash_days=message.trash_days,
         codec=message.codec,
@@ -174,6 +181,8 @@ def version_message(record: VersionRecord) -> artifact_pb.Version:
         state=state_value(record.state),
         purge_time=timestamp(record.purge_time) if record.purge_time else None,
         held=record.held,
+        digested_by=record.digested_by,
+        lineage=lineage_message(record.lineage),
     )
 
 

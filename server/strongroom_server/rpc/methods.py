@@ -13,7 +13,7 @@ from typing import Final
 from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc import targets
 from strongroom_server.rpc.targets import Target
-from strongroom_server.rpc.wire import BATCHES, FLAT
+from strongroom_server.rpc.wire import BATCHES, COLUMNS, FLAT
 
 
 class Phases(Enum):
@@ -178,6 +178,12 @@ _ROWS: Final = (
         targets.of_artifact_or_number,
     ),
     Method(
+        f"{_ARTIFACTS}/GetLineage",
+        AccessAction.VERSION_LIST,
+        targets.of_versions("name"),
+        time_class=TimeClass.LONG,
+    ),
+    Method(
         f"{_TRANSFER}/WriteVersion",
         AccessAction.VERSION_WRITE,
         targets.of_write_parent,
@@ -200,6 +206,14 @@ _ROWS: Final = (
         targets.of_versions("name"),
         Phases.INTENT_OUTCOME,
         TimeClass.STREAM,
+    ),
+    Method(
+        f"{_TRANSFER}/ReadFiles",
+        AccessAction.VERSION_READ,
+        targets.of_files_start,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+        depth=COLUMNS,
     ),
     Method(
         f"{_GRANTS}/OpenVersion",

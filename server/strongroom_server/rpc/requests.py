@@ -47,6 +47,35 @@ def decode_request(decode: Decode, data: bytes, *, depth: int = FLAT) -> Message
         raise InvalidArgumentError(message) from error
 
 
+class RequestStream:
+    """The requests of one call: the first, then those that are read ahead."""
+
+    def __init__(
+        self, first: Message, rest: "RequestReader", check: Callable[[], None]
+    ) -> None:
+        """`check` is called before each request but the first, and may raise."""
+        self._first: Message | None = first
+        self._rest = rest
+        self._check = check
+
+    def __iter__(self) -> Iterator[Message | BlockFrame]:
+        return self
+
+    def __next__(self) -> Message | BlockFrame:
+        """Return the next request; errors as `RequestReader`."""
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        request = next(self._rest)
+        self._check()
+        return request
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `__next__` returns at once: with a request, or with the end."""
+        return self._first is not None or self._rest.is_waiting
+
+
 class RequestReader:
     """An iterator over requests, to be closed when the call ends.
 
@@ -103,6 +132,11 @@ class RequestReader:
     def close(self) -> None:
         """Stop reading ahead; the thread ends when gRPC ends the call."""
         self._closed.set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `__next__` returns at once: with a request, or with the end."""
+        return not self._queue.empty()
 
     def _read(self) -> None:
         last: Exception | None = None

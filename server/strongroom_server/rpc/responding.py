@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from itertools import chain
 from typing import TypeAlias, TypeVar, cast
 
 import grpc
@@ -11,7 +10,7 @@ from google.protobuf.message import Message
 
 from strongroom.errors import InternalError
 from strongroom.format.frames import BlockFrame
-from strongroom_server.rpc.requests import RequestReader
+from strongroom_server.rpc.requests import RequestReader, RequestStream
 
 # Generic for the type checker only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
@@ -32,7 +31,7 @@ def respond(
     and its answer.
     """
     if rest is not None and handler.stream_stream is not None:
-        requests = chain([first], _checked(rest, check))
+        requests = RequestStream(first, rest, check)
         with _closing(handler.stream_stream(requests, context)) as responses:
             yield from responses
     elif handler.unary_stream is not None:

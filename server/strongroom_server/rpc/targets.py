@@ -184,6 +184,17 @@ def of_write_parent(request: object) -> tuple[Target, ...]:
     return of_artifact("parent")(request.start)
 
 
+def of_files_start(request: object) -> tuple[Target, ...]:
+    """Name the version that the first request says is read."""
+    if (
+        not isinstance(request, transfer_service_pb2.ReadFilesRequest)
+        or request.WhichOneof("part") != "start"
+    ):
+        message = "the first request of ReadFiles must carry `start`"
+        raise InvalidArgumentError(message, field="start")
+    return of_versions("name")(request.start)
+
+
 def of_watched(request: object) -> tuple[Target, ...]:
     """Name the versions that somebody watches: all of them, by number."""
     if not isinstance(request, grant_service_pb2.WatchGrantsRequest):

@@ -9,7 +9,6 @@ import grpc
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.format.frames import FRAMED_BYTES, BlockFrame
-from strongroom.format.lanes import LANE_HEADER, parse_read
 from strongroom.format.names import parse_version_name
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom_server.core.records import (
@@ -19,9 +18,10 @@ from strongroom_server.core.records import (
     SharedBlock,
     TransferItem,
 )
-from strongroom_server.ports import Clock, SharedMemory, SharedRead
+from strongroom_server.ports import Clock, SharedMemory
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import CallView, current_call
+from strongroom_server.rpc.lane_rooms import find_room
 from strongroom_server.rpc.showing import seen_version
 from strongroom_server.services.downloads import Download, DownloadSource
 
@@ -67,7 +67,7 @@ class VersionReads:
         """
         call = current_call()
         _check_map(request)
-        room = self._room(context, call)
+        room = find_room(self._memory, context, call.caller.principal)
         try:
             download = self._downloads.open(
                 parse_version_name(request.name),
@@ -82,15 +82,6 @@ class VersionReads:
             raise
         with download:
             yield from self._answers(request, download, call)
-
-    def _room(self, context: grpc.ServicerContext, call: CallView) -> SharedRead | None:
-        if self._memory is None:
-            return None
-        for key, value in context.invocation_metadata() or ():
-            if key == LANE_HEADER and isinstance(value, bytes):
-                token, number = parse_read(value)
-                return self._memory.begin(token, number, call.caller.principal)
-        return None
 
     def _answers(
         self, request: pb.ReadVersionRequest, download: Download, call: CallView

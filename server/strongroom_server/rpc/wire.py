@@ -15,6 +15,8 @@ MAX_FIELDS: Final = 8192
 #: Of requests whose texts and bytes are long, and whose nested messages are small:
 #: no field of those is repeated.
 FLAT: Final = 1
+#: Of streamed requests whose one nested message has lists of texts and of numbers.
+COLUMNS: Final = 2
 #: Of streamed requests: a request, its items, and what each item holds.
 BATCHES: Final = 3
 

@@ -47,6 +47,7 @@ from strongroom_server.repository.salvage import (
     readable_pages,
     stored_parts,
 )
+from strongroom_server.repository.stored_packs import DomainPacks
 
 MAX_BLOCK_BYTES: Final = 1024 * 1024
 #: Paths that are asked for at once, and named in the report.
@@ -336,17 +337,17 @@ class Repair:
     def _store(self, ref: ChunkRef, plaintext: bytearray) -> None:
         suite = find_suite(ref.suite)
         digest = suite.digest(plaintext)
-        found = self._keys.chunk_id(digest, len(plaintext), suite.digest_algorithm)
+        found = self._keys.chunk_id(
+            digest, len(plaintext), suite.digest_algorithm, writer=ref.writer
+        )
         if not hmac.compare_digest(found, ref.chunk_id):
             return  # Not what was stored; the report says what is still damaged.
         repository = self._repository
         writer = self._writers.get(ref.suite)
         if writer is None:
+            blobs, entropy = repository.blobs, repository.entropy
             writer = self._writers[ref.suite] = PackWriter(
-                self._keys,
-                suite,
-                blobs=repository.blobs,
-                entropy=repository.entropy,
+                DomainPacks(self._keys, suite, blobs=blobs, entropy=entropy),
                 executor=repository.executor,
                 budget=repository.write_budget,
                 open_budget=repository.open_budget,

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A dataset of many small files, whole processes: S1, S2, S5."""
+"""A dataset of many small files, whole processes: S1, S2, S5.
+
+Peers that take minutes for it get the first part of it only, and so do we beside them.
+"""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from strongroom_server.dev.seaweed import BUCKET
 from tests.bench.measuring import BenchError, Usage, say
+from tests.bench.more_peers import Dvc
 from tests.bench.peers import (
     AwsCli,
     RcloneCrypt,
@@ -17,10 +23,15 @@ from tests.bench.peers import (
 )
 from tests.bench.small_files import write_dataset
 from tests.bench.stacks import BenchStack
+from tests.bench.table.profiles import BY_SIDECAR, Again, profile_missed
 from tests.bench.table.rows import Aim, Row, at_most, compare
 from tests.bench.table.settings import BenchSettings
 
 OURS: Final = "strongroom"
+SIDECAR: Final = f"strongroom{BY_SIDECAR}"
+#: What slow peers get of the dataset.
+_SLOW_SHARE: Final = 1 / 8
+_PROFILED: Final = 1000
 #: Bytes of one file: between these.
 SIZES: Final = (1024, 100 * 1024)
 _PER_FOLDER: Final = 500
@@ -30,6 +41,7 @@ _PUT: Final = {
     "restic": Aim(1.7, 2.3),
     "rclone crypt": Aim(3.5, 4.5),
     "aws s3 cp": Aim(11, 14),
+    "dvc": Aim(7, 9),
 }
 _GET: Final = {
     "s5cmd": Aim(3, 5),
@@ -42,71 +54,159 @@ _STORED: Final = at_most(1.004, 1.0025)
 _MAX_OBJECTS: Final = 80
 
 
-def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]:
-    """Store and read a dataset with every tool, round by round."""
-    puts: dict[str, list[Usage]] = {}
-    gets: dict[str, list[Usage]] = {}
-    stored, objects, plain = list[float](), list[float](), list[float]()
-    tools = _tools(stack, work, settings)
-    for turn in range(settings.round_count):
-        folder = work / "many-files"
-        total = write_dataset(
-            folder,
-            count=settings.file_count,
+@dataclass
+class _Trial:
+    """A dataset of some size, and who stores and reads it."""
+
+    work: Path
+    file_count: int
+    tools: list[Tool]
+    puts: dict[str, list[Usage]] = field(default_factory=dict)
+    gets: dict[str, list[Usage]] = field(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        return f"{self.file_count} files of 1 to 100 KiB"
+
+    @property
+    def folder(self) -> Path:
+        return self.work / "many-files"
+
+    def write(self, turn: int) -> int:
+        """Write the dataset; return its bytes."""
+        return write_dataset(
+            self.folder,
+            count=self.file_count,
             sizes=SIZES,
             per_folder=_PER_FOLDER,
-            seed=settings.file_count + turn,
+            seed=self.file_count + turn,
         )
-        for tool in [*tools[turn % len(tools) :], *tools[: turn % len(tools)]]:
-            before = list(stack.objects(BUCKET)) if tool.name == OURS else []
-            put = tool.put(folder, f"v{turn}")
-            if tool.name == OURS:
-                after = list(stack.objects(BUCKET))
-                plain.append(float(total))
-                stored.append(float(_sum(after) - _sum(before)))
-                objects.append(float(len(after) - len(before)))
-            target = work / "target"
-            get = tool.get(f"v{turn}", target)
-            _check(tool.name, target, total)
-            shutil.rmtree(target)
-            puts.setdefault(tool.name, []).append(put)
-            gets.setdefault(tool.name, []).append(get)
-            say(f"round {turn + 1}: {tool.name}: put {put.wall_s:.1f} s, "
-                f"get {get.wall_s:.1f} s")  # fmt: skip
-        shutil.rmtree(folder)
-    what = f"{settings.file_count} files of 1 to 100 KiB"
-    rows = [
-        compare(
-            f"{case} {what}", "s",
-            [usage.wall_s for usage in series[OURS]],
-            (peer, [usage.wall_s for usage in series[peer]]),
-            aim,
+
+    def run(self, tool: Tool, turn: int, total: int) -> tuple[Usage, Usage]:
+        """Store it and read it back."""
+        put = tool.put(self.folder, f"v{turn}")
+        target = self.work / "target"
+        get = tool.get(f"v{turn}", target)
+        _check(tool.name, target, total)
+        shutil.rmtree(target)
+        self.puts.setdefault(tool.name, []).append(put)
+        self.gets.setdefault(tool.name, []).append(get)
+        say(
+            f"round {turn + 1}: {self.file_count} files, {tool.name}: "
+            f"put {put.wall_s:.1f} s, get {get.wall_s:.1f} s; "
+            f"foreign {max(put.foreign, get.foreign):.2f}"
         )
-        for case, series, aims in (("S1 put", puts, _PUT), ("S2 get", gets, _GET))
-        for peer, aim in aims.items()
-        if peer in series
-    ]  # fmt: skip
-    limit = [_MAX_OBJECTS * settings.file_count / 20_000] * len(objects)
-    return [
-        *rows,
-        compare(
-            f"S5 stored of {what}", "bytes", stored, ("plain bytes", plain), _STORED
-        ),
-        compare(
-            f"S5 objects of {what}", "objects", objects, ("limit", limit), Aim(1, 1)
-        ),
-    ]
+        return put, get
+
+    def rows(self) -> list[Row]:
+        """Compare everybody with us."""
+        return [
+            compare(
+                f"{case} {self.what}{end}", "s",
+                [usage.wall_s for usage in series[mine]],
+                (peer, [usage.wall_s for usage in series[peer]]),
+                aim,
+                usages=(series[mine], series[peer]),
+            )
+            for mine, end in ((OURS, ""), (SIDECAR, BY_SIDECAR))
+            for case, series, aims in (
+                ("S1 put", self.puts, _PUT), ("S2 get", self.gets, _GET)
+            )
+            for peer, aim in aims.items()
+            if mine in series and peer in series
+        ]  # fmt: skip
 
 
-def _tools(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Tool]:
+@dataclass
+class _Stored:
+    """What a push of ours added to the bucket, round by round."""
+
+    stack: BenchStack
+    plain: list[float] = field(default_factory=list)
+    stored: list[float] = field(default_factory=list)
+    objects: list[float] = field(default_factory=list)
+
+    def look(self) -> tuple[int, int]:
+        """Return how many objects there are, and their bytes."""
+        sizes = [size for _, size in self.stack.objects(BUCKET)]
+        return len(sizes), sum(sizes)
+
+    def add(self, before: tuple[int, int], total: int) -> None:
+        """Note what has come since."""
+        objects, stored = self.look()
+        self.plain.append(float(total))
+        self.stored.append(float(stored - before[1]))
+        self.objects.append(float(objects - before[0]))
+
+    def rows(self, trial: _Trial) -> list[Row]:
+        """Compare with the limits."""
+        limit = [_MAX_OBJECTS * trial.file_count / 20_000] * len(self.objects)
+        peer = ("plain bytes", self.plain)
+        return [
+            compare(f"S5 stored of {trial.what}", "bytes", self.stored, peer, _STORED),
+            compare(
+                f"S5 objects of {trial.what}", "objects", self.objects,
+                ("limit", limit), Aim(1, 1),
+            ),
+        ]  # fmt: skip
+
+
+def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]:
+    """Store and read a dataset with every tool, round by round."""
+    beside = stack.with_sidecar()
+    ours = Strongroom(OURS, stack, work, "bench/many-files", "dataset")
+    sidecar = Strongroom(SIDECAR, beside, work, "bench/many-sidecar", "dataset")
+    whole = _Trial(
+        work, settings.file_count, [ours, sidecar, *_peers(beside, work, settings)]
+    )
+    slow = _slow_peers(beside, work, settings)
+    part = _Trial(
+        work,
+        max(1, int(settings.file_count * _SLOW_SHARE)),
+        [Strongroom(OURS, stack, work, "bench/part", "dataset"), *slow],
+    )
+    stored = _Stored(stack)
+    rounds = settings.rounds()
+    for turn in rounds:
+        for trial in (whole, part):
+            total = trial.write(turn)
+            for tool in _turned(trial.tools, turn):
+                before = stored.look() if tool is ours else (0, 0)
+                put, get = trial.run(tool, turn, total)
+                if tool is ours:
+                    stored.add(before, total)
+                rounds.note(max(put.foreign, get.foreign))
+            shutil.rmtree(trial.folder)
+    rows = [*whole.rows(), *part.rows(), *stored.rows(whole)]
+    again = {**_again(whole, ours, ""), **_again(whole, sidecar, "-sidecar")}
+    return profile_missed(rows, settings, beside.watched, again)
+
+
+def _again(trial: _Trial, tool: Strongroom, end: str) -> dict[str, Again]:
+    def put(before: tuple[str, ...]) -> None:
+        trial.write(_PROFILED + len(end))
+        replace(tool, before=before).put(trial.folder, "profiled")
+        shutil.rmtree(trial.folder)
+
+    def get(before: tuple[str, ...]) -> None:
+        target = trial.work / "target"
+        replace(tool, before=before).get("v0", target)
+        shutil.rmtree(target)
+
+    return {f"S1{end}": put, f"S2{end}": get}
+
+
+def _turned(tools: Sequence[Tool], turn: int) -> list[Tool]:
+    """Let another tool be first in each round."""
+    first = turn % len(tools)
+    return [*tools[first:], *tools[:first]]
+
+
+def _peers(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Tool]:
     programs = settings.programs
-    tools: list[Tool] = [Strongroom(OURS, stack, work, "bench/many-files", "dataset")]
+    tools: list[Tool] = []
     if programs.s5cmd:
         tools.append(S5cmd(stack, work, "many-s5cmd", programs.s5cmd))
-    if programs.rclone:
-        tools.append(RcloneCrypt(stack, work, "many-rclone", programs.rclone))
-    if programs.aws:
-        tools.append(AwsCli(stack, work, "many-aws", programs.aws))
     if programs.restic:
         restic = Restic(stack, work, "many-restic", programs.restic)
         restic.prepare()
@@ -114,8 +214,16 @@ def _tools(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Tool]
     return tools
 
 
-def _sum(objects: list[tuple[str, int]]) -> int:
-    return sum(size for _, size in objects)
+def _slow_peers(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Tool]:
+    programs = settings.programs
+    tools: list[Tool] = []
+    if programs.rclone:
+        tools.append(RcloneCrypt(stack, work, "many-rclone", programs.rclone))
+    if programs.aws:
+        tools.append(AwsCli(stack, work, "many-aws", programs.aws))
+    if programs.dvc:
+        tools.append(Dvc(stack, work, "many-dvc", programs.dvc))
+    return tools
 
 
 def _check(name: str, target: Path, wanted_bytes: int) -> None:

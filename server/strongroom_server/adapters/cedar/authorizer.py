@@ -29,7 +29,8 @@ from strongroom_server.core.assignments import (
 )
 from strongroom_server.core.operators import PREFIX, is_operator
 
-#: Principals and resources whose place among roles and projects is remembered.
+#: Principals and resources whose place among roles and projects is remembered, and
+#: questions whose answers are.
 _REMEMBERED = 4096
 
 
@@ -55,6 +56,9 @@ class CedarAuthorizer:
         _check_roles(self._policies, assignments)
         self._given = lru_cache(_REMEMBERED)(self._find_given)
         self._entities = lru_cache(_REMEMBERED)(_make_entities)
+        # Cedar knows no clock and no chance: what it is asked is all that it decides
+        # by, and nothing here ever changes. So an answer holds for the same question.
+        self._decided = lru_cache(_REMEMBERED)(self._find_decision)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -65,6 +69,11 @@ class CedarAuthorizer:
         self, principal: str, action: AccessAction, resource: str, facts: CallFacts
     ) -> Decision:
         """Decide whether `principal` may do `action` on `resource`."""
+        return self._decided(principal, action, resource, facts)
+
+    def _find_decision(
+        self, principal: str, action: AccessAction, resource: str, facts: CallFacts
+    ) -> Decision:
         given = self._given(principal, resource)
         roles = frozenset(role for item in given for role in item.roles)
         return self._decide(principal, roles, action, resource, facts, given)

@@ -25,6 +25,7 @@ from strongroom.format.names import VersionName, check_path, parse_version_name
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import grant_service_pb2 as pb
 from strongroom_server.adapters.central.channel import CentralChannel
+from strongroom_server.adapters.central.lineages import lineage_of
 from strongroom_server.adapters.central.status import error_of
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, ChunkRef
 from strongroom_server.core.codecs import Codec
@@ -206,6 +207,8 @@ def _parse_grant(message: pb.Grant) -> Grant:
         _STATES.get(version.state, VersionState.LIVE),
         version.held,
         _time(version.purge_time) if version.HasField("purge_time") else None,
+        tuple(version.digested_by),
+        lineage_of(version.lineage),
     )
     return Grant(message.grant_id, record, scope)
 

@@ -8,14 +8,16 @@ Source:
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
 """
 
+import base64
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from strongroom_server.adapters.s3.settings import S3Settings
-from strongroom_server.ports import BlobPresigner, Clock
+from strongroom_server.ports import BlobPresigner, Clock, SignedPut
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 #: AWS refuses more.
@@ -39,6 +41,31 @@ class S3Presigner:
 
     def presign(self, key: str, *, version_id: str, lifetime_s: int) -> str:
         """See `BlobPresigner`. At most MAX_LIFETIME_S."""
+        return self._signed("GET", key, {"versionId": version_id}, {}, lifetime_s)
+
+    def presign_put(
+        self, key: str, *, size_bytes: int, crc32: int, lifetime_s: int
+    ) -> SignedPut:
+        """See `BlobPresigner`. At most MAX_LIFETIME_S."""
+        checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
+        headers = {
+            "content-length": str(size_bytes),
+            "if-none-match": "*",
+            "x-amz-checksum-crc32": checksum,
+        }
+        return SignedPut(self._signed("PUT", key, {}, headers, lifetime_s), headers)
+
+    def _signed(
+        self,
+        method: str,
+        key: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        lifetime_s: int,
+    ) -> str:
+        """Return the URL of a request with these parameters, and exactly so headed."""
+        headed = {**headers, "host": self._host}
+        names = ";".join(sorted(headed))
         now = self._clock.now().astimezone(UTC)
         scope = f"{now:%Y%m%d}/{self._settings.region}/s3/aws4_request"
         given = {
@@ -46,8 +73,8 @@ class S3Presigner:
             "X-Amz-Credential": f"{self._settings.access_key}/{scope}",
             "X-Amz-Date": f"{now:%Y%m%dT%H%M%SZ}",
             "X-Amz-Expires": str(min(lifetime_s, MAX_LIFETIME_S)),
-            "X-Amz-SignedHeaders": "host",
-            "versionId": version_id,
+            "X-Amz-SignedHeaders": names,
+            **params,
         }
         if self._settings.session_token:
             given["X-Amz-Security-Token"] = self._settings.session_token
@@ -55,7 +82,8 @@ class S3Presigner:
             f"{_quote(name)}={_quote(given[name])}" for name in sorted(given)
         )
         path = quote(self._path + key, safe="/~")
-        request = f"GET\n{path}\n{query}\nhost:{self._host}\n\nhost\nUNSIGNED-PAYLOAD"
+        lines = "".join(f"{name}:{headed[name]}\n" for name in sorted(headed))
+        request = f"{method}\n{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         text = f"{_ALGORITHM}\n{given['X-Amz-Date']}\n{scope}\n{digest}"
         signature = hmac.new(self._key(now), text.encode(), "sha256").hexdigest()

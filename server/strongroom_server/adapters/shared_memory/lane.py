@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lane: a reader's connection, its segments, and what its reads were told."""
+"""One lane: a client's connection, its segments, and what its calls were told."""
 
+import array
 import os
 import socket
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom.format.lanes import MESSAGE_BYTES, LaneKind, LaneMessage
-from strongroom_server.adapters.shared_memory.mappings import MappingDraft, Mappings
+from strongroom_server.adapters.shared_memory.lane_calls import LaneRead, LaneWrite
+from strongroom_server.adapters.shared_memory.mappings import Mappings
 from strongroom_server.adapters.shared_memory.segments import (
     SEGMENT_BYTES,
     SEGMENT_SEALS,
@@ -21,7 +22,10 @@ from strongroom_server.adapters.shared_memory.segments import (
     create_memory,
     seal,
 )
-from strongroom_server.ports import Lease
+from strongroom_server.adapters.shared_memory.sources import (
+    MAX_ALL_SOURCES,
+    Sources,
+)
 
 #: What one reader may have of the pool: what a download fetches ahead, one segment
 #: that is being read, and one to spare.
@@ -33,6 +37,9 @@ WORTHWHILE_BYTES: Final = 1024 * 1024
 MAX_READS: Final = 1024
 #: Then other readers' turn comes, and that of what must end.
 _MESSAGES_AT_ONCE: Final = 64
+#: A message brings one descriptor; more are taken only to be closed.
+_DESCRIPTORS: Final = 4
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_DESCRIPTORS * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,9 @@ class Shared:
 
     segments: MemoryPool
     mappings: Mappings
+    source_room: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(MAX_ALL_SOURCES)
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -81,9 +91,21 @@ class Lane:
         #: Reads that were over before their call came.
         self._over: OrderedDict[int, None] = OrderedDict()
         self._is_closed = False
+        self._sources = Sources(shared.source_room)
 
     def begin(self, number: int, principal: str) -> "LaneRead | None":
         """Begin a read; see `ports.SharedMemory`."""
+        if not self._begin(number, principal):
+            return None
+        return LaneRead(self, self._shared.mappings, number)
+
+    def begin_write(self, number: int, principal: str) -> "LaneWrite | None":
+        """Begin a write; see `ports.SharedMemory`."""
+        if not self._begin(number, principal):
+            return None
+        return LaneWrite(self, self._sources, number)
+
+    def _begin(self, number: int, principal: str) -> bool:
         with self._changed:
             if self._principal is None:
                 self._principal = principal
@@ -94,9 +116,9 @@ class Lane:
                 or number in self._over
                 or len(self._reads) >= MAX_READS
             ):
-                return None
+                return False
             self._reads[number] = _Read()
-        return LaneRead(self, self._shared.mappings, number)
+            return True
 
     def receive(self) -> bool:
         """Take in what the reader has sent; return whether it is still there.
@@ -106,14 +128,21 @@ class Lane:
         """
         for _ in range(_MESSAGES_AT_ONCE):
             try:
-                data = self.connection.recv(MESSAGE_BYTES + 1)
+                data, ancillary, flags, _ = self.connection.recvmsg(
+                    MESSAGE_BYTES + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                )
             except (BlockingIOError, InterruptedError):
                 return True
             except OSError:
                 return False
-            if not data:
-                return False
-            self._take_in(LaneMessage.parse(data))
+            descriptors = _descriptors_in(ancillary)
+            try:
+                if not data:
+                    return False
+                self._take_in(LaneMessage.parse(data), descriptors, flags)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
         return True
 
     def close(self) -> None:
@@ -127,6 +156,7 @@ class Lane:
                 self._release(read, len(read.told))
             self._retire_unused()
             self._changed.notify_all()
+        self._sources.close()
         self._shared.mappings.let_go_all(self.number)
 
     # For reads; each under the lock.
@@ -170,12 +200,13 @@ class Lane:
             return read.done_count > read.refused_count
 
     def end(self, number: int) -> None:
-        """Note that the server tells a read nothing more."""
+        """Note that the server tells a read nothing more, and takes nothing."""
         with self._changed:
             read = self._reads[number]
             read.is_closed = True
             if read.is_ended or self._is_closed:
                 del self._reads[number]
+        self._sources.end(number)
 
     def hand_over(
         self, kind: LaneKind, number: int, size_bytes: int, descriptor: int
@@ -191,8 +222,20 @@ class Lane:
                 return False
             return True
 
-    def _take_in(self, message: LaneMessage) -> None:
+    def _take_in(
+        self, message: LaneMessage, descriptors: list[int], flags: int
+    ) -> None:
+        """Take in a message; descriptors that are kept are taken out of the list."""
+        is_source = message.kind is LaneKind.SOURCE
+        if is_source and flags & socket.MSG_CTRUNC and not descriptors:
+            # None is left in this process: the call that wants it is told.
+            self._sources.note(message.number, message.value, None)
+            return
+        if len(descriptors) != is_source:
+            raise _out_of_turn(message)
         match message.kind:
+            case LaneKind.SOURCE:
+                self._note_source(message.number, message.value, descriptors)
             case LaneKind.DONE:
                 self._note_done(message.number, message.value)
             case LaneKind.ENDED:
@@ -201,6 +244,13 @@ class Lane:
                 self._shared.mappings.let_go(message.number, self.number)
             case _:
                 raise _out_of_turn(message)
+
+    def _note_source(self, number: int, source: int, descriptors: list[int]) -> None:
+        with self._changed:
+            read = self._reads.get(number)
+            is_late = number in self._over or (read is not None and read.is_closed)
+        if not is_late:
+            self._sources.note(number, source, descriptors.pop())
 
     def _note_done(self, number: int, count: int) -> None:
         with self._changed:
@@ -214,6 +264,7 @@ class Lane:
             self._changed.notify_all()
 
     def _note_ended(self, number: int) -> None:
+        self._sources.end(number)
         with self._changed:
             read = self._reads.get(number)
             if read is None:
@@ -282,70 +333,12 @@ class Lane:
             self._shared.segments.give_back(SEGMENT_BYTES)
 
 
-class LaneRead:
-    """See `ports.SharedRead`."""
-
-    def __init__(self, lane: Lane, mappings: Mappings, number: int) -> None:
-        self._lane = lane
-        self._mappings = mappings
-        self._number = number
-        self._is_closed = False
-
-    def take(self, size_bytes: int) -> Lease | None:
-        """See `SharedRead`."""
-        return self._lane.take(self._number, size_bytes)
-
-    def give_back(self, lease: Lease) -> None:
-        """See `SharedRead`."""
-        self._lane.give_back(_own(lease))
-
-    def tell(self, lease: Lease) -> None:
-        """See `SharedRead`."""
-        self._lane.tell(self._number, _own(lease))
-
-    def wait(self, timeout_s: float) -> bool:
-        """See `SharedRead`."""
-        return self._lane.wait(self._number, timeout_s)
-
-    def find_mapping(self, key: str) -> int:
-        """See `SharedRead`."""
-        held = self._mappings.hold(key, self._lane.number)
-        if held is None:
-            return 0
-        number, size_bytes, descriptor = held
-        try:
-            sent = self._lane.hand_over(
-                LaneKind.MAPPING, number, size_bytes, descriptor
-            )
-        finally:
-            os.close(descriptor)
-        if not sent:
-            self._mappings.let_go(number, self._lane.number)
-            return 0
-        return number
-
-    def begin_mapping(
-        self, key: str, size_bytes: int, alive: Callable[[], None]
-    ) -> MappingDraft | None:
-        """See `SharedRead`."""
-        return self._mappings.begin(key, size_bytes, alive)
-
-    def wait_mapping(self, key: str, timeout_s: float) -> bool:
-        """See `SharedRead`."""
-        return self._mappings.wait(key, timeout_s)
-
-    def close(self) -> None:
-        """See `SharedRead`."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._lane.end(self._number)
-
-
-def _own(lease: Lease) -> Room:
-    if not isinstance(lease, Room):
-        message = "a lease of somebody else's memory"
-        raise TypeError(message)
-    return lease
+def _descriptors_in(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return found.tolist()
 
 
 def _out_of_turn(message: LaneMessage) -> IntegrityError:

@@ -31,7 +31,8 @@ from strongroom.format.lanes import (
     LaneKind,
     LaneMessage,
 )
-from strongroom_server.adapters.shared_memory.lane import Lane, LaneRead, Shared
+from strongroom_server.adapters.shared_memory.lane import Lane, Shared
+from strongroom_server.adapters.shared_memory.lane_calls import LaneRead, LaneWrite
 from strongroom_server.adapters.shared_memory.mappings import Mappings
 from strongroom_server.adapters.shared_memory.segments import (
     SEGMENT_BYTES,
@@ -133,6 +134,14 @@ class SharedMemoryServer:
         with self._lock:
             lane = self._lanes.get(token)
         return lane.begin(number, principal) if lane is not None else None
+
+    def begin_write(
+        self, token: bytes, number: int, principal: str
+    ) -> LaneWrite | None:
+        """See `ports.SharedMemory`."""
+        with self._lock:
+            lane = self._lanes.get(token)
+        return lane.begin_write(number, principal) if lane is not None else None
 
     def run(self) -> None:
         """Serve readers until `stop`."""

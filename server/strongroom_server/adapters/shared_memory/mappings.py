@@ -7,12 +7,13 @@ then; what nobody has mapped goes when room is needed, longest unused first.
 
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from mmap import mmap
+from weakref import finalize
 
-from strongroom.errors import StrongroomError
+from strongroom.errors import InternalError, StrongroomError
 from strongroom_server.adapters.shared_memory.segments import (
     MAPPING_SEALS,
     MemoryPool,
@@ -33,6 +34,8 @@ class _Mapping:
     #: How often each lane has it mapped, by the lane's number.
     holders: dict[int, int] = field(default_factory=dict)
     is_ready: bool = False
+    #: Whether somebody may still write to the memory of one that was given up.
+    is_written: bool = False
     #: Nobody finds it any more; its bytes still count while somebody holds it.
     is_gone: bool = False
 
@@ -46,6 +49,9 @@ class Mappings:
         self._by_key: OrderedDict[str, _Mapping] = OrderedDict()
         self._by_number: dict[int, _Mapping] = {}
         self._count = 0
+        #: Given up, and written to by nobody any more; told from wherever the last
+        #: view of the memory goes, so that no lock may be taken there.
+        self._let_go: deque[_Mapping] = deque()
 
     def hold(self, key: str, lane: int) -> tuple[int, int, int] | None:
         """Count a lane as holder of a finished mapping.
@@ -57,9 +63,13 @@ class Mappings:
             found = self._by_key.get(key)
             if found is None or not found.is_ready:
                 return None
+            try:
+                descriptor = os.dup(found.descriptor)
+            except OSError:
+                return None  # None is left: as good as no room.
             self._by_key.move_to_end(key)
             found.holders[lane] = found.holders.get(lane, 0) + 1
-            return found.number, found.size_bytes, os.dup(found.descriptor)
+            return found.number, found.size_bytes, descriptor
 
     def let_go(self, number: int, lane: int) -> None:
         """Count a lane out once; of what it does not hold, nothing happens."""
@@ -93,9 +103,7 @@ class Mappings:
         except OSError:
             self._forget(mapping)
             return None
-        return MappingDraft(
-            memory, lambda: self._finish(mapping), lambda: self._forget(mapping)
-        )
+        return MappingDraft(self, mapping, memory)
 
     def wait(self, key: str, timeout_s: float) -> bool:
         """Wait while a mapping is filled; False if it is not."""
@@ -112,6 +120,7 @@ class Mappings:
     def check_alive(self) -> None:
         """Forget the mappings of what was shredded or may be read no more."""
         with self._changed:
+            self._count_let_go()
             ready = [item for item in self._by_key.values() if item.is_ready]
         for mapping in ready:
             try:
@@ -126,12 +135,42 @@ class Mappings:
         for mapping in mappings:
             self._forget(mapping)
 
-    def _finish(self, mapping: _Mapping) -> None:
+    def finish(self, mapping: _Mapping) -> None:
+        """Have a mapping found whose memory is filled, and mapped by nobody.
+
+        Raises:
+            InternalError: It could not be sealed, and was given up.
+        """
         with self._changed:
-            if not mapping.is_gone:
-                seal(mapping.descriptor, MAPPING_SEALS)
-                mapping.is_ready = True
+            try:
+                if not mapping.is_gone:
+                    seal(mapping.descriptor, MAPPING_SEALS)
+                    mapping.is_ready = True
+            except OSError as error:
+                self._drop(mapping)
+                message = "a file's memory could not be sealed, and was given up"
+                raise InternalError(message) from error
+            finally:
+                self._changed.notify_all()
+
+    def give_up(self, mapping: _Mapping, memory: mmap) -> None:
+        """Forget a mapping; its bytes count until nobody can write to them."""
+        with self._changed:
+            mapping.is_written = True
+            self._drop(mapping)
             self._changed.notify_all()
+        finalize(memory, self._let_go.append, mapping).atexit = False
+
+    def settle(self) -> None:
+        """Count out what was given up and is written to no more."""
+        with self._changed:
+            self._count_let_go()
+
+    def _count_let_go(self) -> None:
+        while self._let_go:
+            mapping = self._let_go.popleft()
+            mapping.is_written = False
+            self._count_unused(mapping)
 
     def _forget(self, mapping: _Mapping) -> None:
         with self._changed:
@@ -139,9 +178,13 @@ class Mappings:
             self._changed.notify_all()
 
     def _make_room(self, size_bytes: int) -> bool:
+        self._count_let_go()
         unused = [
             item for item in self._by_key.values() if item.is_ready and not item.holders
         ]
+        could_be = self.pool.free_bytes + sum(item.size_bytes for item in unused)
+        if could_be < size_bytes:
+            return False  # Whatever is forgotten, it is not enough.
         for mapping in unused:
             if self.pool.try_take(size_bytes):
                 return True
@@ -161,7 +204,7 @@ class Mappings:
         self._count_unused(mapping)
 
     def _count_unused(self, mapping: _Mapping) -> None:
-        is_unused = mapping.is_gone and not mapping.holders
+        is_unused = mapping.is_gone and not mapping.holders and not mapping.is_written
         if is_unused and self._by_number.pop(mapping.number, None) is not None:
             self.pool.give_back(mapping.size_bytes)
 
@@ -169,13 +212,11 @@ class Mappings:
 class MappingDraft:
     """See `ports.MappingDraft`."""
 
-    def __init__(
-        self, memory: mmap, finish: Callable[[], None], forget: Callable[[], None]
-    ) -> None:
+    def __init__(self, mappings: Mappings, mapping: _Mapping, memory: mmap) -> None:
+        self._mappings = mappings
+        self._mapping = mapping
         self._memory: mmap | None = memory
         self._buffer: memoryview | None = memoryview(memory)
-        self._finish = finish
-        self._forget = forget
 
     @property
     def buffer(self) -> memoryview:
@@ -188,14 +229,15 @@ class MappingDraft:
     def finish(self) -> None:
         """See the port."""
         self._unmap()
-        self._finish()
+        self._mappings.finish(self._mapping)
 
     def abandon(self) -> None:
         """See the port."""
         if self._memory is not None:
-            # A fetch that is still running keeps its part of the memory until it ends.
+            self._mappings.give_up(self._mapping, self._memory)
+            # A fetch that is still running keeps the memory until it ends.
             self._memory = self._buffer = None
-            self._forget()
+            self._mappings.settle()
 
     def _unmap(self) -> None:
         if self._memory is None or self._buffer is None:

@@ -38,6 +38,11 @@ class MemoryPool:
         """How much is taken."""
         return self._used_bytes
 
+    @property
+    def free_bytes(self) -> int:
+        """How much is not."""
+        return self._size_bytes - self._used_bytes
+
     def try_take(self, size_bytes: int) -> bool:
         """Take bytes if they are there; return whether they were taken."""
         with self._lock:

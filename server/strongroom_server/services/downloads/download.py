@@ -7,6 +7,7 @@ however slow, keeps another from reading. A reader that shares memory with us ge
 what there is room for there, and the rest like everybody else.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -137,9 +138,8 @@ class Download:
             yield started
         if self._room is not None and pieces and entry.digest:
             check = partial(self._engine.check_readable, self.version.name, self._scope)
-            domain = self._scope.domain_header.hex()
             file = WholeFile(
-                f"{domain} {entry.digest}",
+                _mapping_key(self._scope, entry),
                 self._scope,
                 entry.size_bytes,
                 [item.wanted for item in pieces],
@@ -349,3 +349,13 @@ def _steps(
             yield entry, Piece(Range(ref, offset, size), position)
             position += size
         yield entry, FileEnded("" if part else entry.digest)
+
+
+def _mapping_key(scope: Scope, entry: FileEntry) -> str:
+    """Return what names the content of a file for all who may read its domain.
+
+    A digest that only a writer computed speaks for that writer's chunks alone.
+    """
+    named = b"".join(ref.chunk_id for ref in entry.chunks if ref.writer)
+    by_writer = f" {hashlib.sha256(named).hexdigest()}" if named else ""
+    return f"{scope.domain_header.hex()} {entry.digest}{by_writer}"

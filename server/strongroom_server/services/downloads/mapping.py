@@ -54,6 +54,8 @@ def map_file(engine: Engine, room: SharedRead, file: WholeFile) -> Iterator[int 
         UnavailableError: The store sent nothing for too long (STALLED).
     """
     while True:
+        # Before it is found: what was shredded is not handed out once more.
+        file.check()
         number = room.find_mapping(file.key)
         if number:
             yield number

@@ -13,6 +13,7 @@ from strongroom_server.ports import SharedRead
 from strongroom_server.services.downloads.download import Download
 from strongroom_server.services.downloads.engine import Engine
 from strongroom_server.services.downloads.hedging import Pace
+from strongroom_server.services.downloads.sessions import Session
 
 
 class DownloadSource(Protocol):
@@ -41,6 +42,20 @@ class DownloadSource(Protocol):
             NotFoundError: The version or a path does not exist.
             OutOfRangeError: The offset lies past the end of the file.
             InvalidArgumentError: The paths or the range are malformed.
+        """
+        ...
+
+    def open_session(
+        self, name: VersionName, *, room: SharedRead | None = None
+    ) -> Session:
+        """Resolve a version of which many files will be asked for.
+
+        Args:
+            name: The version.
+            room: Memory that the reader sees; closed with the session.
+
+        Raises:
+            NotFoundError: The version does not exist.
         """
         ...
 

@@ -250,11 +250,13 @@ class Retention:
         if isinstance(name, VersionName):
             wanted = (resolve_stored(past, name.selector),)
         sizes = exclusive_bytes(self._repository, artifact)
+        best = retention.best_versions(past)
         return RetentionReport(
             past.policy,
             tuple(
                 VersionKeeping(
-                    retention.explain(past, version, now), sizes.get(version.version, 0)
+                    retention.explain(past, version, now, best),
+                    sizes.get(version.version, 0),
                 )
                 for version in wanted
             ),

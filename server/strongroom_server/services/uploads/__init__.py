@@ -4,19 +4,17 @@
 `drafts` are those that several processes write; `draft_commits` enters them.
 """
 
+from strongroom_server.core.write_results import CommitResult, PartResult, Position
 from strongroom_server.services.uploads.commits import (
     MAX_DESCRIPTION_BYTES,
-    CommitResult,
     UploadStart,
 )
 from strongroom_server.services.uploads.draft_commits import DraftCommitStart
 from strongroom_server.services.uploads.drafts import (
     DraftPart,
     Drafts,
-    PartResult,
     PartStart,
 )
-from strongroom_server.services.uploads.progress import Position
 from strongroom_server.services.uploads.upload import Upload, Uploads
 
 __all__ = [

@@ -6,6 +6,7 @@ journal makes the commit look again: docs/adr/0010.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,13 +19,12 @@ from strongroom.errors import (
 from strongroom.format.names import ArtifactName
 from strongroom_server.core import canonical, history
 from strongroom_server.core.history import Committed, Created, History
+from strongroom_server.core.lineage import NO_LINEAGE, Lineage, check_lineage
 from strongroom_server.core.manifest import Manifest
-from strongroom_server.core.records import Action, Caller, Kind, VersionRecord
-from strongroom_server.repository.content_writer import (
-    ContentWriter,
-    StoredContent,
-    modes_digest_of,
-)
+from strongroom_server.core.modes import modes_digest_of
+from strongroom_server.core.records import Action, Caller, Kind
+from strongroom_server.core.write_results import CommitResult
+from strongroom_server.repository.content_writer import ContentWriter, StoredContent
 from strongroom_server.repository.creating import created_entry, creating_info
 from strongroom_server.repository.journals import JournalId, NumberTakenError, contended
 from strongroom_server.repository.projects import Project
@@ -59,14 +59,7 @@ class UploadStart:
     resumable: bool = False
     base_version: int = 0
     exclusive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CommitResult:
-    """The version, and whether it equals the one that was newest before."""
-
-    version: VersionRecord
-    unchanged: bool
+    lineage: Lineage = NO_LINEAGE
 
 
 class Commit:
@@ -81,6 +74,8 @@ class Commit:
         journal: JournalId,
         past: History,
         view: SweepView,
+        *,
+        writers: AbstractSet[str] = frozenset(),
     ) -> None:
         """Say what is to be entered where.
 
@@ -92,6 +87,7 @@ class Commit:
             journal: The artifact's journal.
             past: The journal as it was before the view was taken.
             view: What sweeps had condemned when the upload began.
+            writers: Who may have digested files of it, beside the caller.
         """
         self._repository = repository
         self._start = start
@@ -99,6 +95,7 @@ class Commit:
         self._project = project
         self._journal = journal
         self._view = view
+        self._writers = writers
         #: The key domain that the content is written in.
         self._scope = scope_of(project, past)
         # A journal that was made after the view may have escaped a sweep's fence.
@@ -245,7 +242,19 @@ class Commit:
             content.stored_bytes,
             self._start.message,
             self._start.metadata,
+            digested_by=self._digested_by(past, content.writers),
+            lineage=self._start.lineage,
         )
+
+    def _digested_by(self, past: History, tags: frozenset[bytes]) -> tuple[str, ...]:
+        """Return by whom files were digested whose chunks have these tags."""
+        if not tags:
+            return ()
+        keys = self._repository.keyring.open_newest(self._scope)
+        known = {self._caller.principal, *self._writers}
+        known.update(name for version in past.versions for name in version.digested_by)
+        found = {keys.writer_tag(self._journal.artifact, name): name for name in known}
+        return tuple(sorted(found[tag] for tag in tags))
 
     def _info(self) -> history.EntryInfo:
         return history.make_info(
@@ -274,10 +283,9 @@ class Commit:
         # whose packs are gone: "unchanged" would promise what nobody can read.
         scope, manifests = self._scope, self._repository.manifests
         manifest = manifests.load(scope, self._journal.artifact, version)
+        # Nor do bytes at hand count for nothing because somebody said what they are.
         return self._modes_digest(manifest) == content.modes_digest and all(
-            content.may_share(ref)
-            for entry in manifests.entries(scope, manifest)
-            for ref in entry.chunks
+            map(content.may_adopt, manifests.entries(scope, manifest))
         )
 
     def _has_modes(
@@ -331,3 +339,4 @@ def check_start(start: UploadStart) -> None:
         problem = f"message and metadata have more than {MAX_DESCRIPTION_BYTES} bytes"
     if problem:
         raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID)
+    check_lineage(start.lineage)

@@ -27,15 +27,16 @@ from strongroom_server.core.draft_record import (
 )
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.history import Committed, History
+from strongroom_server.core.lineage import NO_LINEAGE, Lineage
 from strongroom_server.core.records import Action, Caller, Kind
 from strongroom_server.core.selectors import resolve
+from strongroom_server.core.write_results import CommitResult
 from strongroom_server.repository.content_writer import ContentWriter, StoredContent
 from strongroom_server.repository.draft_records import StoredDraft, closed
 from strongroom_server.repository.journals import contended
 from strongroom_server.repository.repository import Repository, artifact_of, scope_of
 from strongroom_server.services.uploads.commits import (
     Commit,
-    CommitResult,
     UploadStart,
     check_start,
 )
@@ -64,6 +65,7 @@ class DraftCommitStart:
     base_newest: bool = False
     expected_file_count: int | None = None
     after_part: int = 0
+    lineage: Lineage = NO_LINEAGE
     check: Callable[[], None] = lambda: None
 
 
@@ -95,6 +97,7 @@ def commit_draft(
         start.message,
         start.metadata,
         draft_request(start.draft_id),
+        lineage=start.lineage,
     )
     check_start(upload)
     place = find_place(
@@ -158,7 +161,8 @@ class _DraftCommit:
         """Commit what is there; or return None with a draft that has more parts."""
         records = self._repository.draft_records
         check = self._start.check
-        files = DraftFiles.of(list(records.read(place.keys, draft)), check)
+        parts = list(records.read(place.keys, draft))
+        files = DraftFiles.of(parts, check)
         if files.twice:
             raise _duplicate(
                 self._start.draft_id, files.twice, is_ended=draft.end is not None
@@ -181,6 +185,7 @@ class _DraftCommit:
             place,
             follows_newest=self._start.base_newest,
             stored_bytes=files.stored_bytes,
+            writers=frozenset(part.actor for part in parts),
         )
         return commit.run(content, content.digest), draft
 
@@ -205,7 +210,7 @@ class _DraftCommit:
         following = iter(entries)
         while batch := list(islice(following, _AHEAD_FILES)):
             self._start.check()
-            content.expect(batch)
+            content.sharing.expect(ref for entry in batch for ref in entry.chunks)
             for entry in batch:
                 content.adopt(entry)
 
@@ -238,6 +243,7 @@ class _Entering(Commit):
         *,
         follows_newest: bool,
         stored_bytes: int,
+        writers: frozenset[str],
     ) -> None:
         super().__init__(
             repository,
@@ -247,6 +253,7 @@ class _Entering(Commit):
             place.journal,
             place.past,
             place.view,
+            writers=writers,
         )
         self._place = place
         self._follows_newest = follows_newest

@@ -27,6 +27,7 @@ from strongroom_server.core.draft_record import (
 )
 from strongroom_server.core.records import Caller, Kind
 from strongroom_server.core.selectors import resolve
+from strongroom_server.core.write_results import CommitResult, PartResult
 from strongroom_server.repository.content_writer import ContentWriter
 from strongroom_server.repository.draft_records import (
     StoredDraft,
@@ -34,7 +35,6 @@ from strongroom_server.repository.draft_records import (
     closed,
 )
 from strongroom_server.repository.repository import Repository
-from strongroom_server.services.uploads.commits import CommitResult
 from strongroom_server.services.uploads.draft_commits import (
     DraftCommitStart,
     check_same_domain,
@@ -61,16 +61,6 @@ class PartStart:
     after_part: int = 0
     may_create_project: bool = False
     exclusive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PartResult:
-    """A part that is durable; see DraftPart in the proto."""
-
-    number: int
-    file_count: int
-    size_bytes: int
-    stored_bytes: int
 
 
 class Drafts:
@@ -206,9 +196,9 @@ class DraftPart:
         self._check_alive()
         self._content.write(data, offset_bytes=offset_bytes)
 
-    def end_file(self, digest: str) -> None:
-        """End the open file; see `ContentWriter.end_file`."""
-        self._content.end_file(digest)
+    def end_file(self, digest: str | None) -> str:
+        """End the open file and return its digest; see `ContentWriter.end_file`."""
+        return self._content.end_file(digest)
 
     def copy_file(self, path: str, *, version: str, source_path: str) -> None:
         """Take in a file of a stored version of the same artifact, by reference.

@@ -8,7 +8,6 @@ server, goes on from there.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
@@ -23,6 +22,7 @@ from strongroom_server.core.upload_record import (
     OpenPart,
     UploadRecord,
 )
+from strongroom_server.core.write_results import Position
 from strongroom_server.repository.content_writer import ContentWriter
 from strongroom_server.repository.open_file import OpenPosition
 from strongroom_server.repository.repository import Repository
@@ -41,18 +41,6 @@ MAX_WAITING: Final = 100_000
 _ATTEMPT_BYTES: Final = 16
 #: Chunks of earlier attempts that are put into one index segment.
 _INDEX_CHUNKS: Final = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where an upload goes on; see WritePosition in the proto."""
-
-    file_count: int = 0
-    last_path: str = ""
-    open_path: str = ""
-    offset_bytes: int = 0
-    received_bytes: int = 0
-    modes_digest: bytes = b""
 
 
 class UploadProgress:

@@ -19,16 +19,16 @@ from strongroom.errors import (
 from strongroom.format.digest import parse_digest, path_order
 from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.records import Caller
+from strongroom_server.core.write_results import CommitResult, Position
 from strongroom_server.repository.content_writer import ContentWriter
 from strongroom_server.repository.repository import Repository
 from strongroom_server.services.uploads.commits import (
     Commit,
-    CommitResult,
     UploadStart,
     check_start,
 )
 from strongroom_server.services.uploads.places import Place, find_place
-from strongroom_server.services.uploads.progress import Position, UploadProgress
+from strongroom_server.services.uploads.progress import UploadProgress
 
 
 class Uploads:
@@ -193,12 +193,13 @@ class Upload:
         if self._progress is not None:
             self._progress.record_if_due()
 
-    def end_file(self, digest: str) -> None:
-        """End the open file; see `ContentWriter.end_file`."""
+    def end_file(self, digest: str | None) -> str:
+        """End the open file and return its digest; see `ContentWriter.end_file`."""
         self._check_not_reopened()
-        self._content.end_file(digest)
+        found = self._content.end_file(digest)
         if self._progress is not None:
             self._progress.record_if_due()
+        return found
 
     def same_file(
         self, path: str, *, size_bytes: int, executable: bool, digest: str

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A reader: many small reads of one version, in one call that stays open."""
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Self
+
+from strongroom._channel.caller import Caller
+from strongroom._transfer.file_session import MAX_FILES, FileSession
+from strongroom._transfer.resuming import Resumption
+from strongroom.errors import (
+    InvalidArgumentError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom.format.names import VersionName
+from strongroom.values import FileRange, Version
+
+#: What is asked for: a path, or a range of a file.
+Wanted = str | FileRange
+#: Calls that may end one after another without any answer.
+_MAX_EMPTY_CALLS: Final = 3
+#: Of shared memory, no more is held for a batch that has not come as a whole.
+_MAX_HELD_BYTES: Final = 32 << 20
+
+
+class Reader:
+    """Reads files of one version, in one call; a context manager.
+
+    The call begins with the first read, ends when nothing was read for a while, and
+    begins again by itself. Safe for threads, which take turns; a child of a fork has
+    a call of its own.
+    """
+
+    def __init__(self, caller: Caller, version: Version) -> None:
+        """Name the version; nothing is sent.
+
+        Args:
+            caller: Makes the calls.
+            version: As `show` returns it.
+        """
+        #: The version, by number.
+        self.version = version
+        self._caller = caller
+        self._name = VersionName(version.artifact, str(version.number))
+        self._lock = threading.Lock()
+        #: The thread that reads now.
+        self._owner = 0
+        self._session: FileSession | None = None
+        _READERS.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a file, or a range of it; arguments as of `FileRange`.
+
+        Raises:
+            StrongroomError: As `read_many`.
+        """
+        return self.read_many([FileRange(path, offset, length)])[0]
+
+    def read_many(self, wanted: Iterable[Wanted]) -> list[bytes]:
+        """Return files, or ranges of files, in the order wanted.
+
+        Whole files are compared with their digests, unless the server shares memory
+        with us: it is on this machine then, and has authenticated every byte.
+
+        Args:
+            wanted: Paths, and `FileRange`s.
+
+        Raises:
+            IntegrityError: Stored bytes are damaged.
+            NotFoundError: There is no such file.
+            OutOfRangeError: A range starts past the end of its file.
+            StrongroomError: What else the server refused.
+        """
+        parts = [_range_of(item) for item in wanted]
+        batches = [
+            parts[start : start + MAX_FILES]
+            for start in range(0, len(parts), MAX_FILES)
+        ]
+        return [bytes(view) for views in self.read_batches(batches) for view in views]
+
+    def read_batches(
+        self, batches: Iterable[Sequence[Wanted]], *, ahead: int = 2
+    ) -> Iterator[list[memoryview]]:
+        """Yield the files of each batch, as read-only memory.
+
+        The memory is shared with the server where that is possible, and good until
+        the next batch is asked for: copy what is to stay.
+
+        Args:
+            batches: Of at most 1000 paths or `FileRange`s each.
+            ahead: How many further batches are asked for before one is yielded.
+
+        Raises:
+            InvalidArgumentError: A batch is too large; or another batch of this reader
+                is being read.
+            StrongroomError: As `read_many`.
+        """
+        with self._turn():
+            yield from self._batches(iter(batches), max(ahead, 0))
+
+    def close(self) -> None:
+        """End the call, if there is one; a further read begins another."""
+        with self._turn():
+            session, self._session = self._session, None
+            if session is not None:
+                session.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for other threads; a thread that waited for itself would for ever."""
+        if self._owner == threading.get_ident():
+            message = "batches of this reader are being read"
+            raise InvalidArgumentError(message, hint="Make a reader for each.")
+        with self._lock:
+            self._owner = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._owner = 0
+
+    def _batches(
+        self, batches: Iterator[Sequence[Wanted]], ahead: int
+    ) -> Iterator[list[memoryview]]:
+        asked: deque[list[FileRange]] = deque()
+        stream = _Answers(self._open, asked)
+        try:
+            while True:
+                while len(asked) <= ahead:
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    stream.ask(_check([_range_of(item) for item in batch]))
+                if not asked:
+                    return
+                yield stream.take()
+                stream.give_back()
+        except Exception:
+            self._drop()
+            raise
+        finally:
+            # Who stops in the middle does not want what was asked for.
+            if asked:
+                self._drop()
+            else:
+                stream.give_back()
+
+    def _open(self, *, anew: bool) -> FileSession:
+        if anew:
+            self._drop()
+        if self._session is None:
+            self._session = FileSession(self._caller, self._name)
+        return self._session
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.cancel()
+
+    def _before_fork(self) -> None:
+        """End an idle call: an open one does not survive."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def _after_fork(self) -> None:
+        self._lock, self._owner = threading.Lock(), 0
+        if self._session is not None:
+            # Its threads are the parent's; taking it apart here would wait for them.
+            _ABANDONED.append(self._session)
+            self._session = None
+
+
+class _Answers:
+    """The answers to batches, from one call after another."""
+
+    def __init__(
+        self,
+        open_session: "Callable[..., FileSession]",
+        asked: deque[list[FileRange]],
+    ) -> None:
+        self._open = open_session
+        self._asked = asked
+        self._resumption = Resumption()
+        self._session = open_session(anew=False)
+        self._answers = self._session.answers()
+        self._empty_count = 0
+        #: What has come of the next batches.
+        self._come: deque[memoryview] = deque()
+        #: How many files of the call were handed out.
+        self._taken_count = self._session.file_count
+
+    def ask(self, batch: list[FileRange]) -> None:
+        self._asked.append(batch)
+        self._session.ask(_needed(batch))
+
+    def take(self) -> list[memoryview]:
+        """Return the first batch; what lies in shared memory until `give_back`."""
+        batch = self._asked[0]
+        needed = len(_needed(batch))
+        while len(self._come) < needed:
+            try:
+                files = next(self._answers, None)
+            except StrongroomError as error:
+                self._resumption.wait_after(error)
+                files = None
+            if files is None:
+                self._begin_again()
+            else:
+                self._resumption.progressed()
+                self._empty_count = 0
+                self._come.extend(files)
+                self._relieve()
+        self._asked.popleft()
+        self._taken_count += needed
+        return [
+            self._come.popleft() if _is_needed(item) else memoryview(b"")
+            for item in batch
+        ]
+
+    def give_back(self) -> None:
+        """Let go of the batches that were taken."""
+        self._session.give_back(self._taken_count)
+
+    def _relieve(self) -> None:
+        """Copy a large batch, so that there is room for the rest of it."""
+        if self._session.held_bytes > _MAX_HELD_BYTES:
+            self._come = deque(memoryview(bytes(view)) for view in self._come)
+            self._session.give_back(self._session.file_count)
+
+    def _begin_again(self) -> None:
+        """Ask another call for all that was not answered."""
+        self._empty_count += 1
+        if self._empty_count > _MAX_EMPTY_CALLS:
+            message = "the server ended the call again and again without an answer"
+            raise UnavailableError(message, reason=Reason.TRANSPORT)
+        self._come.clear()
+        self._session = self._open(anew=True)
+        self._answers = self._session.answers()
+        self._taken_count = 0
+        for batch in self._asked:
+            self._session.ask(_needed(batch))
+
+
+def _range_of(item: Wanted) -> FileRange:
+    return FileRange(item) if isinstance(item, str) else item
+
+
+def _check(batch: list[FileRange]) -> list[FileRange]:
+    if len(batch) > MAX_FILES:
+        message = f"{len(batch)} files in one batch: at most {MAX_FILES}"
+        raise InvalidArgumentError(message)
+    for item in batch:
+        if item.offset < 0 or (item.length or 0) < 0:
+            message = f"{item.path} has no {item.length} bytes from {item.offset} on"
+            raise InvalidArgumentError(message, path=item.path)
+    return batch
+
+
+def _is_needed(item: FileRange) -> bool:
+    return item.length is None or item.length > 0
+
+
+def _needed(batch: Sequence[FileRange]) -> list[FileRange]:
+    """Return what the server is asked for: a length of 0 means something else there."""
+    return [item for item in batch if _is_needed(item)]
+
+
+_READERS: Final = weakref.WeakSet[Reader]()
+_ABANDONED: Final[list[FileSession]] = []
+
+
+def _before_fork() -> None:
+    for reader in list(_READERS):
+        reader._before_fork()  # noqa: SLF001
+
+
+def _after_fork() -> None:
+    for reader in list(_READERS):
+        reader._after_fork()  # noqa: SLF001
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
