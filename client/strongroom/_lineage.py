@@ -49,49 +49,57 @@ class RunToken:
 class Run:
     """What a run has read so far. Safe for threads."""
 
-    def __init__(self, name: str, endpoint: str) -> None:
+    def __init__(self, token: RunToken, *, owner: int = 0) -> None:
+        """Take part in a run.
+
+        Args:
+            token: The run.
+            owner: The process that began it, if it is this one.
+        """
+        #: What it is called in the versions that it writes.
+        self.name = token.name
+        self.endpoint = token.endpoint
+        self.notes = token.notes
+        self.lock = threading.Lock()
+        self._owner = owner
+        self._inputs = {_key(item): item for item in token.inputs}
+
+    @classmethod
+    def begin(cls, name: str, endpoint: str) -> "Run":
+        """Begin a run; to be closed by this process.
+
+        Raises:
+            InvalidArgumentError: The name is too long, or not printable.
+        """
         if len(name) > MAX_RUN_CHARS or not name.isprintable():
             message = (
                 f"a run's name has at most {MAX_RUN_CHARS} characters, all printable"
             )
             raise InvalidArgumentError(message, name=name[:MAX_RUN_CHARS])
-        #: What it is called in the versions that it writes.
-        self.name = name
-        self.endpoint = endpoint
-        self._lock = threading.Lock()
-        self._inputs: dict[tuple[ArtifactName, int], VersionInput] = {}
-        self._owner = os.getpid()
-        self._folder = tempfile.mkdtemp(prefix="strongroom-run-")
-        self._notes = Path(self._folder, "inputs")
-        self._notes.touch(mode=0o600)
+        notes = Path(tempfile.mkdtemp(prefix="strongroom-run-"), "inputs")
+        notes.touch(mode=0o600)
+        return cls(RunToken(name, endpoint, notes, ()), owner=os.getpid())
 
-    @classmethod
-    def adopt(cls, token: RunToken) -> "Run":
-        """Return the run of another process, as it is told of to this one."""
-        run = cls.__new__(cls)
-        run.name, run.endpoint = token.name, token.endpoint
-        run._lock = threading.Lock()
-        run._inputs = {_key(item): item for item in token.inputs}
-        run._owner = 0
-        run._folder = ""
-        run._notes = token.notes
-        return run
+    @property
+    def is_over(self) -> bool:
+        """Whether it is another process's, and has ended there."""
+        return os.getpid() != self._owner and not self.notes.exists()
 
     @property
     def inputs(self) -> tuple[VersionInput, ...]:
         """The versions that were read, in that order."""
         self._gather()
-        with self._lock:
+        with self.lock:
             return tuple(self._inputs.values())
 
     @property
     def token(self) -> RunToken:
         """What another process needs to know of it."""
-        return RunToken(self.name, self.endpoint, self._notes, self.inputs)
+        return RunToken(self.name, self.endpoint, self.notes, self.inputs)
 
     def note(self, item: VersionInput) -> None:
         """Note that a version was read."""
-        with self._lock:
+        with self.lock:
             if _key(item) in self._inputs:
                 return
             self._inputs[_key(item)] = item
@@ -102,24 +110,25 @@ class Run:
         """Learn for the last time what other processes have read."""
         self._gather()
         if os.getpid() == self._owner:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self.notes.parent, ignore_errors=True)
 
     def _write_down(self, item: VersionInput) -> None:
         line = json.dumps([item.version.resource, item.digest]) + "\n"
         # A run that is over has no file any more, and wants to know nothing.
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(self._notes, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            descriptor = os.open(self.notes, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:
                 os.write(descriptor, line.encode())
             finally:
                 os.close(descriptor)
 
     def _gather(self) -> None:
-        with contextlib.suppress(FileNotFoundError), self._notes.open("rb") as file:
-            for line in file.read(_MAX_NOTES_BYTES).splitlines():
+        with contextlib.suppress(FileNotFoundError), self.notes.open("rb") as file:
+            whole, _, _ = file.read(_MAX_NOTES_BYTES).rpartition(b"\n")
+            for line in whole.splitlines():
                 name, digest = json.loads(line)
                 item = input_of(pb.VersionInput(name=name, digest=digest))
-                with self._lock:
+                with self.lock:
                     self._inputs.setdefault(_key(item), item)
 
 
@@ -129,16 +138,25 @@ _CURRENT: Final[ContextVar[tuple[Run, ...]]] = ContextVar("runs", default=())
 _RUNS: Final[dict[Path, Run]] = {}
 
 
+def _renew_locks() -> None:
+    """Let a child of a fork have locks that no thread holds."""
+    for run in _RUNS.values():
+        run.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 @contextlib.contextmanager
 def entered(run: Run) -> Iterator[Run]:
     """Let code be in a run."""
-    _RUNS[run._notes] = run  # noqa: SLF001 - its own module
+    _RUNS[run.notes] = run
     token = _CURRENT.set((*_CURRENT.get(), run))
     try:
         yield run
     finally:
         _CURRENT.reset(token)
-        _RUNS.pop(run._notes, None)  # noqa: SLF001
+        _RUNS.pop(run.notes, None)
         run.close()
 
 
@@ -149,10 +167,10 @@ def tokens(endpoint: str) -> tuple[RunToken, ...]:
 
 def adopt(told: tuple[RunToken, ...]) -> None:
     """Take part in the runs of another process, until they end."""
-    for gone in [path for path in _RUNS if not path.exists()]:
-        _RUNS.pop(gone, None)
+    for path in [path for path, run in list(_RUNS.items()) if run.is_over]:
+        _RUNS.pop(path, None)
     for token in told:
-        _RUNS.setdefault(token.notes, Run.adopt(token))
+        _RUNS.setdefault(token.notes, Run(token))
 
 
 def note(endpoint: str, message: pb.Version) -> None:
@@ -209,7 +227,9 @@ def _runs(endpoint: str) -> tuple[Run, ...]:
     """
     current = tuple(run for run in _CURRENT.get() if run.endpoint == endpoint)
     return current or tuple(
-        run for run in list(_RUNS.values()) if run.endpoint == endpoint
+        run
+        for run in list(_RUNS.values())
+        if run.endpoint == endpoint and not run.is_over
     )
 
 

@@ -117,6 +117,7 @@ def serve(config: Path) -> None:
             "health_port": bound.health_port,
         }
         _LOG.info("%s", json.dumps(line))
+        process_memory.keep_settled()
         stop.wait()
         _LOG.info("%s", json.dumps({"event": "stopping"}))
 

@@ -6,11 +6,12 @@ limit, so a timer ends the whole: name, connection, handshake, header and body.
 """
 
 import http.client
+import itertools
 import queue
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,8 @@ from urllib.parse import urlsplit
 
 #: For each step of a connection.
 STEP_S: Final = 3.0
+#: Between two looks at connections whose time may be over.
+LOOK_S: Final = 1.0
 
 #: What `socket.getaddrinfo` returns of each address.
 _Address = tuple[Any, ...]
@@ -110,6 +113,64 @@ def told(error: Exception) -> str:
             return type(error).__name__
 
 
+class Cutter:
+    """Cuts connections off whose time is over: one thread looks after all of them.
+
+    For many short exchanges, each of which a timer would make a thread for. Safe to
+    use from many threads; without connections there is no thread.
+
+    Args:
+        monotonic: Tells the time that deadlines are of, in seconds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._watched: dict[int, tuple[float, http.client.HTTPConnection]] = {}
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @contextmanager
+    def until(
+        self, deadline_s: float, connection: http.client.HTTPConnection
+    ) -> Iterator[None]:
+        """Cut a connection if it is used for longer; who uses it sees it broken."""
+        number = next(self._numbers)
+        with self._lock:
+            self._watched[number] = deadline_s, connection
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="cutter", daemon=True
+                )
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._watched[number]
+
+    def close(self) -> None:
+        """End the thread, for good; nothing is cut any more."""
+        self._stop.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_S):
+            # Within the lock: whoever has ended may lend its connection to others.
+            with self._lock:
+                if not self._watched:
+                    self._thread = None
+                    return
+                now_s = self._monotonic()
+                for deadline_s, connection in self._watched.values():
+                    if now_s >= deadline_s and connection.sock is not None:
+                        _cut(connection.sock)
+
+
 class _Limit:
     """The time of one exchange: when it is over, the connection is cut."""
 
@@ -124,9 +185,7 @@ class _Limit:
     def cut(self) -> None:
         self._is_over.set()
         for connection in self._to_cut:
-            with suppress(OSError):
-                # Not a wrapper's own, which takes TLS away from under a reader.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            _cut(connection)
 
     def bind(self, connection: socket.socket) -> None:
         self._to_cut.append(connection)
@@ -216,6 +275,12 @@ def _secured(
     if tls is None:
         return plain
     return tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        # Not a wrapper's own, which takes TLS away from under a reader.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _too_late() -> TimeoutError:

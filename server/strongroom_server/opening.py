@@ -53,7 +53,7 @@ from strongroom_server.services.approving import (
     Approving,
     SecurityKeys,
 )
-from strongroom_server.services.granting import GrantFeed, Granting
+from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
 from strongroom_server.services.shredding import Shredding, ShredSettings, ShredWatch
 
 #: Certificates that somebody else renews are looked at again that often.
@@ -334,12 +334,10 @@ def _limit_s(limits: GuardLimits, method: str) -> float:
 def open_grants(settings: ServerSettings, repository: Repository) -> GrantServicer:
     """Open what sidecars are granted with; makes no call."""
     s3 = s3_settings(settings, settings.store.credentials_file)
-    granting = Granting(
-        repository,
-        S3Presigner(s3, repository.clock),
-        lifetime_s=settings.grants.lifetime_s,
-    )
-    return GrantServicer(granting, GrantFeed(repository))
+    presigner, clock = S3Presigner(s3, repository.clock), repository.clock
+    granting = Granting(repository, presigner, lifetime_s=settings.grants.lifetime_s)
+    writing = GrantedWriting(repository, presigner)
+    return GrantServicer(granting, GrantFeed(repository), writing, clock=clock)
 
 
 def open_copies(

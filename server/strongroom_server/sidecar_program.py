@@ -13,17 +13,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from strongroom.errors import PreconditionError, Reason
 from strongroom.format.lanes import SOCKET_SUFFIX
 from strongroom_server import process_memory
-from strongroom_server.adapters.central import CentralChannel, CentralGrants
+from strongroom_server.adapters.central import (
+    CentralChannel,
+    CentralGrants,
+    CentralWrites,
+)
 from strongroom_server.adapters.certificate_files import CertificateFiles
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_packs import MemoryPackCache
+from strongroom_server.adapters.pack_connections import PackConnections
 from strongroom_server.adapters.pack_files import PackFiles
+from strongroom_server.adapters.pack_puts import HttpPuts
 from strongroom_server.adapters.pack_urls import HttpPacks
 from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
@@ -43,6 +50,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
@@ -50,12 +58,15 @@ from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.forwarding import Forwarder
 from strongroom_server.rpc.health import Health
+from strongroom_server.rpc.sidecar_calls import LocalCalls
 from strongroom_server.rpc.sidecar_reads import READ_VERSION, LocalReads
 from strongroom_server.rpc.sidecar_serving import SidecarListening, serving_sidecar
+from strongroom_server.rpc.sidecar_writes import WRITE_VERSION, LocalWrites
 from strongroom_server.rpc.version_reads import VersionReads
 from strongroom_server.rpc.watchdog import Watchdog
 from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
 from strongroom_server.services.leasing import LeaseWatch
+from strongroom_server.services.uploads import GrantedWriteEngine
 from strongroom_server.telemetry import CallThreads, gauge, log_to_stderr, telemetry
 
 _LOG: Final = logging.getLogger("strongroom_server.sidecar")
@@ -83,6 +94,7 @@ def serve(config: Path) -> None:
             "health_port": health_port,
         }
         _LOG.info("%s", json.dumps(line))
+        process_memory.keep_settled()
         stop.wait()
         _LOG.info("%s", json.dumps({"event": "stopping"}))
 
@@ -123,6 +135,8 @@ class _Parts:
     book: GrantBook
     cache: PackCache
     downloads: GrantedDownloads
+    writes: CentralWrites
+    write_engine: GrantedWriteEngine
     memory: SharedMemory | None
 
     @contextmanager
@@ -142,8 +156,7 @@ class _Parts:
             limit_s=listen.stream_s,
             clock=clock,
         )
-        reads = LocalReads(
-            VersionReads(self.downloads, clock=clock, memory=self.memory),
+        calls = LocalCalls(
             forwarder,
             admission=admission,
             watchdog=watchdog,
@@ -151,6 +164,17 @@ class _Parts:
             limit_s=listen.stream_s,
             clock=clock,
             entropy=entropy,
+        )
+        reads = LocalReads(
+            VersionReads(self.downloads, clock=clock, memory=self.memory), calls
+        )
+        writes = LocalWrites(
+            self.writes,
+            self.write_engine,
+            calls,
+            stall_s=listen.stall_s,
+            clock=clock,
+            memory=self.memory,
         )
         with (
             self.keeper.running(),
@@ -170,7 +194,10 @@ class _Parts:
             LeaseWatch(self.book, self.grants, self.cache).running(),
             serving_sidecar(
                 _listening(settings),
-                local={READ_VERSION: reads.handler()},
+                local={
+                    READ_VERSION: reads.handler(),
+                    WRITE_VERSION: writes.handler(),
+                },
                 forwarder=forwarder,
                 admission=admission,
                 state=health,
@@ -211,12 +238,28 @@ def _open(
     grants = CentralGrants(channel)
     threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
     book = GrantBook(grants, clock=clock, executor=threads)
-    packs = HttpPacks(clock, ca_file=settings.store.ca_file)
-    stack.callback(packs.close)
+    connections = PackConnections(clock, ca_file=settings.store.ca_file)
+    stack.callback(connections.close)
+    packs = HttpPacks(connections)
     cache = _open_cache(settings, clock, entropy)
     half = settings.memory.max_bytes // 2
-    chunks = GrantedChunks(book, fetcher=packs, cache=cache, budget=ByteBudget(half))
-    engine = GrantedEngine(book, ChunkReader(chunks), threads, ByteBudget(half), clock)
+    chunks = ChunkReader(
+        GrantedChunks(book, fetcher=packs, cache=cache, budget=ByteBudget(half))
+    )
+    engine = GrantedEngine(book, chunks, threads, ByteBudget(half), clock)
+    write_half = settings.memory.max_write_bytes // 2
+    write_engine = GrantedWriteEngine(
+        clock=clock,
+        entropy=entropy,
+        executor=threads,
+        chunks=chunks,
+        write_budget=ByteBudget(write_half),
+        open_budget=ByteBudget(write_half),
+        header_lock=Lock(),
+        book=book,
+        putter=HttpPuts(connections),
+        buffers=BufferPool(),
+    )
     return _Parts(
         keeper,
         channel,
@@ -224,6 +267,8 @@ def _open(
         book,
         cache,
         GrantedDownloads(engine),
+        CentralWrites(channel),
+        write_engine,
         _open_memory(settings, entropy, stack),
     )
 

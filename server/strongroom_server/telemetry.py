@@ -8,12 +8,13 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TextIO, TypeVar
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
@@ -38,6 +39,9 @@ from strongroom_server.spans import OwnTracerProvider
 EXPORT_DELAY_MS: Final = 500
 #: The spans file is put aside, once, when it is larger.
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+#: How long log lines that alarm nobody are gathered, unless they are so many.
+LINGER_S: Final = 0.02
+MAX_LINES: Final = 1000
 
 # Made once: `json.dumps` with an argument makes one for each line.
 _ENCODER: Final = json.JSONEncoder(default=list)
@@ -121,10 +125,56 @@ class CallThreads(ThreadPoolExecutor):
 
 def log_to_stderr() -> None:
     """Send our lines, which are JSON, and others' warnings, made JSON, to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LineFormatter())
-    logging.getLogger().addHandler(handler)
+    logging.getLogger().addHandler(LineHandler(sys.stderr))
     logging.getLogger("strongroom_server").setLevel(logging.INFO)
+
+
+class LineHandler(logging.Handler):
+    """Writes lines to a stream: what is worth a warning at once, the rest in groups.
+
+    A write lets go of Python's lock, and many threads wait for that; so busy calls
+    wait for no write. What is alarming takes with it all that came before.
+    """
+
+    def __init__(self, stream: TextIO, *, linger_s: float = LINGER_S) -> None:
+        super().__init__()
+        self.setFormatter(_LineFormatter())
+        self._stream = stream
+        self._linger_s = linger_s
+        self._lines: deque[str] = deque()
+        self._writing = threading.Lock()
+        self._is_due = threading.Event()
+        thread = threading.Thread(target=self._run, name="log-lines", daemon=True)
+        thread.start()
+
+    def createLock(self) -> None:  # noqa: N802 (logging's)
+        """Do without the lock of handlers: a deque takes lines from all threads."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line; see `logging.Handler`."""
+        self._lines.append(self.format(record))
+        if record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES:
+            self.flush()
+        elif not self._is_due.is_set():
+            self._is_due.set()
+
+    def flush(self) -> None:
+        """Write the lines that wait; called at the process's end, too."""
+        with self._writing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            # Whom should it be told that nobody reads?
+            with suppress(OSError, ValueError):
+                self._stream.write("".join(f"{line}\n" for line in lines))
+                self._stream.flush()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._is_due.wait()
+            pause.wait(self._linger_s)
+            self._is_due.clear()
+            self.flush()
 
 
 class _LineFormatter(logging.Formatter):

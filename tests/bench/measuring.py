@@ -200,7 +200,9 @@ def clear_peak(pid: int) -> None:
 
 @dataclass(slots=True)
 class PeakSampler:
-    """Notes the kernel's own high-water mark of a process until it ends.
+    """Notes the kernel's own high-water marks of a process until it ends.
+
+    Of what it starts, too: the largest of all counts.
 
     `ru_maxrss` will not do: it begins with the size of the process that forked.
 
@@ -227,7 +229,17 @@ class PeakSampler:
 
     def _sample(self) -> None:
         while not self._done.wait(_SAMPLE_EVERY_S):
-            self.bytes = max(self.bytes, peak_bytes(self.pid))
+            for pid in (self.pid, *_children(self.pid)):
+                self.bytes = max(self.bytes, peak_bytes(pid))
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a process has started; none if it ended."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(word) for word in text.split()]
 
 
 @dataclass(frozen=True, slots=True)

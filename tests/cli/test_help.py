@@ -18,6 +18,7 @@ COMMANDS = [
     ["delete"],
     ["undelete"],
     ["explain"],
+    ["lineage"],
     ["verify"],
     ["repair"],
     ["sweep"],

@@ -150,6 +150,9 @@ def test_a_policy_changes_what_was_given_and_keeps_the_rest(
         "message_type": "policy",
         "artifact": pushed,
         "keep_last": 5,
+        "keep_best": 0,
+        "best_by": "",
+        "best_order": "",
         "keep_days": 0,
         "trash_days": 14,
         "codec": "raw",
@@ -232,7 +235,7 @@ def test_a_policy_that_cannot_be_is_refused(
 def test_a_rule_without_effect_is_told(strongroom: Command, pushed: str) -> None:
     result = strongroom("policy", "set", pushed, "--keep-days", "7")
 
-    assert "all versions are kept while keep-last is 0" in result.err
+    assert "all versions are kept while keep-last and keep-best are 0" in result.err
 
 
 def test_explain_says_why_each_version_stays_or_goes(

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
-from strongroom_server.adapters.pack_urls import ATTEMPTS, HttpPacks
+from strongroom_server import bounded_http
+from strongroom_server.adapters import pack_connections
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.pack_connections import ATTEMPTS, PackConnections
+from strongroom_server.adapters.pack_urls import HttpPacks
 from strongroom_server.ports import BlobNotFoundError, UrlRefusedError
 from tests.support.clock import ManualClock
 
@@ -95,7 +99,7 @@ def store() -> Iterator[Store]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_port}/b/p?X=1"
     try:
@@ -108,11 +112,11 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def packs() -> Iterator[HttpPacks]:
-    made = HttpPacks(ManualClock())
+    connections = PackConnections(ManualClock())
     try:
-        yield made
+        yield HttpPacks(connections)
     finally:
-        made.close()
+        connections.close()
 
 
 def read(packs: HttpPacks, store: Store, offset: int, size: int) -> bytes:
@@ -212,6 +216,39 @@ def test_an_answer_of_other_bytes_than_asked_for_is_refused(
         read(packs, store, 0, 10)
 
 
+def test_bytes_that_drip_do_not_keep_a_fetch_waiting_for_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.connection.sendall(b"HTTP/1.1 206 Partial Content\r\nX: ")
+        while not stop.wait(0.02):
+            handler.connection.sendall(b"x")
+
+    def drip_body(handler: BaseHTTPRequestHandler) -> None:
+        first, last = (0, len(DATA) - 1)
+        head = {"Content-Range": f"bytes {first}-{last}/{len(DATA)}"}
+        send(handler, 206, b"", head, claimed=len(DATA))
+        while not stop.wait(0.02):
+            handler.connection.sendall(b"x")
+
+    monkeypatch.setattr(bounded_http, "LOOK_S", 0.05)
+    monkeypatch.setattr(pack_connections, "PACK_TIMEOUT_S", 0.5)
+    connections = PackConnections(SystemClock())
+    packs = HttpPacks(connections)
+    try:
+        for answer in (drip, drip_body):
+            store.answers = [answer] * ATTEMPTS
+            with pytest.raises(UnavailableError):
+                read(packs, store, 0, len(DATA))
+        store.answers = []
+        assert read(packs, store, 0, 100) == DATA[:100]
+    finally:
+        stop.set()
+        connections.close()
+
+
 def test_nobody_listening_is_told_as_such(packs: HttpPacks, store: Store) -> None:
     with pytest.raises(UnavailableError, match="ConnectionRefused"):
         packs.read_into(
@@ -221,7 +258,7 @@ def test_nobody_listening_is_told_as_such(packs: HttpPacks, store: Store) -> Non
 
 def test_authorities_that_cannot_be_read_are_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(PreconditionError) as error:
-        HttpPacks(ManualClock(), ca_file=tmp_path / "none.pem")
+        PackConnections(ManualClock(), ca_file=tmp_path / "none.pem")
 
     assert error.value.reason is Reason.SETTING_INVALID
 

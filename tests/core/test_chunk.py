@@ -38,7 +38,8 @@ def id_of(plaintext: bytes, suite: int) -> bytes:
     """The id that a chunk with this plaintext has."""
     digest = SUITES[suite].digest(plaintext)
     algorithm = SUITES[suite].digest_algorithm
-    return keys_of().chunk_id(digest, len(plaintext), algorithm)
+    writer = b"a writer" if SUITES[suite].by_writer else b""
+    return keys_of().chunk_id(digest, len(plaintext), algorithm, writer=writer)
 
 
 def base_of(plaintext: bytes, suite: int = 1) -> tuple[ChunkRef, memoryview]:

@@ -86,9 +86,17 @@ def every_key(keys: DomainKeys) -> dict[str, bytes]:
 def every_id(keys: DomainKeys) -> dict[str, bytes]:
     return {
         **{
-            f"chunk {algorithm} {size}": keys.chunk_id(bytes(32), size, algorithm)
+            f"chunk {algorithm} {size} {writer!r}": keys.chunk_id(
+                bytes(32), size, algorithm, writer=writer
+            )
             for algorithm in DigestAlgorithm
             for size in (0, 1)
+            for writer in (b"", b"writer 1", b"writer 2")
+        },
+        **{
+            f"writer {artifact!r} {name}": keys.writer_tag(artifact, name)
+            for artifact in (bytes(18), b"\1" * 18)
+            for name in ("a", "b")
         },
         **{kind: keys.name_id(kind, "demo") for kind in ("project", "artifact")},
         "name": keys.name_id("project", "demo2"),
@@ -111,6 +119,31 @@ def test_ids_are_the_same_in_every_epoch_and_nowhere_else() -> None:
         other = every_id(keys_of(scope))
         same = {name for name in ids if ids[name] == other[name]}
         assert same == (set(ids) if what == "epoch" else set())
+
+
+def test_an_id_that_a_writer_named_begins_with_its_tag() -> None:
+    keys = keys_of()
+    tag = keys.writer_tag(bytes(18), "spiffe://test/a")
+
+    named = keys.chunk_id(bytes(32), 7, DigestAlgorithm.BLAKE3, writer=tag)
+
+    assert len(tag) == WRITER_TAG_BYTES
+    assert (named[: len(tag)], len(named)) == (tag, 32)
+    message = b"w2\0" + tag + (7).to_bytes(8, "big") + bytes(32)
+    dedup_key = scoped(DEDUP, b"id", SCOPE.at_epoch(0))
+    assert named[len(tag) :] == hmac.digest(dedup_key, message, "sha256")[:24]
+
+
+def test_each_writer_cuts_each_artifact_by_a_key_of_its_own() -> None:
+    keys = keys_of()
+
+    found = {
+        keys.writer_cut_key(artifact, name)
+        for artifact in (bytes(18), b"\1" * 18)
+        for name in ("a", "b")
+    }
+
+    assert len(found | {keys.cut_key()}) == 5
 
 
 def test_a_name_cannot_pose_as_a_name_of_another_kind() -> None:

@@ -78,7 +78,7 @@ def test_an_entry_with_another_field_parses_or_is_refused(
 
 def test_an_entry_of_a_newer_format_says_so() -> None:
     with pytest.raises(PreconditionError) as caught:
-        parse_body(BODIES[1] | {"format": 2}, 1)
+        parse_body(BODIES[1] | {"format": 3}, 1)
 
     assert caught.value.reason is Reason.FORMAT_UNSUPPORTED
 

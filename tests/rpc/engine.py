@@ -18,7 +18,7 @@ from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.services.approving import SecurityKeys
 from strongroom_server.services.checks import Checks
-from strongroom_server.services.granting import GrantFeed, Granting
+from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
 from strongroom_server.services.probes import StoreProbe
 from tests.rpc.roles import AUTHORIZER
 from tests.rpc.running import Running, running_server
@@ -83,6 +83,8 @@ def serving_world(
         GrantServicer(
             Granting(world.repository, MemoryBlobPresigner()),
             GrantFeed(world.repository, tick_s=0.02, look_s=0.1, heartbeat_s=0.2),
+            GrantedWriting(world.repository, MemoryBlobPresigner()),
+            clock=world.clock,
         ),
     )
     names = world.repository.keyring

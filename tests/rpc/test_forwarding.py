@@ -212,6 +212,7 @@ def test_a_caller_that_gives_up_ends_the_call_at_central(passed: Beside) -> None
     [
         "/strongroom.v1.GrantService/OpenVersion",
         "/strongroom.v1.GrantService/WatchGrants",
+        "/strongroom.v1.GrantService/WriteGranted",
         "/strongroom.v1.ArtifactService/Nonsense",
         "/grpc.health.v1.Health/Check",
     ],

@@ -18,6 +18,7 @@ from strongroom_server.core.access import AccessAction
 from strongroom_server.core.chunk import ChunkRef, decrypt_chunk
 from strongroom_server.core.layout import pack_key
 from strongroom_server.core.scope import Scope
+from strongroom_server.core.suites import DigestAlgorithm
 from tests.rpc.authority import READER
 from tests.rpc.running import ARTIFACT, read_failure
 from tests.rpc.serving import FILES, Served, Stubs, write, write_requests
@@ -76,8 +77,15 @@ class KeyOf:
     def chunk_key(self, _chunk_id: bytes) -> bytes:
         return self._key
 
-    def chunk_id(self, *_: object) -> None:
-        return None
+    def chunk_id(
+        self,
+        _digest: bytes,
+        _size_bytes: int,
+        _algorithm: DigestAlgorithm,
+        *,
+        writer: bytes = b"",
+    ) -> None:
+        del writer
 
 
 def reference(item: Any, pack: Any) -> ChunkRef:

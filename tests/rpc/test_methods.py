@@ -72,7 +72,9 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "CommitDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "DiscardDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "ReadVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "ReadFiles": ({"start": {"name": VERSION}}, [(VERSION, ARTIFACT)]),
     "OpenVersion": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "WriteGranted": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
     "WatchGrants": (
         {"names": [NUMBER, f"{ARTIFACT}/versions/4"]},
         [(NUMBER, ARTIFACT), (f"{ARTIFACT}/versions/4", ARTIFACT)],

@@ -2,6 +2,7 @@
 """How drafts end: one commit, however often it is called, or none."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -185,6 +186,36 @@ def test_a_committed_draft_is_not_discarded(world: World) -> None:
         discard(world)
 
     assert caught.value.reason is Reason.DRAFT_CLOSED
+
+
+def test_a_committed_draft_is_not_discarded_when_its_parts_are_swept_either(
+    world: World,
+) -> None:
+    put(world, {"a": b"1"})
+    commit(world)
+    for _ in range(3):
+        sweep(world)
+
+    with pytest.raises(PreconditionError) as caught:
+        discard(world)
+
+    assert caught.value.reason is Reason.DRAFT_CLOSED
+    assert world.keys("uploads/") == []
+
+
+def test_nobody_waits_for_other_parts_without_an_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draft_records, "ADD_WAIT_S", 0.01)
+    with ExitStack() as stack:
+        for lock in world.repository.draft_records._locks:
+            stack.enter_context(lock)
+        with pytest.raises(ExhaustedError) as caught:
+            put(world, {"a": b"1"}, request_id="part")
+
+    assert caught.value.reason is Reason.TOO_MANY_CALLS
+    put(world, {"a": b"1"}, request_id="part")
+    assert commit(world, expected=1).version.number == 1
 
 
 def test_a_draft_without_parts_is_not_committed(world: World) -> None:

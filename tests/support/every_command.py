@@ -58,7 +58,7 @@ class Session:
         self.check("ls", "secrets")
         self.check("ls", name, "--versions")
         self.check("ls", f"{name}@1")
-        for command in ("show", "log", "explain", "verify"):
+        for command in ("show", "log", "explain", "lineage", "verify"):
             self.check(command, name)
         self.check("diff", f"{name}@1", f"{name}@2")
         self.check("ref", "move", name, "prod", "1")

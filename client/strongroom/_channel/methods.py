@@ -128,6 +128,12 @@ DIFF_VERSIONS: Final = Method(
     artifacts.DiffVersionsRequest,
     artifacts.DiffVersionsResponse,
 )
+GET_LINEAGE: Final = Method(
+    _ARTIFACTS,
+    "GetLineage",
+    artifacts.GetLineageRequest,
+    artifacts.GetLineageResponse,
+)
 MOVE_REF: Final = Method(_ARTIFACTS, "MoveRef", artifacts.MoveRefRequest, artifacts.Ref)
 DELETE_VERSION: Final = Method(
     _ARTIFACTS, "DeleteVersion", artifacts.DeleteVersionRequest, artifacts.Version

@@ -33,6 +33,7 @@ from strongroom._convert.keys import (
     shredded_listing_of,
     signing_key_of,
 )
+from strongroom._convert.lineage import lineage_of
 from strongroom._convert.requests import (
     answer_of,
     answers_stream,
@@ -73,6 +74,7 @@ __all__ = [
     "key_stage_of",
     "kind_of",
     "kind_to_message",
+    "lineage_of",
     "moving_names",
     "object_explanation_of",
     "object_use_of",

@@ -39,6 +39,7 @@ from strongroom.values import (
     Ref,
     TensorChange,
     Version,
+    VersionInput,
     VersionState,
 )
 
@@ -106,6 +107,9 @@ def policy_of(message: pb.ArtifactPolicy) -> ArtifactPolicy:
     """Return the policy that a message describes."""
     return ArtifactPolicy(
         keep_last=message.keep_last,
+        keep_best=message.keep_best,
+        best_by=message.best_by,
+        best_order=message.best_order,
         keep_days=message.keep_days,
         trash_days=message.trash_days,
         codec=message.codec,
@@ -117,6 +121,9 @@ def policy_to_message(policy: ArtifactPolicy) -> pb.ArtifactPolicy:
     """Return a policy as the wire has it."""
     return pb.ArtifactPolicy(
         keep_last=policy.keep_last,
+        keep_best=policy.keep_best,
+        best_by=policy.best_by,
+        best_order=policy.best_order,
         keep_days=policy.keep_days,
         trash_days=policy.trash_days,
         codec=policy.codec,
@@ -144,7 +151,19 @@ def version_of(message: pb.Version) -> Version:
             time_of(message.purge_time) if message.HasField("purge_time") else None
         ),
         held=message.held,
+        run=message.lineage.run,
+        inputs=tuple(_input_of(item) for item in message.lineage.inputs),
+        more_inputs=message.lineage.more_inputs,
     )
+
+
+def _input_of(message: pb.VersionInput) -> VersionInput:
+    name = parse_version_name(message.name)
+    selector = parse_selector(name.selector)
+    if not isinstance(selector, NumberSelector):
+        text = f"the server names an input {name.short}, not by its number"
+        raise IntegrityError(text, reason=Reason.MANIFEST_CORRUPT)
+    return VersionInput(name.artifact, selector.number, message.digest)
 
 
 def state_of(value: pb.VersionState) -> VersionState:

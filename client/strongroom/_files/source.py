@@ -4,14 +4,15 @@
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from strongroom._files.failures import reading, shown, unsupported
 from strongroom._files.folder import Folder
+from strongroom._shared.handing import HandedFile
 from strongroom.config import CONFIG_PATH
 from strongroom.errors import ConflictError, Reason
 from strongroom.format.names import check_path
@@ -27,6 +28,37 @@ _TYPES: Final = {
 }
 
 
+class FileOpener(Protocol):
+    """Opens the files of a source."""
+
+    def open(self, path: bytes) -> "AbstractContextManager[SourceFile]":
+        """Open one of its paths; errors as `SourceReader.open`."""
+        ...
+
+
+class PushSource(Protocol):
+    """What a push reads: files in byte order of path."""
+
+    @property
+    def paths(self) -> tuple[bytes, ...]:
+        """UTF-8, in byte order."""
+        ...
+
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of all files."""
+        ...
+
+    @property
+    def empty_directory_count(self) -> int:
+        """Directories without any file below; a version does not hold them."""
+        ...
+
+    def reader(self) -> AbstractContextManager[FileOpener]:
+        """Begin to read."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Files to push; only their names are held, not their content."""
@@ -39,26 +71,34 @@ class Source:
     #: Directories without any file below; a version does not hold them.
     empty_directory_count: int
 
+    def reader(self) -> "SourceReader":
+        """Begin to read."""
+        return SourceReader(self)
+
 
 class SourceFile:
-    """One open file of a source."""
+    """One open file of a source: all of it, or its first `size_bytes`."""
 
-    def __init__(self, descriptor: int, path: str) -> None:
+    def __init__(
+        self, descriptor: int, path: str, size_bytes: int | None = None
+    ) -> None:
         self._descriptor = descriptor
         self._status = os.fstat(descriptor)
+        self._size_bytes = self._status.st_size if size_bytes is None else size_bytes
         self.path = path
         if not stat.S_ISREG(self._status.st_mode):
             raise _unsupported(path, self._status.st_mode)
 
     @property
-    def descriptor(self) -> int:
-        """Of the open file."""
-        return self._descriptor
+    def handed(self) -> HandedFile:
+        """What is handed over of it; the descriptor is that of this file."""
+        modify_time_ns = self._status.st_mtime_ns
+        return HandedFile(self._descriptor, self._size_bytes, modify_time_ns)
 
     @property
     def size_bytes(self) -> int:
         """The size when it was opened."""
-        return self._status.st_size
+        return self._size_bytes
 
     @property
     def executable(self) -> bool:

@@ -4,6 +4,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from strongroom.format.lanes import MIN_SOURCE_BYTES, SOURCE_FILE_SYSTEMS
@@ -14,10 +15,20 @@ _STATFS_BYTES: Final = 256
 _MAX_STAGED_BYTES: Final = 32 * 1024 * 1024
 
 
-def is_worth_handing(descriptor: int, size_bytes: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class HandedFile:
+    """A file that may be handed over: as it was when it was opened."""
+
+    descriptor: int
+    size_bytes: int
+    modify_time_ns: int
+
+
+def is_worth_handing(file: HandedFile) -> bool:
     """Tell whether the server is to read a file by itself, and would."""
-    return size_bytes >= MIN_SOURCE_BYTES and _file_system_of(descriptor) in (
-        SOURCE_FILE_SYSTEMS
+    return (
+        file.size_bytes >= MIN_SOURCE_BYTES
+        and _file_system_of(file.descriptor) in SOURCE_FILE_SYSTEMS
     )
 
 
@@ -27,14 +38,14 @@ def is_worth_staging(size_bytes: int) -> bool:
 
 
 @contextmanager
-def staged(data: memoryview) -> Iterator[int]:
-    """Lend a descriptor of memory that holds a copy of `data`."""
+def staged(data: memoryview) -> Iterator[HandedFile]:
+    """Lend a file in memory that holds a copy of `data`."""
     descriptor = os.memfd_create("strongroom-source", os.MFD_CLOEXEC)
     try:
         position = 0
         while position < len(data):
             position += os.write(descriptor, data[position:])
-        yield descriptor
+        yield HandedFile(descriptor, position, os.fstat(descriptor).st_mtime_ns)
     finally:
         os.close(descriptor)
 

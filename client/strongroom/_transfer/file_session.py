@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
+from strongroom import _lineage
 from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import READ_FILES
 from strongroom._shared.lane import LaneRead
@@ -38,6 +39,7 @@ class FileSession:
         Raises:
             StrongroomError: The certificate files are unusable.
         """
+        self._endpoint = caller.settings.endpoint
         self._lanes = caller.lanes
         self._lane: LaneRead | None = caller.lanes.begin()
         self._requests = queue.SimpleQueue[pb.ReadFilesRequest | None]()
@@ -65,7 +67,11 @@ class FileSession:
             raise
 
     def ask(self, wanted: Sequence[FileRange]) -> None:
-        """Ask for files; at most MAX_FILES."""
+        """Ask for files."""
+        for start in range(0, len(wanted), MAX_FILES):
+            self._ask(wanted[start : start + MAX_FILES])
+
+    def _ask(self, wanted: Sequence[FileRange]) -> None:
         request = pb.ReadFilesRequest()
         message = request.wanted
         message.paths.extend([item.path for item in wanted])
@@ -90,6 +96,7 @@ class FileSession:
             if response.HasField("version"):
                 if self._lane is None:
                     self._lanes.tell_problem()
+                _lineage.note(self._endpoint, response.version)
                 continue
             yield self._files_of(response.found)
 
@@ -178,8 +185,9 @@ class FileSession:
         return files
 
     def _end_lane(self) -> None:
-        if self._lane is not None:
-            self._lane.end()
+        lane, self._lane = self._lane, None  # what is given back is given back once
+        if lane is not None:
+            lane.end()
 
 
 def _cut(data: bytes, lengths: list[int]) -> list[memoryview]:

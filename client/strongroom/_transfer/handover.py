@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from strongroom._channel.caller import Headers
-from strongroom._shared.handing import is_worth_handing, is_worth_staging, staged
+from strongroom._shared.handing import (
+    HandedFile,
+    is_worth_handing,
+    is_worth_staging,
+    staged,
+)
 from strongroom._shared.lane import LaneWrite
 from strongroom._shared.lanes import Lanes
 from strongroom.errors import (
@@ -129,24 +134,22 @@ class Handover:
             ):
                 self._refuse_silence()
 
-    def takes(self, descriptor: int, size_bytes: int) -> bool:
+    def takes(self, file: HandedFile) -> bool:
         """Tell whether a file is to be handed over."""
-        return self._is_offered and is_worth_handing(descriptor, size_bytes)
+        return self._is_offered and is_worth_handing(file)
 
     def takes_bytes(self, size_bytes: int) -> bool:
         """Tell whether bytes in memory are to be handed over."""
         return self._is_offered and is_worth_staging(size_bytes)
 
-    def staged(self, data: memoryview) -> AbstractContextManager[int]:
-        """Lend a descriptor of memory with a copy of `data`."""
+    def staged(self, data: memoryview) -> AbstractContextManager[HandedFile]:
+        """Lend a file in memory with a copy of `data`."""
         return staged(data)
 
-    def hand(
-        self, path: str, descriptor: int, size_bytes: int, *, executable: bool
-    ) -> pb.TransferItem:
+    def hand(self, path: str, file: HandedFile, *, executable: bool) -> pb.TransferItem:
         """Hand a file over, and return the item that says so.
 
-        The descriptor may be closed then.
+        Its descriptor may be closed then.
 
         Raises:
             UnavailableError: The server is not at the other end (TRANSPORT).
@@ -160,14 +163,18 @@ class Handover:
         while len(self._handed) >= _AHEAD:
             self._wait()
         self.handed_count += 1
-        source = lane.hand_over(descriptor)
-        file = _File(path, size_bytes, source=source)
-        self._files.append(file)
-        self._handed.append(file)
-        self._lanes.count(handed_bytes=size_bytes)
+        source = lane.hand_over(file.descriptor)
+        entry = _File(path, file.size_bytes, source=source)
+        self._files.append(entry)
+        self._handed.append(entry)
+        self._lanes.count(handed_bytes=file.size_bytes)
         return pb.TransferItem(
             source=pb.FileSource(
-                path=path, size_bytes=size_bytes, executable=executable, source=source
+                path=path,
+                size_bytes=file.size_bytes,
+                executable=executable,
+                source=source,
+                modify_time_ns=file.modify_time_ns,
             )
         )
 

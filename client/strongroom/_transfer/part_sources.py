@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, Protocol
 
 from strongroom._files.failures import reading, shown
 from strongroom._files.source import SourceFile
-from strongroom._shared.handing import is_worth_staging
+from strongroom._shared.handing import HandedFile, is_worth_staging
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.digest import path_order
 from strongroom.format.lanes import MIN_SOURCE_BYTES
@@ -33,14 +33,14 @@ class OpenSource:
         size_bytes: How many bytes it has; None if only its end will tell.
         executable: Whether it is an executable file.
         blocks: Its bytes, in blocks of 1 MiB at most.
-        descriptor: Of the open file; None if it is no file.
+        file: The open file, if it is one.
         data: Its bytes, if they are in memory as a whole.
     """
 
     size_bytes: int | None
     executable: bool
     blocks: Iterator[bytes | memoryview]
-    descriptor: int | None = None
+    file: HandedFile | None = None
     data: memoryview | None = None
 
 
@@ -168,7 +168,7 @@ class _Path:
                 file.size_bytes,
                 file.executable,
                 file.blocks(block_bytes),
-                descriptor=descriptor,
+                file=file.handed,
             )
         finally:
             os.close(descriptor)

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import kind_to_message
+from strongroom._shared.handing import HandedFile
 from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
 from strongroom._transfer.handover import Handover, should_send_instead
 from strongroom._transfer.part_sources import OpenSource, Part, PartCopy, PartFile
@@ -243,12 +244,10 @@ class _PartRequests:
             executable = file.executable
             if executable is None:
                 executable = opened.executable
-            with self._handed(opened) as descriptor:
-                if descriptor is not None and opened.size_bytes is not None:
-                    self.sent_bytes += opened.size_bytes
-                    yield self._handover.hand(
-                        file.path, descriptor, opened.size_bytes, executable=executable
-                    )
+            with self._handed(opened) as handed:
+                if handed is not None:
+                    self.sent_bytes += handed.size_bytes
+                    yield self._handover.hand(file.path, handed, executable=executable)
                     return
             yield from file_items(
                 file.path,
@@ -258,16 +257,13 @@ class _PartRequests:
             )
 
     @contextmanager
-    def _handed(self, opened: OpenSource) -> Iterator[int | None]:
-        """Lend the descriptor that is to be handed over; None if none is."""
-        size_bytes, data, found = opened.size_bytes, opened.data, opened.descriptor
-        if size_bytes is None:
-            yield None
-        elif found is not None and self._handover.takes(found, size_bytes):
-            yield found
-        elif data is not None and self._handover.takes_bytes(size_bytes):
-            with self._handover.staged(data) as descriptor:
-                yield descriptor
+    def _handed(self, opened: OpenSource) -> Iterator[HandedFile | None]:
+        """Lend what is to be handed over; None if the bytes are to be sent."""
+        if opened.file is not None and self._handover.takes(opened.file):
+            yield opened.file
+        elif opened.data is not None and self._handover.takes_bytes(len(opened.data)):
+            with self._handover.staged(opened.data) as staged:
+                yield staged
         else:
             yield None
 

@@ -2,9 +2,10 @@
 """Writes a version: as many attempts as it takes, each from where the last one got."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
-from strongroom import _telemetry
+from strongroom import _lineage, _telemetry
 from strongroom._channel.caller import Caller
 from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import version_of
@@ -48,8 +49,10 @@ def push_version(caller: Caller, push: Push) -> PushResult:
         IntegrityError: The server stored other content (DIGEST_MISMATCH).
     """
     try:
+        # By the thread that pushes: gRPC's own are in no run.
+        told = _lineage.current_lineage(caller.settings.endpoint)
         with _telemetry.operation("push") as trace_id:
-            sender, result = _Attempts(caller, push).send()
+            sender, result = _Attempts(caller, replace(push, lineage=told)).send()
     except StrongroomError as error:
         error.metadata.setdefault("upload_id", push.request_id)
         raise

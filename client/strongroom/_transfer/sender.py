@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from strongroom._convert import kind_to_message
-from strongroom._files.source import Source, SourceFile, SourceReader
+from strongroom._files.source import FileOpener, PushSource, SourceFile
 from strongroom._transfer.base_files import BaseFiles
 from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
 from strongroom._transfer.handover import Handover
@@ -35,7 +35,7 @@ _SMALL_BYTES: Final = 64 << 20
 class Push:
     """What to push, and what to say about it."""
 
-    source: Source
+    source: PushSource
     artifact: ArtifactName
     request_id: str
     kind: Kind | str | None = None
@@ -43,6 +43,7 @@ class Push:
     metadata: Mapping[str, str] = field(default_factory=dict)
     progress: ProgressCallback | None = None
     exclusive: bool = False
+    lineage: artifact_pb.Lineage | None = None
 
 
 class Sender:
@@ -127,13 +128,14 @@ class Sender:
                 resumable=True,
                 base_version=self._base.number if self._base is not None else 0,
                 exclusive=push.exclusive,
+                lineage=push.lineage,
             )
         )
         position = self._await_position()
         if position is None:
             return
         batch = Batch()
-        with SourceReader(push.source) as reader:
+        with push.source.reader() as reader:
             yield from self._skip_durable(reader, position)
             offset_bytes = position.offset_bytes
             for name in push.source.paths[position.file_count :]:
@@ -196,7 +198,7 @@ class Sender:
             raise source_changed(self._push)
 
     def _skip_durable(
-        self, reader: SourceReader, position: pb.WritePosition
+        self, reader: FileOpener, position: pb.WritePosition
     ) -> Iterator[pb.WriteVersionRequest]:
         """Hash what the server has, and send signs of life meanwhile."""
         skipped_bytes = 0
@@ -247,9 +249,9 @@ class Sender:
                 blocks = iter([head] if head else [])
             else:
                 blocks = file.blocks(BLOCK_BYTES)
-        if not offset_bytes and self._handover.takes(file.descriptor, file.size_bytes):
+        if not offset_bytes and self._handover.takes(file.handed):
             yield self._handover.hand(
-                file.path, file.descriptor, file.size_bytes, executable=file.executable
+                file.path, file.handed, executable=file.executable
             )
             return
         yield from self._sent(file, blocks, offset_bytes)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from strongroom import _lineage
 from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import READ_VERSION
 from strongroom._shared.lane import LaneRead
@@ -28,6 +29,7 @@ class VersionStream:
     def __init__(self, caller: Caller, request: pb.ReadVersionRequest) -> None:
         #: How many messages have come; many small steps share one.
         self.answer_count = 0
+        self._endpoint = caller.settings.endpoint
         self._lanes = caller.lanes
         self._lane: LaneRead | None = caller.lanes.begin()
         headers: Headers = ()
@@ -66,6 +68,7 @@ class VersionStream:
             elif response.HasField("version"):
                 if self._lane is None:
                     self._lanes.tell_problem()
+                _lineage.note(self._endpoint, response.version)
                 yield response.version
             else:
                 for item in response.items.items:

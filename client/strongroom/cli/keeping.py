@@ -2,7 +2,7 @@
 """Commands that decide what stays: delete, undelete, hold, policy."""
 
 from dataclasses import replace
-from typing import Annotated, Final
+from typing import Annotated, Final, TypedDict
 
 import typer
 
@@ -26,6 +26,7 @@ policy_app = typer.Typer(
 
 CODECS: Final = ("auto", "raw", "compact", "delta")
 CUTS: Final = ("aligned", "fixed", "content")
+ORDERS: Final = ("min", "max")
 #: The etag of the policy of an artifact that does not exist.
 _NO_ARTIFACT: Final = '""'
 _UNCHANGED: Final = "nothing was changed"
@@ -45,6 +46,17 @@ _Cuts = Annotated[
 _KeepLast = Annotated[
     int | None,
     typer.Option(min=0, help="Keep so many of the newest versions; 0 keeps all."),
+]
+_KeepBest = Annotated[
+    int | None,
+    typer.Option(min=0, help="Keep so many of the best, too; 0: no such rule."),
+]
+_BestBy = Annotated[
+    str | None,
+    typer.Option(help="The metadata that says how good one is: metric:loss."),
+]
+_BestOrder = Annotated[
+    str | None, typer.Option(help=f"Which numbers are good: {', '.join(ORDERS)}.")
 ]
 _KeepDays = Annotated[
     str | None,
@@ -210,6 +222,9 @@ def set_policy(
     codec: _Codec = None,
     cuts: _Cuts = None,
     keep_last: _KeepLast = None,
+    keep_best: _KeepBest = None,
+    best_by: _BestBy = None,
+    best_order: _BestOrder = None,
     keep_days: _KeepDays = None,
     trash_days: _TrashDays = None,
     kind: _Kind = None,
@@ -227,18 +242,22 @@ def set_policy(
 
       strongroom policy set demo/minilm --keep-last 5 --keep-days 30d
 
+      strongroom policy set demo/run --keep-best 3 --best-by metric:loss
+
       strongroom policy set demo/minilm --codec delta --dry-run
 
       strongroom policy set demo/next --kind weights --cuts content
     """
     output = Output(as_json=as_json)
-    if {codec, cuts, keep_last, keep_days, trash_days} == {None}:
+    best = (keep_best, best_by, best_order)
+    if {codec, cuts, keep_last, keep_days, trash_days, *best} == {None}:
         message = "nothing to set: name an option"
         raise InvalidArgumentError(message, hint="strongroom policy set --help")
     with session_of(context).client() as client:
         now, etag = _policy_now(client, artifact, kind)
         wanted = ArtifactPolicy(
             keep_last=now.keep_last if keep_last is None else keep_last,
+            **_best_of(now, *best),
             keep_days=now.keep_days if keep_days is None else parse_days(keep_days),
             trash_days=now.trash_days if trash_days is None else parse_days(trash_days),
             codec=codec or now.codec,
@@ -253,14 +272,34 @@ def set_policy(
             validate_only=dry_run,
         )
     _print_policy(output, replace(made, policy=wanted))
-    if wanted.keep_days and not wanted.keep_last:
-        output.say("all versions are kept while keep-last is 0")
+    if wanted.keep_days and not wanted.keep_last and not wanted.keep_best:
+        output.say("all versions are kept while keep-last and keep-best are 0")
     is_new = etag == _NO_ARTIFACT
     if dry_run:
         would_be = f"{artifact} would be made; " if is_new else ""
         output.say(would_be + _UNCHANGED)
     elif is_new:
         output.say(f"{artifact} is new; its first version comes with a push")
+
+
+class _Best(TypedDict):
+    keep_best: int
+    best_by: str
+    best_order: str
+
+
+def _best_of(
+    now: ArtifactPolicy, keep: int | None, by: str | None, order: str | None
+) -> _Best:
+    """Return the rule about the best versions; without it, nothing tells them."""
+    count = now.keep_best if keep is None else keep
+    if not count:
+        return _Best(keep_best=0, best_by=by or "", best_order=order or "")
+    return _Best(
+        keep_best=count,
+        best_by=by or now.best_by,
+        best_order=order or now.best_order or ORDERS[0],
+    )
 
 
 def _policy_now(
@@ -285,7 +324,9 @@ def _print_policy(output: Output, artifact: Artifact) -> None:
     policy = artifact.policy
     output.record("policy", {"artifact": artifact.name, **_fields(policy)})
     rows = [
-        (name.replace("_", "-"), str(value)) for name, value in _fields(policy).items()
+        (name.replace("_", "-"), str(value))
+        for name, value in _fields(policy).items()
+        if policy.keep_best or "best" not in name
     ]
     output.table(rows)
     output.say(describe_policy(policy))
@@ -294,6 +335,9 @@ def _print_policy(output: Output, artifact: Artifact) -> None:
 def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
     return {
         "keep_last": policy.keep_last,
+        "keep_best": policy.keep_best,
+        "best_by": policy.best_by,
+        "best_order": policy.best_order,
         "keep_days": policy.keep_days,
         "trash_days": policy.trash_days,
         "codec": policy.codec,
@@ -303,13 +347,15 @@ def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
 
 def describe_policy(policy: ArtifactPolicy) -> str:
     """Say in a line what a policy keeps."""
-    if not policy.keep_last:
+    if not policy.keep_last and not policy.keep_best:
         return "policy: all versions are kept"
-    age = f", and what is younger than {policy.keep_days} days"
-    return (
-        f"policy: the {policy.keep_last} newest are kept"
-        f"{age if policy.keep_days else ''}, and what refs and holds need"
-    )
+    kept = [f"the {policy.keep_last} newest" if policy.keep_last else "the newest"]
+    if policy.keep_best:
+        order = f"{policy.best_order} of {policy.best_by}"
+        kept.append(f"the {policy.keep_best} best ({order})")
+    if policy.keep_days:
+        kept.append(f"what is younger than {policy.keep_days} days")
+    return f"policy: {', '.join(kept)} are kept, and what refs and holds need"
 
 
 def _until(version: Version) -> str:

@@ -196,6 +196,10 @@ def _describe(version: Version) -> list[tuple[str, str]]:
         ("trace", version.trace_id),
     ]
     rows += [(f"meta {key}", value) for key, value in version.metadata.items()]
+    rows.append(("run", version.run))
+    rows += [("made from", item.name) for item in version.inputs]
+    if version.more_inputs:
+        rows.append(("made from", f"{version.more_inputs} more"))
     return [(name, value) for name, value in rows if value]
 
 
@@ -270,8 +274,11 @@ def _told(entry: JournalEntry) -> str:
 
 
 def _told_policy(policy: ArtifactPolicy) -> str:
+    best = ""
+    if policy.keep_best:
+        best = f"keep-best {policy.keep_best} ({policy.best_order} {policy.best_by}), "
     return (
-        f"keep-last {policy.keep_last}, keep-days {policy.keep_days}, "
+        f"keep-last {policy.keep_last}, {best}keep-days {policy.keep_days}, "
         f"trash-days {policy.trash_days}, codec {policy.codec}, "
         f"cuts {policy.cuts}"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Literal, Protocol
 
-from strongroom import _system, _telemetry
+from strongroom import _lineage, _system, _telemetry
 from strongroom._channel.caller import Caller
 from strongroom._channel.methods import COMMIT_DRAFT, DISCARD_DRAFT
 from strongroom._convert import kind_to_message, version_of
@@ -298,6 +298,7 @@ class Draft:
             metadata=metadata,
             kind=kind_to_message(self._kind),
             after_part=self._known(),
+            lineage=_lineage.current_lineage(self._caller.settings.endpoint),
             **base,
         )
 

@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from strongroom import _system
 from strongroom._channel.caller import Caller
@@ -20,7 +20,9 @@ from strongroom._transfer.sender import Push
 from strongroom.client.catalog import parse_artifact
 from strongroom.client.drafts import Base, Draft
 from strongroom.client.hub import HF, PLAIN, Layout, check_layout, pull_to_hub_cache
-from strongroom.client.maintenance import Maintenance
+from strongroom.client.reader import Reader
+from strongroom.client.runs import restored
+from strongroom.client.saving import Saving
 from strongroom.config import ClientSettings, load_settings
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import parse_uri
@@ -78,15 +80,15 @@ def connect(
     )
 
 
-class Client(Maintenance):
+class Client(Saving):
     """One strongroom, as one identity; a context manager.
 
     Safe for threads; each process of a fork makes its own connection; a pickle holds
-    the settings only, so a client travels to `DataLoader` workers. Names are written
-    `project/artifact`, versions `project/artifact@version`, files
-    `project/artifact@version/path`, with or without `strongroom://` in front. Every
-    method raises classes of `strongroom.errors`; `tensors` and `tensor` raise also
-    what torch would for a name or an index that is not there.
+    the settings, and the runs that it is in, so a client travels to `DataLoader`
+    workers. Names are written `project/artifact`, versions `project/artifact@version`,
+    files `project/artifact@version/path`, with or without `strongroom://` in front.
+    Every method raises classes of `strongroom.errors`; `tensors` and `tensor` raise
+    also what torch would for a name or an index that is not there.
     """
 
     def __init__(self, settings: ClientSettings, *, login: bool = False) -> None:
@@ -108,8 +110,9 @@ class Client(Maintenance):
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> "tuple[Callable[..., Client], tuple[ClientSettings]]":
-        return functools.partial(type(self), login=self.login), (self.settings,)
+    def __reduce__(self) -> "tuple[Callable[..., Client], tuple[Any, ...]]":
+        make = functools.partial(restored, login=self.login)
+        return make, (type(self), self.settings, self._tokens())
 
     def __repr__(self) -> str:
         return f"Client({self.settings.endpoint!r})"
@@ -270,6 +273,21 @@ class Client(Maintenance):
             file: One of its files.
         """
         return StrongroomFile(self._caller, version, file)
+
+    def reader(self, version: str | Version) -> Reader:
+        """Return a reader of many files, or ranges of files, of one version.
+
+        All of its reads are one call, so that a small one costs little.
+
+        Args:
+            version: `project/artifact[@version]`, where a ref means the version that
+                it names now; or one as `show` returns it.
+
+        Raises:
+            NotFoundError: There is no such artifact or version.
+        """
+        found = self.show(version) if isinstance(version, str) else version
+        return Reader(self._caller, found)
 
     def map(self, uri: str) -> memoryview:
         """Return the content of one file as memory that is only read.

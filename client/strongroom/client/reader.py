@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
@@ -106,7 +107,8 @@ class Reader:
 
         Args:
             batches: Of at most 1000 paths or `FileRange`s each.
-            ahead: How many further batches are asked for before one is yielded.
+            ahead: How many further batches are asked for before one is yielded, at
+                most.
 
         Raises:
             InvalidArgumentError: A batch is too large; or another batch of this reader
@@ -143,11 +145,10 @@ class Reader:
         stream = _Answers(self._open, asked)
         try:
             while True:
-                while len(asked) <= ahead:
-                    batch = next(batches, None)
-                    if batch is None:
-                        break
-                    stream.ask(_check([_range_of(item) for item in batch]))
+                # Several at once: small batches share requests and answers.
+                if len(asked) <= ahead // 2:
+                    more = islice(batches, ahead + 1 - len(asked))
+                    stream.ask([_check(map(_range_of, batch)) for batch in more])
                 if not asked:
                     return
                 yield stream.take()
@@ -209,14 +210,14 @@ class _Answers:
         #: How many files of the call were handed out.
         self._taken_count = self._session.file_count
 
-    def ask(self, batch: list[FileRange]) -> None:
-        self._asked.append(batch)
-        self._session.ask(_needed(batch))
+    def ask(self, batches: Sequence[list[FileRange]]) -> None:
+        self._asked.extend(batches)
+        self._session.ask(_needed(batches))
 
     def take(self) -> list[memoryview]:
         """Return the first batch; what lies in shared memory until `give_back`."""
         batch = self._asked[0]
-        needed = len(_needed(batch))
+        needed = len(_needed([batch]))
         while len(self._come) < needed:
             try:
                 files = next(self._answers, None)
@@ -257,15 +258,15 @@ class _Answers:
         self._session = self._open(anew=True)
         self._answers = self._session.answers()
         self._taken_count = 0
-        for batch in self._asked:
-            self._session.ask(_needed(batch))
+        self._session.ask(_needed(self._asked))
 
 
 def _range_of(item: Wanted) -> FileRange:
     return FileRange(item) if isinstance(item, str) else item
 
 
-def _check(batch: list[FileRange]) -> list[FileRange]:
+def _check(wanted: Iterable[FileRange]) -> list[FileRange]:
+    batch = list(wanted)
     if len(batch) > MAX_FILES:
         message = f"{len(batch)} files in one batch: at most {MAX_FILES}"
         raise InvalidArgumentError(message)
@@ -280,9 +281,9 @@ def _is_needed(item: FileRange) -> bool:
     return item.length is None or item.length > 0
 
 
-def _needed(batch: Sequence[FileRange]) -> list[FileRange]:
+def _needed(batches: Iterable[Sequence[FileRange]]) -> list[FileRange]:
     """Return what the server is asked for: a length of 0 means something else there."""
-    return [item for item in batch if _is_needed(item)]
+    return [item for batch in batches for item in batch if _is_needed(item)]
 
 
 _READERS: Final = weakref.WeakSet[Reader]()

@@ -22,6 +22,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 from strongroom.client import Client
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import Uri, parse_uri
+from strongroom.integrations.readers import TravellingReader
+from strongroom.values import FileRange
 
 #: Of states; another number is another meaning.
 _STATE_VERSION: Final = 1
@@ -64,9 +66,9 @@ class RecordDataset(Dataset[bytes]):
             message = f"records of {record_bytes} bytes"
             raise InvalidArgumentError(message)
         parsed = parse_uri(uri)
-        self._client = client
         self.record_bytes = record_bytes
         self.version = client.show(str(Uri(parsed.artifact, parsed.selector)))
+        self._reader = TravellingReader(client, self.version)
         if parsed.path and not parsed.path.endswith("/"):
             files = [client.find_file(f"{self.version.uri}/{parsed.path}")[1]]
         else:
@@ -89,19 +91,25 @@ class RecordDataset(Dataset[bytes]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[bytes]:
-        """Return records; those that lie one behind the other are read as one."""
+        """Return records, asked for at once; neighbours are read as one."""
         places = sorted((self._place(index), at) for at, index in enumerate(indices))
         found: list[bytes] = [b""] * len(indices)
         size = self.record_bytes
-        for run in _runs(places):
-            (file, first), _ = run[0]
-            begin = first * size
-            with self._client.open_file(self.version, self.files[file]) as opened:
-                data = opened.read_range(begin, (run[-1][0][1] + 1) * size)
+        runs = list(_runs(places))
+        contents = self._reader.read_many([self._range_of(run) for run in runs])
+        for run, data in zip(runs, contents, strict=True):
+            begin = run[0][0][1] * size
             for (_, number), at in run:
                 start = number * size - begin
                 found[at] = data[start : start + size]
         return found
+
+    def _range_of(self, run: "list[_Placed]") -> FileRange:
+        (file, first), _ = run[0]
+        last = run[-1][0][1]
+        size = self.record_bytes
+        path = self.files[file].path
+        return FileRange(path, first * size, (last + 1 - first) * size)
 
     def _place(self, index: int) -> tuple[int, int]:
         """Return the number of the file, and that of the record in it."""

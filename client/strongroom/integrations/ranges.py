@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from strongroom.client import Client
+from strongroom.errors import StrongroomError
 from strongroom.integrations.patience import patiently
-from strongroom.values import File, Version
+from strongroom.values import File, FileRange, Version
 
 Found = tuple[Version, File]
 _ItemT = TypeVar("_ItemT")
@@ -16,8 +17,10 @@ _ItemT = TypeVar("_ItemT")
 MAX_GAP_BYTES: Final = 64 << 10
 #: Reads that run at once, each a call and a thread; below what one caller may have.
 MAX_CALLS: Final = 4
-#: A joined range grows no further, so that the calls share the work.
+#: A joined range grows no further, so that several are read at once.
 _MAX_JOINED_BYTES: Final = 8 << 20
+#: Joined ranges that are asked for together.
+_BATCH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +82,67 @@ def join(
 def read_joined(
     client: Client, wanted: Sequence[Wanted], *, max_gap_bytes: int = MAX_GAP_BYTES
 ) -> dict[int, bytes | Exception]:
-    """Read ranges, several at once.
+    """Read ranges: those of one version by one call, several at once.
 
     Returns:
         By index what came, or why it did not.
     """
     answers: dict[int, bytes | Exception] = {part.index: b"" for part in wanted}
 
+    def keep(call: _Joined, data: bytes | memoryview) -> None:
+        with memoryview(data) as view:
+            for part in call.parts:
+                begin = part.start - call.start
+                answers[part.index] = bytes(view[begin : begin + part.end - part.start])
+
     def read(call: _Joined) -> None:
         with client.open_file(*call.found) as file:
-            data = memoryview(patiently(file.read_range, call.start, call.end))
-        for part in call.parts:
-            begin = part.start - call.start
-            answers[part.index] = bytes(data[begin : begin + part.end - part.start])
+            keep(call, patiently(file.read_range, call.start, call.end))
 
-    joined = join(wanted, max_gap_bytes=max_gap_bytes)
-    for call, error in run_at_once(read, joined):
+    left: list[_Joined] = []
+    for version, calls in _by_version(join(wanted, max_gap_bytes=max_gap_bytes)):
+        left += _read_together(client, version, calls, keep)
+    for call, error in run_at_once(read, left):
         answers.update(dict.fromkeys((part.index for part in call.parts), error))
     return answers
+
+
+def _by_version(calls: Sequence[_Joined]) -> list[tuple[Version, list[_Joined]]]:
+    found: dict[str, tuple[Version, list[_Joined]]] = {}
+    for call in calls:
+        version = call.found[0]
+        found.setdefault(version.name, (version, []))[1].append(call)
+    return list(found.values())
+
+
+def _read_together(
+    client: Client,
+    version: Version,
+    calls: list[_Joined],
+    keep: Callable[[_Joined, memoryview], None],
+) -> list[_Joined]:
+    """Read ranges of one version; return those that are to be read one by one."""
+    if len(calls) == 1:
+        return calls
+    batches = [calls[at : at + _BATCH] for at in range(0, len(calls), _BATCH)]
+
+    def read() -> None:
+        wanted = ([_range_of(call) for call in batch] for batch in batches)
+        with client.reader(version) as reader:
+            for batch, found in zip(batches, reader.read_batches(wanted), strict=True):
+                for call, data in zip(batch, found, strict=True):
+                    keep(call, data)
+
+    try:
+        patiently(read)
+    except StrongroomError:
+        # One by one they show which of them cannot be read.
+        return calls
+    return []
+
+
+def _range_of(call: _Joined) -> FileRange:
+    return FileRange(call.found[1].path, call.start, call.end - call.start)
 
 
 def run_at_once(

@@ -2,7 +2,7 @@
 """PyTorch: state dictionaries in and out, and a data set over a version's files."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 from strongroom.client import Client
 from strongroom.client.tensors import DEFAULT_PATH
 from strongroom.format.names import Uri, check_path, parse_uri
-from strongroom.values import Kind, PushResult
+from strongroom.integrations.readers import TravellingReader
+from strongroom.values import FileRange, Kind, PushResult
 
 
 def load_state_dict(client: Client, uri: str) -> dict[str, torch.Tensor]:
@@ -97,8 +98,8 @@ class ArtifactDataset(Dataset[tuple[str, bytes]]):
             NotFoundError: There is no such artifact or version.
         """
         parsed = parse_uri(uri)
-        self._client = client
         self.version = client.show(str(Uri(parsed.artifact, parsed.selector)))
+        self._reader = TravellingReader(client, self.version)
         self.files = tuple(client.list_files(f"{self.version.uri}/{parsed.path}"))
 
     def __len__(self) -> int:
@@ -111,9 +112,17 @@ class ArtifactDataset(Dataset[tuple[str, bytes]]):
         Raises:
             IntegrityError: Its stored bytes are damaged.
         """
-        found = self.files[index]
-        with self._client.open_file(self.version, found) as file:
-            return found.path, file.read()
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[str, bytes]]:
+        """Return several files, asked for at once; as a `DataLoader` does for a batch.
+
+        Raises:
+            IntegrityError: Stored bytes are damaged.
+        """
+        paths = [self.files[index].path for index in indices]
+        contents = self._reader.read_many([FileRange(path) for path in paths])
+        return list(zip(paths, contents, strict=True))
 
 
 def _below(root: Path, name: str) -> Path:

@@ -74,18 +74,20 @@ class FileCopy(_message.Message):
     def __init__(self, version: _Optional[str] = ..., source_path: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class FileSource(_message.Message):
-    __slots__ = ("path", "size_bytes", "executable", "source", "offset_bytes")
+    __slots__ = ("path", "size_bytes", "executable", "source", "offset_bytes", "modify_time_ns")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MODIFY_TIME_NS_FIELD_NUMBER: _ClassVar[int]
     path: str
     size_bytes: int
     executable: bool
     source: int
     offset_bytes: int
-    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., executable: bool = ..., source: _Optional[int] = ..., offset_bytes: _Optional[int] = ...) -> None: ...
+    modify_time_ns: int
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., executable: bool = ..., source: _Optional[int] = ..., offset_bytes: _Optional[int] = ..., modify_time_ns: _Optional[int] = ...) -> None: ...
 
 class FileRemoval(_message.Message):
     __slots__ = ("path",)

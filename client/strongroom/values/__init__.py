@@ -26,10 +26,13 @@ from strongroom.values.catalog import (
     FileChange,
     JournalEntry,
     Kind,
+    Lineage,
+    LineageStep,
     Project,
     Ref,
     TensorChange,
     Version,
+    VersionInput,
     VersionState,
 )
 from strongroom.values.keys import (
@@ -96,6 +99,7 @@ __all__ = [
     "DraftPart",
     "File",
     "FileChange",
+    "FileRange",
     "IndexReport",
     "JournalEntry",
     "KekVersionCount",
@@ -103,6 +107,8 @@ __all__ = [
     "KeyEntry",
     "KeyState",
     "Kind",
+    "Lineage",
+    "LineageStep",
     "Login",
     "ObjectExplanation",
     "ObjectState",
@@ -141,5 +147,6 @@ __all__ = [
     "VerifyReport",
     "Version",
     "VersionAtRisk",
+    "VersionInput",
     "VersionState",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from strongroom.format.names import ArtifactName
+from strongroom.format.names import ArtifactName, VersionName
 
 
 class Kind(StrEnum):
@@ -118,6 +118,26 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionInput:
+    """A version that went into another one."""
+
+    artifact: ArtifactName
+    number: int
+    #: `sha256:…`.
+    digest: str
+
+    @property
+    def version(self) -> VersionName:
+        """The version's name."""
+        return VersionName(self.artifact, str(self.number))
+
+    @property
+    def name(self) -> str:
+        """The name that people write: `demo/texts@3`."""
+        return self.version.short
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """An immutable, committed set of files."""
 
@@ -145,6 +165,12 @@ class Version:
     purge_time: datetime | None = None
     #: Whether a legal hold keeps it.
     held: bool = False
+    #: The name of the run that wrote it; see `Client.run`.
+    run: str = ""
+    #: What it was made from, as its writer said.
+    inputs: tuple[VersionInput, ...] = ()
+    #: How many versions more it was made from.
+    more_inputs: int = 0
 
     @property
     def name(self) -> str:
@@ -248,3 +274,36 @@ class Diff:
     #: By path; unchanged ones only if they were asked for.
     files: tuple[FileChange, ...]
     summary: DiffSummary
+
+
+@dataclass(frozen=True, slots=True)
+class LineageStep:
+    """A version that another one was made from, or that was made from another one."""
+
+    #: `demo/texts@3`.
+    name: str
+    #: `sha256:…`.
+    digest: str
+    #: How many steps away it is, from 1 on.
+    distance: int
+    #: The versions one step nearer: what it went into, or what it was made from.
+    via: tuple[str, ...]
+    #: Whether it can be read; None, as what follows, if the server did not look at
+    #: it: it is of another project, or not for us to know, or was shredded.
+    state: VersionState | None = None
+    create_time: datetime | None = None
+    #: The SPIFFE id that wrote it.
+    creator: str = ""
+    #: The name of the run that wrote it.
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a version was made from, and what was made from it; nearest first."""
+
+    version: Version
+    sources: tuple[LineageStep, ...]
+    results: tuple[LineageStep, ...]
+    #: Whether there is more than the server tells, or than writers could say.
+    incomplete: bool = False

@@ -114,9 +114,12 @@ class MemorySection:
     Attributes:
         max_bytes: Half of it for plaintext that nobody has taken yet, half for packs
             on their way to the disk.
+        max_write_bytes: Half of it for what was received of writes, half for what is
+            on its way to the store, plain and encrypted.
     """
 
     max_bytes: int = 512 * 1024**2
+    max_write_bytes: int = 512 * 1024**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +179,9 @@ def _problem(settings: SidecarSettings) -> str:
         ),
         f"memory.max_bytes is less than {_MIN_MEMORY_BYTES}": settings.memory.max_bytes
         >= _MIN_MEMORY_BYTES,
+        f"memory.max_write_bytes is less than {_MIN_MEMORY_BYTES}": (
+            settings.memory.max_write_bytes >= _MIN_MEMORY_BYTES
+        ),
         "workers.threads cannot be 0": settings.workers.threads,
         "a limit of listen cannot be 0": all(
             (listen.max_calls, listen.stall_s, listen.stream_s, listen.probe_s)

@@ -34,6 +34,7 @@ class AccessAction(StrEnum):
     VERSION_LIST = "version.list"
     VERSION_READ = "version.read"
     VERSION_WRITE = "version.write"
+    VERSION_WRITE_GRANTED = "version.write_granted"
     VERSION_VERIFY = "version.verify"
     VERSION_DIFF = "version.diff"
     VERSION_DELETE = "version.delete"

@@ -95,7 +95,6 @@ class ChunkRef:
         segment_bytes = find_suite(self.suite).segment_bytes
         return cobblestone.decrypted_size(self.stored_bytes, segment_bytes)
 
-
     @property
     def writer(self) -> bytes:
         """The tag of who named it; empty if the server did, which saw its bytes."""

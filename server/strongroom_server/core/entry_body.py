@@ -30,6 +30,7 @@ from strongroom_server.core.scope import format_id, parse_id
 FORMAT: Final = 1
 #: With fields that are there only if they say something.
 FORMAT_WITH_MORE: Final = 2
+_FORMATS: Final = (FORMAT, FORMAT_WITH_MORE)
 
 
 def format_body(entry: Entry) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
         IntegrityError: It is malformed (JOURNAL_CORRUPT).
         PreconditionError: Its format is newer than this release.
     """
-    if body.get("format", FORMAT) not in {FORMAT, FORMAT_WITH_MORE}:
+    if all(body.get("format", FORMAT) != known for known in _FORMATS):
         raise PreconditionError(
             f"journal entry {number} has body format {body['format']}",
             reason=Reason.FORMAT_UNSUPPORTED,
@@ -135,8 +136,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
             body["sweep_epoch"],
         )
         entry = _PARSERS[info.action](body, info)
-        if bool(_format_more(entry)) != (body["format"] == FORMAT_WITH_MORE):
-            raise ValueError(body["format"])
+        _check_format(body["format"], entry)
         _check_epoch(info)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise broken_entry(number) from error
@@ -219,6 +219,11 @@ _PARSERS: Final[Mapping[Action, Callable[[Mapping[str, Any], EntryInfo], Entry]]
     Action.POLICY: _parse_policy,
     Action.FENCE: _parse_fence,
 }
+
+
+def _check_format(number: int, entry: Entry) -> None:
+    if number != (FORMAT_WITH_MORE if _format_more(entry) else FORMAT):
+        raise ValueError(number)
 
 
 def _check_epoch(info: EntryInfo) -> None:

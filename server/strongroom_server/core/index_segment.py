@@ -94,9 +94,7 @@ def format_of(refs: Iterable[ChunkRef]) -> int:
     return max(map(_needed, refs), default=FORMAT)
 
 
-def check_format(
-    number: object, what: str, *, newest: int = FORMAT_BY_WRITERS
-) -> None:
+def check_format(number: object, what: str, *, newest: int = FORMAT_BY_WRITERS) -> None:
     """Check that this release reads a table's format; `newest` is what it knows.
 
     Raises:

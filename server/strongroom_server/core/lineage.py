@@ -74,10 +74,12 @@ def _problem(lineage: Lineage) -> str:
         )
     if len(lineage.inputs) > MAX_INPUTS:
         return f"{len(lineage.inputs)} inputs; at most {MAX_INPUTS} are kept"
-    if len({item.name.resource for item in lineage.inputs}) != len(lineage.inputs):
-        return "a version is an input twice"
     if any(not 1 <= item.number <= _MAX_COUNT for item in lineage.inputs):
         return "an input is no version"
+    if len({(item.artifact, item.number) for item in lineage.inputs}) != len(
+        lineage.inputs
+    ):
+        return "a version is an input twice"
     if not 0 <= lineage.more_inputs <= _MAX_COUNT:
         return f"there cannot be {lineage.more_inputs} more inputs"
     for item in lineage.inputs:

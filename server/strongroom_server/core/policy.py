@@ -67,6 +67,4 @@ def _check_best(policy: ArtifactPolicy) -> None:
     elif policy.best_order not in ORDERS:
         problem, field = "best_order may be one of min, max", "best_order"
     if problem:
-        raise InvalidArgumentError(
-            problem, reason=Reason.ARGUMENT_INVALID, field=field
-        )
+        raise InvalidArgumentError(problem, reason=Reason.ARGUMENT_INVALID, field=field)

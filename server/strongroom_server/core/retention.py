@@ -218,9 +218,7 @@ def _newest(history: History, version: int) -> Iterator[str]:
         yield "it is the newest" if count == 1 else f"the {count} newest are kept"
 
 
-def _best(
-    history: History, version: Committed, best: Collection[int]
-) -> Iterator[str]:
+def _best(history: History, version: Committed, best: Collection[int]) -> Iterator[str]:
     policy = history.policy
     if version.version in best:
         rank = "lowest" if policy.best_order == "min" else "highest"

@@ -7,6 +7,7 @@ Chunk names: by the content that the server saw, or by who says so (`BY_WRITER`)
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -47,6 +48,20 @@ class Suite:
                 return hashlib.sha256(data).digest()
             case DigestAlgorithm.BLAKE3:
                 return blake3.blake3(data).digest()
+
+    def digest_of(self, pieces: Iterable[bytes | bytearray | memoryview]) -> bytes:
+        """Return the same of what is given in pieces."""
+        match self.digest_algorithm:
+            case DigestAlgorithm.SHA256:
+                sha256 = hashlib.sha256()
+                for piece in pieces:
+                    sha256.update(piece)
+                return sha256.digest()
+            case DigestAlgorithm.BLAKE3:
+                hasher = blake3.blake3()
+                for piece in pieces:
+                    hasher.update(piece)
+                return hasher.digest()
 
 
 _MIB: Final = 1024 * 1024

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import InvalidArgumentError, Reason
+from strongroom.format.names import check_path
 from strongroom_server.core import cobblestone
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, MAX_CHUNK_BYTES
 from strongroom_server.core.codec_choice import CodecChoice
@@ -166,8 +167,10 @@ def _encoded_bytes(chunk: PackedChunk, suite: Suite, choice: CodecChoice) -> int
         raise invalid(f"codec {chunk.codec} is none that the artifact's policy allows")
     if (chunk.codec == Codec.DELTA) != (chunk.base is not None):
         raise invalid("a delta has a base, and nothing else has")
-    if chunk.base is not None and len(chunk.base.chunk_id) != CHUNK_ID_BYTES:
-        raise invalid(f"the id of a base has {len(chunk.base.chunk_id)} bytes")
+    if chunk.base is not None:
+        check_path(chunk.base.path)
+        if len(chunk.base.chunk_id) != CHUNK_ID_BYTES:
+            raise invalid(f"the id of a base has {len(chunk.base.chunk_id)} bytes")
     try:
         size = cobblestone.decrypted_size(chunk.stored_bytes, suite.segment_bytes)
     except cobblestone.DecryptError as error:

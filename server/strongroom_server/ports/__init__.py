@@ -68,6 +68,7 @@ from strongroom_server.ports.sharing import (
     SharedMemory,
     SharedRead,
     SharedWrite,
+    ToldFile,
 )
 from strongroom_server.ports.system import Clock, Entropy, Index
 from strongroom_server.ports.witness import CosigningKeys, Witness, WitnessState
@@ -121,6 +122,7 @@ __all__ = [
     "SignedPut",
     "Signer",
     "TokenVerifier",
+    "ToldFile",
     "UrlRefusedError",
     "Witness",
     "WitnessState",

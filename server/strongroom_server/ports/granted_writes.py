@@ -52,9 +52,7 @@ class GrantedWrite(Protocol):
         """Tell what a pack will hold; return its number, and what belongs around."""
         ...
 
-    def locate(
-        self, pack: int, *, digest: bytes, crc32: int
-    ) -> "Future[PackUrl]":
+    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[PackUrl]":
         """Ask where to put a pack; again, if it was not believed."""
         ...
 

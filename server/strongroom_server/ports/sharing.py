@@ -2,6 +2,7 @@
 """Ports of memory that a reader on the same machine may look into."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -99,6 +100,23 @@ class SharedRead(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ToldFile:
+    """What a writer says of a file that it hands over.
+
+    Attributes:
+        path: How errors name it.
+        offset_bytes: Where its bytes start in what is handed over.
+        size_bytes: How many they are.
+        modify_time_ns: When somebody last wrote to it, since 1970.
+    """
+
+    path: str
+    offset_bytes: int
+    size_bytes: int
+    modify_time_ns: int
+
+
 class HandedFile(Protocol):
     """A file that a writer handed over, to be read here; used by one thread."""
 
@@ -127,20 +145,16 @@ class HandedFile(Protocol):
 class SharedWrite(Protocol):
     """What one write may take from its writer; used by one thread."""
 
-    def take(
-        self, source: int, path: str, *, offset_bytes: int, size_bytes: int
-    ) -> HandedFile:
+    def take(self, source: int, told: ToldFile) -> HandedFile:
         """Wait a few seconds for what the writer hands over; closed by who asks.
 
         Args:
             source: The writer's number of it, once in a write.
-            path: How errors name it.
-            offset_bytes: Where the file's bytes start in it.
-            size_bytes: How many they are.
+            told: What the writer says of it.
 
         Raises:
             InvalidArgumentError: It is no file that is read here (FILE_UNSUPPORTED).
-            ConflictError: It is shorter (SOURCE_CHANGED).
+            ConflictError: It is not as the writer says (SOURCE_CHANGED).
             UnavailableError: It did not come, or there was no room (TRANSPORT).
         """
         ...

@@ -16,7 +16,6 @@ from typing import Final
 
 from strongroom.errors import IntegrityError, Reason, StrongroomError
 from strongroom.format.digest import VersionDigester
-from strongroom.format.names import check_path
 from strongroom_server.core import layout
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.codec_choice import CodecChoice
@@ -119,7 +118,7 @@ class ContentWriter:
             sharing=self.sharing,
             parent=parent,
             has_deltas=choice is CodecChoice.DELTA,
-            make_cutter=cutters(repository.header_lock, keys, cuts),
+            make_cutter=cutters(repository.header_lock, keys.cut_key, cuts),
             send_off=self._send_off_all,
         )
         self._files: deque[PendingFile | FileEntry] = deque()
@@ -223,11 +222,11 @@ class ContentWriter:
         shares = map(self.sharing.may_share, entry.chunks)
         return self.sharing.believes(entry.chunks) and all(shares)
 
-    def take(self, entry: FileEntry) -> None:
-        """Take in the next file, of chunks that its writer has just stored."""
-        check_path(entry.path)
-        self._enter(entry)
+    def take(self, entry: FileEntry, *, stored_bytes: int) -> None:
+        """Take in the next file, for which its writer has stored so many bytes."""
+        self._data_packs.stored_bytes += stored_bytes
         self.received_bytes += entry.size_bytes
+        self._enter(entry)
 
     def adopt(self, entry: FileEntry) -> None:
         """Take in the next file by reference: its chunks are stored already.

@@ -42,6 +42,8 @@ from strongroom_server.repository.numbered_blobs import first_version, put_numbe
 #: server wait for each other.
 _ATTEMPTS: Final = 1000
 _LOCKS: Final = 64
+#: How long a part waits for others that this server adds.
+ADD_WAIT_S: Final = 60.0
 #: Drafts with longer records are merged one at a time: in memory they take ten times
 #: as much.
 LARGE_BYTES: Final = 1024 * 1024
@@ -109,11 +111,17 @@ class DraftRecords:
             PreconditionError: The draft was committed or discarded (DRAFT_CLOSED);
                 if that was meanwhile, the part may be in the version all the same.
             NotFoundError: It has ended (DRAFT_NOT_FOUND).
-            ExhaustedError: The part, or the draft, is too large (TOO_LARGE).
+            ExhaustedError: The part, or the draft, is too large (TOO_LARGE); or this
+                server has added others for too long (TOO_MANY_CALLS).
             ConflictError: Other servers took every number (UPLOAD_CONFLICT).
             UnavailableError: S3 failed at every attempt.
         """
-        with self._locks[hash(draft.prefix) % _LOCKS]:
+        with _held(
+            self._locks[hash(draft.prefix) % _LOCKS],
+            ADD_WAIT_S,
+            "the server has added other parts of drafts for too long",
+            hint="Put the files again later.",
+        ):
             for _ in range(_ATTEMPTS):
                 now = self.find(keys, record.artifact, draft.draft_id)
                 check_open(now)
@@ -169,17 +177,13 @@ class DraftRecords:
         if draft.size_bytes <= LARGE_BYTES:
             yield
             return
-        if not self._merging.acquire(timeout=LARGE_WAIT_S):
-            raise ExhaustedError(
-                "the server has merged other large drafts for too long",
-                reason=Reason.TOO_MANY_CALLS,
-                hint="Commit again later, or push so many files as a tree.",
-                seconds=f"{LARGE_WAIT_S:g}",
-            )
-        try:
+        with _held(
+            self._merging,
+            LARGE_WAIT_S,
+            "the server has merged other large drafts for too long",
+            hint="Commit again later, or push so many files as a tree.",
+        ):
             yield
-        finally:
-            self._merging.release()
 
     def load(self, keys: DomainKeys, item: BlobVersion) -> DraftRecord:
         """Return one record of a draft.
@@ -210,6 +214,26 @@ class DraftRecords:
             draft_record.format_draft_record(record),
             salt=self._entropy.token_bytes(SALT_BYTES),
         )
+
+
+@contextmanager
+def _held(lock: Lock, wait_s: float, problem: str, *, hint: str) -> Iterator[None]:
+    """Hold a lock for which nobody waits without an end.
+
+    Raises:
+        ExhaustedError: Others held it for too long (TOO_MANY_CALLS).
+    """
+    if not lock.acquire(timeout=wait_s):
+        raise ExhaustedError(
+            problem,
+            reason=Reason.TOO_MANY_CALLS,
+            hint=hint,
+            seconds=f"{wait_s:g}",
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check_open(draft: StoredDraft) -> None:

@@ -9,7 +9,6 @@ from strongroom.format.chunking import Cutter, Rest, cut_rest
 from strongroom.format.parts import Buffer, Cut
 from strongroom.format.window import Window
 from strongroom_server.core.cdc import cut_by_content
-from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.policy import Cuts
 
 #: Makes the cutter of a file from its path and size.
@@ -43,17 +42,17 @@ class GuardedCutter(Cutter):
         yield from self._rest(window)
 
 
-def cutters(lock: Lock, keys: DomainKeys, cuts: Cuts) -> MakeCutter:
-    """Return what makes the cutters of a domain's files.
+def cutters(lock: Lock, cut_key: Callable[[], bytes], cuts: Cuts) -> MakeCutter:
+    """Return what makes the cutters of files.
 
     Args:
         lock: Held while a format is looked at.
-        keys: The domain's; others cut by content elsewhere.
+        cut_key: Returns the key that decides, if it goes by content.
         cuts: What the policy says.
     """
     if cuts is Cuts.FIXED:
         return partial(Cutter, by_format=False)
     if cuts is Cuts.CONTENT:
-        rest = partial(cut_by_content, keys.cut_key())
+        rest = partial(cut_by_content, cut_key())
         return partial(GuardedCutter, lock, rest=rest)
     return partial(GuardedCutter, lock)

@@ -226,7 +226,7 @@ class WriterPacks:
     def abort(self) -> None:
         """Stop; what is known to be stored by now is found by later uploads."""
         for number, packed in list(self._open.items()):
-            if packed.stored is not None and not packed.stored.cancel():
+            if packed.stored is not None:
                 with contextlib.suppress(StrongroomError):
                     self._settle(number)
         with contextlib.suppress(StrongroomError):

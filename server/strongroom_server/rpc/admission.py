@@ -4,7 +4,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from strongroom_server.rpc import failures
 
@@ -37,23 +37,16 @@ class Admission:
         """Refuse new calls; those that run go on."""
         self._is_draining = True
 
-    @contextmanager
-    def inside(self, program: str, *, watches: bool = False) -> Iterator[None]:
+    def inside(
+        self, program: str, *, watches: bool = False
+    ) -> AbstractContextManager[None]:
         """Let a call in for as long as the context lasts; errors as for `enter`.
 
         Args:
             program: The principal.
             watches: Whether the call only waits for news.
         """
-        if watches:
-            with self._watching(program):
-                yield
-            return
-        self.enter(program)
-        try:
-            yield
-        finally:
-            self.leave(program)
+        return self._watching(program) if watches else _Place(self, program)
 
     @contextmanager
     def _watching(self, program: str) -> Iterator[None]:
@@ -123,3 +116,19 @@ class Admission:
         # Principals come and go; only those that call are remembered.
         if not self._running[principal]:
             del self._running[principal]
+
+
+class _Place(AbstractContextManager[None]):
+    """The place of one call among those that run."""
+
+    __slots__ = ("_admission", "_program")
+
+    def __init__(self, admission: Admission, program: str) -> None:
+        self._admission = admission
+        self._program = program
+
+    def __enter__(self) -> None:
+        self._admission.enter(self._program)
+
+    def __exit__(self, *_error: object) -> None:
+        self._admission.leave(self._program)

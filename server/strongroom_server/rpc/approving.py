@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Approvals that calls name: looked at before the decision, used up by the call."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Final
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final, Self
 
 from strongroom.errors import (
     IntegrityError,
@@ -19,7 +19,11 @@ APPROVAL: Final = "strongroom-approval"
 
 
 class Use:
-    """One use of an approval, by one call.
+    """One use of an approval by one call, or of none, while the context lasts.
+
+    It can be used again only if the call failed by an error of ours before any of its
+    answer was handed out. What breaks off in another way before that leaves the use to
+    lapse, for nobody knows what was done.
 
     Attributes:
         is_answered: Whether some of the answer was handed out. From then on the
@@ -27,12 +31,42 @@ class Use:
             or as much of it as they wanted to take.
     """
 
-    def __init__(self) -> None:
+    __slots__ = ("_approved", "_book", "is_answered")
+
+    def __init__(self, book: ApprovalBook | None, approved: Approved | None) -> None:
         self.is_answered = False
+        self._book = book
+        self._approved = approved
+
+    def __enter__(self) -> Self:
+        """Use it.
+
+        Raises:
+            PermissionDeniedError: Another call uses it, or did (APPROVAL_USED).
+            UnavailableError: It cannot be noted that it is used.
+        """
+        if self._approved is not None and self._book is not None:
+            self._book.use(self._approved)
+        return self
 
     def answer(self) -> None:
         """Note that something is about to be handed out."""
         self.is_answered = True
+
+    def __exit__(self, _kind: object, error: BaseException | None, _at: object) -> None:
+        """Use it up, or give it back."""
+        book, approved = self._book, self._approved
+        if book is None or approved is None:
+            return
+        if error is None:
+            book.finish(approved)
+            return
+        # A use that nobody ends counts as broken off after some minutes.
+        with suppress(StrongroomError):
+            if self.is_answered:
+                book.finish(approved)
+            elif isinstance(error, StrongroomError):
+                book.release(approved)
 
 
 class Approvals:
@@ -88,34 +122,9 @@ class Approvals:
         read_approvable(method, request)
         return approved
 
-    @contextmanager
-    def using(self, approved: Approved | None) -> Iterator[Use]:
-        """Use an approval up for what happens in the context, unless that fails.
-
-        It can be used again only if the call failed by an error of ours before any of
-        its answer was handed out. What breaks off in another way before that leaves
-        the use to lapse, for nobody knows what was done.
-
-        Raises:
-            PermissionDeniedError: Another call uses it, or did (APPROVAL_USED).
-            UnavailableError: It cannot be noted that it is used.
-        """
-        use = Use()
-        if approved is None or self._book is None:
-            yield use
-            return
-        self._book.use(approved)
-        try:
-            yield use
-        except BaseException as error:
-            # A use that nobody ends counts as broken off after some minutes.
-            with suppress(StrongroomError):
-                if use.is_answered:
-                    self._book.finish(approved)
-                elif isinstance(error, StrongroomError):
-                    self._book.release(approved)
-            raise
-        self._book.finish(approved)
+    def using(self, approved: Approved | None) -> Use:
+        """Use an approval up for what happens in the context, unless that fails."""
+        return Use(self._book, approved)
 
 
 def _invalid(why: str) -> PermissionDeniedError:

@@ -4,6 +4,7 @@
 import json
 import logging
 from datetime import UTC
+from functools import lru_cache
 from typing import Final, Protocol
 
 from opentelemetry.trace import Span, Status, StatusCode
@@ -20,6 +21,9 @@ from strongroom_server.rpc.targets import Target
 LOG: Final = logging.getLogger("strongroom_server.calls")
 
 OK: Final = "OK"
+
+#: Projects and artifacts whose ids and sealed names are remembered.
+_REMEMBERED: Final = 4096
 
 
 class NameSealer(Protocol):
@@ -39,14 +43,22 @@ class CallAudit:
 
     def __init__(self, sink: AuditSink, *, names: NameSealer, clock: Clock) -> None:
         self._sink = sink
-        self._names = names
         self._clock = clock
+        self._resource_id = lru_cache(_REMEMBERED)(names.resource_id)
+        self._seal = names.seal_name
+        self._sealed = lru_cache(_REMEMBERED)(names.seal_name)
 
     def name_targets(self, call: Call, targets: tuple[Target, ...]) -> None:
         """Note what a call is about, so that its entries show it."""
-        call.resource_id = self._names.resource_id(targets[0].scope)
+        first = targets[0]
+        call.resource_id = self._resource_id(first.scope)
+        if len(targets) == 1 and first.resource == first.scope:
+            # The id says already which entries are about the same; so may this.
+            call.sealed_resource = self._sealed(first.resource)
+            return
+        # But of one artifact, nobody without the key sees which version.
         names = dict.fromkeys(target.resource for target in targets)
-        call.sealed_resource = self._names.seal_name(" ".join(names))
+        call.sealed_resource = self._seal(" ".join(names))
 
     def append(self, call: Call, phase: Phase, failure: StrongroomError | None) -> None:
         """Write an entry, durable on return; the first one gives the call its id.
@@ -92,20 +104,9 @@ class CallAudit:
 
     def describe(self, call: Call, span: Span, failure: StrongroomError | None) -> None:
         """Complete the call's span and write its log line."""
-        attributes = {
-            "rpc.response.status_code": _code(failure),
-            "strongroom.action": call.action,
-            "strongroom.resource_id": call.resource_id,
-            "strongroom.audit_id": call.audit_id,
-            "strongroom.reason": failure.reason.value if failure else "",
-        }
-        for key, value in attributes.items():
-            if value:
-                span.set_attribute(key, value)
-        for key, count in call.detail.items():
-            span.set_attribute(f"strongroom.{key}", count)
-        if failure:
-            span.set_status(Status(StatusCode.ERROR, failure.reason.value))
+        _complete(span, call, failure)
+        if not LOG.isEnabledFor(logging.INFO):
+            return
         line = {
             "time": self._time(),
             "event": "call",
@@ -120,7 +121,9 @@ class CallAudit:
             "audit_id": call.audit_id,
             **call.detail,
         }
-        LOG.info("%s", json.dumps(line))
+        # As `info`, which would look for the place in the code that calls it.
+        text = json.dumps(line)
+        LOG.handle(LOG.makeRecord(LOG.name, logging.INFO, "", 0, text, (), None))
 
     def describe_bug(self, call: Call, error: BaseException) -> None:
         """Log where an unforeseen error came from; its text could hold names."""
@@ -137,6 +140,23 @@ class CallAudit:
     def _time(self) -> str:
         now = self._clock.now().astimezone(UTC)
         return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _complete(span: Span, call: Call, failure: StrongroomError | None) -> None:
+    if not span.is_recording():
+        return
+    attributes: dict[str, str | int] = {
+        "rpc.response.status_code": _code(failure),
+        "strongroom.action": call.action,
+        "strongroom.resource_id": call.resource_id,
+        "strongroom.audit_id": call.audit_id,
+        "strongroom.reason": failure.reason.value if failure else "",
+    }
+    told = {key: value for key, value in attributes.items() if value}
+    told |= {f"strongroom.{key}": count for key, count in call.detail.items()}
+    span.set_attributes(told)
+    if failure:
+        span.set_status(Status(StatusCode.ERROR, failure.reason.value))
 
 
 def _detail(call: Call, phase: Phase) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages from values, and values from messages; nothing is decided here."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -66,13 +66,14 @@ _CHANGES: Final = {
 }
 #: What a step has at most beside its path and data: numbers, digest, tags, lengths.
 _STEP_BYTES: Final = 128
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def timestamp(time: datetime) -> Timestamp:
-    """Return an instant as protobuf has it."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
+    """Return an instant as protobuf has it; one without a zone is UTC's."""
+    since = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    return Timestamp(seconds=seconds, nanos=since.microseconds * 1000)
 
 
 def kind_value(kind: Kind) -> artifact_pb.ArtifactKind:

@@ -92,7 +92,6 @@ class FileReads:
         call: CallView,
     ) -> Iterator[pb.ReadFilesResponse]:
         end_s = self._clock.monotonic() + MAX_S
-        ahead = requests if isinstance(requests, RequestStream) else None
         while self._clock.monotonic() < end_s:
             try:
                 request = next(requests, None)
@@ -110,20 +109,22 @@ class FileReads:
                 call.count("files", found.file_count)
                 call.count("bytes", sum(found.lengths))
                 yield _response(found)
-                may_ask = refusal is None and session.may_ask
-                if ahead is not None and ahead.is_waiting and may_ask:
-                    refusal = _ask(session, next(requests, None))
+                if refusal is None and isinstance(requests, RequestStream):
+                    refusal = _ask_waiting(session, requests)
             if refusal is not None:
                 raise refusal
 
 
-def _ask(session: Session, request: object) -> StrongroomError | None:
-    """Ask for more while there are answers to come; return why not, if not."""
-    try:
-        if request is not None:
+def _ask_waiting(session: Session, requests: RequestStream) -> StrongroomError | None:
+    """Ask for what the caller wants beside; return why not, if it is refused."""
+    while requests.is_waiting and session.may_ask:
+        request = next(requests, None)
+        if request is None:
+            break
+        try:
             session.ask(_parts_of(request))
-    except StrongroomError as error:
-        return error
+        except StrongroomError as error:
+            return error
     return None
 
 

@@ -10,7 +10,7 @@ import grpc
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.lanes import LANE_HEADER, parse_read
 from strongroom.v1 import transfer_service_pb2 as pb
-from strongroom_server.ports import SharedMemory, SharedWrite
+from strongroom_server.ports import SharedMemory, SharedWrite, ToldFile
 from strongroom_server.rpc.call import CallView
 from strongroom_server.services.uploads.shape import PartIntake, VersionIntake
 
@@ -51,7 +51,7 @@ class FileSources:
 
         Raises:
             InvalidArgumentError: It is no file that is read here (FILE_UNSUPPORTED).
-            ConflictError: It is shorter than was said, or changes (SOURCE_CHANGED).
+            ConflictError: It is not as was said, or changes (SOURCE_CHANGED).
             UnavailableError: It was not handed over, or cannot be read (TRANSPORT).
             StrongroomError: As `start_file`, `write` and `end_file`.
         """
@@ -61,12 +61,10 @@ class FileSources:
         if item.size_bytes < 0 or item.offset_bytes < 0:
             message = f"the size or the offset of {item.path!r} is below zero"
             raise InvalidArgumentError(message, path=item.path)
-        handed = self._write.take(
-            item.source,
-            item.path,
-            offset_bytes=item.offset_bytes,
-            size_bytes=item.size_bytes,
+        told = ToldFile(
+            item.path, item.offset_bytes, item.size_bytes, item.modify_time_ns
         )
+        handed = self._write.take(item.source, told)
         with closing(handed):
             intake.start_file(
                 item.path, size_bytes=item.size_bytes, executable=item.executable

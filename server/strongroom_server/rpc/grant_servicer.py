@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GrantService: what sidecars need to read versions from the store by themselves."""
+"""GrantService: what sidecars need to read and write versions by themselves."""
 
 # Names and arguments are those of the generated base class.
 # ruff: noqa: ARG002, N802
@@ -13,21 +13,31 @@ from strongroom.v1 import grant_service_pb2 as pb
 from strongroom.v1 import grant_service_pb2_grpc as pb_grpc
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.grant import Grant, GrantPage, PackPlace
+from strongroom_server.ports import Clock
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.granted_writes import GrantedWrites
 from strongroom_server.rpc.showing import seen_version
-from strongroom_server.services.granting import GrantFeed, Granting
+from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
 
 
 class GrantServicer(pb_grpc.GrantServiceServicer):
-    """Answers from the use cases; the guard has decided who may read.
+    """Answers from the use cases; the guard has decided who may.
 
     Messages of this service hold keys: none is ever logged or shown.
     """
 
-    def __init__(self, granting: Granting, feed: GrantFeed) -> None:
+    def __init__(
+        self,
+        granting: Granting,
+        feed: GrantFeed,
+        writing: GrantedWriting,
+        *,
+        clock: Clock,
+    ) -> None:
         self._granting = granting
         self._feed = feed
+        self._writes = GrantedWrites(writing, clock=clock)
 
     def drain(self) -> None:
         """End the calls that only wait for news."""
@@ -66,6 +76,14 @@ class GrantServicer(pb_grpc.GrantServiceServicer):
                     for item in revoked
                 ]
             )
+
+    def WriteGranted(
+        self,
+        request_iterator: Iterator[pb.WriteGrantedRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[pb.WriteGrantedResponse]:
+        """Write a version, or a part of a draft, whose bytes the caller stores."""
+        yield from self._writes.write(request_iterator, current_call())
 
 
 def _plain_bytes(page: GrantPage) -> int:

@@ -19,6 +19,7 @@ import grpc
 from google.protobuf.message import Message
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from strongroom.errors import CancelledError, StrongroomError
@@ -94,6 +95,8 @@ class Guard(grpc.ServerInterceptor):
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
+        #: By method, what was made of its handler; the same for all calls.
+        self._guarded: dict[str, tuple[Handler | None, Handler]] = {}
         self._admission = Admission(
             limits.max_calls, limits.max_own_calls, limits.max_watches
         )
@@ -111,9 +114,12 @@ class Guard(grpc.ServerInterceptor):
         name = handler_call_details.method
         # The table, not the type checker, knows what each method takes and gives.
         handler = cast("Handler | None", continuation(handler_call_details))
-        return cast(
-            "grpc.RpcMethodHandler[Request, Response]", self._guard(name, handler)
-        )
+        known = self._guarded.get(name)
+        if known is None or known[0] is not handler:
+            known = handler, self._guard(name, handler)
+            if name in METHODS:  # Others are the caller's text.
+                self._guarded[name] = known
+        return cast("grpc.RpcMethodHandler[Request, Response]", known[1])
 
     def _guard(self, name: str, handler: "Handler | None") -> Handler:
         guarded = _Guarded(name[:MAX_METHOD_CHARS], METHODS.get(name), handler)
@@ -174,7 +180,7 @@ class Guard(grpc.ServerInterceptor):
             for key, value in context.invocation_metadata() or ()
             if key == TRACEPARENT and isinstance(value, str)
         }
-        parent = _PROPAGATOR.extract(carrier)
+        parent = _PROPAGATOR.extract(carrier) if carrier else Context()
         name = guarded.name.removeprefix("/") if guarded.method else "_OTHER"
         span = _TRACER.start_span(
             name,
@@ -367,9 +373,9 @@ class _Guarded:
         return self.time_class is TimeClass.WATCH
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Run:
-    """What one run of a method needs."""
+    """What one run of a method needs; nobody changes it."""
 
     call: Call
     guarded: _Guarded

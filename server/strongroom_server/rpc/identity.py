@@ -95,27 +95,43 @@ def identify(
         UnauthenticatedError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED,
             KEY_EXCHANGE_REFUSED, IDENTITY_INVALID, or IDENTITY_REVOKED.
     """
-    certificate = _only(auth_context, "x509_pem_cert")
+    peer, leaf = _identify(
+        _only(auth_context, "x509_pem_cert"),
+        _only(auth_context, "ssl_tls_version"),
+        _only(auth_context, "ssl_negotiated_key_exchange_group"),
+        _only(auth_context, "peer_spiffe_id"),
+        rules,
+    )
+    # All else holds for good; this does not.
+    _check_dates(leaf, now)
+    check_revoked(peer, rules)
+    return peer
+
+
+@lru_cache(maxsize=1024)
+def _identify(
+    certificate: str,
+    tls_version: str,
+    key_exchange: str,
+    principal: str,
+    rules: IdentityRules,
+) -> tuple[Peer, "_Leaf"]:
+    """Check what never changes of a connection; a refusal is found anew each time."""
     if not certificate:
         raise UnauthenticatedError(
             "the caller showed no certificate",
             reason=Reason.CERTIFICATE_MISSING,
             hint=_HINT,
         )
-    tls_version = _only(auth_context, "ssl_tls_version")
     if tls_version != TLS_VERSION:
         message = f"the connection uses {tls_version or 'no TLS'}, not {TLS_VERSION}"
         raise _refused(message, tls_version=tls_version)
-    key_exchange = _only(auth_context, "ssl_negotiated_key_exchange_group")
     if rules.post_quantum and key_exchange not in POST_QUANTUM_GROUPS:
         raise _too_weak(key_exchange)
     leaf = _parse_leaf(certificate)
-    _check_leaf(leaf, rules, now)
-    principal = _only(auth_context, "peer_spiffe_id")
+    _check_leaf(leaf, rules)
     _check_principal(principal, rules)
-    peer = Peer(principal, tls_version, key_exchange, leaf.digest, principal)
-    check_revoked(peer, rules)
-    return peer
+    return Peer(principal, tls_version, key_exchange, leaf.digest, principal), leaf
 
 
 def check_revoked(peer: Peer, rules: IdentityRules) -> None:
@@ -141,7 +157,6 @@ def _only(auth_context: Mapping[str, Sequence[bytes]], key: str) -> str:
     return values[0].decode("utf-8", "replace") if len(values) == 1 else ""
 
 
-@lru_cache(maxsize=1024)
 def _parse_leaf(pem: str) -> _Leaf:
     certificate = x509.load_pem_x509_certificate(pem.encode())
     return _Leaf(
@@ -171,11 +186,7 @@ def _signs_only(certificate: x509.Certificate) -> bool:
     return usage.digital_signature and not authority
 
 
-def _check_leaf(leaf: _Leaf, rules: IdentityRules, now: datetime) -> None:
-    if leaf.is_ca:
-        raise _refused("the caller's certificate is one of an authority")
-    if not leaf.signs_only:
-        raise _refused("the caller's certificate is not for digital signatures only")
+def _check_dates(leaf: _Leaf, now: datetime) -> None:
     if not leaf.not_before <= now <= leaf.not_after:
         not_after = leaf.not_after.isoformat()
         message = f"the caller's certificate is not valid now; it ended {not_after}"
@@ -185,6 +196,13 @@ def _check_leaf(leaf: _Leaf, rules: IdentityRules, now: datetime) -> None:
             hint="Renew the certificate and connect again.",
             not_after=not_after,
         )
+
+
+def _check_leaf(leaf: _Leaf, rules: IdentityRules) -> None:
+    if leaf.is_ca:
+        raise _refused("the caller's certificate is one of an authority")
+    if not leaf.signs_only:
+        raise _refused("the caller's certificate is not for digital signatures only")
     lifetime = leaf.not_after - leaf.not_before
     if rules.max_lifetime is not None and lifetime > rules.max_lifetime:
         message = (

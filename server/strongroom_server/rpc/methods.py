@@ -230,6 +230,13 @@ _ROWS: Final = (
         TimeClass.WATCH,
     ),
     Method(
+        f"{_GRANTS}/WriteGranted",
+        AccessAction.VERSION_WRITE_GRANTED,
+        targets.of_granted_parent,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
         f"{_MAINTENANCE}/VerifyVersion",
         AccessAction.VERSION_VERIFY,
         targets.of_artifact_or_version,

@@ -21,29 +21,39 @@ INTERVAL_S: Final = 5.0
 Look = Callable[[], object]
 
 
+class Review:
+    """One call that is looked at while the context lasts."""
+
+    __slots__ = ("_look", "_reviewed", "_watch")
+
+    def __init__(self, reviewed: dict[Watch, Look], watch: Watch, look: Look) -> None:
+        self._reviewed = reviewed
+        self._watch = watch
+        self._look = look
+
+    def __enter__(self) -> None:
+        # Dictionaries take and give single things whole, without a lock.
+        self._reviewed[self._watch] = self._look
+
+    def __exit__(self, *_error: object) -> None:
+        del self._reviewed[self._watch]
+
+
 class Reviews:
     """Looks at all running calls in a thread of its own. Safe to use from many."""
 
     def __init__(self, *, interval_s: float = INTERVAL_S) -> None:
         self._interval_s = interval_s
-        self._lock = threading.Lock()
         self._reviewed: dict[Watch, Look] = {}
 
-    @contextmanager
-    def reviewing(self, watch: Watch, look: Look) -> Iterator[None]:
+    def reviewing(self, watch: Watch, look: Look) -> "Review":
         """Have `look` called again and again while the context lasts.
 
         Args:
             watch: Of the call; told if the call may not go on.
             look: Raises what the call is to end with; quick, and thread-safe.
         """
-        with self._lock:
-            self._reviewed[watch] = look
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._reviewed[watch]
+        return Review(self._reviewed, watch, look)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -61,9 +71,7 @@ class Reviews:
 
     def review(self) -> None:
         """Look at every running call once."""
-        with self._lock:
-            reviewed = tuple(self._reviewed.items())
-        for watch, look in reviewed:
+        for watch, look in self._reviewed.copy().items():
             try:
                 look()
             except StrongroomError as error:

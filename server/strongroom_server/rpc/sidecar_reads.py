@@ -1,57 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ReadVersion as a sidecar serves it: from grants, without a guard of its own.
+"""ReadVersion as a sidecar serves it: from grants."""
 
-Whoever may open the socket may read what the sidecar may: central decides, and audits,
-when a version is opened. A person's call is central's altogether.
-"""
-
-import json
-import logging
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import grpc
-from opentelemetry import context as otel_context
-from opentelemetry import trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from strongroom.errors import CancelledError, StrongroomError
 from strongroom.format.frames import BlockFrame
 from strongroom.v1 import transfer_service_pb2 as pb
-from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import Caller
-from strongroom_server.ports import Clock, Entropy
 from strongroom_server.rpc import failures
-from strongroom_server.rpc.admission import Admission
-from strongroom_server.rpc.call import CallView, enter_call
-from strongroom_server.rpc.forwarding import TRACEPARENT, Forwarder, has_login
-from strongroom_server.rpc.identity import Peer
 from strongroom_server.rpc.requests import decode_request
 from strongroom_server.rpc.responding import Handler
-from strongroom_server.rpc.status import call_metadata, to_status
+from strongroom_server.rpc.sidecar_calls import LocalCalls
 from strongroom_server.rpc.version_reads import VersionReads
-from strongroom_server.rpc.watchdog import Watch, Watchdog
+from strongroom_server.rpc.watchdog import Watch
 
 READ_VERSION: Final = "/strongroom.v1.TransferService/ReadVersion"
-
-_LOG: Final = logging.getLogger("strongroom_server.calls")
-_TRACER: Final = trace.get_tracer("strongroom_server.rpc")
-_PROPAGATOR: Final = TraceContextTextMapPropagator()
-
-
-@dataclass(slots=True)
-class _Call:
-    """What is known of a call that is served here."""
-
-    span: trace.Span
-    trace_id: str
-    started_s: float
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, key: str, number: int) -> None:
-        self.counts[key] = self.counts.get(key, 0) + number
 
 
 class LocalReads:
@@ -59,35 +24,12 @@ class LocalReads:
 
     Args:
         reads: Reads versions.
-        forwarder: Has the calls of people.
-        admission: Counts the calls.
-        watchdog: Ends calls whose reader takes nothing.
-        principal: Who the sidecar is.
-        limit_s: How long a read may take at most.
-        clock: Measures that.
-        entropy: Names traces that nobody else named.
+        calls: Frames the calls.
     """
 
-    def __init__(
-        self,
-        reads: VersionReads,
-        forwarder: Forwarder,
-        *,
-        admission: Admission,
-        watchdog: Watchdog,
-        principal: str,
-        limit_s: float,
-        clock: Clock,
-        entropy: Entropy,
-    ) -> None:
+    def __init__(self, reads: VersionReads, calls: LocalCalls) -> None:
         self._reads = reads
-        self._forwarder = forwarder
-        self._admission = admission
-        self._watchdog = watchdog
-        self._principal = principal
-        self._limit_s = limit_s
-        self._clock = clock
-        self._entropy = entropy
+        self._calls = calls
 
     def handler(self) -> Handler:
         """Return what serves the method."""
@@ -100,139 +42,29 @@ class LocalReads:
 
     def serve(
         self, requests: Iterator[bytes], context: grpc.ServicerContext
-    ) -> Iterator[bytes | pb.ReadVersionResponse | BlockFrame]:
+    ) -> Iterator[object]:
         """Serve one call."""
-        if has_login(context):
-            yield from self._forwarder.forward(READ_VERSION, requests, context)
-            return
-        call = self._begin(context)
-        limit_s = min(self._limit_s, context.time_remaining() or self._limit_s)
-        deadline_s = call.started_s + limit_s
-        failure: StrongroomError | None = None
-        with self._watchdog.watch(context.cancel, deadline_s=deadline_s) as watch:
-            try:
-                yield from self._read(call, requests, context, watch)
-            except GeneratorExit:
-                self._end(call, failures.gave_up(watch, context))
-                raise
-            except (grpc.RpcError, CancelledError):
-                failure = failures.gave_up(watch, context)
-            except StrongroomError as error:
-                failure = error
-            except Exception as error:  # noqa: BLE001 (every error becomes a status)
-                failure = failures.bug(call.trace_id)
-                self._end_with_bug(call, error)
-        self._end(call, failure)
-        if failure is not None:
-            context.abort_with_status(
-                to_status(failure, trace_id=call.trace_id, audit_id="")
-            )
-        context.set_trailing_metadata(call_metadata(call.trace_id, ""))
+        yield from self._calls.serve(READ_VERSION, requests, context, self._read)
 
     def _read(
         self,
-        call: _Call,
         requests: Iterator[bytes],
         context: grpc.ServicerContext,
         watch: Watch,
+        limit_s: float,  # noqa: ARG002 (as of any `Answer`)
     ) -> Iterator[pb.ReadVersionResponse | BlockFrame]:
-        with self._admission.inside(self._principal):
-            watch.wait_for_peer()
-            data = next(requests, None)
-            watch.go_on()
-            if data is None:
-                raise failures.no_request()
-            request = decode_request(pb.ReadVersionRequest.FromString, data)
-            enter_call(self._view(call, context, watch))
-            responses = self._reads.read(
-                cast("pb.ReadVersionRequest", request), context
-            )
-            with closing(cast("Generator[object]", responses)):
-                for response in responses:
-                    watch.wait_for_peer()
-                    yield response
-                    watch.go_on()
-
-    def _view(
-        self, call: _Call, context: grpc.ServicerContext, watch: Watch
-    ) -> CallView:
-        def allow(_action: AccessAction, _on: str) -> bool:
-            # Central has left out of a grant what the sidecar may not see.
-            return True
-
-        def check() -> None:
-            if not context.is_active():
-                raise failures.gave_up(watch, context)
-
-        return CallView(
-            caller=Caller(self._principal, call.trace_id, ""),
-            peer=Peer(self._principal, tls_version="", key_exchange=""),
-            approved=None,
-            may=allow,
-            might=allow,
-            needed=lambda _who, _by, _what: None,
-            count=call.count,
-            note=lambda _key, _text: None,
-            check=check,
-        )
-
-    def _begin(self, context: grpc.ServicerContext) -> _Call:
-        carrier = {
-            key: value
-            for key, value in context.invocation_metadata() or ()
-            if key == TRACEPARENT and isinstance(value, str)
-        }
-        parent = _PROPAGATOR.extract(carrier)
-        name = READ_VERSION.removeprefix("/")
-        span = _TRACER.start_span(
-            name,
-            context=parent,
-            kind=trace.SpanKind.SERVER,
-            attributes={"rpc.system.name": "grpc", "rpc.method": name},
-        )
-        # gRPC runs each call in a context of its own; nothing is to be detached.
-        otel_context.attach(trace.set_span_in_context(span, parent))
-        found = span.get_span_context()
-        is_named = found.is_valid
-        trace_id = (
-            trace.format_trace_id(found.trace_id)
-            if is_named
-            else self._entropy.token_bytes(16).hex()
-        )
-        return _Call(span, trace_id, self._clock.monotonic())
-
-    def _end(self, call: _Call, failure: StrongroomError | None) -> None:
-        code = failure.code if failure else "OK"
-        call.span.set_attribute("rpc.response.status_code", code)
-        if failure is not None:
-            call.span.set_attribute("strongroom.reason", failure.reason.value)
-            call.span.set_status(
-                trace.Status(trace.StatusCode.ERROR, failure.reason.value)
-            )
-        for key, count in call.counts.items():
-            call.span.set_attribute(f"strongroom.{key}", count)
-        call.span.end()
-        line = {
-            "event": "call",
-            "method": READ_VERSION,
-            "code": code,
-            "reason": failure.reason.value if failure else "",
-            "duration_ms": round((self._clock.monotonic() - call.started_s) * 1000, 3),
-            "trace_id": call.trace_id,
-            **call.counts,
-        }
-        _LOG.info("%s", json.dumps(line))
-
-    def _end_with_bug(self, call: _Call, error: Exception) -> None:
-        # Its text could hold names; where it came from does not.
-        line = {
-            "event": "bug",
-            "method": READ_VERSION,
-            "error": type(error).__qualname__,
-            "frames": failures.frames_of(error),
-            "trace_id": call.trace_id,
-        }
-        _LOG.error("%s", json.dumps(line))
+        watch.wait_for_peer()
+        data = next(requests, None)
+        watch.go_on()
+        if data is None:
+            raise failures.no_request()
+        request = decode_request(pb.ReadVersionRequest.FromString, data)
+        responses = self._reads.read(cast("pb.ReadVersionRequest", request), context)
+        with closing(cast("Generator[pb.ReadVersionResponse | BlockFrame]", responses)):
+            for response in responses:
+                watch.wait_for_peer()
+                yield response
+                watch.go_on()
 
 
 def _encode(response: object) -> bytes:

@@ -184,6 +184,17 @@ def of_write_parent(request: object) -> tuple[Target, ...]:
     return of_artifact("parent")(request.start)
 
 
+def of_granted_parent(request: object) -> tuple[Target, ...]:
+    """Name the artifact that the first request says is written by grant."""
+    if (
+        not isinstance(request, grant_service_pb2.WriteGrantedRequest)
+        or request.WhichOneof("part") != "start"
+    ):
+        message = "the first request of WriteGranted must carry `start`"
+        raise InvalidArgumentError(message, field="start")
+    return of_artifact("parent")(request.start)
+
+
 def of_files_start(request: object) -> tuple[Target, ...]:
     """Name the version that the first request says is read."""
     if (

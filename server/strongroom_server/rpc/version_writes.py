@@ -91,7 +91,7 @@ class VersionWrites:
         self, first: pb.WriteStart, write: "_Write"
     ) -> Iterator[pb.WriteVersionResponse]:
         call = write.call
-        start = _upload_start(first, call)
+        start = upload_start(first, call)
         with self._uploads.begin(start, caller=call.caller) as upload:
             if start.resumable:
                 yield from self._resume(upload, write)
@@ -108,7 +108,7 @@ class VersionWrites:
         self, first: pb.WriteStart, write: "_Write"
     ) -> Iterator[pb.WriteVersionResponse]:
         call = write.call
-        start = _part_start(first, call)
+        start = part_start(first, call)
         with self._parts.begin_part(start, caller=call.caller) as part:
             # Who writes what it cannot send twice waits until it is let in.
             yield _progress(part, takes_sources=write.sources.are_taken)
@@ -219,7 +219,8 @@ def _start_of(request: Request) -> pb.WriteStart:
     return request.start
 
 
-def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
+def upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
+    """Return what a version's writer says first."""
     artifact = parse_artifact_name(start.parent)
     return UploadStart(
         artifact=artifact,
@@ -235,7 +236,12 @@ def _upload_start(start: pb.WriteStart, call: CallView) -> UploadStart:
     )
 
 
-def _part_start(start: pb.WriteStart, call: CallView) -> PartStart:
+def part_start(start: pb.WriteStart, call: CallView) -> PartStart:
+    """Return what the writer of a part says first.
+
+    Raises:
+        InvalidArgumentError: It says what only a version is told with.
+    """
     told = start.message or start.metadata or start.HasField("lineage")
     if told or start.resumable or start.base_version:
         message = (

@@ -8,7 +8,7 @@ clock; only cancelling the call from another thread frees them.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Self
 
 from strongroom.errors import Reason, StrongroomError
 from strongroom_server.ports import Clock
@@ -20,7 +20,7 @@ GRACE_S: Final = 5.0
 
 
 class Watch:
-    """One watched call.
+    """One watched call, for as long as its context lasts.
 
     Attributes:
         verdict: Why the watchdog cancelled the call; None if it did not.
@@ -28,7 +28,12 @@ class Watch:
     """
 
     def __init__(
-        self, cancel: Callable[[], object], *, clock: Clock, deadline_s: float
+        self,
+        cancel: Callable[[], object],
+        *,
+        clock: Clock,
+        deadline_s: float,
+        watches: "set[Watch]",
     ) -> None:
         self.verdict: Reason | None = None
         self.refusal: StrongroomError | None = None
@@ -37,6 +42,16 @@ class Watch:
         self._clock = clock
         self._deadline_s = deadline_s
         self._waiting_since: float | None = None
+        self._watches = watches
+
+    def __enter__(self) -> Self:
+        """Begin; sets take and give single things whole, without a lock."""
+        self._watches.add(self)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End."""
+        self._watches.discard(self)
 
     def wait_for_peer(self) -> None:
         """Say that from now on only the peer can make progress."""
@@ -77,7 +92,6 @@ class Watchdog:
     def __init__(self, *, clock: Clock, stall_s: float) -> None:
         self.stall_s = stall_s
         self._clock = clock
-        self._lock = threading.Lock()
         self._watches: set[Watch] = set()
         self._stop = threading.Event()
 
@@ -92,25 +106,15 @@ class Watchdog:
             self._stop.set()
             thread.join()
 
-    @contextmanager
-    def watch(
-        self, cancel: Callable[[], object], *, deadline_s: float
-    ) -> Iterator[Watch]:
+    def watch(self, cancel: Callable[[], object], *, deadline_s: float) -> Watch:
         """Watch a call, which `cancel` ends; `deadline_s` is monotonic time."""
-        watch = Watch(cancel, clock=self._clock, deadline_s=deadline_s)
-        with self._lock:
-            self._watches.add(watch)
-        try:
-            yield watch
-        finally:
-            with self._lock:
-                self._watches.discard(watch)
+        return Watch(
+            cancel, clock=self._clock, deadline_s=deadline_s, watches=self._watches
+        )
 
     def check(self) -> None:
         """Look at every running call once."""
-        with self._lock:
-            watches = tuple(self._watches)
-        for watch in watches:
+        for watch in self._watches.copy():
             watch.check(self.stall_s)
 
     def _run(self) -> None:

@@ -29,6 +29,8 @@ from tests.bench.measuring import MIB, BenchError, end_like_interrupt, say
 from tests.bench.programs import find_programs
 from tests.bench.stacks import BenchStack, running_stack
 from tests.bench.table import (
+    checkpoints,
+    loading,
     many_files,
     one_file,
     shared_memory,
@@ -65,6 +67,8 @@ CASES: Final[Mapping[str, Case]] = {
     "small-calls": Case(small_calls.measure, 2),
     "one-file": Case(one_file.measure, 7),
     "many-files": Case(many_files.measure, 9),
+    "checkpoints": Case(checkpoints.measure, 6),
+    "loading": Case(loading.measure, 3),
     "shared-memory": Case(shared_memory.measure, 2),
 }
 

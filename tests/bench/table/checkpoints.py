@@ -206,13 +206,14 @@ def _again(
     stack: BenchStack, beside: BenchStack, work: Path, folders: dict[str, Path]
 ) -> dict[str, Again]:
     def put(tool: Strongroom, version: str) -> Again:
-        def run(before: tuple[str, ...]) -> None:
-            # What it builds on is in the profile of the server, too.
+        def prepare() -> None:
             for earlier in VERSIONS[: VERSIONS.index(version)]:
                 tool.put(folders[earlier], earlier)
+
+        def run(before: tuple[str, ...]) -> None:
             replace(tool, before=before).put(folders[version], version)
 
-        return run
+        return Again(run, prepare)
 
     runs: dict[str, Again] = {}
     for end, where in (("", stack), ("-sidecar", beside)):
@@ -229,7 +230,7 @@ def _again(
             tool.pull_number(len(VERSIONS), work / "target")
             shutil.rmtree(work / "target")
 
-        runs[f"G3{end}"] = get
+        runs[f"G3{end}"] = Again(get)
     return runs
 
 

@@ -71,7 +71,7 @@ def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]
     """Store and read the file with every tool, round by round."""
     beside = stack.with_sidecar()
     ours = Strongroom(OURS, stack, work, "bench/one-file", "dataset")
-    sidecar = Strongroom(SIDECAR, beside, work, "bench/one-file-sidecar", "dataset")
+    sidecar = Strongroom(SIDECAR, beside, work, "beside/one-file", "dataset")
     trial = _Trial(beside, work, settings.size_bytes)
     tools: list[Tool] = [ours, sidecar, *_peers(beside, work, settings)]
     puts: dict[str, list[Usage]] = {tool.name: [] for tool in tools}
@@ -123,11 +123,13 @@ class _Trial:
 
 def _again(trial: _Trial, ours: Strongroom, sidecar: Strongroom) -> dict[str, Again]:
     def put(tool: Strongroom, seed: int) -> Again:
-        def run(before: tuple[str, ...]) -> None:
+        def prepare() -> None:
             trial.write(seed)
+
+        def run(before: tuple[str, ...]) -> None:
             replace(tool, before=before).put(trial.folder, f"v{seed}")
 
-        return run
+        return Again(run, prepare)
 
     def get(tool: Strongroom) -> Again:
         def run(before: tuple[str, ...]) -> None:
@@ -135,7 +137,7 @@ def _again(trial: _Trial, ours: Strongroom, sidecar: Strongroom) -> dict[str, Ag
             replace(tool, before=before).get("v0", target)
             shutil.rmtree(target)
 
-        return run
+        return Again(run)
 
     runs: dict[str, Again] = {}
     for place, (end, tool) in enumerate((("", ours), ("-sidecar", sidecar))):

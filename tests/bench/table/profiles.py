@@ -31,8 +31,22 @@ _SHOWN_LINES: Final = 25
 _FRAME: Final = re.compile(r"^(?P<name>.*) \((?P<path>[^()]*?)(?::(?P<line>\d+))?\)$")
 _OURS: Final = re.compile(r"(?:^|/)(strongroom(?:_server)?)/(.+)$")
 
-#: Does once more what a row measured, with a program in front of the client's command.
-Again = Callable[[tuple[str, ...]], None]
+
+def _nothing() -> None:
+    """There is nothing to prepare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How what a row measured is done once more.
+
+    Attributes:
+        run: Does it, with a program in front of the client's command.
+        prepare: Makes what it needs; is not looked at.
+    """
+
+    run: Callable[[tuple[str, ...]], None]
+    prepare: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +113,10 @@ def _profile(
     folder.mkdir(parents=True, exist_ok=True)
     served = {"server": watched.server, "sidecar": watched.sidecar}
     client = folder / "client.raw"
+    again.prepare()
     before = {who: _threads(pid) for who, pid in served.items() if pid}
     with _sampling(sampler, folder, served) as files:
-        again((sampler, *_record(client), "--"))
+        again.run((sampler, *_record(client), "--"))
         after = {who: _threads(pid) for who, pid in served.items() if pid}
     found = []
     for who, path in {**files, "client": client}.items():

@@ -198,18 +198,18 @@ def format_rows(rows: Sequence[Row]) -> str:
 def format_counts(rows: Sequence[Row]) -> str:
     """Return what was counted beside the times: a line each for us and each peer."""
     lines: list[tuple[str, ...]] = [("case", "who", *COUNTED)]
-    seen = set[tuple[str, str]]()
+    seen = set[tuple[str, ...]]()
     for row in rows:
         for side, who in (("ours", "strongroom"), ("peer", row.peer)):
             counts = row.counts.get(side)
-            if counts is None or (row.case, who) in seen:
-                continue
-            seen.add((row.case, who))
-            shown = (
-                form.format(counts[name]) if name in counts else ""
+            shown = tuple(
+                form.format(counts[name]) if counts and name in counts else ""
                 for name, form in COUNTED.items()
             )
-            lines.append((row.case, who, *shown))
+            # What one command took stands beside the first row that is about it.
+            if counts and (who, *shown) not in seen:
+                seen.add((who, *shown))
+                lines.append((row.case, who, *shown))
     return _format(lines)
 
 

@@ -59,6 +59,7 @@ class CedarAuthorizer:
         # Cedar knows no clock and no chance: what it is asked is all that it decides
         # by, and nothing here ever changes. So an answer holds for the same question.
         self._decided = lru_cache(_REMEMBERED)(self._find_decision)
+        self._told = lru_cache(_REMEMBERED)(self._find_roles)
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -103,10 +104,13 @@ class CedarAuthorizer:
 
     def roles_of(self, principal: str) -> tuple[str, ...]:
         """Return what a principal was given, as `role on resource`."""
-        return told_roles(self._assignments.of(principal))
+        return self._told(principal)
 
     def check_current(self) -> None:
         """There is nothing newer."""
+
+    def _find_roles(self, principal: str) -> tuple[str, ...]:
+        return told_roles(self._assignments.of(principal))
 
     def _find_given(self, principal: str, resource: str) -> tuple[Assignment, ...]:
         return tuple(

@@ -8,7 +8,6 @@ does not fit together is refused, whoever made it.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
@@ -16,17 +15,19 @@ from opentelemetry import propagate
 
 from strongroom.errors import (
     CancelledError,
-    InternalError,
     Reason,
     UnavailableError,
 )
 from strongroom.format.digest import parse_digest
-from strongroom.format.names import VersionName, check_path, parse_version_name
-from strongroom.v1 import artifact_service_pb2 as artifact_pb
+from strongroom.format.names import VersionName, check_path
 from strongroom.v1 import grant_service_pb2 as pb
 from strongroom_server.adapters.central.channel import CentralChannel
-from strongroom_server.adapters.central.lineages import lineage_of
 from strongroom_server.adapters.central.status import error_of
+from strongroom_server.adapters.central.versions import (
+    malformed,
+    time_of,
+    version_of,
+)
 from strongroom_server.core.chunk import CHUNK_ID_BYTES, ChunkRef
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.derivation import KEY_BYTES
@@ -38,7 +39,6 @@ from strongroom_server.core.grant import (
     PackPlace,
     Revoked,
 )
-from strongroom_server.core.records import VersionRecord, VersionState
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import find_suite
 from strongroom_server.ports import GrantSource
@@ -50,11 +50,6 @@ OPEN_TIMEOUT_S: Final = 20.0
 SILENCE_S: Final = 15.0
 #: A stream that is read at a slow reader's pace ends some time.
 _STREAM_TIMEOUT_S: Final = 86_400.0
-_STATES: Final = {
-    artifact_pb.VERSION_STATE_LIVE: VersionState.LIVE,
-    artifact_pb.VERSION_STATE_DELETED: VersionState.DELETED,
-    artifact_pb.VERSION_STATE_PURGED: VersionState.PURGED,
-}
 
 
 class CentralGrants:
@@ -80,7 +75,7 @@ class CentralGrants:
         with self._call("OpenVersion", request, pb.OpenVersionResponse) as answers:
             first = _next_within(OPEN_TIMEOUT_S, answers, self._channel.endpoint)
             if first is None or first.WhichOneof("part") != "grant":
-                raise _malformed("central's first answer is no grant")
+                raise malformed("central's first answer is no grant")
             grant = _parse_grant(first.grant)
             yield CentralGrant(grant, answers, self._channel.endpoint)
 
@@ -153,7 +148,7 @@ class CentralGrant:
             if answer is None:
                 return
             if answer.WhichOneof("part") != "page":
-                raise _malformed("central's answer is no page")
+                raise malformed("central's answer is no page")
             yield _parse_page(answer.page)
 
 
@@ -183,34 +178,11 @@ def _next(answers: Any, endpoint: str) -> Any | None:  # noqa: ANN401
 
 
 def _parse_grant(message: pb.Grant) -> Grant:
-    version = message.version
-    name = parse_version_name(version.name)
     try:
         scope = Scope(message.store_id, message.project_id, message.domain_id, 0)
     except ValueError as error:
-        raise _malformed("a grant's ids are none") from error
-    if name.selector != str(version.number):
-        raise _malformed("a grant's version is not named by its number")
-    record = VersionRecord(
-        name.artifact,
-        version.number,
-        version.digest,
-        _time(version.create_time),
-        version.creator,
-        version.file_count,
-        version.size_bytes,
-        version.stored_bytes,
-        version.message,
-        dict(version.metadata),
-        version.trace_id,
-        tuple(version.refs),
-        _STATES.get(version.state, VersionState.LIVE),
-        version.held,
-        _time(version.purge_time) if version.HasField("purge_time") else None,
-        tuple(version.digested_by),
-        lineage_of(version.lineage),
-    )
-    return Grant(message.grant_id, record, scope)
+        raise malformed("a grant's ids are none") from error
+    return Grant(message.grant_id, version_of(message.version), scope)
 
 
 def _parse_page(message: pb.GrantPage) -> GrantPage:
@@ -219,14 +191,14 @@ def _parse_page(message: pb.GrantPage) -> GrantPage:
     try:
         files = tuple(_parse_file(item, places, keys) for item in message.files)
     except (ValueError, IndexError) as error:
-        raise _malformed("a page of a grant does not fit together") from error
+        raise malformed("a page of a grant does not fit together") from error
     urls = {place: item.url for place, item in zip(places, message.packs, strict=True)}
     return GrantPage(
         files,
         keys,
         urls,
         message.lifetime.ToMilliseconds() / 1000,
-        _time(message.expire_time),
+        time_of(message.expire_time),
     )
 
 
@@ -271,18 +243,6 @@ def _parse_chunk(
         message.stored_bytes,
         message.plain_bytes,
         base,
-    )
-
-
-def _time(message: Any) -> datetime:  # noqa: ANN401 - a Timestamp
-    time: datetime = message.ToDatetime(tzinfo=UTC)
-    return time
-
-
-def _malformed(problem: str) -> InternalError:
-    return InternalError(
-        f"{problem}: central is not of a version that this sidecar knows",
-        hint="Bring both to the same release.",
     )
 
 

@@ -10,7 +10,7 @@ from strongroom.format.lanes import LaneKind
 from strongroom_server.adapters.shared_memory.mappings import MappingDraft, Mappings
 from strongroom_server.adapters.shared_memory.segments import Room
 from strongroom_server.adapters.shared_memory.sources import HandedFile, Sources
-from strongroom_server.ports import Lease
+from strongroom_server.ports import Lease, ToldFile
 
 if TYPE_CHECKING:
     from strongroom_server.adapters.shared_memory.lane import Lane
@@ -87,21 +87,17 @@ class LaneWrite:
         self._number = number
         self._is_closed = False
 
-    def take(
-        self, source: int, path: str, *, offset_bytes: int, size_bytes: int
-    ) -> HandedFile:
+    def take(self, source: int, told: ToldFile) -> HandedFile:
         """See `SharedWrite`."""
         descriptor = self._sources.take(self._number, source, SOURCE_WAIT_S)
         if descriptor is None:
             raise UnavailableError(
-                f"the descriptor of {path!r} did not come, or there was no room for it",
+                f"the descriptor of {told.path!r} did not come, or found no room",
                 reason=Reason.TRANSPORT,
                 hint="Send its bytes instead.",
-                path=path,
+                path=told.path,
             )
-        return HandedFile(
-            descriptor, path, offset_bytes=offset_bytes, size_bytes=size_bytes
-        )
+        return HandedFile(descriptor, told)
 
     def close(self) -> None:
         """See `SharedWrite`."""

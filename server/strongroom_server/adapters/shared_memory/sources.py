@@ -20,6 +20,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.format.lanes import MAX_SOURCES, SOURCE_FILE_SYSTEMS
+from strongroom_server.ports import ToldFile
 
 #: Descriptors of all lanes together; a process has about a thousand.
 MAX_ALL_SOURCES: Final = 256
@@ -113,22 +114,17 @@ class HandedFile:
 
     Args:
         descriptor: Of what was handed over; closed with this.
-        path: How errors name it.
-        offset_bytes: Where the file's bytes start in it.
-        size_bytes: How many they are.
+        told: What is said of it.
 
     Raises:
         InvalidArgumentError: It is no file that is read here (FILE_UNSUPPORTED).
-        ConflictError: It is shorter (SOURCE_CHANGED).
+        ConflictError: It is not as was said (SOURCE_CHANGED).
     """
 
-    def __init__(
-        self, descriptor: Descriptor, path: str, *, offset_bytes: int, size_bytes: int
-    ) -> None:
+    def __init__(self, descriptor: Descriptor, told: ToldFile) -> None:
         self._descriptor = descriptor
-        self._path = path
-        self._offset_bytes = offset_bytes
-        self._size_bytes = size_bytes
+        self._told = told
+        self._path = told.path
         try:
             self._before = self._check()
         except BaseException:
@@ -137,9 +133,9 @@ class HandedFile:
 
     def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
         """See `ports.HandedFile`."""
-        left_bytes = self._size_bytes - offset_bytes
+        left_bytes = self._told.size_bytes - offset_bytes
         view = buffer[: min(len(buffer), left_bytes)]
-        start = self._offset_bytes + offset_bytes
+        start = self._told.offset_bytes + offset_bytes
         try:
             count = os.preadv(self._descriptor.number, [view], start)
         except OSError as error:
@@ -167,8 +163,10 @@ class HandedFile:
             raise self._unsupported("is not open for reading")
         if _file_system_of(number) not in SOURCE_FILE_SYSTEMS:
             raise self._unsupported("lies in a file system that is not read here")
-        if status.st_size < self._offset_bytes + self._size_bytes:
-            raise self._changed("is shorter than was said")
+        told = self._told
+        is_short = status.st_size < told.offset_bytes + told.size_bytes
+        if is_short or status.st_mtime_ns != told.modify_time_ns:
+            raise self._changed("changed")
         return _state_of(status)
 
     def _unsupported(self, problem: str) -> InvalidArgumentError:

@@ -137,7 +137,7 @@ class Session:
         return len(self._waiting) < MAX_WAITING
 
     def ask(self, parts: Sequence[Part]) -> None:
-        """Ask for files, or ranges of them; begin to fetch what there is memory for.
+        """Ask for files, or ranges of them; `answers` begins to fetch them.
 
         Raises:
             NotFoundError: There is no such file (PATH_NOT_FOUND).
@@ -156,7 +156,6 @@ class Session:
                 for entry, span, part in found
             )
         )
-        self._begin_windows()
 
     def answers(self) -> Iterator[Found]:
         """Yield what was asked for, until nothing more is; more may be meanwhile.
@@ -165,6 +164,7 @@ class Session:
             IntegrityError: Stored bytes do not authenticate; names the file.
             StrongroomError: The version may not be read any more, or cannot be.
         """
+        self._begin_windows()
         while self._windows:
             begun = self._windows[0]
             try:

@@ -15,6 +15,11 @@ from strongroom_server.services.uploads.drafts import (
     Drafts,
     PartStart,
 )
+from strongroom_server.services.uploads.granted import (
+    GrantedUploads,
+    GrantedWriteEngine,
+)
+from strongroom_server.services.uploads.places import Place
 from strongroom_server.services.uploads.upload import Upload, Uploads
 
 __all__ = [
@@ -23,8 +28,11 @@ __all__ = [
     "DraftCommitStart",
     "DraftPart",
     "Drafts",
+    "GrantedUploads",
+    "GrantedWriteEngine",
     "PartResult",
     "PartStart",
+    "Place",
     "Position",
     "Upload",
     "UploadStart",

@@ -25,6 +25,7 @@ from strongroom_server.core.draft_record import (
     check_removed,
     draft_request,
 )
+from strongroom_server.core.filetable import FileEntry
 from strongroom_server.core.records import Caller, Kind
 from strongroom_server.core.selectors import resolve
 from strongroom_server.core.write_results import CommitResult, PartResult
@@ -35,6 +36,7 @@ from strongroom_server.repository.draft_records import (
     closed,
 )
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.sharing import Sharing
 from strongroom_server.services.uploads.draft_commits import (
     DraftCommitStart,
     check_same_domain,
@@ -80,10 +82,15 @@ class Drafts:
                 of another kind (KIND_MISMATCH).
             UnavailableError: Vault or S3 cannot be reached.
         """
+        place = self.find(start, caller=caller)
+        return self.begin_part_at(place, start, caller=caller)
+
+    def find(self, start: PartStart, *, caller: Caller) -> Place:
+        """Return where a part goes; errors as `begin_part`."""
         check_draft_id(start.draft_id)
         if not 0 < len(start.request_id) <= _MAX_PART_CHARS:
             raise _invalid("request_id is missing or too long")
-        place = find_place(
+        return find_place(
             self._repository,
             start.artifact,
             kind=start.kind,
@@ -92,11 +99,16 @@ class Drafts:
             caller=caller,
             request_id=start.request_id,
         )
+
+    def begin_part_at(
+        self, place: Place, start: PartStart, *, caller: Caller, writer: bytes = b""
+    ) -> "DraftPart":
+        """Begin a part at a place; `writer` is the tag of who writes by grant."""
         if committed_as(place.past, start.draft_id) is not None:
             raise closed(start.draft_id)
         draft = self._find(place, start.draft_id, start.after_part)
         check_open(draft)
-        content = place.writer(self._repository, is_part=True)
+        content = place.writer(self._repository, is_part=True, writer=writer)
         return DraftPart(self._repository, start, caller, place, draft, content)
 
     def commit(self, start: DraftCommitStart, *, caller: Caller) -> CommitResult:
@@ -120,6 +132,8 @@ class Drafts:
             caller=caller,
             request_id=draft_id,
         )
+        if committed_as(place.past, draft_id) is not None:
+            raise closed(draft_id)  # Its records may be swept by now.
         records = self._repository.draft_records
         try:
             draft = self._find(place, draft_id, 0)
@@ -167,6 +181,11 @@ class DraftPart:
         self._content.abort()
 
     @property
+    def sharing(self) -> Sharing:
+        """What it may share."""
+        return self._content.sharing
+
+    @property
     def received_bytes(self) -> int:
         """How many bytes of files are there so far."""
         return self._content.received_bytes
@@ -193,12 +212,17 @@ class DraftPart:
 
     def write(self, data: bytes | memoryview, *, offset_bytes: int) -> None:
         """Take in the next bytes of the open file; see `ContentWriter.write`."""
-        self._check_alive()
+        self.check_alive()
         self._content.write(data, offset_bytes=offset_bytes)
 
     def end_file(self, digest: str | None) -> str:
         """End the open file and return its digest; see `ContentWriter.end_file`."""
         return self._content.end_file(digest)
+
+    def take_file(self, entry: FileEntry, *, stored_bytes: int) -> None:
+        """Take in the next file, which its writer has stored by grant."""
+        self._check_room()
+        self._content.take(entry, stored_bytes=stored_bytes)
 
     def copy_file(self, path: str, *, version: str, source_path: str) -> None:
         """Take in a file of a stored version of the same artifact, by reference.
@@ -285,11 +309,16 @@ class DraftPart:
         if self._content.uses_damaged():
             raise _overtaken("what it shares was found damaged", Reason.CHUNK_MISSING)
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """Check that nothing it is written to was shredded.
+
+        Raises:
+            PreconditionError: It was (KEY_SHREDDED).
+        """
         self._repository.keyring.graves.check(self._place.scope)
 
     def _check_room(self) -> None:
-        self._check_alive()
+        self.check_alive()
         if self._content.file_count == MAX_FILES:
             raise _invalid(
                 f"a part of a draft has at most {MAX_FILES} files; begin another part"

@@ -56,6 +56,7 @@ class Place:
         *,
         remembers_entries: bool = False,
         is_part: bool = False,
+        writer: bytes = b"",
     ) -> ContentWriter:
         """Return a writer of content for the artifact; see `ContentWriter`."""
         # Deltas are made to the newest version.
@@ -70,6 +71,7 @@ class Place:
             parent=ParentFiles(repository, self.scope, newest) if newest else None,
             remembers_entries=remembers_entries,
             is_part=is_part,
+            writer=writer,
         )
 
     def merger(self, repository: Repository) -> ContentWriter:

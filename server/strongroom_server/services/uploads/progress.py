@@ -88,6 +88,11 @@ class UploadProgress:
         self._noted_s = repository.clock.monotonic()
         self.position = Position()
 
+    @property
+    def has_open_file(self) -> bool:
+        """Whether an earlier attempt has left the beginning of a file."""
+        return self._log.state.open is not None
+
     def resume(self) -> Iterator[None]:
         """Take up what is durable, a step at a time; `position` holds afterwards.
 

@@ -22,6 +22,7 @@ from strongroom_server.core.records import Caller
 from strongroom_server.core.write_results import CommitResult, Position
 from strongroom_server.repository.content_writer import ContentWriter
 from strongroom_server.repository.repository import Repository
+from strongroom_server.repository.sharing import Sharing
 from strongroom_server.services.uploads.commits import (
     Commit,
     UploadStart,
@@ -48,10 +49,13 @@ class Uploads:
                 (KEY_SHREDDED).
             UnavailableError: Vault or S3 cannot be reached.
         """
-        repository = self._repository
+        return self.begin_at(self.find(start, caller=caller), start, caller=caller)
+
+    def find(self, start: UploadStart, *, caller: Caller) -> Place:
+        """Return where an upload goes; errors as `begin`."""
         check_start(start)
-        place = find_place(
-            repository,
+        return find_place(
+            self._repository,
             start.artifact,
             kind=start.kind,
             may_create=start.may_create_project,
@@ -59,7 +63,15 @@ class Uploads:
             caller=caller,
             request_id=start.request_id,
         )
-        content = place.writer(repository, remembers_entries=start.resumable)
+
+    def begin_at(
+        self, place: Place, start: UploadStart, *, caller: Caller, writer: bytes = b""
+    ) -> "Upload":
+        """Begin an upload to a place; `writer` is the tag of who writes by grant."""
+        repository = self._repository
+        content = place.writer(
+            repository, remembers_entries=start.resumable, writer=writer
+        )
         progress = None
         if start.resumable:
             progress = UploadProgress(
@@ -126,6 +138,16 @@ class Upload:
         self._content.abort()
         if self._progress is not None:
             self._progress.end()
+
+    @property
+    def sharing(self) -> Sharing:
+        """What it may share."""
+        return self._content.sharing
+
+    @property
+    def has_open_file(self) -> bool:
+        """Whether an earlier attempt has left a file that can be gone on with."""
+        return self._progress is not None and self._progress.has_open_file
 
     @property
     def received_bytes(self) -> int:
@@ -200,6 +222,18 @@ class Upload:
         if self._progress is not None:
             self._progress.record_if_due()
         return found
+
+    def check_alive(self) -> None:
+        """Check that nothing it is written to was shredded; see `Commit`."""
+        self._commit.check_alive()
+
+    def take_file(self, entry: FileEntry, *, stored_bytes: int) -> None:
+        """Take in the next file, which its writer has stored by grant."""
+        self._check_not_reopened()
+        self._commit.check_alive()
+        self._content.take(entry, stored_bytes=stored_bytes)
+        if self._progress is not None:
+            self._progress.record_if_due()
 
     def same_file(
         self, path: str, *, size_bytes: int, executable: bool, digest: str

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint is as a version: its files, its metadata, and reading them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.values import File, Version
+
+if TYPE_CHECKING:
+    import torch
+
+#: The files of a checkpoint: tensors, and the state in one of two forms.
+TENSORS: Final = "model.safetensors"
+STATE_JSON: Final = "state.json"
+STATE_BYTES: Final = "state.bin"
+#: What the version's metadata says.
+STEP_KEY: Final = "step"
+METRIC_PREFIX: Final = "metric:"
+
+
+class Reading(Protocol):
+    """What reading a checkpoint needs of a client."""
+
+    def show(self, uri: str) -> Version:
+        """See `Client`."""
+        ...
+
+    def list_files(self, uri: str) -> Iterator[File]:
+        """See `Client`."""
+        ...
+
+    def read_bytes(self, uri: str) -> bytes:
+        """See `Client`."""
+        ...
+
+    def tensors(
+        self, uri: str, *, device: "str | torch.device" = "cpu"
+    ) -> "Iterator[tuple[str, torch.Tensor]]":
+        """See `Client`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCheckpoint:
+    """One checkpoint, in memory.
+
+    Attributes:
+        version: Its version.
+        step: Of the training.
+        tensors: By name.
+        state: What was saved beside them; None if nothing was.
+        metrics: By name.
+    """
+
+    version: Version
+    step: int
+    tensors: "dict[str, torch.Tensor]"
+    state: Any
+    metrics: Mapping[str, float]
+
+
+def metadata_of(
+    step: int, metrics: Mapping[str, float] | None, metadata: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Return what a checkpoint's version says.
+
+    Raises:
+        InvalidArgumentError: A key comes twice, or the step is no number.
+    """
+    if isinstance(step, bool) or not isinstance(step, int):
+        message = f"step {step!r} is no number of a step"
+        raise InvalidArgumentError(message)
+    told = {STEP_KEY: str(step)}
+    for name, number in (metrics or {}).items():
+        told[METRIC_PREFIX + name] = repr(float(number))
+    for key, value in (metadata or {}).items():
+        if key in told:
+            message = f"metadata {key!r} is what the checkpoint says by itself"
+            raise InvalidArgumentError(message, hint="Choose another key.")
+        told[key] = value
+    return told
+
+
+def load_checkpoint(
+    client: Reading, uri: str, device: "str | torch.device"
+) -> LoadedCheckpoint:
+    """Read a checkpoint; see `Checkpoints.load`."""
+    version = client.show(uri)
+    pinned = f"{version.artifact.short}@{version.number}"
+    step, metrics = _told_by(version)
+    paths = {file.path for file in client.list_files(pinned)}
+    state: Any = None
+    if STATE_JSON in paths:
+        state = json.loads(client.read_bytes(f"{pinned}/{STATE_JSON}"))
+    elif STATE_BYTES in paths:
+        state = client.read_bytes(f"{pinned}/{STATE_BYTES}")
+    tensors = dict(client.tensors(f"{pinned}/{TENSORS}", device=device))
+    return LoadedCheckpoint(version, step, tensors, state, metrics)
+
+
+def _told_by(version: Version) -> tuple[int, dict[str, float]]:
+    metadata = version.metadata
+    try:
+        step = int(metadata[STEP_KEY])
+        metrics = {
+            key.removeprefix(METRIC_PREFIX): float(value)
+            for key, value in metadata.items()
+            if key.startswith(METRIC_PREFIX)
+        }
+    except (KeyError, ValueError) as error:
+        message = f"{version.name} was not saved as a checkpoint: it names no step"
+        raise IntegrityError(
+            message,
+            reason=Reason.RECORD_CORRUPT,
+            hint="Read its files with `tensors` and `open`.",
+        ) from error
+    return step, metrics

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Checkpoints`: saves that return once a copy is taken, and are pushed behind it."""
+
+import atexit
+import contextvars
+import os
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from strongroom import _system
+from strongroom._channel.caller import Caller
+from strongroom._files.staged import StagedFile, StagedSource
+from strongroom._shared.staging import StagingMemory
+from strongroom._transfer.push import push_version
+from strongroom._transfer.sender import Push
+from strongroom.client.checkpoint_loading import (
+    TENSORS,
+    LoadedCheckpoint,
+    Reading,
+    load_checkpoint,
+    metadata_of,
+)
+from strongroom.client.saves import (
+    PendingSave,
+    StagedSave,
+    encode_state,
+    state_memory,
+)
+from strongroom.client.tensor_layout import TensorLayout
+from strongroom.errors import (
+    DeadlineExceededError,
+    ExhaustedError,
+    InvalidArgumentError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+)
+from strongroom.format.names import ArtifactName
+from strongroom.values import Kind, PushResult, Version
+
+if TYPE_CHECKING:
+    import torch
+
+#: One save is pushed, another is staged; a third waits.
+_SAVES: Final = 2
+#: After what may be over in a moment, a push is tried again.
+_FIRST_WAIT_S: Final = 1.0
+_LAST_WAIT_S: Final = 30.0
+
+#: What happens to a third save: it waits, or is refused.
+WhenBusy = Literal["wait", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSettings:
+    """How saves behave.
+
+    Attributes:
+        when_busy: What a save does while two others are on their way.
+        wait_s: How long it waits at most.
+        retry_s: How long a push is tried again while the server is not there.
+    """
+
+    when_busy: WhenBusy = "wait"
+    wait_s: float = 600.0
+    retry_s: float = 600.0
+
+
+class Checkpoints:
+    """Checkpoints of one artifact: saved behind the training's back, loaded again.
+
+    A context manager; see `Client.checkpoints`. `save` copies the tensors into memory
+    that is kept from save to save, and returns; a thread pushes it, one save after
+    the other. Two may be on their way. What fails is raised by `PendingSave.result`,
+    else by the next `save` or `close`, else when the process ends. A process that is
+    killed leaves no half checkpoint. For one thread; not for the child of a fork.
+    """
+
+    def __init__(
+        self,
+        client: Reading,
+        caller: Caller,
+        artifact: ArtifactName,
+        settings: SaveSettings,
+    ) -> None:
+        if settings.when_busy not in {"wait", "refuse"}:
+            message = f"when_busy is {settings.when_busy!r}, not 'wait' or 'refuse'"
+            raise InvalidArgumentError(message)
+        self._client = client
+        self._caller = caller
+        self._name = artifact
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._free = [StagingMemory() for _ in range(_SAVES)]
+        self._queue: deque[StagedSave] = deque()
+        self._saves: list[PendingSave] = []
+        self._worker: threading.Thread | None = None
+        self._is_closed = False
+        self._owner = os.getpid()
+        _OPEN.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except StrongroomError as late:
+            if error is None:
+                raise
+            error.add_note(f"and a checkpoint was not saved: {late}")
+
+    def __repr__(self) -> str:
+        return f"Checkpoints({self._name.short!r})"
+
+    def prepare(self, tensors: Mapping[str, Any]) -> None:
+        """Make the memory for saves of such tensors ready, so that the first is fast.
+
+        Raises:
+            InvalidArgumentError, ExhaustedError: As `save`.
+        """
+        size_bytes = TensorLayout(tensors).size_bytes
+        with self._changed:
+            free = list(self._free)
+        for memory in free:
+            memory.reserve(size_bytes)
+
+    def save(
+        self,
+        tensors: Mapping[str, Any],
+        *,
+        step: int,
+        state: Any = None,  # noqa: ANN401 - whatever JSON has, or bytes
+        metrics: Mapping[str, float] | None = None,
+        message: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> PendingSave:
+        """Copy the tensors, and return; they may be changed at once.
+
+        Args:
+            tensors: By name: torch's tensors wherever they are, numpy's arrays, or
+                buffers of numbers. They become `model.safetensors`.
+            step: Of the training; told in the version's metadata.
+            state: What else is needed to go on, as of a sampler: whatever JSON has
+                (`state.json`), or bytes (`state.bin`).
+            metrics: Numbers, told in the metadata as `metric:NAME`; a policy may keep
+                the best by one of them.
+            message: What to say about the version.
+            metadata: What else to attach.
+
+        Raises:
+            InvalidArgumentError: A tensor or the state cannot be saved.
+            ExhaustedError: There is no memory (TOO_LARGE); or two saves are on their
+                way, and this one is not to wait (TOO_MANY_OWN_CALLS).
+            DeadlineExceededError: They were still on their way when it had waited.
+            PreconditionError: The checkpoints were closed.
+            StrongroomError: What an earlier save failed for; this one was not begun.
+        """
+        self._raise_late()
+        layout = TensorLayout(tensors)
+        state_file = encode_state(state)
+        told = metadata_of(step, metrics, metadata)
+        memory = self._take_memory()
+        try:
+            layout.write(memory.reserve(layout.size_bytes))
+            memory.filled()
+            state_data = None if state_file is None else state_memory(state_file[1])
+        except BaseException:
+            self._give_back(memory)
+            raise
+        files = [StagedFile(TENSORS, memory.descriptor, layout.size_bytes)]
+        if state_file is not None and state_data is not None:
+            path, data = state_file
+            files.append(StagedFile(path, state_data.descriptor, len(data)))
+        save = PendingSave(step)
+        staged = StagedSave(
+            save,
+            memory,
+            StagedSource(files),
+            state_data,
+            message,
+            told,
+            contextvars.copy_context(),
+        )
+        self._begin(staged)
+        return save
+
+    def latest(self) -> Version | None:
+        """Return the newest checkpoint's version; None if there is none."""
+        try:
+            return self._client.show(self._name.short)
+        except NotFoundError:
+            return None
+
+    def load(
+        self,
+        version: int | str | None = None,
+        *,
+        device: "str | torch.device" = "cpu",
+    ) -> LoadedCheckpoint:
+        """Return a checkpoint, all of it; needs torch.
+
+        Args:
+            version: Its number, or whatever selects a version; the newest one,
+                unless given.
+            device: Where the tensors go.
+
+        Raises:
+            NotFoundError: There is none.
+            IntegrityError: Stored bytes are damaged.
+            StrongroomError: What else the server refused.
+        """
+        uri = self._name.short if version is None else f"{self._name.short}@{version}"
+        return load_checkpoint(self._client, uri, device)
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until every save is durable.
+
+        Raises:
+            DeadlineExceededError: One is not in time (DEADLINE_EXCEEDED).
+            StrongroomError: What one failed for.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._is_idle, timeout_s):
+                message = f"saves are on their way after {timeout_s:g} seconds"
+                raise DeadlineExceededError(message)
+        self._raise_late()
+
+    def close(self) -> None:
+        """Wait until every save is over, and give the memory back.
+
+        Raises:
+            StrongroomError: What a save failed for that nobody was told.
+        """
+        if self._owner != os.getpid():
+            return  # The thread that would end the saves is the parent's.
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(self._is_idle)
+            for memory in self._free:
+                memory.close()
+            self._free.clear()
+        _OPEN.discard(self)
+        self._raise_late()
+
+    def unheard(self) -> list[BaseException]:
+        """Return what saves failed for that nobody was told."""
+        failures = [save.unheard for save in self._saves]
+        return [failure for failure in failures if failure is not None]
+
+    def _raise_late(self) -> None:
+        done = [save for save in self._saves if save.is_done]
+        self._saves = [save for save in self._saves if not save.is_done]
+        failures = [save for save in done if save.unheard is not None]
+        for save in failures[1:]:
+            failures[0].add_note(f"nor was step {save.step}: {save.unheard}")
+        if failures:
+            failures[0].check()
+
+    def _is_idle(self) -> bool:
+        return self._worker is None
+
+    def _take_memory(self) -> StagingMemory:
+        settings = self._settings
+        with self._changed:
+            if self._is_closed or self._owner != os.getpid():
+                message = f"{self!r} was closed, or belongs to another process"
+                raise PreconditionError(message, reason=Reason.ARGUMENT_INVALID)
+            if not self._free and settings.when_busy == "refuse":
+                message = f"{_SAVES} saves are on their way"
+                raise ExhaustedError(
+                    message,
+                    reason=Reason.TOO_MANY_OWN_CALLS,
+                    hint="Save less often, or let saves wait for each other.",
+                )
+            if not self._changed.wait_for(lambda: self._free, settings.wait_s):
+                message = (
+                    f"{_SAVES} saves were on their way for {settings.wait_s:g} seconds"
+                )
+                raise DeadlineExceededError(
+                    message, hint="The server may be slow; save less often."
+                )
+            return self._free.pop()
+
+    def _give_back(self, memory: StagingMemory) -> None:
+        with self._changed:
+            self._free.append(memory)
+            self._changed.notify_all()
+
+    def _begin(self, staged: StagedSave) -> None:
+        with self._changed:
+            self._saves.append(staged.save)
+            self._queue.append(staged)
+            if self._worker is None:
+                # No daemon: a process that ends waits for what it has saved.
+                self._worker = threading.Thread(
+                    target=self._run, name="strongroom-checkpoints", daemon=False
+                )
+                self._worker.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._queue:
+                    self._worker = None
+                    self._changed.notify_all()
+                    return
+                staged = self._queue.popleft()
+            try:
+                result = staged.context.run(self._push, staged)
+            except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+                staged.save.end(None, error)
+            else:
+                staged.save.end(result, None)
+            if staged.state is not None:
+                staged.state.close()
+            self._give_back(staged.memory)
+
+    def _push(self, staged: StagedSave) -> PushResult:
+        push = Push(
+            source=staged.source,
+            artifact=self._name,
+            request_id=_system.new_request_id(),
+            kind=Kind.CHECKPOINT,
+            message=staged.message,
+            metadata=staged.metadata,
+        )
+        until_s = _system.monotonic_s() + self._settings.retry_s
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                return push_version(self._caller, push)
+            except StrongroomError as error:
+                if not error.retriable or _system.monotonic_s() + wait_s > until_s:
+                    raise
+            threading.Event().wait(wait_s)
+            wait_s = min(2 * wait_s, _LAST_WAIT_S)
+
+
+#: Those that were not closed: what failed in them is told when the process ends.
+_OPEN: Final[set[Checkpoints]] = set()
+
+
+def _tell_unheard() -> None:
+    for checkpoints in tuple(_OPEN):
+        for failure in checkpoints.unheard():
+            raise failure
+
+
+atexit.register(_tell_unheard)
+os.register_at_fork(after_in_child=_OPEN.clear)

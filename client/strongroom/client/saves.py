@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One save: what is staged of it, how it ends, and who is told."""
+
+import contextvars
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from strongroom._files.staged import StagedSource
+from strongroom._shared.staging import StagingMemory
+from strongroom.client.checkpoint_loading import STATE_BYTES, STATE_JSON
+from strongroom.errors import DeadlineExceededError, InvalidArgumentError
+from strongroom.values import PushResult
+
+
+class PendingSave:
+    """A save that is on its way."""
+
+    def __init__(self, step: int) -> None:
+        #: Of the training.
+        self.step = step
+        self._over = threading.Event()
+        self._result: PushResult | None = None
+        self._failure: BaseException | None = None
+        self._is_heard = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is over: durable, or failed."""
+        return self._over.is_set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is over; return whether it is. What failed is not raised."""
+        return self._over.wait(timeout_s)
+
+    def result(self, timeout_s: float | None = None) -> PushResult:
+        """Wait until the checkpoint is a version, and return it.
+
+        Raises:
+            DeadlineExceededError: It is not over in time (DEADLINE_EXCEEDED).
+            StrongroomError: Why there is no version of it.
+        """
+        if not self._over.wait(timeout_s):
+            message = f"step {self.step} was not saved within {timeout_s:g} seconds"
+            raise DeadlineExceededError(message, step=self.step)
+        self.check()
+        if self._result is None:
+            raise AssertionError
+        return self._result
+
+    def check(self) -> None:
+        """Raise what the save failed for, if it did; nobody else is told then."""
+        if self._failure is not None:
+            self._is_heard = True
+            raise self._failure
+
+    def add_note(self, text: str) -> None:
+        """Say something beside what it failed for."""
+        if self._failure is not None:
+            self._failure.add_note(text)
+
+    @property
+    def unheard(self) -> BaseException | None:
+        """What it failed for, if nobody was told."""
+        return None if self._is_heard else self._failure
+
+    def end(self, result: PushResult | None, failure: BaseException | None) -> None:
+        """Note how it ended."""
+        self._result, self._failure = result, failure
+        self._over.set()
+
+
+@dataclass(frozen=True, slots=True)
+class StagedSave:
+    """What is pushed: filled memory, and what to say of it."""
+
+    save: PendingSave
+    memory: StagingMemory
+    source: StagedSource
+    state: StagingMemory | None
+    message: str
+    metadata: Mapping[str, str]
+    context: contextvars.Context
+
+
+def encode_state(state: Any) -> tuple[str, bytes] | None:  # noqa: ANN401 - see `save`
+    """Return the state's path and bytes; None if there is none."""
+    if state is None:
+        return None
+    if isinstance(state, bytes | bytearray | memoryview):
+        return STATE_BYTES, bytes(state)
+    try:
+        text = json.dumps(state, ensure_ascii=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"the state is nothing that JSON has: {error}"
+        raise InvalidArgumentError(
+            message, hint="Give it as bytes, as of torch.save or pickle."
+        ) from error
+    return STATE_JSON, text.encode()
+
+
+def state_memory(data: bytes) -> StagingMemory:
+    """Return memory with these bytes."""
+    memory = StagingMemory()
+    memory.reserve(len(data))[:] = data
+    memory.filled()
+    return memory
