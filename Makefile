@@ -4,6 +4,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
+TEST_WORKERS ?= 3
 BENCH_ARGS ?=
 SIMULATE_ARGS ?=
 FUZZ_ARGS ?=
@@ -13,6 +14,9 @@ CHAOS_ARGS ?=
 
 BIN := $(VENV)/bin
 PY := $(BIN)/python
+# Each process takes whole files of tests, and has servers of its own. More processes
+# than processors, for they wait for these a lot. 0, or no xdist: all in one.
+SPREAD = $(if $(findstring no:xdist,$(PYTEST_ARGS)),,-n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PROTO_PY := build/proto-venv/bin/python
 UV := build/lock-venv/bin/uv
@@ -117,8 +121,8 @@ house: setup ## the tests of the house itself
 
 check: lint types arch proto-check house ## everything that needs no server, docs-check included; under two minutes
 
-test: setup ## the whole suite, with real OpenBao and SeaweedFS; PYTEST_ARGS="..." narrows it
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: setup ## the whole suite, with real OpenBao and SeaweedFS; PYTEST_ARGS="..." narrows it, TEST_WORKERS=N spreads it
+	$(PY) -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 contract: setup ## every port's suite, against memory and the real thing
 	$(PY) -m pytest tests/contract $(PYTEST_ARGS)

@@ -56,9 +56,11 @@ from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
 from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.file_reads import FileReads
 from strongroom_server.rpc.forwarding import Forwarder
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.sidecar_calls import LocalCalls
+from strongroom_server.rpc.sidecar_files import READ_FILES, LocalFiles
 from strongroom_server.rpc.sidecar_reads import READ_VERSION, LocalReads
 from strongroom_server.rpc.sidecar_serving import SidecarListening, serving_sidecar
 from strongroom_server.rpc.sidecar_writes import WRITE_VERSION, LocalWrites
@@ -168,6 +170,11 @@ class _Parts:
         reads = LocalReads(
             VersionReads(self.downloads, clock=clock, memory=self.memory), calls
         )
+        files = LocalFiles(
+            FileReads(self.downloads, clock=clock, memory=self.memory),
+            calls,
+            stall_s=listen.stall_s,
+        )
         writes = LocalWrites(
             self.writes,
             self.write_engine,
@@ -196,6 +203,7 @@ class _Parts:
                 _listening(settings),
                 local={
                     READ_VERSION: reads.handler(),
+                    READ_FILES: files.handler(),
                     WRITE_VERSION: writes.handler(),
                 },
                 forwarder=forwarder,

@@ -98,9 +98,12 @@ def test_a_save_is_a_version_with_tensors_state_step_and_metrics(
     assert version.metadata == {"step": "12", "metric:loss": "0.25", "host": "a"}
     assert version.message == "a note"
     assert [file.path for file in client.list_files(version.name)] == [
+        "checkpoint.json",
         "model.safetensors",
         "state.json",
     ]
+    about = json.loads(client.read_bytes("demo/saved/checkpoint.json"))
+    assert about == {"step": 12, "metrics": {"loss": 0.25}}
     found = arrays_of(client.read_bytes("demo/saved/model.safetensors"))
     assert found["weights"] == ("F32", (1024, 1024), WEIGHTS.tobytes())
     turned = np.ascontiguousarray(tensors["turned"])
@@ -180,18 +183,15 @@ def test_a_late_error_is_never_lost_and_told_once(client: Client, how: str) -> N
     checkpoints = client.checkpoints(f"demo/data-{how}")
     save = checkpoints.save(tensors, step=1)
     assert save.wait(60)
+    told = {
+        "save": lambda: checkpoints.save(tensors, step=2),
+        "wait": checkpoints.wait,
+        "close": checkpoints.close,
+        "exit": lambda: checkpoints.__exit__(None, None, None),
+        "result": save.result,
+    }
     with pytest.raises(StrongroomError, match="DATASET"):
-        if how == "save":
-            checkpoints.save(tensors, step=2)
-        elif how == "wait":
-            checkpoints.wait()
-        elif how == "close":
-            checkpoints.close()
-        elif how == "exit":
-            with checkpoints:
-                pass
-        else:
-            save.result()
+        told[how]()
 
     assert not checkpoints.unheard()
     checkpoints.close()
@@ -201,12 +201,14 @@ def test_a_late_error_is_never_lost_and_told_once(client: Client, how: str) -> N
 
 def test_an_error_of_the_training_is_not_hidden_by_a_late_one(client: Client) -> None:
     client.create_artifact("demo/other", kind=Kind.DATASET)
-    with (
-        pytest.raises(ZeroDivisionError) as caught,
-        client.checkpoints("demo/other") as checkpoints,
-    ):
-        checkpoints.save({"w": WEIGHTS[:1]}, step=1)
-        raise ZeroDivisionError
+
+    def train() -> None:
+        with client.checkpoints("demo/other") as checkpoints:
+            checkpoints.save({"w": WEIGHTS[:1]}, step=1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        train()
 
     assert any("DATASET" in note for note in caught.value.__notes__)
 

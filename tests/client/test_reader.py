@@ -152,9 +152,9 @@ def test_who_stops_in_the_middle_reads_on(reader: Reader) -> None:
         assert views[0] == LARGE
         break
     assert reader.read("tiny") == b"tiny"
-    with pytest.raises(ZeroDivisionError):
-        for _ in reader.read_batches([["tiny"]] * 5):
-            raise ZeroDivisionError
+    batches = reader.read_batches([["tiny"]] * 5)
+    next(batches)
+    del batches
     assert reader.read("tiny", 1, 2) == b"in"
 
 
@@ -325,13 +325,15 @@ def test_what_is_in_shared_memory_is_told_and_small_pieces_are_sent(
 ) -> None:
     engine, _, socket = serving
     plain = engine.settings(tmp_path / "certificates")
-    with Client(replace(plain, shared_socket=socket)) as client:
-        with client.reader(NAME) as reader:
-            reader.read("large.bin")
-            before = client.shared_memory
-            reader.read_many(sorted(SMALL))
-            reader.read("tiny")
-            after = client.shared_memory
+    with (
+        Client(replace(plain, shared_socket=socket)) as client,
+        client.reader(NAME) as reader,
+    ):
+        reader.read("large.bin")
+        before = client.shared_memory
+        reader.read_many(sorted(SMALL))
+        reader.read("tiny")
+        after = client.shared_memory
     told = sum(map(len, SMALL.values()))
     assert after.shared_bytes - before.shared_bytes == told
     assert after.sent_bytes - before.sent_bytes == len(b"tiny")

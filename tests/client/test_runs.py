@@ -8,6 +8,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,12 +155,14 @@ def read_elsewhere(client: Client, uri: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver"])
 def test_other_processes_take_part(
-    client: Client, pushed: Callable[..., Version], kind: str
+    client: Client,
+    pushed: Callable[..., Version],
+    kind: str,
 ) -> None:
     project = f"workers-{kind}"
     for name in ("here", "there"):
         pushed(f"{project}/{name}")
-    context = multiprocessing.get_context(kind)
+    context: Any = multiprocessing.get_context(kind)
 
     with client.run("workers"):
         client.read_bytes(f"{project}/here/file")

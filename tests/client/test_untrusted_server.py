@@ -108,7 +108,12 @@ class Lies(
     CreateArtifact = _unused
     GetVersion = ListVersions = ListJournalEntries = DiffVersions = MoveRef = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
-    ExplainRetention = CommitDraft = DiscardDraft = _unused
+    ExplainRetention = CommitDraft = DiscardDraft = GetLineage = _unused
+
+    def ReadFiles(  # noqa: N802 - gRPC's name
+        self, request_iterator: Any, context: Any
+    ) -> Iterator[pb.ReadFilesResponse]:
+        raise NotImplementedError
 
     def ListFiles(  # noqa: N802 - gRPC's name
         self, request: artifact_pb.ListFilesRequest, context: grpc.ServicerContext

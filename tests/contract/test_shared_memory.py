@@ -301,3 +301,44 @@ def test_one_reader_that_floods_lets_the_others_turn_come(
     assert here.recv(MESSAGE_BYTES)
     lane.close()
     there.close()
+
+
+def test_who_is_refused_for_the_number_of_readers_is_told_apart(
+    settings: SharedMemorySettings,
+    lane: Lane,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listener, "MAX_LANES", 1)
+
+    with pytest.raises(UnavailableError):
+        Lane(settings.socket)
+
+    [record] = caplog.records
+    assert json.loads(record.message) == {
+        "event": "reader refused",
+        "uid": os.geteuid(),
+        "cause": "too many readers",
+    }
+
+
+def test_a_reader_that_cannot_be_served_ends_nothing_for_the_others(
+    server: SharedMemoryServer,
+    settings: SharedMemorySettings,
+    lane: Lane,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room left in epoll")
+
+    monkeypatch.setattr(listener, "CHECK_S", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(server._selector, "register", fail)
+        with pytest.raises(UnavailableError):
+            Lane(settings.socket)
+
+    assert server.lane_count == 1
+    other = Lane(settings.socket)
+    assert fill(begin(server, other), b"x")
+    assert fill(begin(server, lane), b"x")
+    other.close()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom_server.core import derivation
-from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.derivation import WRITER_TAG_BYTES, DomainKeys
 from strongroom_server.core.scope import (
     MAX_EPOCH,
     Scope,

@@ -25,9 +25,9 @@ from tests.support.samples import TIME, committed, created, filled, info_of, ref
 LOSS = "metric:loss"
 
 
-def best(count: int = 2, order: str = "min", **fields: int) -> ArtifactPolicy:
-    return ArtifactPolicy(  # type: ignore[call-overload, no-any-return, unused-ignore]
-        keep_best=count, best_by=LOSS, best_order=order, **fields
+def best(count: int = 2, order: str = "min", *, keep_last: int = 0) -> ArtifactPolicy:
+    return ArtifactPolicy(
+        keep_last=keep_last, keep_best=count, best_by=LOSS, best_order=order
     )
 
 

@@ -9,7 +9,8 @@ from strongroom.format.names import ProjectName, VersionName
 from strongroom_server.core.records import ArtifactPolicy, Kind
 from strongroom_server.services.uploads import Upload, UploadStart
 from tests.crash import dying
-from tests.support import drafts, sweeps
+from tests.support import drafts, granted_writers, sweeps
+from tests.support.granted_writers import Writer
 from tests.support.samples import filled
 from tests.support.sweeps import digest_of
 from tests.support.world import ARTIFACT, CALLER, World
@@ -148,12 +149,40 @@ def _begun_epochs(world: World) -> object:
     return _start_epoch(world), world.repository.keyring.marks.newest(scope)
 
 
+def _push_granted(world: World) -> object:
+    return Writer(world).push(SECOND, request_id=REQUEST).version
+
+
+def _break_off_granted(world: World) -> None:
+    writer = Writer(world)
+    with writer.begin(request_id=REQUEST, resumable=True) as granted:
+        for path in ("a", "big"):
+            writer.write(granted, path, FIRST[path])
+
+
+def _resume_granted(world: World) -> object:
+    writer = Writer(world)
+    with writer.begin(request_id=REQUEST, resumable=True) as granted:
+        for path, data in FIRST.items():
+            if path > granted.position.last_path:
+                writer.write(granted, path, data)
+        digest = granted_writers.digest_of(FIRST)
+        return granted.commit(file_count=len(FIRST), digest=digest).version
+
+
 USE_CASES = [
     UseCase("create_project", None, _create_project),
     UseCase("first_push", None, _push_first),
     UseCase("second_push", lambda world: world.push(OLDER), _push_second),
     UseCase("delta_push", _prepare_delta, _push_delta),
     UseCase("resumed_push", _break_off, _resume, dying.stored_after_sweeps),
+    UseCase("granted_push", lambda world: Writer(world).push(OLDER), _push_granted),
+    UseCase(
+        "granted_resumed_push",
+        _break_off_granted,
+        _resume_granted,
+        dying.stored_after_sweeps,
+    ),
     UseCase("draft", drafts.prepare, drafts.finish, dying.stored_after_sweeps),
     UseCase(
         "draft_discarded", drafts.prepare, drafts.discard, dying.stored_after_sweeps

@@ -89,7 +89,7 @@ class ScriptedArtifacts(artifact_grpc.ArtifactServiceServicer):
     CreateArtifact = _unused
     ListVersions = ListFiles = ListJournalEntries = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
-    ExplainRetention = _unused
+    ExplainRetention = GetLineage = _unused
 
 
 class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
@@ -120,6 +120,11 @@ class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
             self._script.closed.set()
 
     def _unused(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def ReadFiles(
+        self, request_iterator: Any, context: Any
+    ) -> Iterator[transfer_pb.ReadFilesResponse]:
         raise NotImplementedError
 
     CommitDraft = _unused

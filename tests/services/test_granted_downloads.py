@@ -19,11 +19,12 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.format.names import VersionName
+from strongroom_server.core import grant
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.records import Kind
 from strongroom_server.repository import grant_book
 from strongroom_server.repository.grant_book import GrantBook
-from strongroom_server.repository.granted_pages import Lease
+from strongroom_server.repository.granted_pages import Lease, page_of
 from tests.support.clock import ManualClock
 from tests.support.sidecars import (
     LIFETIME_S,
@@ -372,3 +373,25 @@ def test_who_is_refused_a_url_while_another_one_renews_it_waits(
         sidecar.packs.refusals = 0
 
     assert reading.result(timeout=30) == {"small/001": FILES["small/001"]}
+
+
+def test_all_pages_of_a_long_file_are_renewed_by_one_call(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant, "MAX_PAGE_BYTES", 1100)
+    [entry] = sidecar.book.open(ONE, paths=["big.bin"]).entries
+    pages = {page_of(ref): ref for ref in entry.chunks}
+    assert len(pages) == len(entry.chunks) > 1
+    sidecar.clock.advance(LIFETIME_S)
+    sidecar.book.forget_old()
+    assert not any(page.key(ref) for page, ref in pages.items())
+
+    sidecar.book.key(page_of(entry.chunks[0]))
+
+    now_s = sidecar.clock.monotonic()
+    assert {page.lease(now_s) for page in pages} == {Lease.GOOD}
+    assert all(page.key(ref) and page.url(ref) for page, ref in pages.items())
+    # And each has its own, not the keys of the whole file.
+    assert all(len(page._keys) == len(page.places) for page in pages)
+    assert sum(len(page.places) for page in pages) == len(entry.chunks)
+    assert len(sidecar.grants.opened) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing by grant: what is stored reads as from anybody, and is shared by one writer."""
+"""Writing by grant: it reads as from anybody, and one writer shares it with itself."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from strongroom_server.core.policy import Cuts
 from strongroom_server.core.records import ArtifactPolicy, Kind
 from strongroom_server.core.write_grant import DeltaBase
 from strongroom_server.repository import writer_packs
-from strongroom_server.services.granting import WrittenFile
 from strongroom_server.services.uploads import DraftCommitStart
 from tests.support.exclusive import shred_artifact
 from tests.support.granted_writers import (
@@ -22,6 +21,7 @@ from tests.support.granted_writers import (
     Writer,
     digest_of,
     sha256,
+    written,
 )
 from tests.support.resumed import begin as begin_at_central
 from tests.support.samples import filled
@@ -173,15 +173,11 @@ def test_an_unchanged_file_is_taken_from_a_version_that_the_server_digested(
 def test_a_resumed_write_goes_on_behind_its_durable_files(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "strongroom_server.services.uploads.progress.RECORD_BYTES", MIB
-    )
+    monkeypatch.setattr("strongroom_server.services.uploads.progress.RECORD_BYTES", MIB)
     request_id = str(uuid.uuid4())
-    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
-        with writer.begin(request_id=request_id, resumable=True) as granted:
-            writer.write(granted, "a", BIG)
-            writer.store(granted, [BIG[::-1]])
-            raise KeyboardInterrupt
+    with writer.begin(request_id=request_id, resumable=True) as granted:
+        writer.write(granted, "a", BIG)
+        writer.store(granted, [BIG[::-1]])
     put_bytes = writer.put_bytes
 
     writer.world = writer.world.reopened()
@@ -201,9 +197,7 @@ def test_a_resumed_write_goes_on_behind_its_durable_files(
 def test_the_server_goes_on_without_what_only_a_writer_has_seen(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "strongroom_server.services.uploads.progress.RECORD_BYTES", MIB
-    )
+    monkeypatch.setattr("strongroom_server.services.uploads.progress.RECORD_BYTES", MIB)
     request_id = str(uuid.uuid4())
     with writer.begin(request_id=request_id, resumable=True) as granted:
         writer.write(granted, "a", BIG)
@@ -218,9 +212,7 @@ def test_the_server_goes_on_without_what_only_a_writer_has_seen(
 def test_a_file_that_the_server_was_in_the_middle_of_is_left_to_the_server(
     writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "strongroom_server.services.uploads.progress.RECORD_BYTES", MIB
-    )
+    monkeypatch.setattr("strongroom_server.services.uploads.progress.RECORD_BYTES", MIB)
     big = filled("long", 40 * MIB)
     with begin_at_central(writer.world) as upload:
         upload.start_file("a", size_bytes=len(big), executable=False)
@@ -255,8 +247,7 @@ def test_a_delta_is_made_to_a_chunk_of_the_newest_version(writer: Writer) -> Non
         bases = {name: (DeltaBase(ref.chunk_id, "w"), base)}
         packed = writer.pack(granted, [(name, data)], bases=bases)
         granted.stored(packed.number, writer.put(packed))
-        granted.file(WrittenFile("w", MIB, sha256(data), executable=False,
-                                 chunks=[name]))  # fmt: skip
+        granted.file(written("w", data, [name]))
         result = granted.commit(file_count=1, digest=digest_of({"w": data}))
 
     assert result.version.stored_bytes < MIB // 4
@@ -342,13 +333,12 @@ def test_a_draft_of_several_writers_says_by_whom_it_was_digested(
 def test_a_file_of_many_chunks_comes_in_parts(writer: Writer) -> None:
     with writer.begin() as granted:
         names = writer.store(granted, [BIG[:MIB], BIG[MIB:]])
-        facts = ("f", len(BIG), sha256(BIG), False)
-        granted.file(WrittenFile(*facts, names[:1], unfinished=True))
+        granted.file(written("f", BIG, names[:1], unfinished=True))
         with pytest.raises(InvalidArgumentError, match="not ended"):
-            granted.file(WrittenFile("g", 0, sha256(b""), False, []))
+            granted.file(written("g", b"", []))
         with pytest.raises(InvalidArgumentError, match="not ended"):
             granted.commit(file_count=1, digest=digest_of({"f": BIG}))
-        granted.file(WrittenFile(*facts, names[1:]))
+        granted.file(written("f", BIG, names[1:]))
         granted.commit(file_count=1, digest=digest_of({"f": BIG}))
 
     assert writer.world.pull() == {"f": BIG}
@@ -363,7 +353,7 @@ def test_what_is_known_outlives_what_is_remembered(
     with writer.begin() as granted:
         names = [writer.store(granted, [data]) for data in files.values()]
         for (path, data), chunks in zip(files.items(), names, strict=True):
-            granted.file(WrittenFile(path, len(data), sha256(data), False, chunks))
+            granted.file(written(path, data, chunks))
         granted.commit(file_count=10, digest=digest_of(files))
 
     assert writer.world.reopened().pull() == files
@@ -377,7 +367,7 @@ def test_a_pack_that_was_there_already_is_found(writer: Writer) -> None:
         # Its answer was lost.
         assert writer.put(packed) == ""
         granted.stored(packed.number, "")
-        granted.file(WrittenFile("f", MIB, sha256(BIG[:MIB]), False, [name]))
+        granted.file(written("f", BIG[:MIB], [name]))
         granted.commit(file_count=1, digest=digest_of({"f": BIG[:MIB]}))
 
     assert writer.world.reopened().pull() == {"f": BIG[:MIB]}
@@ -393,7 +383,7 @@ def test_a_shredding_ends_a_write(writer: Writer) -> None:
             lambda: granted.name(names),
             lambda: granted.seal([]),
             lambda: granted.put(1, bytes(32), crc32=0),
-            lambda: granted.file(WrittenFile("f", 4, sha256(b"1234"), False, names)),
+            lambda: granted.file(written("f", b"1234", names)),
         )
         for step in steps:
             with pytest.raises(PreconditionError) as caught:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from strongroom.errors import Reason, UnavailableError
 from strongroom.format.digest import VersionDigester, path_order
 from strongroom.format.names import ArtifactName
 from strongroom_server.adapters.memory import MemoryBlobPresigner
@@ -28,6 +29,7 @@ from tests.support.world import ARTIFACT, World
 SIDECAR = "spiffe://test/ns/a/sa/b/job/sidecar"
 OTHER = "spiffe://test/ns/a/sa/b/job/other-sidecar"
 CUT_BYTES = 1024 * 1024
+PUT_ATTEMPTS = 3
 Granted = GrantedUpload | GrantedPart
 
 
@@ -94,6 +96,7 @@ class Writer:
         granted = self.writing().begin(
             start, caller=self.caller, may_read=self.may_read
         )
+        self._sealed[id(granted)] = 0
         if resumable:
             for _ in granted.resume():
                 pass
@@ -108,9 +111,11 @@ class Writer:
             replaces=replaces,
             may_create_project=True,
         )
-        return self.writing().begin_part(
+        part = self.writing().begin_part(
             start, caller=self.caller, may_read=self.may_read
         )
+        self._sealed[id(part)] = 0
+        return part
 
     def chunk_name(self, granted: Granted, data: bytes) -> ChunkName:
         return granted.grant.suite.digest(data), len(data)
@@ -150,7 +155,7 @@ class Writer:
             told.append(PackedChunk(name, len(part), used, base))
             parts.append(bytes(part))
         sealed = granted.seal(told)
-        number = self._sealed.get(id(granted), 0)
+        number = self._sealed[id(granted)]
         self._sealed[id(granted)] = number + 1
         padding = self.world.entropy.token_bytes(sealed.padding_bytes)
         data = sealed.header + b"".join(parts) + padding + sealed.trailer
@@ -165,10 +170,15 @@ class Writer:
         key = packed.put.url.removeprefix("memory://").partition("?")[0]
         self.put_count += 1
         self.put_bytes += len(body)
-        try:
-            return self.world.blobs.put_new(key, body)
-        except BlobExistsError:
-            return ""
+        for _ in range(PUT_ATTEMPTS):
+            try:
+                return self.world.blobs.put_new(key, body)
+            except BlobExistsError:
+                return ""
+            except UnavailableError:
+                continue
+        message = "the store failed at every attempt"
+        raise UnavailableError(message, reason=Reason.STORE_UNAVAILABLE)
 
     def store(self, granted: Granted, datas: Iterable[bytes]) -> list[ChunkName]:
         """Store what is new of some chunks; return how all are named."""
@@ -199,9 +209,7 @@ class Writer:
             data[start : start + CUT_BYTES] for start in range(0, len(data), CUT_BYTES)
         ]
         names = self.store(granted, cut)
-        granted.file(
-            WrittenFile(path, len(data), digest or sha256(data), executable, names)
-        )
+        granted.file(written(path, data, names, executable=executable, digest=digest))
 
     def push(
         self,
@@ -215,9 +223,7 @@ class Writer:
         """Write files as one version."""
         with self.begin(artifact, request_id=request_id, kind=kind) as granted:
             for path in sorted(files, key=path_order):
-                self.write(
-                    granted, path, files[path], executable=path in executables
-                )
+                self.write(granted, path, files[path], executable=path in executables)
             return granted.commit(file_count=len(files), digest=digest_of(files))
 
     def claim(
@@ -229,9 +235,7 @@ class Writer:
             name = (granted.grant.suite.digest(said), len(data))
             packed = self.pack(granted, [(name, data)])
             granted.stored(packed.number, self.put(packed))
-            file = WrittenFile(path, len(data), sha256(claimed), executable=False,
-                               chunks=[name])  # fmt: skip
-            granted.file(file)
+            granted.file(written(path, data, [name], digest=sha256(claimed)))
             return granted.commit(file_count=1, digest=digest_of({path: claimed}))
 
 
@@ -241,3 +245,17 @@ def digest_of(files: Mapping[str, bytes]) -> str:
     for path in sorted(files, key=path_order):
         digester.add(path, len(files[path]), sha256(files[path]))
     return digester.digest()
+
+
+def written(
+    path: str,
+    data: bytes,
+    chunks: Sequence[ChunkName],
+    *,
+    executable: bool = False,
+    digest: str = "",
+    unfinished: bool = False,
+) -> WrittenFile:
+    """Return a file as its writer tells it."""
+    said = digest or sha256(data)
+    return WrittenFile(path, len(data), said, executable, chunks, unfinished)

@@ -60,7 +60,7 @@ def memory_of(pid: int) -> bytes:
     Shared memory too, and what is only read: keys could be anywhere. Pages that hold
     nothing but zeros are left out.
     """
-    found = []
+    found: list[bytes] = []
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for region in regions(pid):
             of_kernel = region.of.startswith(_NOT_MEMORY) and "shm" not in region.of

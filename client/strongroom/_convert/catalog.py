@@ -154,6 +154,7 @@ def version_of(message: pb.Version) -> Version:
         run=message.lineage.run,
         inputs=tuple(_input_of(item) for item in message.lineage.inputs),
         more_inputs=message.lineage.more_inputs,
+        digested_by=tuple(message.digested_by),
     )
 
 

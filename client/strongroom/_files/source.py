@@ -77,14 +77,20 @@ class Source:
 
 
 class SourceFile:
-    """One open file of a source: all of it, or its first `size_bytes`."""
+    """One open file of a source: all of what is open, or a part of it."""
 
     def __init__(
-        self, descriptor: int, path: str, size_bytes: int | None = None
+        self,
+        descriptor: int,
+        path: str,
+        *,
+        offset_bytes: int = 0,
+        size_bytes: int | None = None,
     ) -> None:
         self._descriptor = descriptor
         self._status = os.fstat(descriptor)
         self._size_bytes = self._status.st_size if size_bytes is None else size_bytes
+        self._offset_bytes = offset_bytes
         self.path = path
         if not stat.S_ISREG(self._status.st_mode):
             raise _unsupported(path, self._status.st_mode)
@@ -92,8 +98,12 @@ class SourceFile:
     @property
     def handed(self) -> HandedFile:
         """What is handed over of it; the descriptor is that of this file."""
-        modify_time_ns = self._status.st_mtime_ns
-        return HandedFile(self._descriptor, self._size_bytes, modify_time_ns)
+        return HandedFile(
+            self._descriptor,
+            self._size_bytes,
+            self._status.st_mtime_ns,
+            self._offset_bytes,
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -121,7 +131,8 @@ class SourceFile:
         while position < size_bytes:
             length = min(block_bytes, size_bytes - position)
             with reading(self.path):
-                block = os.pread(self._descriptor, length, position)
+                start = self._offset_bytes + position
+                block = os.pread(self._descriptor, length, start)
             if not block:
                 raise self._changed()
             position += len(block)

@@ -15,12 +15,14 @@ class StagedFile:
 
     Attributes:
         path: The path.
-        descriptor: Of memory that starts with the file's bytes.
+        descriptor: Of memory that holds its bytes.
+        offset_bytes: Where they start there.
         size_bytes: How many they are.
     """
 
     path: str
     descriptor: int
+    offset_bytes: int
     size_bytes: int
 
 
@@ -44,4 +46,9 @@ class StagedSource:
     def open(self, path: bytes) -> Iterator[SourceFile]:
         """Open one file."""
         file = self._files[path]
-        yield SourceFile(file.descriptor, file.path, file.size_bytes)
+        yield SourceFile(
+            file.descriptor,
+            file.path,
+            offset_bytes=file.offset_bytes,
+            size_bytes=file.size_bytes,
+        )

@@ -17,11 +17,19 @@ _MAX_STAGED_BYTES: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HandedFile:
-    """A file that may be handed over: as it was when it was opened."""
+    """A file that may be handed over: as it was when it was opened.
+
+    Attributes:
+        descriptor: Of what it is in.
+        size_bytes: Its size.
+        modify_time_ns: When what it is in was last written to, since 1970.
+        offset_bytes: Where it starts there.
+    """
 
     descriptor: int
     size_bytes: int
     modify_time_ns: int
+    offset_bytes: int = 0
 
 
 def is_worth_handing(file: HandedFile) -> bool:

@@ -174,6 +174,7 @@ class Handover:
                 size_bytes=file.size_bytes,
                 executable=executable,
                 source=source,
+                offset_bytes=file.offset_bytes,
                 modify_time_ns=file.modify_time_ns,
             )
         )

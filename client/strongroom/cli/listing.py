@@ -189,6 +189,7 @@ def _describe(version: Version) -> list[tuple[str, str]]:
         ("state", told_state(version)),
         ("created", format_time(version.create_time)),
         ("creator", version.creator),
+        ("digested by", " ".join(version.digested_by)),
         ("files", str(version.file_count)),
         ("size", f"{format_size(version.size_bytes)} ({version.size_bytes} bytes)"),
         ("newly stored", format_size(version.stored_bytes)),

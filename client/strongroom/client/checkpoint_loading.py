@@ -12,7 +12,9 @@ from strongroom.values import File, Version
 if TYPE_CHECKING:
     import torch
 
-#: The files of a checkpoint: tensors, and the state in one of two forms.
+#: The files of a checkpoint: step and metrics, which make each save a version of its
+#: own, tensors, and the state in one of two forms.
+ABOUT: Final = "checkpoint.json"
 TENSORS: Final = "model.safetensors"
 STATE_JSON: Final = "state.json"
 STATE_BYTES: Final = "state.bin"

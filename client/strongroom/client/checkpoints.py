@@ -27,8 +27,7 @@ from strongroom.client.checkpoint_loading import (
 from strongroom.client.saves import (
     PendingSave,
     StagedSave,
-    encode_state,
-    state_memory,
+    small_files,
 )
 from strongroom.client.tensor_layout import TensorLayout
 from strongroom.errors import (
@@ -48,6 +47,8 @@ if TYPE_CHECKING:
 
 #: One save is pushed, another is staged; a third waits.
 _SAVES: Final = 2
+#: Made ready beside the tensors, for step, metrics and state.
+_SMALL_BYTES: Final = 1 << 20
 #: After what may be over in a moment, a push is tried again.
 _FIRST_WAIT_S: Final = 1.0
 _LAST_WAIT_S: Final = 30.0
@@ -129,7 +130,7 @@ class Checkpoints:
         Raises:
             InvalidArgumentError, ExhaustedError: As `save`.
         """
-        size_bytes = TensorLayout(tensors).size_bytes
+        size_bytes = TensorLayout(tensors).size_bytes + _SMALL_BYTES
         with self._changed:
             free = list(self._free)
         for memory in free:
@@ -168,26 +169,19 @@ class Checkpoints:
         """
         self._raise_late()
         layout = TensorLayout(tensors)
-        state_file = encode_state(state)
+        small = small_files(step, metrics, state)
         told = metadata_of(step, metrics, metadata)
         memory = self._take_memory()
         try:
-            layout.write(memory.reserve(layout.size_bytes))
-            memory.filled()
-            state_data = None if state_file is None else state_memory(state_file[1])
+            files = _fill(memory, layout, small)
         except BaseException:
             self._give_back(memory)
             raise
-        files = [StagedFile(TENSORS, memory.descriptor, layout.size_bytes)]
-        if state_file is not None and state_data is not None:
-            path, data = state_file
-            files.append(StagedFile(path, state_data.descriptor, len(data)))
         save = PendingSave(step)
         staged = StagedSave(
             save,
             memory,
             StagedSource(files),
-            state_data,
             message,
             told,
             contextvars.copy_context(),
@@ -322,8 +316,6 @@ class Checkpoints:
                 staged.save.end(None, error)
             else:
                 staged.save.end(result, None)
-            if staged.state is not None:
-                staged.state.close()
             self._give_back(staged.memory)
 
     def _push(self, staged: StagedSave) -> PushResult:
@@ -345,6 +337,23 @@ class Checkpoints:
                     raise
             threading.Event().wait(wait_s)
             wait_s = min(2 * wait_s, _LAST_WAIT_S)
+
+
+def _fill(
+    memory: StagingMemory, layout: TensorLayout, small: Mapping[str, bytes]
+) -> list[StagedFile]:
+    """Copy everything into staging memory; return the files there."""
+    position = layout.size_bytes
+    buffer = memory.reserve(position + sum(map(len, small.values())))
+    layout.write(buffer[:position])
+    files = [StagedFile(TENSORS, memory.descriptor, 0, position)]
+    for path, data in small.items():
+        end = position + len(data)
+        buffer[position:end] = data
+        files.append(StagedFile(path, memory.descriptor, position, len(data)))
+        position = end
+    memory.filled()
+    return files
 
 
 #: Those that were not closed: what failed in them is told when the process ends.

@@ -10,7 +10,7 @@ from typing import Any
 
 from strongroom._files.staged import StagedSource
 from strongroom._shared.staging import StagingMemory
-from strongroom.client.checkpoint_loading import STATE_BYTES, STATE_JSON
+from strongroom.client.checkpoint_loading import ABOUT, STATE_BYTES, STATE_JSON
 from strongroom.errors import DeadlineExceededError, InvalidArgumentError
 from strongroom.values import PushResult
 
@@ -79,31 +79,35 @@ class StagedSave:
     save: PendingSave
     memory: StagingMemory
     source: StagedSource
-    state: StagingMemory | None
     message: str
     metadata: Mapping[str, str]
     context: contextvars.Context
 
 
-def encode_state(state: Any) -> tuple[str, bytes] | None:  # noqa: ANN401 - see `save`
-    """Return the state's path and bytes; None if there is none."""
-    if state is None:
-        return None
+def small_files(
+    step: int,
+    metrics: Mapping[str, float] | None,
+    state: Any,  # noqa: ANN401 - whatever JSON has, or bytes
+) -> dict[str, bytes]:
+    """Return the files beside the tensors: what the checkpoint is of, and the state.
+
+    Raises:
+        InvalidArgumentError: The state is nothing that JSON has.
+    """
+    told = {"step": step, "metrics": dict(metrics or {})}
+    files = {ABOUT: json.dumps(told, sort_keys=True).encode()}
     if isinstance(state, bytes | bytearray | memoryview):
-        return STATE_BYTES, bytes(state)
+        files[STATE_BYTES] = bytes(state)
+    elif state is not None:
+        files[STATE_JSON] = _encoded(state)
+    return files
+
+
+def _encoded(state: Any) -> bytes:  # noqa: ANN401 - as above
     try:
-        text = json.dumps(state, ensure_ascii=False, sort_keys=True)
+        return json.dumps(state, ensure_ascii=False, sort_keys=True).encode()
     except (TypeError, ValueError, RecursionError) as error:
         message = f"the state is nothing that JSON has: {error}"
         raise InvalidArgumentError(
             message, hint="Give it as bytes, as of torch.save or pickle."
         ) from error
-    return STATE_JSON, text.encode()
-
-
-def state_memory(data: bytes) -> StagingMemory:
-    """Return memory with these bytes."""
-    memory = StagingMemory()
-    memory.reserve(len(data))[:] = data
-    memory.filled()
-    return memory

@@ -171,6 +171,9 @@ class Version:
     inputs: tuple[VersionInput, ...] = ()
     #: How many versions more it was made from.
     more_inputs: int = 0
+    #: SPIFFE ids of those who digested files of it elsewhere than at the server, such
+    #: as sidecars; empty if the server has digested all of them.
+    digested_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

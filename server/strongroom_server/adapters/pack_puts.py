@@ -2,7 +2,7 @@
 """`PackPutter` over HTTP: whole packs, by URLs that somebody signed."""
 
 import http.client
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from strongroom_server.adapters.pack_connections import PackConnections, unavailable
@@ -15,7 +15,7 @@ from strongroom_server.ports import (
 
 _OK: Final = frozenset({200, 201, 204})
 _REFUSED: Final = frozenset({400, 401, 403})
-_EXISTS: Final = frozenset({409, 412})
+_EXISTS: Final = 412
 #: Of an answer's body, so much is read at most: it says what is wrong, in XML.
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 
@@ -31,13 +31,13 @@ class HttpPuts:
         self._connections = connections
 
     def put(
-        self, url: str, headers: Sequence[tuple[str, str]], pieces: Sequence[ReadBuffer]
+        self, url: str, headers: Mapping[str, str], pieces: Sequence[ReadBuffer]
     ) -> str:
         """See `PackPutter`. An attempt that got no answer may have been done."""
 
         def send(deadline_s: float) -> str:
             with self._connections.answer(
-                "PUT", url, headers, deadline_s, pieces
+                "PUT", url, tuple(headers.items()), deadline_s, pieces
             ) as answer:
                 answer.read(_MAX_ANSWER_BYTES)
                 return _version_of(answer)
@@ -48,7 +48,7 @@ class HttpPuts:
 def _version_of(answer: http.client.HTTPResponse) -> str:
     if answer.status in _REFUSED:
         raise UrlRefusedError(str(answer.status))
-    if answer.status in _EXISTS:
+    if answer.status == _EXISTS:
         raise BlobExistsError(str(answer.status))
     if answer.status not in _OK:
         raise unavailable(f"status {answer.status}")

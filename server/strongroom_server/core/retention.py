@@ -222,10 +222,9 @@ def _best(history: History, version: Committed, best: Collection[int]) -> Iterat
     policy = history.policy
     if version.version in best:
         rank = "lowest" if policy.best_order == "min" else "highest"
-        if policy.keep_best > 1:
-            rank = f"among the {policy.keep_best} {rank}"
+        many = f"among the {policy.keep_best}" if policy.keep_best > 1 else "the"
         value = version.metadata[policy.best_by]
-        yield f"its {policy.best_by}, {value}, is {rank}"
+        yield f"its {policy.best_by}, {value}, is {many} {rank}"
 
 
 def _number(version: Committed, key: str) -> float | None:

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ports of a sidecar that writes: central's side of a write, and packs by URL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from strongroom.errors import StrongroomError
-from strongroom_server.core.granted_write import (
+from strongroom_server.core.write_grant import (
     ChunkName,
     NamedChunk,
-    PackPlan,
-    PackUrl,
     SealedPack,
     WriteGrant,
-    WrittenItem,
 )
 from strongroom_server.core.write_results import CommitResult, PartResult, Position
-from strongroom_server.ports.blobs import ReadBuffer
+from strongroom_server.core.write_steps import OpenLimits, PackPlan, WrittenItem
+from strongroom_server.ports.blobs import ReadBuffer, SignedPut
 
 
 class NotGrantedError(Exception):
@@ -40,6 +38,11 @@ class GrantedWrite(Protocol):
         """What was granted."""
         ...
 
+    @property
+    def limits(self) -> OpenLimits:
+        """What may be sealed and not yet stored."""
+        ...
+
     def resume(self) -> Iterator[Position | None]:
         """Yield a sign of life now and then, and last where a resumable write is."""
         ...
@@ -52,7 +55,7 @@ class GrantedWrite(Protocol):
         """Tell what a pack will hold; return its number, and what belongs around."""
         ...
 
-    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[PackUrl]":
+    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[SignedPut]":
         """Ask where to put a pack; again, if it was not believed."""
         ...
 
@@ -104,7 +107,7 @@ class PackPutter(Protocol):
     """Puts packs by URL, with a time limit and repeats. Safe for many threads."""
 
     def put(
-        self, url: str, headers: Sequence[tuple[str, str]], pieces: Sequence[ReadBuffer]
+        self, url: str, headers: Mapping[str, str], pieces: Sequence[ReadBuffer]
     ) -> str:
         """Put a pack, given in pieces; return its version id.
 

@@ -36,6 +36,7 @@ from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.granted_pages import (
     GrantedPage,
     Lease,
+    PageRenewal,
     granted_entry,
 )
 
@@ -282,15 +283,30 @@ class GrantBook:
         """Have central grant a page anew; `page.renewing` is held."""
         now_s = self._clock.monotonic()
         lease = page.lease(now_s)
+        renewals = [PageRenewal(item) for item in self._pages_beside(page)]
         try:
             with self._source.open(page.name, paths=page.paths) as opened:
-                pages = tuple(opened.pages())
+                for fresh in opened.pages():
+                    for renewal in renewals:
+                        renewal.take(fresh)
         except _FINAL as error:
             self.revoke(page.name, error)
             raise
-        page.renew(pages, now_s=now_s)
+        for renewal in renewals:
+            # Another page of the same file need not be asked for by itself.
+            if renewal.page is page or renewal.is_whole:
+                renewal.page.renew(renewal, now_s=now_s)
         if lease is Lease.OVER:
             self.changed.set()  # Held again, and to be watched.
+
+    def _pages_beside(self, page: GrantedPage) -> list[GrantedPage]:
+        """Return a page, and those that have parts of its files."""
+        paths = frozenset(page.paths)
+        return [
+            item
+            for item in self._pages_of([page.name])
+            if not paths.isdisjoint(item.paths)
+        ]
 
     def _pages_of(self, names: Sequence[VersionName] | None) -> list[GrantedPage]:
         with self._lock:

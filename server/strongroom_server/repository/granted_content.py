@@ -11,14 +11,8 @@ from typing import Final
 
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.codecs import Buffer
-from strongroom_server.core.granted_write import (
-    MAX_ITEMS,
-    MAX_ITEMS_BYTES,
-    MAX_PACK_CHUNKS,
-    ChunkName,
-    WrittenFile,
-    WrittenItem,
-)
+from strongroom_server.core.write_grant import MAX_ITEMS, MAX_PACK_CHUNKS
+from strongroom_server.core.write_steps import MAX_ITEMS_BYTES, WrittenFile, WrittenItem
 from strongroom_server.ports import GrantedWrite, PackPutter
 from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunk_encoding import ChunkEncoder
@@ -70,18 +64,18 @@ class GrantedContent:
             buffers=buffers,
             path_of=self._path_of,
         )
-        under_way = min(MAX_UNDER_WAY, grant.max_open_packs)
+        under_way = min(MAX_UNDER_WAY, write.limits.max_packs)
         self._packs = PackWriter(
             packs,
             executor=engine.executor,
             budget=engine.write_budget,
             open_budget=engine.open_budget,
             max_under_way=under_way,
-            max_entries=min(MAX_PACK_CHUNKS, grant.max_open_chunks // under_way),
+            max_entries=min(MAX_PACK_CHUNKS, write.limits.max_chunks // under_way),
         )
         self._chunks = GrantedNames(
             write,
-            ChunkEncoder(grant.choice, self._read_base),
+            ChunkEncoder(grant.codec, self._read_base),
             engine.open_budget,
         )
         self._receiver = FileReceiver(
@@ -209,7 +203,7 @@ class GrantedContent:
 
 
 def _written(file: PendingFile) -> WrittenFile:
-    names = [ChunkName(chunk.digest, chunk.plain_bytes) for chunk in file.chunks]
+    names = [(chunk.digest, chunk.plain_bytes) for chunk in file.chunks]
     return WrittenFile(file.path, file.size_bytes, file.digest, file.executable, names)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom_server.core.codecs import Buffer
-from strongroom_server.core.granted_write import MAX_NAMES, ChunkName, NamedChunk
+from strongroom_server.core.write_grant import MAX_NAMES, ChunkName, NamedChunk
 from strongroom_server.ports import GrantedWrite
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunk_encoding import (
@@ -80,7 +80,7 @@ class GrantedNames:
         self.take_named(packs)
         digest = self._suite.digest(plaintext)
         size_bytes = len(plaintext)
-        name = ChunkName(digest, size_bytes)
+        name = (digest, size_bytes)
         own = self._own.get(name)
         if own is not None:
             return own
@@ -124,10 +124,7 @@ class GrantedNames:
     def _ask(self) -> None:
         if not self._open:
             return
-        names = [
-            ChunkName(item.pending.digest, item.pending.plain_bytes)
-            for item in self._open
-        ]
+        names = [(item.pending.digest, item.pending.plain_bytes) for item in self._open]
         batch = _Batch(self._open, self._write.name(names), self._open_taken_bytes)
         self._asked.append(batch)
         self._asked_bytes += self._open_bytes
@@ -142,7 +139,7 @@ class GrantedNames:
         for item, found in zip(batch.chunks, named, strict=True):
             self._asked_bytes -= item.pending.plain_bytes
             item.pending.chunk_id = found.chunk_id
-            if found.stored:
+            if found.key is None:
                 item.pending.is_known = True
             else:
                 item.pending.key = found.key

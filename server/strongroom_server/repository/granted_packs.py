@@ -15,12 +15,8 @@ from strongroom.errors import InternalError, Reason, UnavailableError
 from strongroom_server.core import chunk as chunk_format
 from strongroom_server.core import cobblestone
 from strongroom_server.core.chunk import ChunkRef
-from strongroom_server.core.granted_write import (
-    ChunkName,
-    DeltaBase,
-    PackPlan,
-    SealedPack,
-)
+from strongroom_server.core.write_grant import DeltaBase, SealedPack
+from strongroom_server.core.write_steps import PackPlan
 from strongroom_server.ports import (
     BlobExistsError,
     Entropy,
@@ -119,10 +115,7 @@ class GrantedPacks:
 
     def _plan(self, items: Sequence[PackItem], layout: _Layout) -> PackPlan:
         return PackPlan(
-            [
-                ChunkName(item.pending.digest, item.pending.plain_bytes)
-                for item in items
-            ],
+            [(item.pending.digest, item.pending.plain_bytes) for item in items],
             layout.sizes,
             bytes(item.encoded.codec for item in items),
             [

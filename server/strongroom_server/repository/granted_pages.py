@@ -6,7 +6,6 @@ before, one that has ended opens nothing, whoever still holds a chunk of it.
 """
 
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
@@ -60,24 +59,25 @@ class GrantedPage:
         self._doubted = False
         self._asked_s = 0.0
         self._renew_s = self._expire_s = now_s
-        self.renew([page], now_s=now_s)
+        #: What it opens, also when it has no keys any more.
+        self.places = frozenset(page.keys)
+        self.pack_places = frozenset(page.urls)
+        first = PageRenewal(self)
+        first.take(page)
+        self.renew(first, now_s=now_s)
 
     def __repr__(self) -> str:
         return f"GrantedPage({self.name.short}, {len(self.paths)} files)"
 
-    def renew(self, pages: Iterable[GrantPage], *, now_s: float) -> None:
-        """Take in what opens the same files for longer."""
-        pages = tuple(pages)
-        keys = {place: key for page in pages for place, key in page.keys.items()}
-        urls = {place: url for page in pages for place, url in page.urls.items()}
-        lifetime_s = min((page.lifetime_s for page in pages), default=0.0)
+    def renew(self, renewal: "PageRenewal", *, now_s: float) -> None:
+        """Take in what opens the same chunks for longer."""
         with self._lock:
             if self._refusal is not None:
                 return
-            self._keys, self._urls = keys, urls
+            self._keys, self._urls = renewal.keys, renewal.urls
             self._doubted = False
-            self._renew_s = now_s + lifetime_s * _RENEW_AT
-            self._expire_s = now_s + lifetime_s
+            self._renew_s = now_s + renewal.lifetime_s * _RENEW_AT
+            self._expire_s = now_s + renewal.lifetime_s
 
     def lease(self, now_s: float) -> Lease:
         """Return how the page stands.
@@ -148,6 +148,42 @@ class GrantedPage:
 
     def _forget(self) -> None:
         self._keys, self._urls = {}, {}
+
+
+class PageRenewal:
+    """What opens a page for longer, gathered of what central sends.
+
+    A file of many pages comes whole, whichever of its pages is asked for: each page
+    takes what is its own.
+
+    Attributes:
+        page: The page.
+        keys, urls: What was found so far.
+        lifetime_s: How long all of it may be used; 0 if nothing was found.
+    """
+
+    def __init__(self, page: GrantedPage) -> None:
+        self.page = page
+        self.keys: dict[tuple[bytes, int], bytes] = {}
+        self.urls: dict[PackPlace, str] = {}
+        self.lifetime_s = 0.0
+
+    def take(self, fresh: GrantPage) -> None:
+        """Take what a page from central has for this one."""
+        places = self.page.places & fresh.keys.keys()
+        if not places and self.page.places:
+            return
+        self.keys.update((place, fresh.keys[place]) for place in places)
+        packs = self.page.pack_places & fresh.urls.keys()
+        self.urls.update((pack, fresh.urls[pack]) for pack in packs)
+        lifetime_s = self.lifetime_s or fresh.lifetime_s
+        self.lifetime_s = min(lifetime_s, fresh.lifetime_s)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything was found that the page opens."""
+        found = len(self.keys), len(self.urls)
+        return found == (len(self.page.places), len(self.page.pack_places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ from tests.bench.table import (
     many_files,
     one_file,
     shared_memory,
+    shuffled,
     small_calls,
+    vault_calls,
 )
 from tests.bench.table.rows import Row, format_counts, format_rows, write_rows
 from tests.bench.table.settings import BenchSettings
@@ -69,6 +71,8 @@ CASES: Final[Mapping[str, Case]] = {
     "many-files": Case(many_files.measure, 9),
     "checkpoints": Case(checkpoints.measure, 6),
     "loading": Case(loading.measure, 3),
+    "shuffled": Case(shuffled.measure, 3),
+    "vault-calls": Case(vault_calls.measure, 1),
     "shared-memory": Case(shared_memory.measure, 2),
 }
 

@@ -6,6 +6,7 @@ hundred times a second. What C libraries do counts for the line that called them
 threads that have no Python, such as gRPC's own, show in the processor time alone.
 """
 
+import linecache
 import os
 import re
 import signal
@@ -29,6 +30,11 @@ _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _SHOWN_STAGES: Final = 14
 _SHOWN_LINES: Final = 25
 _FRAME: Final = re.compile(r"^(?P<name>.*) \((?P<path>[^()]*?)(?::(?P<line>\d+))?\)$")
+#: How lines look that wait for another thread, or for whoever calls next.
+_WAITS: Final = re.compile(
+    r"\.(wait|get|acquire|select|poll|accept|join|sleep|next_event|waitpid)\("
+    r"|event_queue|\b(sleep|waiter)\b"
+)
 _OURS: Final = re.compile(r"(?:^|/)(strongroom(?:_server)?)/(.+)$")
 
 
@@ -161,7 +167,7 @@ def _sampling(
 
 def _record(path: Path) -> tuple[str, ...]:
     return (
-        *("record", "--format", "raw", "--rate", str(_RATE), "--threads"),
+        *("record", "--format", "raw", "--rate", str(_RATE), "--full-filenames"),
         *("--output", str(path)),
     )
 
@@ -181,7 +187,11 @@ def _threads(pid: int) -> Counter[str]:
 
 
 def read_samples(text: str) -> tuple[Counter[str], Counter[str]]:
-    """Sum up py-spy's raw format: samples by stage, and by line."""
+    """Sum up py-spy's raw format: samples by stage, and by line.
+
+    Threads that wait for other threads are left out: py-spy takes some of them for
+    busy ones.
+    """
     stages, lines = Counter[str](), Counter[str]()
     for row in text.splitlines():
         stack, _, number = row.rpartition(" ")
@@ -190,7 +200,7 @@ def read_samples(text: str) -> tuple[Counter[str], Counter[str]]:
         frames = [
             match for match in map(_FRAME.match, stack.split(";")) if match is not None
         ]
-        if not frames:
+        if not frames or _is_waiting(frames[-1]):
             continue
         stages[_stage(frames)] += int(number)
         leaf = frames[-1]
@@ -199,14 +209,18 @@ def read_samples(text: str) -> tuple[Counter[str], Counter[str]]:
     return stages, lines
 
 
+def _is_waiting(frame: re.Match[str]) -> bool:
+    source = linecache.getline(frame["path"], int(frame["line"] or 0))
+    return _WAITS.search(source) is not None
+
+
 def _stage(frames: Sequence[re.Match[str]]) -> str:
     """Name the part of our source that a thread was in, or its library."""
     for frame in reversed(frames):
         ours = _OURS.search(frame["path"])
         if ours:
-            package, *below = ours[2].removesuffix(".py").split("/")
-            return f"{ours[1]}/{'/'.join([package, *below[:1]])}"
-    return frames[-1]["path"].split("site-packages/")[-1].split("/")[0]
+            return f"{ours[1]}/{'/'.join(ours[2].removesuffix('.py').split('/')[:2])}"
+    return re.split(r"site-packages/|python3\.\d+/", frames[-1]["path"])[-1]
 
 
 def format_profiles(case: str, profiles: Sequence[Profile]) -> str:
@@ -218,10 +232,8 @@ def format_profiles(case: str, profiles: Sequence[Profile]) -> str:
         parts += _shares(profile.stages, _SHOWN_STAGES)
         parts += ["  and the same by line:"]
         parts += _shares(profile.lines, _SHOWN_LINES)
-        used = sorted(profile.threads.items(), key=lambda item: -item[1])
-        shown = ", ".join(
-            f"{name} {ticks / 100:.2f} s" for name, ticks in used if ticks
-        )
+        used = profile.threads.items()
+        shown = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in used)
         if shown:
             parts += [f"  processor time by thread: {shown}"]
     return "\n".join(parts) + "\n"

@@ -10,25 +10,28 @@ from strongroom_server.adapters.central.versions import malformed
 from strongroom_server.core.chunk import CHUNK_ID_BYTES
 from strongroom_server.core.codec_choice import CodecChoice
 from strongroom_server.core.derivation import KEY_BYTES
-from strongroom_server.core.granted_write import (
-    MAX_PACK_CHUNKS,
-    ChunkName,
-    CopiedFile,
-    NamedChunk,
-    PackPlan,
-    PackUrl,
-    RemovedPath,
-    SameFile,
-    SealedPack,
-    WriteGrant,
-    WrittenFile,
-    WrittenItem,
-)
 from strongroom_server.core.pack import HEADER, MAX_PACK_BYTES
 from strongroom_server.core.policy import Cuts
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import find_suite
+from strongroom_server.core.write_grant import (
+    MAX_PACK_CHUNKS,
+    ChunkName,
+    NamedChunk,
+    SealedPack,
+    WriteGrant,
+)
 from strongroom_server.core.write_results import PartResult, Position
+from strongroom_server.core.write_steps import (
+    CopiedFile,
+    OpenLimits,
+    PackPlan,
+    RemovedPath,
+    SameFile,
+    WrittenFile,
+    WrittenItem,
+)
+from strongroom_server.ports import SignedPut
 
 #: Chunks of one item: a message has a bounded number of fields and bytes.
 MAX_ITEM_CHUNKS: Final = 4096
@@ -48,15 +51,19 @@ def grant_of(message: pb.WriteGrant) -> WriteGrant:
             Cuts(message.cuts),
             message.cut_key,
             message.delta_base,
-            message.max_open_packs,
-            message.max_open_chunks,
         )
     except ValueError as error:
         raise malformed("a grant to write does not fit together") from error
-    is_bounded = 0 < message.max_open_packs <= message.max_open_chunks
-    if not is_bounded or not grant.suite.by_writer or message.delta_base < 0:
+    if not grant.suite.by_writer or message.delta_base < 0:
         raise malformed("a grant to write does not fit together")
     return grant
+
+
+def limits_of(message: pb.WriteGrant) -> OpenLimits:
+    """Return what may be sealed and not yet stored."""
+    if not 0 < message.max_open_packs <= message.max_open_chunks:
+        raise malformed("the limits of a grant to write do not fit together")
+    return OpenLimits(message.max_open_packs, message.max_open_chunks)
 
 
 def position_of(message: transfer_pb.WritePosition) -> Position:
@@ -97,8 +104,7 @@ def named_of(message: pb.NamedChunks, count: int) -> Sequence[NamedChunk]:
     return [
         NamedChunk(
             ids[number * CHUNK_ID_BYTES :][:CHUNK_ID_BYTES],
-            keys[number * KEY_BYTES :][:KEY_BYTES],
-            bool(stored[number]),
+            None if stored[number] else keys[number * KEY_BYTES :][:KEY_BYTES],
         )
         for number in range(count)
     ]
@@ -125,9 +131,9 @@ def sealed_of(answer: pb.WriteGrantedResponse) -> SealedPack:
     return SealedPack(message.header, message.padding_bytes, message.trailer)
 
 
-def url_of(answer: pb.WriteGrantedResponse) -> PackUrl:
+def url_of(answer: pb.WriteGrantedResponse) -> SignedPut:
     """Return where a pack is put."""
-    return PackUrl(answer.url.url, tuple(sorted(answer.url.headers.items())))
+    return SignedPut(answer.url.url, dict(answer.url.headers))
 
 
 def item_batches(items: Sequence[WrittenItem]) -> Iterator[pb.GrantedItems]:
@@ -184,6 +190,6 @@ def _file_messages(file: WrittenFile) -> Iterator[pb.GrantedItem]:
 
 def _columns(chunks: Sequence[ChunkName]) -> pb.ChunkNames:
     return pb.ChunkNames(
-        digests=b"".join(chunk.digest for chunk in chunks),
-        plain_bytes=[chunk.plain_bytes for chunk in chunks],
+        digests=b"".join(digest for digest, _ in chunks),
+        plain_bytes=[plain_bytes for _, plain_bytes in chunks],
     )

@@ -30,17 +30,20 @@ from strongroom_server.adapters.central import write_messages as messages
 from strongroom_server.adapters.central.channel import CentralChannel
 from strongroom_server.adapters.central.status import error_of
 from strongroom_server.adapters.central.versions import malformed, version_of
-from strongroom_server.core.granted_write import (
+from strongroom_server.core.write_grant import (
     ChunkName,
     NamedChunk,
-    PackPlan,
-    PackUrl,
     SealedPack,
     WriteGrant,
-    WrittenItem,
 )
 from strongroom_server.core.write_results import CommitResult, PartResult, Position
-from strongroom_server.ports import GrantedWrite, NotGrantedError, WriteSource
+from strongroom_server.core.write_steps import OpenLimits, PackPlan, WrittenItem
+from strongroom_server.ports import (
+    GrantedWrite,
+    NotGrantedError,
+    SignedPut,
+    WriteSource,
+)
 
 _METHOD: Final = "/strongroom.v1.GrantService/WriteGranted"
 #: To the grant; central decides, audits, and may make a project.
@@ -116,6 +119,7 @@ class CentralWrite:
         self._seal_count = 0
         self._error: StrongroomError | None = None
         self._granted: Future[WriteGrant] = Future()
+        self._limits: Future[OpenLimits] = Future()
         self._position: Future[Position] = Future()
         self._result: Future[CommitResult | PartResult] = Future()
         first = transfer_pb.WriteStart.FromString(start)
@@ -139,6 +143,11 @@ class CentralWrite:
     def grant(self) -> WriteGrant:
         """See `GrantedWrite`."""
         return self._granted.result(0)
+
+    @property
+    def limits(self) -> OpenLimits:
+        """See `GrantedWrite`."""
+        return self._limits.result(0)
 
     def resume(self) -> Iterator[Position | None]:
         """See `GrantedWrite`."""
@@ -167,7 +176,7 @@ class CentralWrite:
             self._seal_count += 1
             return number, self._ask_locked(request, "sealed", messages.sealed_of)
 
-    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[PackUrl]":
+    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[SignedPut]":
         """See `GrantedWrite`."""
         put = pb.PutPack(pack=pack, digest=digest, crc32=crc32)
         return self._ask(pb.WriteGrantedRequest(put=put), "url", messages.url_of)
@@ -268,6 +277,7 @@ class CentralWrite:
         if not self._granted.done():
             if kind != "grant":
                 raise malformed("central's first answer is no grant")
+            self._limits.set_result(messages.limits_of(answer.grant))
             self._granted.set_result(messages.grant_of(answer.grant))
         elif kind == "position":
             self._position.set_result(messages.position_of(answer.position))

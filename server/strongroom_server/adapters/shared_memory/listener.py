@@ -112,6 +112,7 @@ class SharedMemoryServer:
         self._entropy = entropy
         self._listener = listener
         self._lock = threading.Lock()
+        self._pause = threading.Event()
         self._lanes: dict[bytes, Lane] = {}
         self._lane_count = 0
         self._wake_here, self._wake_there = socket.socketpair()
@@ -147,14 +148,20 @@ class SharedMemoryServer:
         """Serve readers until `stop`."""
         is_running = True
         while is_running:
-            for key, _ in self._selector.select(CHECK_S):
-                if key.fileobj is self._wake_here:
-                    is_running = False
-                elif isinstance(key.data, Lane):
-                    self._receive(key.data)
-                else:
-                    self._accept()
-            self._shared.mappings.check_alive()
+            try:
+                for key, _ in self._selector.select(CHECK_S):
+                    if key.fileobj is self._wake_here:
+                        is_running = False
+                    elif isinstance(key.data, Lane):
+                        self._receive(key.data)
+                    else:
+                        self._accept()
+                self._shared.mappings.check_alive()
+            except OSError as error:
+                # Nothing of one reader's may end the thread that serves all of them,
+                # and has them let go of what was shredded.
+                _warn("lanes failed", cause=error.strerror)
+                self._pause.wait(CHECK_S)
         for lane in tuple(self._lanes.values()):
             self._close(lane)
         self._shared.mappings.close()
@@ -173,8 +180,9 @@ class SharedMemoryServer:
             return
         connection.settimeout(0)
         uid = _uid_of(connection)
-        if uid not in self._uids or len(self._lanes) >= MAX_LANES:
-            _warn("reader refused", uid=uid)
+        cause = self._refusal(uid)
+        if cause:
+            _warn("reader refused", uid=uid, cause=cause)
             connection.close()
             return
         self._lane_count += 1
@@ -183,9 +191,21 @@ class SharedMemoryServer:
         welcome = LaneMessage(LaneKind.WELCOME, value=SEGMENT_BYTES, token=token)
         with self._lock:
             self._lanes[token] = lane
-        self._selector.register(connection, selectors.EVENT_READ, lane)
+        try:
+            self._selector.register(connection, selectors.EVENT_READ, lane)
+        except OSError:
+            with self._lock:
+                del self._lanes[token]
+            lane.close()
+            raise
         with suppress(OSError):  # One that is gone is found by reading from it.
             connection.send(welcome.encode())
+
+    def _refusal(self, uid: int) -> str:
+        """Say why a reader gets no lane, or nothing if it gets one."""
+        if uid not in self._uids:
+            return "its user is not in [shared_memory] uids"
+        return "too many readers" if len(self._lanes) >= MAX_LANES else ""
 
     def _receive(self, lane: Lane) -> None:
         try:

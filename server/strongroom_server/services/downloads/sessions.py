@@ -184,7 +184,8 @@ class Session:
                     yield from self._sent(begun.steps, pieces)
             finally:
                 begun.window.close()
-                self._windows.popleft()
+                if self._windows:  # or the session was closed first
+                    self._windows.popleft()
             self._begin_windows()
 
     def close(self) -> None:

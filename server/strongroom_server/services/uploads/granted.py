@@ -13,9 +13,9 @@ from typing import Self
 
 from strongroom.errors import InternalError
 from strongroom.format.names import ArtifactName, VersionName
-from strongroom_server.core.granted_write import CopiedFile, RemovedPath, SameFile
 from strongroom_server.core.records import Caller
 from strongroom_server.core.write_results import CommitResult, PartResult, Position
+from strongroom_server.core.write_steps import CopiedFile, RemovedPath, SameFile
 from strongroom_server.ports import Clock, Entropy, GrantedWrite, PackPutter
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.buffers import BufferPool
