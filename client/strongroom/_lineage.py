@@ -13,11 +13,11 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from strongroom.errors import InvalidArgumentError, Reason
 from strongroom.format.names import (
@@ -34,6 +34,9 @@ MAX_INPUTS: Final = 256
 MAX_RUN_CHARS: Final = 128
 #: What other processes of a run may write down.
 _MAX_NOTES_BYTES: Final = 16 << 20
+
+
+_MadeT = TypeVar("_MadeT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,16 @@ def adopt(told: tuple[RunToken, ...]) -> None:
         _RUNS.pop(path, None)
     for token in told:
         _RUNS.setdefault(token.notes, Run(token))
+
+
+def joined(
+    told: tuple[RunToken, ...],
+    make: Callable[..., _MadeT],
+    arguments: tuple[object, ...],
+) -> _MadeT:
+    """Make what was pickled in another process, and take part in the runs there."""
+    adopt(told)
+    return make(*arguments)
 
 
 def note(endpoint: str, message: pb.Version) -> None:

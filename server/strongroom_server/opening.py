@@ -53,8 +53,9 @@ from strongroom_server.services.approving import (
     Approving,
     SecurityKeys,
 )
-from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
+from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.shredding import Shredding, ShredSettings, ShredWatch
+from strongroom_server.services.uploads.by_grant import GrantedWriting
 
 #: Certificates that somebody else renews are looked at again that often.
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)

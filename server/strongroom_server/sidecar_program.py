@@ -28,10 +28,8 @@ from strongroom_server.adapters.certificate_files import CertificateFiles
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_packs import MemoryPackCache
-from strongroom_server.adapters.pack_connections import PackConnections
 from strongroom_server.adapters.pack_files import PackFiles
-from strongroom_server.adapters.pack_puts import HttpPuts
-from strongroom_server.adapters.pack_urls import HttpPacks
+from strongroom_server.adapters.pack_urls import HttpPacks, HttpPuts, PackConnections
 from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
@@ -251,16 +249,16 @@ def _open(
     packs = HttpPacks(connections)
     cache = _open_cache(settings, clock, entropy)
     half = settings.memory.max_bytes // 2
-    chunks = ChunkReader(
-        GrantedChunks(book, fetcher=packs, cache=cache, budget=ByteBudget(half))
-    )
+    disk = ByteBudget(half)
+    chunks = ChunkReader(GrantedChunks(book, fetcher=packs, cache=cache, budget=disk))
+    bases = GrantedChunks(book, fetcher=packs, cache=cache, budget=disk, keeps=False)
     engine = GrantedEngine(book, chunks, threads, ByteBudget(half), clock)
     write_half = settings.memory.max_write_bytes // 2
     write_engine = GrantedWriteEngine(
         clock=clock,
         entropy=entropy,
         executor=threads,
-        chunks=chunks,
+        chunks=ChunkReader(bases),
         write_budget=ByteBudget(write_half),
         open_budget=ByteBudget(write_half),
         header_lock=Lock(),

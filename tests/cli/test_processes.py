@@ -35,6 +35,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
@@ -76,6 +77,7 @@ def wait_for_bytes(folder: Path) -> None:
     raise AssertionError(message)
 
 
+@pytest.mark.alone
 def test_an_interrupted_push_ends_within_a_second_and_stores_nothing(
     engine: Engine, tmp_path: Path
 ) -> None:

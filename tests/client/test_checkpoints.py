@@ -4,7 +4,7 @@
 import array
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,7 +163,8 @@ def test_a_third_save_waits_or_is_refused(
             checkpoints.wait(0.01)
         go_on.set()
         assert second.result(60).version.number == 2
-        assert checkpoints.save(tensors, step=3).result(60)
+        third = checkpoints.save(tensors, step=3)
+        assert third.result(60).version.number == 3
 
     go_on.clear()
     with client.checkpoints("demo/full", wait_s=0.05) as checkpoints:
@@ -183,7 +184,7 @@ def test_a_late_error_is_never_lost_and_told_once(client: Client, how: str) -> N
     checkpoints = client.checkpoints(f"demo/data-{how}")
     save = checkpoints.save(tensors, step=1)
     assert save.wait(60)
-    told = {
+    told: dict[str, Callable[[], object]] = {
         "save": lambda: checkpoints.save(tensors, step=2),
         "wait": checkpoints.wait,
         "close": checkpoints.close,

@@ -70,6 +70,27 @@ def test_all_ways_of_reading_are_seen(
     assert (after.run, after.inputs) == ("", ())
 
 
+def test_what_was_opened_before_a_run_and_is_read_in_it_is_an_input(
+    client: Client, pushed: Callable[..., Version]
+) -> None:
+    for name in ("file", "reader", "untouched"):
+        pushed(f"before/{name}")
+    with (
+        client.open("before/file/file") as file,
+        client.open("before/untouched/file") as untouched,
+        client.reader("before/reader") as reader,
+    ):
+        file.read(1)
+        untouched.read(1)
+        reader.read("file", 0, 1)
+        with client.run():
+            file.read(1)
+            reader.read("file", 0, 1)
+            made = pushed("before/made")
+
+    assert names(made) == ["before/file@1", "before/reader@1"]
+
+
 def test_a_draft_says_what_was_read_by_its_commit(
     client: Client, pushed: Callable[..., Version]
 ) -> None:

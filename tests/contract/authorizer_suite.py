@@ -2,7 +2,9 @@
 """What every `Authorizer` must do; run on fixed policies and on files alike."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -133,6 +135,54 @@ class AuthorizerSuite:
 
         assert authorizer.decide(READER, read, VERSION, FACTS).allowed
         assert not authorizer.decide(READER, read, VERSION, old).allowed
+
+    def test_every_fact_counts_in_every_question(self, make: Make) -> None:
+        odd: dict[str, Any] = {
+            "tls_version": "TLSv1.2",
+            "key_exchange": "x25519",
+            "hour_utc": 3,
+            "mfa": True,
+            "auth_age_s": 301,
+            "approvals": 2,
+            "workload": STRANGER,
+        }
+        forbidding = {
+            f"{name}.cedar": f'@id("{name.replace("_", "-")}") forbid (principal, '
+            f"action, resource) when {{ context.{name} == {json.dumps(value)} }};"
+            for name, value in odd.items()
+        }
+        authorizer = make(ROLES | forbidding, ASSIGNMENTS)
+
+        def allows(facts: CallFacts) -> bool:
+            read = AccessAction.VERSION_READ
+            return authorizer.decide(DEVELOPER, read, VERSION, facts).allowed
+
+        assert {field.name for field in fields(CallFacts)} == {*odd}
+        # What was answered to one question is no answer to the next.
+        for name, value in odd.items():
+            assert allows(FACTS)
+            assert not allows(replace(FACTS, **{name: value}))
+            assert not allows(replace(FACTS, **{name: value}))
+        assert allows(FACTS)
+
+    def test_an_answer_is_for_one_principal_action_and_resource(
+        self, authorizer: Authorizer
+    ) -> None:
+        read, write = AccessAction.VERSION_READ, AccessAction.VERSION_WRITE
+        other = VERSION.replace("demo", "other")
+
+        for _ in range(2):
+            asked = [
+                authorizer.decide(who, action, what, FACTS).allowed
+                for who, action, what in (
+                    (READER, read, VERSION),
+                    (READER, write, VERSION),
+                    (READER, read, other),
+                    (STRANGER, read, VERSION),
+                    (DEVELOPER, write, other),
+                )
+            ]
+            assert asked == [True, False, False, False, True]
 
     @pytest.mark.parametrize("effect", ["permit", "forbid"])
     def test_a_policy_that_fails_while_it_is_read_denies(

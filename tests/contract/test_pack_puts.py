@@ -8,12 +8,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from strongroom.errors import Reason, UnavailableError
-from strongroom_server.adapters.pack_connections import ATTEMPTS, PackConnections
-from strongroom_server.adapters.pack_puts import HttpPuts
-from strongroom_server.ports import BlobExistsError, UrlRefusedError
+from strongroom_server.adapters.pack_urls import HttpPuts
+from strongroom_server.adapters.pack_urls.connections import ATTEMPTS, PackConnections
+from strongroom_server.ports import BlobExistsError, ReadBuffer, UrlRefusedError
 from tests.support.clock import ManualClock
 
-PIECES = [b"head", bytearray(range(256)) * 9000, memoryview(b"tail")]
+PIECES: list[ReadBuffer] = [b"head", bytearray(range(256)) * 9000, memoryview(b"tail")]
 DATA = b"".join(PIECES)
 HEADERS = {"content-length": str(len(DATA)), "if-none-match": "*"}
 Answer = Callable[[BaseHTTPRequestHandler], None]

@@ -11,10 +11,10 @@ import pytest
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server import bounded_http
-from strongroom_server.adapters import pack_connections
 from strongroom_server.adapters.clock import SystemClock
-from strongroom_server.adapters.pack_connections import ATTEMPTS, PackConnections
 from strongroom_server.adapters.pack_urls import HttpPacks
+from strongroom_server.adapters.pack_urls import connections as by_url
+from strongroom_server.adapters.pack_urls.connections import ATTEMPTS, PackConnections
 from strongroom_server.ports import BlobNotFoundError, UrlRefusedError
 from tests.support.clock import ManualClock
 
@@ -234,7 +234,7 @@ def test_bytes_that_drip_do_not_keep_a_fetch_waiting_for_long(
             handler.connection.sendall(b"x")
 
     monkeypatch.setattr(bounded_http, "LOOK_S", 0.05)
-    monkeypatch.setattr(pack_connections, "PACK_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(by_url, "PACK_TIMEOUT_S", 0.5)
     connections = PackConnections(SystemClock())
     packs = HttpPacks(connections)
     try:

@@ -2,7 +2,9 @@
 """Lanes: what readers are given, what they can do with it, what ends it."""
 
 import contextlib
+import errno
 import fcntl
+import json
 import mmap
 import os
 import socket
@@ -25,6 +27,7 @@ from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.shared_memory import (
     SharedMemoryServer,
     SharedMemorySettings,
+    listener,
     running_shared_memory,
 )
 from strongroom_server.adapters.shared_memory.lane import Lane as ServerLane

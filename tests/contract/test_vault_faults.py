@@ -126,6 +126,7 @@ def test_a_vault_killed_between_two_requests_costs_no_error(
     assert vault.keys.unwrap(kek, CONTEXT, made.wrapped) == made.plaintext
 
 
+@pytest.mark.alone
 def test_a_vault_that_hangs_is_given_up_in_time(
     bao: BaoForTests, vault: VaultSession, kek: str, settings: VaultSettings
 ) -> None:

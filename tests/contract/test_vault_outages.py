@@ -95,6 +95,7 @@ def test_while_vaults_audit_disk_is_full_nothing_is_ready_and_all_is_told(
         assert opens(vault, made.wrapped, made.plaintext)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["swallow", "cut"])
 def test_a_partition_is_told_in_time_and_over_when_it_is_over(
     wire: Wire, settings: VaultSettings, how: str

@@ -133,6 +133,7 @@ def test_a_denied_request_is_made_once_more_after_a_login(
     assert paths == ["login", "lookup-self", "login", "lookup-self"]
 
 
+@pytest.mark.alone
 def test_a_slow_answer_ends_with_the_deadline(
     server: ScriptedServer, vault: VaultSession, settings: VaultSettings
 ) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import LiveStack, Result
+from tests.support.process_reads import ProcessReads
 from tests.support.refusals import Asked, read_json, start
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone, pytest.mark.timeout(240)]
 
 ARTIFACT = "breaking/off"
 #: From the signal to the end of the process.
@@ -62,12 +63,6 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.005)
 
 
-def read_bytes(process: subprocess.Popen[str]) -> int:
-    """Return how much a process has read so far, its program included."""
-    lines = Path(f"/proc/{process.pid}/io").read_text("ascii").splitlines()
-    return int(dict(line.split(": ") for line in lines)["rchar"])
-
-
 def staged_bytes(folder: Path) -> int:
     """Return how much lies in hidden places below a folder."""
     return sum(
@@ -102,8 +97,9 @@ def test_a_push_that_is_interrupted_makes_no_version(
     stack: LiveStack, tree: Path, number: signal.Signals, code: int
 ) -> None:
     artifact = f"breaking/{number.name.lower()}"
+    reads = ProcessReads(stack.pid("server"))
     push = stack.start("push", str(tree), artifact)
-    wait_until(lambda: read_bytes(push) > 2 * BEGUN_BYTES, push)
+    wait_until(lambda: reads.so_far(push) > 2 * BEGUN_BYTES, push)
 
     assert interrupt(push, number).code == code
 

@@ -129,7 +129,7 @@ def weed_folder(weed: WeedForTests) -> Path:
 
 @pytest.mark.e2e
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="no torch: `make demo` brings it"
 )
@@ -145,7 +145,7 @@ def test_the_demo_ends_well_twice_in_a_row(tmp_path: Path) -> None:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                timeout=290,
+                timeout=400,
                 check=False,
             )
 

@@ -47,7 +47,11 @@ def test_twenty_kills_lose_nothing_and_double_nothing(
         push = own_stack.start("push", str(tree), ARTIFACT, "--json")
         # From before the first byte until after the last one.
         time.sleep(0.1 + whole_s * kill / KILLS)
-        cut_off += push.poll() is None
+        if push.poll() is None:
+            cut_off += 1
+        else:
+            # The machine has less to do than when the first push was timed.
+            whole_s *= 0.8
         os.kill(pid, signal.SIGKILL)
         # The client tries again with the same request id meanwhile.
         own_stack.up()

@@ -19,6 +19,7 @@ from strongroom_server.adapters.s3 import S3Settings, open_s3
 from strongroom_server.services.downloads import hedging
 from tests.support.cli import LiveStack
 from tests.support.cutting_proxy import Plan, cutting_proxy
+from tests.support.process_reads import ProcessReads
 from tests.support.samples import filled
 from tests.support.stack import BUCKET, running_weed
 from tests.support.world import World
@@ -54,12 +55,6 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.01)
 
 
-def read_bytes(process: subprocess.Popen[str]) -> int:
-    """Return how much a process has read so far, its program included."""
-    lines = Path(f"/proc/{process.pid}/io").read_text("ascii").splitlines()
-    return int(dict(line.split(": ") for line in lines)["rchar"])
-
-
 def check_pulled(stack: LiveStack, artifact: str, tree: Path, out: Path) -> None:
     stack.check("pull", artifact, str(out))
     for name in SIZES:
@@ -72,8 +67,9 @@ def test_a_push_that_was_killed_goes_on_from_another_process(
 ) -> None:
     upload_id = str(uuid.uuid4())
     artifact = "resume/client-killed"
+    reads = ProcessReads(stack.pid("server"))
     push = stack.start("push", str(tree), artifact, "--request-id", upload_id)
-    wait_until(lambda: read_bytes(push) > BEGUN_BYTES, push)
+    wait_until(lambda: reads.so_far(push) > BEGUN_BYTES, push)
     push.kill()
     push.communicate()
     assert stack.run("show", artifact).code == 10
@@ -93,9 +89,10 @@ def test_a_push_whose_server_was_killed_goes_on_at_another(
 ) -> None:
     artifact = "resume/server-killed"
     server = stack.pid("server")
+    reads = ProcessReads(server)
     push = stack.start("push", str(tree), artifact)
     try:
-        wait_until(lambda: read_bytes(push) > BEGUN_BYTES, push)
+        wait_until(lambda: reads.so_far(push) > BEGUN_BYTES, push)
         os.kill(server, signal.SIGKILL)
         _, err = push.communicate(timeout=PATIENCE_S)
     finally:
@@ -143,6 +140,7 @@ def staged_bytes(folder: Path) -> int:
     )
 
 
+@pytest.mark.alone
 def test_a_connection_to_s3_that_stalls_is_overtaken_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

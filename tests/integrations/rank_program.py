@@ -82,17 +82,32 @@ def save_async(uri: str) -> None:
 
 
 def die(uri: str) -> None:
-    """Save a step, and have rank 2 killed while it writes the next one."""
+    """Save a step, and have rank 2 kill somebody while it writes the next one.
+
+    Itself, unless STRONGROOM_TEST_VICTIM has the number of another process.
+    """
     dcp.save(state_of(1), checkpoint_id=uri)
     if dist.get_rank() == 2:
+        victim = int(os.environ.get("STRONGROOM_TEST_VICTIM") or os.getpid())
         write = torch.save
 
-        def killed(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as torch has them
+        def killing(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as torch has them
             write(*arguments, **options)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
+            torch.save = write
 
-        torch.save = killed
+        torch.save = killing
     dcp.save(state_of(2), checkpoint_id=uri)
+
+
+def go_on(uri: str) -> None:
+    """Load the newest step, which is the first one, and save another one."""
+    state = state_of(0)
+    dcp.load(state, checkpoint_id=uri)
+    check(state, 1)
+    dcp.save(state_of(3), checkpoint_id=uri)
+    dcp.load(state, checkpoint_id=uri)
+    check(state, 3)
 
 
 ACTIONS: Final[dict[str, Callable[[str], None]]] = {
@@ -100,6 +115,7 @@ ACTIONS: Final[dict[str, Callable[[str], None]]] = {
     "load": load,
     "save-async": save_async,
     "die": die,
+    "go-on": go_on,
 }
 
 

@@ -4,18 +4,13 @@
 import os
 import pickle
 import signal
-import subprocess
-import sys
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from strongroom.client import Client
-from strongroom.config import load_settings
 from strongroom.errors import (
     ConflictError,
     IntegrityError,
@@ -24,8 +19,7 @@ from strongroom.errors import (
     NotFoundError,
 )
 from tests.client.trees import write_tree
-from tests.house.tree import ROOT
-from tests.support.cli import LiveStack
+from tests.support.ranks import ranks, run_ranks
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
 dcp = pytest.importorskip("torch.distributed.checkpoint")
@@ -34,41 +28,6 @@ parts = pytest.importorskip("strongroom.integrations.checkpoint_metadata")
 
 # Without a process group torch says that it saves from one process, which is meant.
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
-
-PROGRAM = Path(__file__).with_name("rank_program.py")
-
-
-@contextmanager
-def ranks(
-    action: str, uri: str, count: int, folder: Path
-) -> Iterator[list[subprocess.Popen[str]]]:
-    """Run as many ranks of a training run as processes, and leave none behind."""
-    folder.mkdir(exist_ok=True)
-    rendezvous = folder / f"{action}-{count}"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(
-            [sys.executable, PROGRAM, action, uri, f"{rank}", f"{count}", rendezvous],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in range(count)
-    ]
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.communicate()
-
-
-def run_ranks(action: str, uri: str, count: int, folder: Path) -> None:
-    with ranks(action, uri, count, folder) as running:
-        for process in running:
-            _, errors = process.communicate(timeout=200)
-            assert process.returncode == 0, errors
 
 
 def numbers(room: Client, artifact: str) -> list[int]:
@@ -128,46 +87,6 @@ def test_a_rank_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
     dcp.load(state, checkpoint_id=uri, no_dist=True)
     assert numbers(room, artifact) == [2, 1]
     assert torch.equal(state["bias"], torch.full((7,), 3.0))
-
-
-@pytest.mark.e2e
-@pytest.mark.slow
-@pytest.mark.timeout(300)  # each rank imports torch for itself
-@pytest.mark.parametrize("killed", ["server", "sidecar"])
-def test_a_process_that_is_killed_leaves_the_last_checkpoint_and_no_half_one(
-    live: LiveStack, artifact: str, monkeypatch: pytest.MonkeyPatch, killed: str
-) -> None:
-    artifact = f"{artifact}-{killed}"
-    uri = f"strongroom://{artifact}"
-    folder = live.root / "sidecar" if killed == "sidecar" else live.root
-    live.check("dev", "sidecar", "--dir", str(live.root))
-    with Client(load_settings(config_file=folder / "client.toml")) as client:
-        writer = ours.StrongroomWriter(uri, client=client)
-        state = {"a": torch.ones(1 << 20), "b": torch.ones(1 << 20)}
-        dcp.save(state, storage_writer=writer, no_dist=True)
-        write = torch.save
-
-        def killing(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as torch has them
-            write(*arguments, **options)
-            os.kill(live.pid(killed), signal.SIGKILL)
-
-        with monkeypatch.context() as broken:
-            broken.setattr(torch, "save", killing)
-            with pytest.raises(dcp.api.CheckpointException, match="UnavailableError"):
-                dcp.save(
-                    {"a": torch.rand(1 << 20)}, storage_writer=writer, no_dist=True
-                )
-        live.up()
-        live.check("dev", "sidecar", "--dir", str(live.root))
-
-        assert numbers(client, artifact) == [1]
-        loaded = {"a": torch.empty(1 << 20)}
-        reader = ours.StrongroomReader(uri, client=client)
-        dcp.load(loaded, storage_reader=reader, no_dist=True)
-        assert torch.equal(loaded["a"], state["a"])
-        state["b"] += 1
-        dcp.save(state, storage_writer=writer, no_dist=True)
-        assert numbers(client, artifact) == [2, 1]
 
 
 def test_a_directory_of_an_artifact_keeps_what_is_beside_it(

@@ -18,8 +18,9 @@ from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.services.approving import SecurityKeys
 from strongroom_server.services.checks import Checks
-from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
+from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.probes import StoreProbe
+from strongroom_server.services.uploads.by_grant import GrantedWriting
 from tests.rpc.roles import AUTHORIZER
 from tests.rpc.running import Running, running_server
 from tests.support.world import World
@@ -35,10 +36,12 @@ def serving_world(
     keys: SecurityKeys | None = None,
     memory: SharedMemory | None = None,
     limits: GuardLimits | None = None,
+    stall_s: float = 60.0,
 ) -> Iterator[tuple[World, Running]]:
     """Serve an engine in memory, decide by `authorizer`, and believe `keys`.
 
-    Readers of this machine may share `memory`; calls are let in within `limits`.
+    Readers of this machine may share `memory`; calls are let in within `limits`, and
+    end if their caller is silent for `stall_s`.
     """
     world = World()
     world.approving.keys = keys
@@ -94,6 +97,7 @@ def serving_world(
         authorizer=authorizer,
         approvals=world.approving,
         limits=limits,
+        stall_s=stall_s,
     ) as server:
         yield world, server
     world.executor.shutdown()

@@ -32,3 +32,20 @@ def test_a_crash_leaves_no_core_dump(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGSEGV
     assert done.stdout.split() == ["0", "0", "0"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_server_holds_from_its_start_is_searched_no_more() -> None:
+    program = (
+        "import gc; from strongroom_server.process_memory import keep_settled\n"
+        "keep_settled(); print(gc.get_freeze_count() > 1000, gc.isenabled())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"]},
+    )
+
+    assert done.stdout.split() == ["True", "True"]

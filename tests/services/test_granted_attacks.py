@@ -24,8 +24,8 @@ from strongroom_server.core.write_grant import (
     DeltaBase,
     PackedChunk,
 )
-from strongroom_server.services.granting import GrantedUpload, WrittenFile
-from strongroom_server.services.uploads import DraftCommitStart
+from strongroom_server.services.uploads import DraftCommitStart, Upload
+from strongroom_server.services.uploads.by_grant import GrantedUpload, WrittenFilePart
 from tests.support.granted_writers import (
     OTHER,
     Writer,
@@ -56,7 +56,7 @@ def reason_of(call: Callable[[], object]) -> Reason:
 
 
 def refer(
-    granted: GrantedUpload, number: int, version_id: str, file: WrittenFile
+    granted: GrantedUpload, number: int, version_id: str, file: WrittenFilePart
 ) -> None:
     """Tell that a pack is stored, and a file of it."""
     granted.stored(number, version_id)
@@ -93,12 +93,14 @@ def test_a_lie_about_a_file_is_never_taken_by_its_digest(
     liar: Writer, lies_of_chunks: bool
 ) -> None:
     liar.claim("f", LIE, REAL, lies_of_chunks=lies_of_chunks)
-    same = {"size_bytes": MIB, "executable": False, "digest": sha256(REAL)}
+
+    def same(upload: Upload | GrantedUpload) -> None:
+        upload.same_file("f", size_bytes=MIB, executable=False, digest=sha256(REAL))
 
     with begin_at_central(liar.world, base_version=1) as upload:
-        assert reason_of(lambda: upload.same_file("f", **same)) is Reason.BASE_MISMATCH
+        assert reason_of(partial(same, upload)) is Reason.BASE_MISMATCH
     with Writer(liar.world, OTHER).begin(base_version=1) as granted:
-        assert reason_of(lambda: granted.same_file("f", **same)) is Reason.BASE_MISMATCH
+        assert reason_of(partial(same, granted)) is Reason.BASE_MISMATCH
     # Nor does whoever has the bytes hear that they are there already.
     assert not liar.world.push({"f": REAL}).unchanged
     assert liar.world.reopened().pull() == {"f": REAL}

@@ -60,6 +60,7 @@ class Session:
         self.check("ls", f"{name}@1")
         for command in ("show", "log", "explain", "lineage", "verify"):
             self.check(command, name)
+        self.check("bench", name, "--size", "32")
         self.check("diff", f"{name}@1", f"{name}@2")
         self.check("ref", "move", name, "prod", "1")
         self.check("ref", "move", name, "prod", "2")

@@ -17,13 +17,13 @@ from strongroom_server.core.codecs import Codec
 from strongroom_server.core.records import Caller, Kind
 from strongroom_server.core.write_grant import ChunkName, DeltaBase, PackedChunk
 from strongroom_server.ports import BlobExistsError, SignedPut
-from strongroom_server.services.granting import (
+from strongroom_server.services.uploads import CommitResult, PartStart, UploadStart
+from strongroom_server.services.uploads.by_grant import (
     GrantedPart,
     GrantedUpload,
     GrantedWriting,
-    WrittenFile,
+    WrittenFilePart,
 )
-from strongroom_server.services.uploads import CommitResult, PartStart, UploadStart
 from tests.support.world import ARTIFACT, World
 
 SIDECAR = "spiffe://test/ns/a/sa/b/job/sidecar"
@@ -255,7 +255,7 @@ def written(
     executable: bool = False,
     digest: str = "",
     unfinished: bool = False,
-) -> WrittenFile:
+) -> WrittenFilePart:
     """Return a file as its writer tells it."""
     said = digest or sha256(data)
-    return WrittenFile(path, len(data), said, executable, chunks, unfinished)
+    return WrittenFilePart(path, len(data), said, executable, chunks, unfinished)

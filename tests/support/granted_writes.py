@@ -47,14 +47,14 @@ from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.granted_chunks import GrantedChunks
-from strongroom_server.services import granting
-from strongroom_server.services.granting import GrantedWriting
+from strongroom_server.services.uploads import by_grant
 from strongroom_server.services.uploads import (
     GrantedUploads,
     GrantedWriteEngine,
     PartStart,
     UploadStart,
 )
+from strongroom_server.services.uploads.by_grant import GrantedWriting
 from tests.support.sidecars import Sidecar
 from tests.support.world import ARTIFACT, CALLER, World
 
@@ -67,7 +67,7 @@ class MemoryWrite:
 
     def __init__(
         self,
-        granted: granting.GrantedUpload | granting.GrantedPart,
+        granted: by_grant.GrantedUpload | by_grant.GrantedPart,
         limits: OpenLimits,
     ) -> None:
         self._granted = granted
@@ -86,7 +86,7 @@ class MemoryWrite:
 
     def resume(self) -> Iterator[Position | None]:
         """See `GrantedWrite`."""
-        assert isinstance(self._granted, granting.GrantedUpload)
+        assert isinstance(self._granted, by_grant.GrantedUpload)
         for _ in self._granted.resume():
             yield None
         yield self._granted.position
@@ -133,7 +133,7 @@ class MemoryWrite:
     def commit(self, *, file_count: int, digest: str) -> CommitResult | PartResult:
         """See `GrantedWrite`."""
         granted = self._granted
-        if isinstance(granted, granting.GrantedPart):
+        if isinstance(granted, by_grant.GrantedPart):
             return self._do("commit", lambda: granted.finish(file_count=file_count))
         return self._do(
             "commit", lambda: granted.commit(file_count=file_count, digest=digest)
@@ -152,7 +152,7 @@ class MemoryWrite:
         match item:
             case WrittenFile():
                 granted.file(
-                    granting.WrittenFile(
+                    by_grant.WrittenFilePart(
                         item.path,
                         item.size_bytes,
                         item.digest,
@@ -161,7 +161,7 @@ class MemoryWrite:
                     )
                 )
             case SameFile():
-                assert isinstance(granted, granting.GrantedUpload)
+                assert isinstance(granted, by_grant.GrantedUpload)
                 granted.same_file(
                     item.path,
                     size_bytes=item.size_bytes,
@@ -169,12 +169,12 @@ class MemoryWrite:
                     digest=item.digest,
                 )
             case CopiedFile():
-                assert isinstance(granted, granting.GrantedPart)
+                assert isinstance(granted, by_grant.GrantedPart)
                 granted.copy_file(
                     item.path, version=item.version, source_path=item.source_path
                 )
             case RemovedPath():
-                assert isinstance(granted, granting.GrantedPart)
+                assert isinstance(granted, by_grant.GrantedPart)
                 granted.remove(item.path)
 
     def _answer(self, what: str, ask: Callable[[], Answer]) -> "Future[Answer]":
@@ -209,7 +209,7 @@ class MemoryWrites:
     def write(self, start: bytes, *, timeout_s: float) -> Iterator[MemoryWrite]:
         """See `WriteSource`."""
         said = pb.WriteStart.FromString(start)
-        granted: granting.GrantedUpload | granting.GrantedPart
+        granted: by_grant.GrantedUpload | by_grant.GrantedPart
         if said.draft_id:
             part = PartStart(
                 ARTIFACT, said.draft_id, said.request_id, may_create_project=True

@@ -15,6 +15,7 @@ from tests.vectors import (
     content_cases,
     cut_cases,
     draft_cases,
+    entry_cases,
     key_cases,
     mend_cases,
     name_cases,
@@ -22,6 +23,7 @@ from tests.vectors import (
     sweep_cases,
     table_cases,
     upload_cases,
+    writer_cases,
 )
 from tests.vectors.key_cases import Case
 
@@ -44,6 +46,7 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "file_pages": record_cases.file_pages,
     "manifests": record_cases.manifests,
     "histories": record_cases.histories,
+    "entry_bodies": entry_cases.entry_bodies,
     ENTRIES: record_cases.journal_entries,
     "audit_lines": record_cases.audit_lines,
     "delta_chunks": table_cases.delta_chunks,
@@ -52,6 +55,10 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "page_lists": table_cases.page_lists,
     "manifests_of_lists": table_cases.manifests_of_lists,
     "packs_with_bases": table_cases.packs_with_bases,
+    "writer_names": writer_cases.writer_names,
+    "writer_chunks": writer_cases.writer_chunks,
+    "writer_segments": writer_cases.writer_segments,
+    "writer_pages": writer_cases.writer_pages,
     "file_cuts": cut_cases.file_cuts,
     "upload_records": upload_cases.upload_records,
     "upload_states": upload_cases.upload_states,

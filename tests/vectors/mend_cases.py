@@ -62,7 +62,7 @@ def repair_records() -> list[Case]:
             for name, item in bad.items()
         ],
         make_case(
-            "a later format", {"body": later | {"format": 3}}, "FORMAT_UNSUPPORTED"
+            "a later format", {"body": later | {"format": 4}}, "FORMAT_UNSUPPORTED"
         ),
     ]
 

@@ -41,6 +41,7 @@ from tests.vectors.upkeep_readers import (
     public_keys,
     read_draft_files,
     read_draft_record,
+    read_entry_body,
     read_file_cuts,
     read_plan,
     read_repair,
@@ -49,6 +50,7 @@ from tests.vectors.upkeep_readers import (
     read_sweep_record,
     read_upload_record,
     read_upload_state,
+    read_writer_name,
 )
 
 
@@ -331,6 +333,7 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "file_pages": read_page,
     "manifests": read_manifest,
     "histories": read_history,
+    "entry_bodies": read_entry_body,
     "journal_entries": read_entry,
     "audit_lines": read_log,
     "delta_chunks": read_delta_chunk,
@@ -339,6 +342,10 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "page_lists": read_list,
     "manifests_of_lists": read_manifest_of_lists,
     "packs_with_bases": read_pack_with_bases,
+    "writer_names": read_writer_name,
+    "writer_chunks": read_delta_chunk,
+    "writer_segments": read_delta_segment,
+    "writer_pages": read_delta_page,
     "file_cuts": read_file_cuts,
     "upload_records": read_upload_record,
     "upload_states": read_upload_state,

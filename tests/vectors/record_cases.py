@@ -208,7 +208,7 @@ def histories() -> list[Case]:
     }
     bodies = [format_body(entry) for entry in (created(), committed(1))]
     fields = {
-        "a newer format": ("format", 2, "FORMAT_UNSUPPORTED"),
+        "a newer format": ("format", 3, "FORMAT_UNSUPPORTED"),
         "an unknown action": ("action", "DELETE", "JOURNAL_CORRUPT"),
         "a time without a zone": ("time", "2026-11-01T00:00:00", "JOURNAL_CORRUPT"),
         "no time": ("time", "noon", "JOURNAL_CORRUPT"),

@@ -174,7 +174,7 @@ def delta_segments() -> list[Case]:
         _case("a delta", {"body": body, "result": [shown(ref) for ref in REFS]}),
         _case("grouped", {"body": grouped, "result": [shown(ref) for ref in REFS[:2]]}),
         *[_case(name, {"body": item}, "RECORD_CORRUPT") for name, item in bad.items()],
-        _case("a later format", {"body": body | {"format": 3}}, "FORMAT_UNSUPPORTED"),
+        _case("a later format", {"body": body | {"format": 4}}, "FORMAT_UNSUPPORTED"),
     ]
 
 
@@ -185,7 +185,7 @@ def delta_pages() -> list[Case]:
     body = canonical.decode_object(data, 10_000)
     result = [[entry.path, [shown(ref) for ref in entry.chunks]] for entry in entries]
     plain = canonical.decode_object(format_page([file_entry("a", REFS[0])]), 10_000)
-    one, later = body | {"format": 1}, body | {"format": 3}
+    one, later = body | {"format": 1}, body | {"format": 4}
     return [
         _case("deltas", {"page": data.decode(), "result": result}),
         _case("format 1 with deltas", _page(one), "MANIFEST_CORRUPT"),

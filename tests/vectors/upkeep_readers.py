@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What reads the vectors of cuts, uploads, sweeps and repairs; see `readers`."""
+"""What reads vectors of cuts, uploads, entries, sweeps and repairs; see `readers`."""
 
 import base64
 import hashlib
@@ -15,13 +15,16 @@ from strongroom_server.core import (
 )
 from strongroom_server.core.cdc import CdcCutter
 from strongroom_server.core.derivation import DomainKeys
+from strongroom_server.core.entry_body import parse_body
 from strongroom_server.core.mend_statement import verify_statement
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.signatures import PublicKey, SignatureAlgorithm
+from strongroom_server.core.suites import DigestAlgorithm
 from strongroom_server.core.sweep_plan import parse_plan
 from tests.vectors import (
     cut_cases,
     draft_cases,
+    entry_cases,
     mend_cases,
     sweep_cases,
     upload_cases,
@@ -97,6 +100,11 @@ def read_draft_files(_: Fields, case: Fields) -> object:
     return draft_cases.shown_files(found, case["base"])
 
 
+def read_entry_body(_: Fields, case: Fields) -> object:
+    """Read the body of a journal entry."""
+    return entry_cases.shown_entry(parse_body(case["body"], 1))
+
+
 def read_sweep_record(_: Fields, case: Fields) -> object:
     """Read a sweep record's body."""
     record = sweep.parse_record(case["body"], prev=bytes.fromhex(case["prev"]))
@@ -135,3 +143,18 @@ def read_statement(document: Fields, case: Fields) -> object:
         public_keys(document),
     )
     return mend_cases.shown_statement(statement)
+
+
+def read_writer_name(_: Fields, case: Fields) -> object:
+    """Derive what a writer in an artifact is given."""
+    keys = keys_of(case["scope"])
+    artifact = bytes.fromhex(case["artifact"])
+    tag = keys.writer_tag(artifact, case["principal"])
+    return {
+        "tag": tag.hex(),
+        "cut_key": keys.writer_cut_key(artifact, case["principal"]).hex(),
+        "chunk_ids": {
+            algorithm.value: keys.chunk_id(bytes(32), 5, algorithm, writer=tag).hex()
+            for algorithm in DigestAlgorithm
+        },
+    }

@@ -118,7 +118,7 @@ def upload_records() -> list[Case]:
         ),
         make_case(
             "chunks of a later format",
-            {"body": changed(body, "refs", "format", value=3), "number": 0},
+            {"body": changed(body, "refs", "format", value=4), "number": 0},
             "FORMAT_UNSUPPORTED",
         ),
     ]

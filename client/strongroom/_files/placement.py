@@ -15,6 +15,7 @@ from typing import Final
 
 from strongroom._files.failures import reading, shown, writing
 from strongroom._files.folder import Folder
+from strongroom._files.small_files import SmallFiles
 from strongroom._files.staging import Staging, open_staging
 from strongroom.errors import (
     AlreadyExistsError,
@@ -68,10 +69,30 @@ class Placement:
         self.staging = staging
         self._single = single
         self._folder = Folder(staging.path)
+        self._small = SmallFiles(lambda: Folder(staging.path), self._write_small)
 
     def close(self) -> None:
         """Let go of the hidden sibling."""
+        self._small.close()
         self._folder.close()
+
+    def put(self, path: str, *, executable: bool, content: bytes) -> None:
+        """Make a small file, at once or later; `flush` waits for it.
+
+        Args:
+            path: As of `file`.
+            executable: As of `file`.
+            content: All of it; at most SMALL_BYTES.
+
+        Raises:
+            StrongroomError: As `file`, of this file or of one before it.
+        """
+        check_path(path)
+        self._small.put(path, executable=executable, content=content)
+
+    def flush(self) -> None:
+        """Wait until all small files are written; errors as `put`."""
+        self._small.flush()
 
     def left(self, path: str, *, executable: bool) -> Iterator[bytes] | None:
         """Return what an earlier pull left of a file, block by block; None if nothing.
@@ -128,24 +149,8 @@ class Placement:
             ExhaustedError: The disk is full (DISK_FULL).
         """
         check_path(path)
-        with writing(path):
-            try:
-                descriptor = self._folder.open(
-                    self._name(path),
-                    _APPEND if append else _CREATE,
-                    0o777 if executable else 0o666,
-                )
-            except OSError as error:
-                if error.errno not in _COLLISION:
-                    raise
-                message = f"{shown(path)} and another path of the version meet"
-                raise IntegrityError(
-                    message, reason=Reason.MANIFEST_CORRUPT, path=shown(path)
-                ) from error
-        try:
-            yield StagedFile(descriptor, path)
-        finally:
-            os.close(descriptor)
+        with self._open(self._folder, path, executable, append=append) as file:
+            yield file
 
     def finish(self) -> None:
         """Give the target its name.
@@ -167,6 +172,44 @@ class Placement:
                 if error.errno in _OCCUPIED:
                     raise _exists(self._target) from error
                 raise
+
+    def _write_small(
+        self,
+        folder: Folder,
+        path: str,
+        executable: bool,  # noqa: FBT001 - as `SmallFiles` has them
+        content: bytes,
+    ) -> None:
+        with self._open(folder, path, executable, append=False) as file:
+            file.write(content)
+
+    @contextmanager
+    def _open(
+        self,
+        folder: Folder,
+        path: str,
+        executable: bool,  # noqa: FBT001 - of one file
+        *,
+        append: bool,
+    ) -> Iterator[StagedFile]:
+        with writing(path):
+            try:
+                descriptor = folder.open(
+                    self._name(path),
+                    _APPEND if append else _CREATE,
+                    0o777 if executable else 0o666,
+                )
+            except OSError as error:
+                if error.errno not in _COLLISION:
+                    raise
+                message = f"{shown(path)} and another path of the version meet"
+                raise IntegrityError(
+                    message, reason=Reason.MANIFEST_CORRUPT, path=shown(path)
+                ) from error
+        try:
+            yield StagedFile(descriptor, path)
+        finally:
+            os.close(descriptor)
 
     def _name(self, path: str) -> str:
         return _SINGLE if self._single else path

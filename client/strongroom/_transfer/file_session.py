@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
-from strongroom import _lineage
 from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import READ_FILES
 from strongroom._shared.lane import LaneRead
@@ -39,7 +38,6 @@ class FileSession:
         Raises:
             StrongroomError: The certificate files are unusable.
         """
-        self._endpoint = caller.settings.endpoint
         self._lanes = caller.lanes
         self._lane: LaneRead | None = caller.lanes.begin()
         self._requests = queue.SimpleQueue[pb.ReadFilesRequest | None]()
@@ -96,7 +94,6 @@ class FileSession:
             if response.HasField("version"):
                 if self._lane is None:
                     self._lanes.tell_problem()
-                _lineage.note(self._endpoint, response.version)
                 continue
             yield self._files_of(response.found)
 

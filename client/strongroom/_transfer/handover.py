@@ -27,6 +27,7 @@ from strongroom.errors import (
     IntegrityError,
     Reason,
     StrongroomError,
+    UnavailableError,
 )
 from strongroom.format.lanes import LANE_HEADER
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -73,6 +74,7 @@ class Handover:
         self._received_bytes = 0
         self._is_offered = False
         self._is_stopped = False
+        self._is_gone = False
         #: In path order; those that were handed over have no digest yet.
         self._files: deque[_File] = deque()
         #: Those that were handed over, and nothing was heard of.
@@ -163,7 +165,11 @@ class Handover:
         while len(self._handed) >= _AHEAD:
             self._wait()
         self.handed_count += 1
-        source = lane.hand_over(file.descriptor)
+        try:
+            source = lane.hand_over(file.descriptor)
+        except UnavailableError:
+            self._is_gone = True
+            raise
         entry = _File(path, file.size_bytes, source=source)
         self._files.append(entry)
         self._handed.append(entry)
@@ -189,6 +195,16 @@ class Handover:
         while self._handed:
             self._wait()
         self._settle()
+
+    def was_in_vain(self, error: StrongroomError) -> bool:
+        """Tell whether what was handed over could not be given, got or read.
+
+        That is no failure of the write: the bytes can be sent. A connection that broke
+        is another thing; its error names no file.
+        """
+        is_lost = error.reason is Reason.TRANSPORT and "path" in error.metadata
+        is_refused = error.reason is Reason.FILE_UNSUPPORTED
+        return self._is_gone or bool(self.handed_count and (is_lost or is_refused))
 
     def _wait(self) -> None:
         """Wait until the server has read the next file."""
@@ -229,11 +245,6 @@ class Handover:
             hint="Try again; if it lasts, `strongroom doctor` looks for the cause.",
             stall_timeout_s=self._stall_s,
         )
-
-
-def should_send_instead(error: StrongroomError) -> bool:
-    """Tell whether a write whose files were handed over may work without that."""
-    return error.reason in {Reason.FILE_UNSUPPORTED, Reason.TRANSPORT}
 
 
 def _over() -> CancelledError:

@@ -13,7 +13,7 @@ from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import kind_to_message
 from strongroom._shared.handing import HandedFile
 from strongroom._transfer.batches import BLOCK_BYTES, Batch, Request
-from strongroom._transfer.handover import Handover, should_send_instead
+from strongroom._transfer.handover import Handover
 from strongroom._transfer.part_sources import OpenSource, Part, PartCopy, PartFile
 from strongroom._transfer.resuming import Resumption
 from strongroom.errors import InternalError, Reason, StrongroomError
@@ -128,11 +128,10 @@ def send_part(caller: Caller, place: PartPlace, part: Part) -> DraftPart:
                 return exchange_part(caller, requests, handover.headers)
             except StrongroomError as error:
                 failure = error
-        if handover.handed_count and should_send_instead(failure):
+        if may_hand and handover.was_in_vain(failure):
             may_hand = False
-            if failure.reason is Reason.FILE_UNSUPPORTED:
-                continue
-        elif requests.error is not None or not part.can_repeat:
+            continue
+        if requests.error is not None or not part.can_repeat:
             raise failure
         if failure.reason in _OVERTAKEN and overtaken_count < _MAX_OVERTAKEN:
             overtaken_count += 1

@@ -142,6 +142,7 @@ class _Reader:
         if version is None or receiver is None or placement is None or receiver.file:
             message = "the server ended the pull in the middle"
             raise InternalError(message)
+        placement.flush()
         if self._pull.uri.path:
             if not receiver.file_count:
                 message = f"{version.name} has no files at {self._pull.uri.path!r}"

@@ -11,7 +11,7 @@ from strongroom._channel.methods import WRITE_VERSION
 from strongroom._convert import version_of
 from strongroom._transfer.base_files import BaseFiles, open_base
 from strongroom._transfer.batches import BLOCK_BYTES
-from strongroom._transfer.handover import Handover, should_send_instead
+from strongroom._transfer.handover import Handover
 from strongroom._transfer.resuming import Resumption
 from strongroom._transfer.sender import Push, Sender, source_changed
 from strongroom.errors import (
@@ -112,11 +112,10 @@ class _Attempts:
                     return sender, self._attempt(sender, handover)
                 except StrongroomError as error:
                     failure = error
-            if handover.handed_count and should_send_instead(failure):
+            if self._may_hand and handover.was_in_vain(failure):
                 self._may_hand = False
-                if failure.reason is Reason.FILE_UNSUPPORTED:
-                    continue
-            self._wait_after(failure, sender)
+            else:
+                self._wait_after(failure, sender)
 
     def _base(self) -> BaseFiles | None:
         if not self._may_share:

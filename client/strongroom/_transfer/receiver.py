@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from strongroom._files.placement import Placement, StagedFile
+from strongroom._files.small_files import SMALL_BYTES
 from strongroom.errors import IntegrityError, Reason
 from strongroom.format.digest import VersionDigester, format_digest, path_order
 from strongroom.format.frames import BlockFrame
@@ -78,6 +79,8 @@ class Receiver:
         self._digester = VersionDigester()
         self._stack = ExitStack()
         self._staged: StagedFile | None = None
+        #: What has come of a small file, which is written as a whole.
+        self._gathered: list[bytes] | None = None
         #: The file that has started and not ended.
         self.file: FileDigester | None = None
         #: The last file that started; "" before the first.
@@ -120,7 +123,9 @@ class Receiver:
     def take_block(self, block: BlockFrame) -> None:
         """Take the next block of the open file in; errors as `take`."""
         self._current().take(block.offset_bytes, block.data)
-        if self._staged is not None:
+        if self._gathered is not None:
+            self._gathered.append(bytes(block.data))
+        elif self._staged is not None:
             self._staged.write(block.data)
         self.received_bytes += len(block.data)
 
@@ -159,9 +164,15 @@ class Receiver:
         file.verify()
         start = file.start
         self._digester.add(start.path, start.size_bytes, start.digest)
+        if self._gathered is not None:
+            self._placement.put(
+                start.path.removeprefix(self._prefix),
+                executable=start.executable,
+                content=b"".join(self._gathered),
+            )
         self.file_count += 1
         self._stack.close()
-        self.file = self._staged = None
+        self.file = self._staged = self._gathered = None
 
     def _start(self, start: pb.FileStart) -> None:
         if self.file is not None:
@@ -177,13 +188,16 @@ class Receiver:
             _out_of_turn(f"{start.path!r} after {self.last_path!r}")
         if not start.path.startswith(self._prefix) or start.size_bytes < 0:
             _out_of_turn(f"{start.path!r}, which was not asked for")
-        self._staged = self._stack.enter_context(
-            self._placement.file(
-                start.path.removeprefix(self._prefix),
-                executable=start.executable,
-                append=append,
+        if start.size_bytes <= SMALL_BYTES and not append:
+            self._gathered = []
+        else:
+            self._staged = self._stack.enter_context(
+                self._placement.file(
+                    start.path.removeprefix(self._prefix),
+                    executable=start.executable,
+                    append=append,
+                )
             )
-        )
         self.last_path = start.path
         self.started_bytes += start.size_bytes
 

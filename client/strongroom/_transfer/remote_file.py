@@ -7,6 +7,7 @@ import os
 from collections import OrderedDict
 from typing import Final, NoReturn
 
+from strongroom import _lineage
 from strongroom._channel.caller import Caller
 from strongroom._transfer.ranges import BLOCK_BYTES, RangeReader
 from strongroom.errors import IntegrityError, Reason
@@ -20,8 +21,8 @@ _LAST_WINDOW_BYTES: Final = 64 << 20
 _GROWTH: Final = 4
 #: A gap up to this size is read over; a larger one starts a new range.
 _SKIPPED_BYTES: Final = 1 << 20
-#: A buffer of this size is filled from memory shared with the server, without a copy
-#: in between.
+#: A buffer of this size is filled from what the server sent, or shares with us,
+#: without a copy in between.
 _DIRECT_BYTES: Final = 1 << 20
 #: Blocks of at most 1 MiB kept for readers that jump back, as zip readers do.
 _KEPT_BLOCKS: Final = 8
@@ -120,6 +121,7 @@ class StrongroomFile(io.BufferedIOBase):
         most = _FIRST_WINDOW_BYTES if size < 0 else size
         if not most or self._position >= self.size:
             return b""
+        _lineage.note_version(self._caller.settings.endpoint, self.version)
         start, block = self._block_at(self._position, most)
         begin = self._position - start
         data = block[begin : begin + most]
@@ -203,10 +205,12 @@ class StrongroomFile(io.BufferedIOBase):
         super().close()
 
     def _fill(self, view: memoryview) -> None:
+        # At each read: the file may have been opened before the run that reads now.
+        _lineage.note_version(self._caller.settings.endpoint, self.version)
         filled = 0
         while filled < len(view):
             left = len(view) - filled
-            if left >= _DIRECT_BYTES and self._caller.lanes.is_usable:
+            if left >= _DIRECT_BYTES:
                 filled += self._take(view[filled:])
                 continue
             start, block = self._block_at(self._position, len(view) - filled)
@@ -227,6 +231,8 @@ class StrongroomFile(io.BufferedIOBase):
         part = reader.read(len(view))
         size_bytes = len(part)
         view[:size_bytes] = part
+        if not self._caller.lanes.is_usable:
+            self._hash(self._position, part)
         self._position += size_bytes
         self._advance(reader, size_bytes)
         return size_bytes
@@ -283,7 +289,7 @@ class StrongroomFile(io.BufferedIOBase):
             reader.finish()
             self._stop()
 
-    def _hash(self, start: int, block: bytes) -> None:
+    def _hash(self, start: int, block: bytes | memoryview) -> None:
         if start != self._hashed_bytes:
             return
         self._sha256.update(block)

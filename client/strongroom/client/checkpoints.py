@@ -130,6 +130,7 @@ class Checkpoints:
         Raises:
             InvalidArgumentError, ExhaustedError: As `save`.
         """
+        self._check_owner()
         size_bytes = TensorLayout(tensors).size_bytes + _SMALL_BYTES
         with self._changed:
             free = list(self._free)
@@ -167,6 +168,7 @@ class Checkpoints:
             PreconditionError: The checkpoints were closed.
             StrongroomError: What an earlier save failed for; this one was not begun.
         """
+        self._check_owner()
         self._raise_late()
         layout = TensorLayout(tensors)
         small = small_files(step, metrics, state)
@@ -224,6 +226,7 @@ class Checkpoints:
             DeadlineExceededError: One is not in time (DEADLINE_EXCEEDED).
             StrongroomError: What one failed for.
         """
+        self._check_owner()
         with self._changed:
             if not self._changed.wait_for(self._is_idle, timeout_s):
                 message = f"saves are on their way after {timeout_s:g} seconds"
@@ -252,6 +255,16 @@ class Checkpoints:
         failures = [save.unheard for save in self._saves]
         return [failure for failure in failures if failure is not None]
 
+    def _check_owner(self) -> None:
+        # A lock may be held for ever here, by a thread that the fork left behind.
+        if self._owner != os.getpid():
+            message = f"{self!r} belongs to the process that this one was forked from"
+            raise PreconditionError(
+                message,
+                reason=Reason.ARGUMENT_INVALID,
+                hint="Make another one in this process.",
+            )
+
     def _raise_late(self) -> None:
         done = [save for save in self._saves if save.is_done]
         self._saves = [save for save in self._saves if not save.is_done]
@@ -267,8 +280,8 @@ class Checkpoints:
     def _take_memory(self) -> StagingMemory:
         settings = self._settings
         with self._changed:
-            if self._is_closed or self._owner != os.getpid():
-                message = f"{self!r} was closed, or belongs to another process"
+            if self._is_closed:
+                message = f"{self!r} was closed"
                 raise PreconditionError(message, reason=Reason.ARGUMENT_INVALID)
             if not self._free and settings.when_busy == "refuse":
                 message = f"{_SAVES} saves are on their way"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from strongroom import _system
+from strongroom import _lineage, _system
 from strongroom._channel.caller import Caller
 from strongroom._files.source import scan_source
 from strongroom._login.logins import LoginHeaders
@@ -21,7 +21,6 @@ from strongroom.client.catalog import parse_artifact
 from strongroom.client.drafts import Base, Draft
 from strongroom.client.hub import HF, PLAIN, Layout, check_layout, pull_to_hub_cache
 from strongroom.client.reader import Reader
-from strongroom.client.runs import restored
 from strongroom.client.saving import Saving
 from strongroom.config import ClientSettings, load_settings
 from strongroom.errors import InvalidArgumentError
@@ -111,8 +110,9 @@ class Client(Saving):
         self.close()
 
     def __reduce__(self) -> "tuple[Callable[..., Client], tuple[Any, ...]]":
-        make = functools.partial(restored, login=self.login)
-        return make, (type(self), self.settings, self._tokens())
+        make = functools.partial(type(self), login=self.login)
+        told = _lineage.tokens(self.settings.endpoint)
+        return _lineage.joined, (told, make, (self.settings,))
 
     def __repr__(self) -> str:
         return f"Client({self.settings.endpoint!r})"

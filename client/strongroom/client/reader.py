@@ -11,6 +11,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Final, Self
 
+from strongroom import _lineage
 from strongroom._channel.caller import Caller
 from strongroom._transfer.file_session import MAX_FILES, FileSession
 from strongroom._transfer.resuming import Resumption
@@ -115,6 +116,8 @@ class Reader:
                 is being read.
             StrongroomError: As `read_many`.
         """
+        # At each read: the call may have begun before the run that reads now.
+        _lineage.note_version(self._caller.settings.endpoint, self.version)
         with self._turn():
             yield from self._batches(iter(batches), max(ahead, 0))
 

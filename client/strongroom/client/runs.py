@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Runs`: what versions are made from, noted by itself, and followed both ways."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from strongroom import _convert, _lineage
 from strongroom._channel import methods
 from strongroom._channel.caller import Caller
-from strongroom._lineage import Run, RunToken
+from strongroom._lineage import Run
 from strongroom.client.maintenance import Maintenance
 from strongroom.config import ClientSettings
 from strongroom.format.names import parse_uri
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.values import Lineage
-
-_ClientT = TypeVar("_ClientT")
 
 
 class Runs(Maintenance):
@@ -76,19 +73,3 @@ class Runs(Maintenance):
         request = pb.GetLineageRequest(name=name.resource)
         answer = self._caller.unary(methods.GET_LINEAGE, request)
         return _convert.lineage_of(answer, name)
-
-    def _tokens(self) -> tuple[RunToken, ...]:
-        """Return what another process is to know of the runs of this client."""
-        return _lineage.tokens(self.settings.endpoint)
-
-
-def restored(
-    made: Callable[..., _ClientT],
-    settings: ClientSettings,
-    told: tuple[RunToken, ...],
-    *,
-    login: bool,
-) -> _ClientT:
-    """Return a client out of a pickle, which takes part in the runs that it was in."""
-    _lineage.adopt(told)
-    return made(settings, login=login)

@@ -15,6 +15,7 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.compression import compr
 from fsspec.core import get_compression
 
+from strongroom import _lineage
 from strongroom.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -60,6 +61,10 @@ class StrongroomFileSystem(ReadableFileSystem):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - as fsspec passes them
         super().__init__(**options)
         self._gathering = _Gathering()
+
+    def __reduce__(self) -> Any:  # noqa: ANN401 - as fsspec has it
+        told = _lineage.tokens(self.client.settings.endpoint)
+        return _lineage.joined, (told, *super().__reduce__())
 
     @staticmethod
     def _get_kwargs_from_urls(path: str) -> dict[str, Any]:

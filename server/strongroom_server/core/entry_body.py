@@ -152,6 +152,8 @@ def _parse_created(body: Mapping[str, Any], info: EntryInfo) -> Created:
 def _parse_committed(body: Mapping[str, Any], info: EntryInfo) -> Committed:
     more = {key: kind for key, kind in _COMMITTED_MORE.items() if key in body}
     _check_fields(body, {**_COMMITTED, "metadata": dict, **more})
+    if not all(body[key] for key in more):
+        raise ValueError(sorted(more))
     known = {key: body[key] for key in _COMMITTED}
     digested_by = _parse_principals(body.get("digested_by", []))
     lineage = parse_lineage(body["lineage"]) if "lineage" in body else NO_LINEAGE

@@ -125,6 +125,8 @@ def parse_lineage(body: object) -> Lineage:
         found["more"],
     )
     check_lineage(lineage)
+    if not lineage:
+        raise ValueError(body)
     return lineage
 
 

@@ -34,6 +34,7 @@ from strongroom_server.ports.granted_writes import (
     GrantedWrite,
     NotGrantedError,
     PackPutter,
+    Pending,
     WriteSource,
 )
 from strongroom_server.ports.grants import (
@@ -114,6 +115,7 @@ __all__ = [
     "PackCache",
     "PackFetcher",
     "PackPutter",
+    "Pending",
     "ReadBuffer",
     "RevocationSource",
     "SharedMemory",

@@ -2,9 +2,8 @@
 """The ports of a sidecar that writes: central's side of a write, and packs by URL."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from strongroom.errors import StrongroomError
 from strongroom_server.core.write_grant import (
@@ -16,6 +15,25 @@ from strongroom_server.core.write_grant import (
 from strongroom_server.core.write_results import CommitResult, PartResult, Position
 from strongroom_server.core.write_steps import OpenLimits, PackPlan, WrittenItem
 from strongroom_server.ports.blobs import ReadBuffer, SignedPut
+
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Pending(Protocol[Answer_co]):
+    """What central has been asked for; a future."""
+
+    def done(self) -> bool:
+        """Return whether `result` returns at once."""
+        ...
+
+    def result(self, timeout: float | None = None) -> Answer_co:
+        """Wait for the answer, and return it.
+
+        Raises:
+            TimeoutError: It did not come in so many seconds.
+            StrongroomError: As every method of `GrantedWrite`.
+        """
+        ...
 
 
 class NotGrantedError(Exception):
@@ -29,7 +47,7 @@ class NotGrantedError(Exception):
 class GrantedWrite(Protocol):
     """A version, or a part of a draft, that is written by grant.
 
-    Safe to use from many threads. Every method, and every future, raises what ended
+    Safe to use from many threads. Every method, and every answer, raises what ended
     the write at central, once it has ended.
     """
 
@@ -47,15 +65,15 @@ class GrantedWrite(Protocol):
         """Yield a sign of life now and then, and last where a resumable write is."""
         ...
 
-    def name(self, chunks: Sequence[ChunkName]) -> "Future[Sequence[NamedChunk]]":
+    def name(self, chunks: Sequence[ChunkName]) -> Pending[Sequence[NamedChunk]]:
         """Ask for the ids and keys of 1 to MAX_NAMES chunks."""
         ...
 
-    def seal(self, plan: PackPlan) -> "tuple[int, Future[SealedPack]]":
+    def seal(self, plan: PackPlan) -> tuple[int, Pending[SealedPack]]:
         """Tell what a pack will hold; return its number, and what belongs around."""
         ...
 
-    def locate(self, pack: int, *, digest: bytes, crc32: int) -> "Future[SignedPut]":
+    def locate(self, pack: int, *, digest: bytes, crc32: int) -> Pending[SignedPut]:
         """Ask where to put a pack; again, if it was not believed."""
         ...
 

@@ -48,6 +48,8 @@ class GrantedChunks:
         fetcher: Fetches packs.
         cache: Keeps packs.
         budget: The memory of packs on their way to the disk.
+        keeps: Whether packs go there at all. What a delta is made to is read once,
+            and writing it down would take longer than the delta.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class GrantedChunks:
         fetcher: PackFetcher,
         cache: PackCache,
         budget: ByteBudget,
+        keeps: bool = True,
     ) -> None:
         self._book = book
         self._fetcher = fetcher
         self._cache = cache
         self._budget = budget
+        self._keeps = keeps
         self._lock = threading.Lock()
         self._reads = OrderedDict[str, int]()
         self._ranges_left = 0
@@ -103,6 +107,8 @@ class GrantedChunks:
         self._with_url(ref, fetch)
 
     def _wants_whole(self, ref: ChunkRef, size_bytes: int) -> bool:
+        if not self._keeps:
+            return False
         with self._lock:
             if self._ranges_left:
                 self._ranges_left -= 1

@@ -7,13 +7,12 @@ is asked, the next bytes come in.
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
 from strongroom_server.core.codecs import Buffer
 from strongroom_server.core.write_grant import MAX_NAMES, ChunkName, NamedChunk
-from strongroom_server.ports import GrantedWrite
+from strongroom_server.ports import GrantedWrite, Pending
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunk_encoding import (
     NO_HINT,
@@ -44,7 +43,7 @@ class _Unnamed:
 @dataclass(slots=True)
 class _Batch:
     chunks: Sequence[_Unnamed]
-    answer: "Future[Sequence[NamedChunk]]"
+    answer: Pending[Sequence[NamedChunk]]
     taken_bytes: int
 
 

@@ -13,13 +13,15 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from strongroom_server.core import pack
+from strongroom_server.core import cobblestone, pack
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.codecs import Buffer, Codec
 from strongroom_server.repository.budget import ByteBudget
 
 #: A chunk of this size or more is a pack by itself.
 OWN_PACK_BYTES: Final = 4 * 1024 * 1024
+#: Segments of a suite are no smaller, as far as it matters here: each has a tag.
+_SEGMENT_BYTES: Final = 1 << 16
 #: Packs of one writer that may be encrypted and uploaded at the same time.
 MAX_UNDER_WAY: Final = 4
 
@@ -257,9 +259,11 @@ class PackWriter:
 
     def _put_open(self, item: PackItem) -> None:
         size_bytes = len(item.encoded.data)
+        # As encrypted: just above 16 MiB a pack would be padded by half a MiB.
+        stored_bytes = cobblestone.encrypted_size(size_bytes, _SEGMENT_BYTES)
         # Sending off may bring in encoded chunks, which are put here as well.
         while self._open.items and (
-            self._open.size_bytes + size_bytes > MAX_CHUNK_BYTES
+            self._open.size_bytes + stored_bytes > MAX_CHUNK_BYTES
             or len(self._open.items) == self._max_entries
         ):
             self.flush()
@@ -267,7 +271,7 @@ class PackWriter:
         # are sent off half-full.
         has_room = self._open_budget.try_take(size_bytes)
         self._open.items.append(item)
-        self._open.size_bytes += size_bytes
+        self._open.size_bytes += stored_bytes
         if has_room:
             self._open.taken_bytes += size_bytes
         else:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Waiting for what central answers, and not for ever."""
 
-from concurrent.futures import CancelledError as FutureCancelledError
-from concurrent.futures import Future
 from typing import Final, TypeVar
 
-from strongroom.errors import CancelledError, Reason, UnavailableError
+from strongroom.errors import Reason, UnavailableError
+from strongroom_server.ports import Pending
 
 Answer = TypeVar("Answer")
 
@@ -13,20 +12,15 @@ Answer = TypeVar("Answer")
 ANSWER_TIMEOUT_S: Final = 60.0
 
 
-def result_of(future: "Future[Answer]", timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
+def result_of(asked: Pending[Answer], timeout_s: float = ANSWER_TIMEOUT_S) -> Answer:
     """Return what central answers.
 
     Raises:
         StrongroomError: What it raised, or that it did not answer in time (TRANSPORT).
     """
     try:
-        return future.result(timeout_s)
-    except FutureCancelledError as error:
-        message = "the write was given up"
-        raise CancelledError(message) from error
+        return asked.result(timeout_s)
     except TimeoutError as error:
-        if future.done():
-            raise  # It is what the future holds.
         raise UnavailableError(
             f"central did not answer within {timeout_s:g} seconds",
             reason=Reason.TRANSPORT,

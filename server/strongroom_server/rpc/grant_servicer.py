@@ -18,7 +18,8 @@ from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.granted_writes import GrantedWrites
 from strongroom_server.rpc.showing import seen_version
-from strongroom_server.services.granting import GrantedWriting, GrantFeed, Granting
+from strongroom_server.services.granting import GrantFeed, Granting
+from strongroom_server.services.uploads.by_grant import GrantedWriting
 
 
 class GrantServicer(pb_grpc.GrantServiceServicer):

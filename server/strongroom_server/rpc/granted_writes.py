@@ -33,11 +33,11 @@ from strongroom_server.rpc.version_writes import (
     part_start,
     upload_start,
 )
-from strongroom_server.services.granting import (
+from strongroom_server.services.uploads.by_grant import (
     GrantedPart,
     GrantedUpload,
     GrantedWriting,
-    WrittenFile,
+    WrittenFilePart,
 )
 
 _NO_KEY: Final = bytes(KEY_BYTES)
@@ -215,7 +215,7 @@ class _Run:
     def _take_file(self, file: pb.WrittenFile) -> None:
         chunks = _names(file.chunks)
         self._granted.file(
-            WrittenFile(
+            WrittenFilePart(
                 file.path,
                 file.size_bytes,
                 file.digest,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias, TypeVar, cast
+from itertools import count
+from typing import Final, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -54,19 +55,12 @@ from strongroom_server.rpc.wire import BATCHES
 MAX_METHOD_CHARS: Final = 200
 TRACEPARENT: Final = "traceparent"
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-Continuation: TypeAlias = (
-    "Callable[[grpc.HandlerCallDetails], "
-    "grpc.RpcMethodHandler[Request, Response] | None]"
-)
-
 _TRACER: Final = trace.get_tracer("strongroom_server.rpc")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
-class Guard(grpc.ServerInterceptor):
-    """The one interceptor; see the module. Safe to use from many threads."""
+class Guard:
+    """What is put before every method; see the module. Used by many threads."""
 
     def __init__(
         self,
@@ -95,8 +89,9 @@ class Guard(grpc.ServerInterceptor):
         self._limits = limits
         self._clock = clock
         self._entropy = entropy
-        #: By method, what was made of its handler; the same for all calls.
-        self._guarded: dict[str, tuple[Handler | None, Handler]] = {}
+        # Unlike all others', and no system call, at which another thread would run.
+        self._call_ids = entropy.token_bytes(8).hex()
+        self._call_numbers = count()
         self._admission = Admission(
             limits.max_calls, limits.max_own_calls, limits.max_watches
         )
@@ -105,23 +100,13 @@ class Guard(grpc.ServerInterceptor):
         """Refuse new calls; those that run go on."""
         self._admission.drain()
 
-    def intercept_service(
-        self,
-        continuation: "Continuation[Request, Response]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Request, Response]":
-        """Put the guard before a method's handler, or in place of a missing one."""
-        name = handler_call_details.method
-        # The table, not the type checker, knows what each method takes and gives.
-        handler = cast("Handler | None", continuation(handler_call_details))
-        known = self._guarded.get(name)
-        if known is None or known[0] is not handler:
-            known = handler, self._guard(name, handler)
-            if name in METHODS:  # Others are the caller's text.
-                self._guarded[name] = known
-        return cast("grpc.RpcMethodHandler[Request, Response]", known[1])
+    def guard(self, name: str, handler: "Handler | None") -> Handler:
+        """Put the guard before a method's handler, or in place of a missing one.
 
-    def _guard(self, name: str, handler: "Handler | None") -> Handler:
+        Args:
+            name: The method's, as callers spell it: with its service.
+            handler: What answers its requests; None if nothing does.
+        """
         guarded = _Guarded(name[:MAX_METHOD_CHARS], METHODS.get(name), handler)
         if handler is None or handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -199,7 +184,7 @@ class Guard(grpc.ServerInterceptor):
         call = Call(
             method=guarded.name,
             action=guarded.method.action if guarded.method else "",
-            call_id=self._entropy.token_bytes(16).hex(),
+            call_id=f"{self._call_ids}{next(self._call_numbers):016x}",
             trace_id=trace_id,
             started_s=self._clock.monotonic(),
         )
@@ -309,7 +294,7 @@ class Guard(grpc.ServerInterceptor):
     def _view(self, run: "_Run") -> CallView:
         call, principal = run.call, run.call.peer.principal
 
-        def count(key: str, number: int) -> None:
+        def add(key: str, number: int) -> None:
             call.detail[key] = call.detail.get(key, 0) + number
 
         return CallView(
@@ -319,7 +304,7 @@ class Guard(grpc.ServerInterceptor):
             may=lambda action, on: self._decisions.ask(call, action, on).allowed,
             might=partial(self._decisions.might, call),
             needed=partial(self._decisions.needed, call),
-            count=count,
+            count=add,
             note=call.notes.__setitem__,
             check=partial(self._check_awaited, run),
         )

@@ -3,11 +3,10 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -30,8 +29,10 @@ from strongroom.v1 import (
     transfer_service_pb2,
     transfer_service_pb2_grpc,
 )
+from strongroom_server.rpc.call_pool import CallPool
 from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.guard import Guard
+from strongroom_server.rpc.guarding import Guarding
 from strongroom_server.rpc.health import Health
 
 #: Blocks are 1 MiB, listings are cut to fit, and clients accept 4 MiB by default.
@@ -133,10 +134,9 @@ def serving(
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, admin)
         threads = listening.max_calls + listening.max_watches + SPARE_THREADS
-        data = _server(
-            stack, threads, threads, _data_options(listening), interceptors=[guard]
-        )
-        _add_servicers(data, servicers)
+        data = _server(stack, threads, threads, _data_options(listening))
+        # Generated code asks nothing else of a server.
+        _add_servicers(cast("grpc.Server", Guarding(data, guard)), servicers)
         bound = Bound(
             data_port=_bind(data, listening.data, credentials),
             health_port=_bind(probes, listening.health),
@@ -156,21 +156,11 @@ def serving(
 
 
 def _server(
-    stack: ExitStack,
-    threads: int,
-    calls: int,
-    options: Sequence[_Option],
-    *,
-    interceptors: Sequence[grpc.ServerInterceptor] = (),
+    stack: ExitStack, threads: int, calls: int, options: Sequence[_Option]
 ) -> grpc.Server:
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+    pool = CallPool(threads)
     stack.callback(pool.shutdown)
-    server = grpc.server(
-        pool,
-        interceptors=list(interceptors),
-        options=options,
-        maximum_concurrent_rpcs=calls,
-    )
+    server = grpc.server(pool, options=options, maximum_concurrent_rpcs=calls)
     stack.callback(lambda: server.stop(None).wait())
     return server
 

@@ -117,7 +117,12 @@ def _profile(
     sampler: str, watched: Watched, folder: Path, again: Again
 ) -> list[Profile]:
     folder.mkdir(parents=True, exist_ok=True)
-    served = {"server": watched.server, "sidecar": watched.sidecar}
+    # What is done in this process is looked at as well.
+    served = {
+        "server": watched.server,
+        "sidecar": watched.sidecar,
+        "bench": os.getpid(),
+    }
     client = folder / "client.raw"
     again.prepare()
     before = {who: _threads(pid) for who, pid in served.items() if pid}

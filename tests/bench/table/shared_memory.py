@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads through shared memory beside the same bytes over mTLS: W1, W2, S4.
+"""Reads through shared memory beside the same bytes over mTLS: W1, W2, S4; and U2.
 
 One server process over an engine in memory serves both ways, so that store, cipher
 and chunks are the same: what is compared is the way from ciphertext that is at hand
 to bytes in the reader's memory. The peer is the bare stream: gRPC's answers are taken
-and thrown away, neither copied together nor compared with a digest.
+and thrown away, neither copied together nor compared with a digest. U2 compares small
+reads of one session with calls, both over mTLS.
 """
 
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,11 +20,11 @@ from typing import Final
 import numpy as np
 
 from strongroom._channel.methods import READ_VERSION
-from strongroom._transfer.version_stream import VersionStream
-from strongroom.client import Client
+from strongroom.client import Client, Reader
 from strongroom.config import ClientSettings
 from strongroom.format.frames import BlockFrame
 from strongroom.v1 import transfer_service_pb2 as pb
+from strongroom.values import FileRange
 from strongroom_server import process_memory
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.shared_memory import (
@@ -39,6 +40,7 @@ from tests.client.engine import Engine
 from tests.rpc.engine import serving_world
 
 PEER: Final = "mTLS stream"
+_CALLS: Final = "unary calls"
 _ARTIFACT: Final = "bench/shared"
 _LARGE: Final = f"{_ARTIFACT}/large.bin"
 _VERSION: Final = "projects/bench/artifacts/shared/versions/1"
@@ -62,6 +64,7 @@ class _Case:
     peer: Callable[[], None]
     aim: Aim
     times: int = 1
+    peer_name: str = PEER
 
 
 def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]:
@@ -73,9 +76,10 @@ def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row
         _running_server(folder) as (known, socket),
         Client(known) as plain,
         Client(replace(known, shared_socket=socket)) as sharing,
+        ExitStack() as readers,
     ):
         _push(plain, folder / "tree")
-        for case in _cases(sharing, plain):
+        for case in _cases(sharing, plain, readers):
             case.ours()
             case.peer()
             pairs = [
@@ -83,7 +87,9 @@ def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row
                 for _ in range(settings.round_count)
             ]
             mine, theirs = [a for a, _ in pairs], [b for _, b in pairs]
-            rows.append(compare(case.name, "ms", mine, (PEER, theirs), case.aim))
+            rows.append(
+                compare(case.name, "ms", mine, (case.peer_name, theirs), case.aim)
+            )
             say(f"{case.name}: done")
         if sharing.shared_memory.sent_bytes:
             message = f"not everything was shared: {sharing.shared_memory}"
@@ -131,7 +137,7 @@ def _push(client: Client, tree: Path) -> None:
     client.push(tree, _ARTIFACT)
 
 
-def _cases(sharing: Client, plain: Client) -> list[_Case]:
+def _cases(sharing: Client, plain: Client, readers: ExitStack) -> list[_Case]:
     buffer = bytearray(_SIZE_BYTES)
     what = f"{_SIZE_BYTES // GIB} GiB"
 
@@ -144,18 +150,43 @@ def _cases(sharing: Client, plain: Client) -> list[_Case]:
         if len(np.array_split(mapped, _TENSORS)) != _TENSORS:
             raise BenchError
 
+    paths = [file.path for file in plain.list_files(f"{_ARTIFACT}/items/")]
+    reader = readers.enter_context(sharing.reader(_ARTIFACT))
+
     def batch() -> None:
-        request = pb.ReadVersionRequest(name=_VERSION, paths=["items/"])
-        with VersionStream(sharing._caller, request) as steps:
-            for step in steps:
-                if isinstance(step, BlockFrame):
-                    buffer[: len(step.data)] = step.data
+        for views in reader.read_batches([paths]):
+            for view in views:
+                buffer[: len(view)] = view
 
     large, items = _stream(plain, "large.bin"), _stream(plain, "items/")
     return [
         _Case(f"W1 map {what}, {_TENSORS} arrays", views, large, Aim(80, 200)),
         _Case(f"W2 read {what} into a buffer, warm", read_into, large, Aim(4, 6)),
         _Case(f"S4 read {_ITEMS} x 50 KiB, warm", batch, items, Aim(3, 6), _TIMES),
+        *_small_reads(readers.enter_context(plain.reader(_ARTIFACT)), plain),
+    ]
+
+
+def _small_reads(reader: Reader, plain: Client) -> list[_Case]:
+    """Return U2: reads of 1 KiB over one stream, beside as many calls."""
+    wanted = [FileRange("items/001", number % 49 * 1024, 1024) for number in range(256)]
+
+    def ping_pong() -> None:
+        for item in wanted:
+            reader.read_many([item])
+
+    def pipelined() -> None:
+        for _ in reader.read_batches([[item] for item in wanted], ahead=32):
+            pass
+
+    def calls() -> None:
+        for _ in wanted:
+            plain.show(_ARTIFACT)
+
+    what = f"U2 {len(wanted)} reads of 1 KiB by one stream"
+    return [
+        _Case(f"{what}, ping-pong", ping_pong, calls, Aim(1.3, 1.4), 1, _CALLS),
+        _Case(f"{what}, pipelined", pipelined, calls, Aim(2.5, 3.5), 1, _CALLS),
     ]
 
 

@@ -20,9 +20,10 @@ import strongroom
 from strongroom.config import NO_FILE, ClientSettings, load_settings
 from strongroom_server.dev.layout import StackLayout
 from tests.bench.bench_calls import run_load, running_server
-from tests.bench.measuring import MIB, BenchError, say
+from tests.bench.measuring import MIB, BenchError, Watched, say
 from tests.bench.stacks import PEER_BUCKET, BenchStack, plain_environment
 from tests.bench.table.echo_server import FLOW, SAY
+from tests.bench.table.profiles import Again, profile_missed
 from tests.bench.table.random_file import write_random
 from tests.bench.table.rows import Aim, Row, at_most, compare
 from tests.bench.table.settings import BenchSettings
@@ -79,9 +80,39 @@ def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]
         for case in (_unary, _opening, _connecting, _streaming):
             rows += case(stack, ours, echo, settings)
             say(f"{case.__name__.removeprefix('_')}: done")
+    rows = profile_missed(rows, settings, stack.watched, _again(stack, ours, settings))
     rows += _cold_opening(stack, ours, settings)
     rows += _importing(ours, settings)
     return rows
+
+
+def _again(
+    stack: BenchStack, ours: ClientSettings, settings: BenchSettings
+) -> dict[str, Again]:
+    def call(_before: tuple[str, ...]) -> None:
+        folder = StackLayout(stack.root).client("developer")
+        run_load(ours.endpoint, folder, "info", 16, settings.seconds)
+
+    def open_files(_before: tuple[str, ...]) -> None:
+        with strongroom.Client(ours) as client:
+            _p50_ms(lambda: client.open(f"{_ARTIFACT}/data.bin").close())
+
+    def connect(_before: tuple[str, ...]) -> None:
+        for _ in range(_TIMES):
+            with strongroom.Client(ours) as client:
+                client.server_info()
+
+    def stream(_before: tuple[str, ...]) -> None:
+        buffer = memoryview(bytearray(_STREAM_MIB * MIB))
+        with strongroom.Client(replace(ours, shared_socket=NO_FILE)) as client:
+            client.read_into(f"{_ARTIFACT}/data.bin", buffer)
+
+    return {
+        "U1": Again(call),
+        "L1": Again(open_files),
+        "L3": Again(connect),
+        "W3": Again(stream),
+    }
 
 
 def _push(settings: ClientSettings, work: Path) -> None:
@@ -190,22 +221,34 @@ def _cold_opening(
             client.push(folder, f"cold-{place}/data", kind="dataset")
     for turn in range(settings.round_count):
         # A server that was just started remembers nothing.
-        with (
-            running_server(stack, "both on", f"cold-{turn}") as server,
-            strongroom.Client(replace(ours, endpoint=server.endpoint)) as client,
-        ):
-            taken = []
-            for place in range(_COLD + 1):
-                began = time.perf_counter()
-                with client.open(f"cold-{place}/data/data.bin") as file:
-                    file.read()
-                taken.append(1000 * (time.perf_counter() - began))
-            # The first one finds the server's own modules cold.
-            mine.append(median(taken[1:]))
+        with running_server(stack, "both on", f"cold-{turn}") as server:
+            mine.append(_open_cold(replace(ours, endpoint=server.endpoint)))
             theirs.append(_p50_ms(head_and_get, 20))
     case = "L2 open for the first time and read 50 KiB"
     aim = at_most(1.5, 1.0)
-    return [compare(case, "ms", mine, ("boto3 HEAD and GET", theirs), aim)]
+    rows = [compare(case, "ms", mine, ("boto3 HEAD and GET", theirs), aim)]
+    with running_server(stack, "both on", "cold-again") as server:
+        cold = replace(ours, endpoint=server.endpoint)
+        again = Again(lambda _before: _drop(_open_cold(cold)))
+        return profile_missed(rows, settings, Watched(server.pid, ()), {"L2": again})
+
+
+def _open_cold(settings: ClientSettings) -> float:
+    """Open files whose keys the server has not yet; return the median in ms."""
+    taken = []
+    with strongroom.Client(settings) as client:
+        for place in range(_COLD + 1):
+            began = time.perf_counter()
+            with client.open(f"cold-{place}/data/data.bin") as file:
+                file.read()
+            taken.append(1000 * (time.perf_counter() - began))
+    # The first one finds the server's own modules cold.
+    return median(taken[1:])
+
+
+def _drop(value: float) -> None:
+    """Measure for the profile alone."""
+    del value
 
 
 def _importing(ours: ClientSettings, settings: BenchSettings) -> list[Row]:
@@ -214,17 +257,28 @@ def _importing(ours: ClientSettings, settings: BenchSettings) -> list[Row]:
         for _ in range(max(5, settings.round_count))
     ]
     case = "L4 import and make a client"
-    aim = at_most(0.35, 0.25)
-    return [
-        compare(
-            case, "ms", [a for a, _ in pairs], ("boto3", [b for _, b in pairs]), aim
-        )
-    ]
+    aim, mine = at_most(0.35, 0.25), [a for a, _ in pairs]
+    row = compare(case, "ms", mine, ("boto3", [b for _, b in pairs]), aim)
+    if row.verdict != "MISSED" or settings.profiles is None:
+        return [row]
+    settings.profiles.mkdir(parents=True, exist_ok=True)
+    path = settings.profiles / "L4.txt"
+    lines = _python(_OURS, ours, "-X", "importtime").stderr.splitlines()[1:]
+    # Each has its own microseconds, those with what it imports, and a name.
+    lines.sort(key=lambda line: -int(line.split(":")[1].split("|")[0]))
+    path.write_text("\n".join([case, *lines[:40]]) + "\n")
+    return [replace(row, profile=str(path))]
 
 
 def _import_ms(code: str, ours: ClientSettings) -> float:
+    return 1000 * float(_python(_IMPORT.format(code=code), ours).stdout)
+
+
+def _python(
+    code: str, ours: ClientSettings, *options: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _IMPORT.format(code=code)],
+        [sys.executable, *options, "-c", code],
         env={
             **plain_environment(),
             "STRONGROOM_CONFIG": str(ours.source or ""),
@@ -238,7 +292,7 @@ def _import_ms(code: str, ours: ClientSettings) -> float:
     )
     if done.returncode:
         raise BenchError(done.stderr[-2000:])
-    return 1000 * float(done.stdout)
+    return done
 
 
 def _p50_ms(call: Callable[[], object], times: int = _TIMES) -> float:

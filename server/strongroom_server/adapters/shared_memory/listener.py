@@ -217,10 +217,10 @@ class SharedMemoryServer:
             self._close(lane)
 
     def _close(self, lane: Lane) -> None:
-        with self._lock:
-            del self._lanes[lane.token]
         self._selector.unregister(lane.connection)
         lane.close()
+        with self._lock:
+            del self._lanes[lane.token]
 
 
 @contextmanager

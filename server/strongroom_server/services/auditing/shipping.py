@@ -42,7 +42,7 @@ RETRY_S: Final = 0.2
 CLOSE_TIMEOUT_S: Final = 5.0
 #: How long lines for which nobody waits are gathered, unless they are so many.
 LINGER_S: Final = 0.5
-FULL: Final = 256
+FULL: Final = MAX_LINES
 _MAX_MARK_BYTES: Final = 8192
 
 _LOG: Final = logging.getLogger("strongroom_server.audit")

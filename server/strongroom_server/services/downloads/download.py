@@ -199,7 +199,7 @@ class Download:
             item = step[1]
             if isinstance(item, Piece):
                 size_bytes += item.length_bytes
-                is_beside = last is not None and self._fits(last, item)
+                is_beside = last is not None and last.is_beside(item)
                 fits = last is None or (is_beside and size_bytes <= RUN_BYTES)
                 if not fits:
                     self._not_begun.appendleft(step)
@@ -208,17 +208,12 @@ class Download:
             steps.append(step)
         return steps
 
-    def _fits(self, last: Piece, item: Piece) -> bool:
-        """Tell whether a piece is fetched with another one, and goes the same way."""
-        ways = {piece.length_bytes >= MIN_SHARED_BYTES for piece in (last, item)}
-        return last.is_beside(item) and (self._room is None or len(ways) == 1)
-
     def _begin(self, pieces: Sequence[Piece]) -> tuple[Run | None, Piece | None]:
         """Fetch pieces, or what may be fetched of one; return what is left of it."""
         wanted = [piece.wanted for piece in pieces]
         fetches = Fetches(self._engine, self._scope, wanted, self._room)
-        smallest = min(piece.length_bytes for piece in pieces)
-        if self._room is not None and smallest >= MIN_SHARED_BYTES:
+        usual = sum(piece.length_bytes for piece in pieces) // len(pieces)
+        if self._room is not None and usual >= MIN_SHARED_BYTES:
             if self._take_room(fetches, self._room):
                 return self._start(fetches, pieces, 0), None
             if self._fetch_count:

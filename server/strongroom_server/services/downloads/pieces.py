@@ -10,7 +10,7 @@ from strongroom_server.services.downloads.fetches import Fetches, Filled, Found,
 from strongroom_server.services.downloads.hedging import Fetch
 
 #: Whole chunks that lie side by side are fetched together, up to so many bytes.
-RUN_BYTES: Final = 1024 * 1024
+RUN_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,11 @@ from strongroom_server.services.downloads.fetches import (
     Range,
 )
 from strongroom_server.services.downloads.hedging import Fetch, Pace
-from strongroom_server.services.downloads.pieces import RUN_BYTES
 
 #: Threads that read one window, at most.
 TASKS: Final = 8
+#: Neighbours are fetched together up to so many bytes, so that threads share a window.
+RUN_BYTES: Final = 1024 * 1024
 #: Pieces in shared memory start at a multiple of this.
 _LINE_BYTES: Final = 64
 #: Room that so much more is decrypted into than is wanted is not the reader's.

@@ -5,7 +5,10 @@ import http.client
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from strongroom_server.adapters.pack_connections import PackConnections, unavailable
+from strongroom_server.adapters.pack_urls.connections import (
+    PackConnections,
+    unavailable,
+)
 from strongroom_server.ports import (
     BlobExistsError,
     PackPutter,

@@ -32,22 +32,17 @@ from strongroom_server.ports import BlobPresigner, SignedPut
 from strongroom_server.repository.parents import ParentFiles
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.writer_packs import WriterPacks
-from strongroom_server.services.uploads import (
-    DraftPart,
-    Drafts,
-    PartStart,
-    Place,
-    Upload,
-    Uploads,
-    UploadStart,
-)
+from strongroom_server.services.uploads.commits import UploadStart
+from strongroom_server.services.uploads.drafts import DraftPart, Drafts, PartStart
+from strongroom_server.services.uploads.places import Place
+from strongroom_server.services.uploads.upload import Upload, Uploads
 
 _GRANT_BYTES: Final = 16
 _EMPTY: Final = format_digest(hashlib.sha256().digest())
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenFile:
+class WrittenFilePart:
     """A file, or the next part of one, as its writer tells it."""
 
     path: str
@@ -129,7 +124,7 @@ class GrantedWriting:
     def _parts(
         self,
         place: Place,
-        target: "Upload | DraftPart",
+        target: Upload | DraftPart,
         caller: Caller,
         writer: bytes,
         *,
@@ -175,7 +170,7 @@ class _Granted:
     """
 
     def __init__(
-        self, grant: WriteGrant, packs: WriterPacks, target: "Upload | DraftPart"
+        self, grant: WriteGrant, packs: WriterPacks, target: Upload | DraftPart
     ) -> None:
         self.grant = grant
         self._packs = packs
@@ -227,7 +222,7 @@ class _Granted:
         """Take in that a pack is stored; see `WriterPacks.stored`."""
         self._packs.stored(number, version_id)
 
-    def file(self, file: WrittenFile) -> None:
+    def file(self, file: WrittenFilePart) -> None:
         """Take in the next file, or the next part of one.
 
         Raises:
@@ -317,7 +312,7 @@ class GrantedPart(_Granted):
         return self._part.finish(file_count=file_count)
 
 
-def _entry(file: WrittenFile, chunks: Sequence[ChunkRef]) -> FileEntry:
+def _entry(file: WrittenFilePart, chunks: Sequence[ChunkRef]) -> FileEntry:
     """Return a file as its version shows it.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from strongroom_server.adapters.pack_connections import (
+from strongroom_server.adapters.pack_urls.connections import (
     PIECE_BYTES,
     PackConnections,
     unavailable,
