@@ -77,6 +77,7 @@ class Lies(
         self.items: Iterable[pb.TransferItem] = HONEST
         self.file = artifact_pb.File(path="file", size_bytes=len(GOOD), digest=DIGEST)
         self.next_page_token = ""
+        self.found = pb.FoundFiles()
         self.position = pb.WritePosition()
         self.result: Callable[[], Sequence[pb.WriteVersionResponse]] = list
 
@@ -110,10 +111,10 @@ class Lies(
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
     ExplainRetention = CommitDraft = DiscardDraft = GetLineage = _unused
 
-    def ReadFiles(  # noqa: N802 - gRPC's name
-        self, request_iterator: Any, context: Any
-    ) -> Iterator[pb.ReadFilesResponse]:
-        raise NotImplementedError
+    def ReadFiles(self, requests: Any, context: Any) -> Any:  # noqa: ANN401, N802
+        next(requests)
+        yield pb.ReadFilesResponse(version=self.version)
+        yield from (pb.ReadFilesResponse(found=self.found) for _ in requests)
 
     def ListFiles(  # noqa: N802 - gRPC's name
         self, request: artifact_pb.ListFilesRequest, context: grpc.ServicerContext

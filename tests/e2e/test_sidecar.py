@@ -102,10 +102,10 @@ def test_the_same_bytes_come_through_the_sidecar(
         for begin, size in ((0, 1), (MIB - 1, 2), (16 * MIB - 9, 99), (39 * MIB, MIB)):
             file.seek(begin)
             assert file.read(size) == BIG[begin : begin + size]
-    paths = [file.path for file in client.list_files(NAME)]
+    names = [file.path for file in client.list_files(NAME)]
     with client.reader(NAME) as reader:
-        for path, content in zip(paths, reader.read_many(paths), strict=True):
-            assert content == (tree / path).read_bytes()
+        for name, content in zip(names, reader.read_many(names), strict=True):
+            assert content == (tree / name).read_bytes()
         assert reader.read("big.bin", 16 * MIB - 9, 99) == BIG[16 * MIB - 9 :][:99]
     kept = list((stack.root / "sidecar/cache/packs").rglob("*"))
     assert sum(path.stat().st_size for path in kept if path.is_file()) > len(BIG)

@@ -83,12 +83,7 @@ def serving_world(
         KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
         ApprovalServicer(world.approving),
-        GrantServicer(
-            Granting(world.repository, MemoryBlobPresigner()),
-            GrantFeed(world.repository, tick_s=0.02, look_s=0.1, heartbeat_s=0.2),
-            GrantedWriting(world.repository, MemoryBlobPresigner()),
-            clock=world.clock,
-        ),
+        _grants(world),
     )
     names = world.repository.keyring
     with running_server(
@@ -101,3 +96,12 @@ def serving_world(
     ) as server:
         yield world, server
     world.executor.shutdown()
+
+
+def _grants(world: World) -> GrantServicer:
+    return GrantServicer(
+        Granting(world.repository, MemoryBlobPresigner()),
+        GrantFeed(world.repository, tick_s=0.02, look_s=0.1, heartbeat_s=0.2),
+        GrantedWriting(world.repository, MemoryBlobPresigner()),
+        clock=world.clock,
+    )

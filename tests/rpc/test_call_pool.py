@@ -104,9 +104,7 @@ def test_what_a_task_held_goes_when_it_is_over(pool: CallPool) -> None:
         def __del__(self) -> None:
             gone.set()
 
-    pool.submit(lambda held: held and None, Held()).add_done_callback(
-        lambda _: ended.set()
-    )
+    pool.submit(lambda _held: None, Held()).add_done_callback(lambda _: ended.set())
 
     assert ended.wait(PATIENCE_S)
     assert gone.wait(PATIENCE_S)

@@ -206,10 +206,8 @@ def test_an_idle_call_ends_well_and_soon() -> None:
 def test_a_call_that_has_lasted_ends_between_two_files(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seconds = itertools.count()
     monkeypatch.setattr(file_reads, "MAX_S", -1.0)
     with serving() as (stubs, _):
-        assert next(seconds) == 0
         assert call(stubs, START, wanted("sub/a-b")) == []
 
 

@@ -68,6 +68,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "SetHold": ({"name": NUMBER}, [(NUMBER, ARTIFACT)]),
     "SetPolicy": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "ExplainRetention": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
+    "GetLineage": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
     "WriteVersion": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
     "CommitDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "DiscardDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
@@ -111,7 +112,14 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
 
 #: What may take longer than other calls, beside streams.
 LONG = (
-    *("CheckServer", "ListShredded", "PreviewShred", "ShredArtifact", "ShredProject"),
+    *(
+        "CheckServer",
+        "ListShredded",
+        "PreviewShred",
+        "GetLineage",
+        "ShredArtifact",
+        "ShredProject",
+    ),
     *("CommitDraft", "DiscardDraft"),
 )
 

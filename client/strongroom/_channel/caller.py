@@ -173,12 +173,18 @@ class Caller:
         method: Method[RequestT, ResponseT],
         requests: Iterator[RequestT | BlockFrame],
         headers: Headers = (),
+        *,
+        may_idle: bool = False,
     ) -> "Stream[ResponseT]":
         """Start a call with many requests and many answers.
 
-        `requests` runs on a thread of gRPC, one step ahead of the network at most,
-        and must not raise: gRPC would print it and say UNKNOWN. `headers` are sent
-        beside trace context and login.
+        Args:
+            method: The method.
+            requests: Runs on a thread of gRPC, one step ahead of the network at most,
+                and must not raise: gRPC would print it and say UNKNOWN.
+            headers: What to send beside trace context and login.
+            may_idle: Whether requests come when somebody wants something, so that
+                only who waits for an answer can find the server stalled.
 
         Raises:
             StrongroomError: The certificate files are unusable.
@@ -192,43 +198,7 @@ class Caller:
                 request_serializer=method.encode,
                 response_deserializer=method.response.FromString,
             )(
-                _watched(requests, watch),
-                timeout=self.settings.transfer_timeout_s,
-                metadata=own + headers,
-            )
-
-        return Stream(self, self._connection, method, start)
-
-    def converse(
-        self,
-        method: Method[RequestT, ResponseT],
-        requests: Iterator[RequestT],
-        headers: Headers = (),
-    ) -> "Stream[ResponseT]":
-        """Start a call whose requests come when somebody wants something.
-
-        The server may be silent for as long as nothing is wanted: only who waits for
-        an answer finds it stalled. `requests` runs on a thread of gRPC and must not
-        raise.
-
-        Args:
-            method: The method.
-            requests: May keep its thread waiting.
-            headers: What to send beside trace context and login.
-
-        Raises:
-            StrongroomError: The certificate files are unusable.
-        """
-
-        def start(
-            channel: grpc.Channel, own: Headers, _: StallWatch
-        ) -> Answers[ResponseT]:
-            return channel.stream_stream(
-                method.path,
-                request_serializer=method.encode,
-                response_deserializer=method.response.FromString,
-            )(
-                requests,
+                requests if may_idle else _watched(requests, watch),
                 timeout=self.settings.transfer_timeout_s,
                 metadata=own + headers,
             )

@@ -59,7 +59,7 @@ class FileSession:
             headers = ((LANE_HEADER, self._lane.name),)
         try:
             requests = iter(self._requests.get, None)
-            self._stream = caller.converse(READ_FILES, requests, headers)
+            self._stream = caller.exchange(READ_FILES, requests, headers, may_idle=True)
         except BaseException:
             self._end_lane()
             raise

@@ -14,7 +14,7 @@ from typing import Final, Self
 from strongroom import _lineage
 from strongroom._channel.caller import Caller
 from strongroom._transfer.file_session import MAX_FILES, FileSession
-from strongroom._transfer.resuming import Resumption
+from strongroom._transfer.resuming import Resumption, is_passing
 from strongroom.errors import (
     InvalidArgumentError,
     Reason,
@@ -208,6 +208,8 @@ class _Answers:
         self._session = open_session(anew=False)
         self._answers = self._session.answers()
         self._empty_count = 0
+        #: Whether each batch is asked for when its turn comes, and not before.
+        self._is_careful = False
         #: What has come of the next batches.
         self._come: deque[memoryview] = deque()
         #: How many files of the call were handed out.
@@ -215,17 +217,20 @@ class _Answers:
 
     def ask(self, batches: Sequence[list[FileRange]]) -> None:
         self._asked.extend(batches)
-        self._session.ask(_needed(batches))
+        if not self._is_careful:
+            self._session.ask(_needed(batches))
 
     def take(self) -> list[memoryview]:
         """Return the first batch; what lies in shared memory until `give_back`."""
         batch = self._asked[0]
         needed = len(_needed([batch]))
+        if self._is_careful:
+            self._session.ask(_needed([batch]))
         while len(self._come) < needed:
             try:
                 files = next(self._answers, None)
             except StrongroomError as error:
-                self._resumption.wait_after(error)
+                self._note(error)
                 files = None
             if files is None:
                 self._begin_again()
@@ -240,6 +245,14 @@ class _Answers:
             self._come.popleft() if _is_needed(item) else memoryview(b"")
             for item in batch
         ]
+
+    def _note(self, error: StrongroomError) -> None:
+        """See whether to go on, or raise the error if there is nothing to try."""
+        may_pass = is_passing(error) or error.reason is Reason.STALLED
+        if may_pass or self._is_careful or len(self._asked) == 1:
+            self._resumption.wait_after(error)
+        # It may be a later batch that is refused: those before it are to come.
+        self._is_careful = not may_pass
 
     def give_back(self) -> None:
         """Let go of the batches that were taken."""
@@ -261,7 +274,8 @@ class _Answers:
         self._session = self._open(anew=True)
         self._answers = self._session.answers()
         self._taken_count = 0
-        self._session.ask(_needed(self._asked))
+        again = [self._asked[0]] if self._is_careful else self._asked
+        self._session.ask(_needed(again))
 
 
 def _range_of(item: Wanted) -> FileRange:

@@ -12,7 +12,7 @@ forked, spawned or made by a fork server.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 from strongroom.client import Client
 from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import Uri, parse_uri
+from strongroom.integrations.device_batches import on_device
 from strongroom.integrations.readers import TravellingReader
 from strongroom.values import FileRange
 
@@ -286,6 +287,7 @@ class ResumableLoader:
         *,
         batch_size: int = 1,
         num_workers: int = 0,
+        device: "str | torch.device | None" = None,
         **options: Any,  # noqa: ANN401 - as torch has them
     ) -> None:
         """Make the loader.
@@ -294,6 +296,8 @@ class ResumableLoader:
             dataset: What to read.
             batch_size: How many samples a step takes on each rank.
             num_workers: How many processes read for this rank; 0 means this one.
+            device: Where batches go; to a GPU from locked memory, each while the one
+                before it is worked on. Nowhere, unless given.
             options: What else `DataLoader` takes, such as `collate_fn` and
                 `multiprocessing_context`; `forkserver` is the safest of them.
                 `persistent_workers` is False and `in_order` True, whatever is said.
@@ -304,6 +308,9 @@ class ResumableLoader:
         # A worker that stayed alive would not hear of the next epoch, and batches
         # that overtake one another could not be counted.
         options |= {"persistent_workers": False, "in_order": True}
+        self.device = None if device is None else torch.device(device)
+        if self.device is not None and self.device.type == "cuda":
+            options.setdefault("pin_memory", True)
         self._loader: DataLoader[Any] = DataLoader(
             dataset, batch_size=batch_size, num_workers=num_workers, **options
         )
@@ -318,7 +325,10 @@ class ResumableLoader:
     def __iter__(self) -> Iterator[Any]:
         """Yield the batches that are left of the epoch; then the next one begins."""
         self._absorb()
-        for batch in self._loader:
+        batches: Iterable[Any] = self._loader
+        if self.device is not None:
+            batches = on_device(batches, self.device)
+        for batch in batches:
             self._steps += 1
             yield batch
         self._steps = 0

@@ -82,23 +82,21 @@ class ContentWriter:
 
         Args:
             repository: Where it is stored.
-            keys: The keys of its domain.
-            artifact: The artifact's id.
+            keys: Of its domain.
+            artifact: Its artifact's id.
             view: What is condemned, and so must not be shared.
             choice: How chunks may be encoded.
             cuts: Where chunks end.
             parent: The version before, for deltas.
             remembers_entries: Whether `take_entries` will be called, often.
-            is_part: Whether there is to be no file table; `finish_part` ends it.
+            is_part: Whether there is no file table; `finish_part` ends it.
             writer: The tag of who writes by grant.
         """
         self._repository = repository
         self._keys = keys
         self._artifact = artifact
-        #: What it may share, and what it uses.
         self.sharing = Sharing(
-            repository.chunks,
-            keys.scope,
+            *(repository.chunks, keys.scope),
             view=view,
             damaged=repository.repairs.damaged(keys),
             executor=repository.executor,
@@ -111,8 +109,7 @@ class ContentWriter:
         self._digester = VersionDigester()
         self._modes = hashlib.sha256()
         self._receiver = FileReceiver(
-            repository,
-            keys.scope,
+            *(repository, keys.scope),
             chunks=self._chunks,
             packs=self._data_packs,
             sharing=self.sharing,
@@ -125,9 +122,8 @@ class ContentWriter:
         remembers = remembers_entries or is_part
         self._entries: list[FileEntry] | None = [] if remembers else None
         self._is_part = is_part
-        self.file_count = 0
         #: Of the files so far, the open one not counted; and what came of them.
-        self.size_bytes = self.received_bytes = 0
+        self.file_count = self.size_bytes = self.received_bytes = 0
 
     @property
     def stored_bytes(self) -> int:

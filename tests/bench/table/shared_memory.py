@@ -31,8 +31,9 @@ from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
 )
-from tests.bench.measuring import GIB, MIB, BenchError, say
+from tests.bench.measuring import GIB, MIB, BenchError, Watched, say
 from tests.bench.stacks import BenchStack
+from tests.bench.table.profiles import Again, profile_missed
 from tests.bench.table.random_file import write_random
 from tests.bench.table.rows import Aim, Row, compare
 from tests.bench.table.settings import BenchSettings
@@ -53,6 +54,7 @@ _TENSORS: Final = 84
 #: Calls of milliseconds are done so often in a round.
 _TIMES: Final = 10
 _START_S: Final = 120.0
+_PROFILED_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,14 @@ def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row
     folder.mkdir()
     rows = []
     with (
-        _running_server(folder) as (known, socket),
+        _running_server(folder) as (known, socket, pid),
         Client(known) as plain,
         Client(replace(known, shared_socket=socket)) as sharing,
         ExitStack() as readers,
     ):
         _push(plain, folder / "tree")
-        for case in _cases(sharing, plain, readers):
+        cases = _cases(sharing, plain, readers)
+        for case in cases:
             case.ours()
             case.peer()
             pairs = [
@@ -94,7 +97,19 @@ def measure(_stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row
         if sharing.shared_memory.sent_bytes:
             message = f"not everything was shared: {sharing.shared_memory}"
             raise BenchError(message)
-    return rows
+        again = {case.name.split()[0]: _again(case) for case in cases}
+        return profile_missed(rows, settings, Watched(pid, ()), again)
+
+
+def _again(case: _Case) -> Again:
+    """Do it for long enough to be looked at."""
+
+    def run(_before: tuple[str, ...]) -> None:
+        ends_s = time.monotonic() + _PROFILED_S
+        while time.monotonic() < ends_s:
+            case.ours()
+
+    return Again(run)
 
 
 def serve(folder: str, pipe: Connection) -> None:
@@ -112,7 +127,7 @@ def serve(folder: str, pipe: Connection) -> None:
 
 
 @contextmanager
-def _running_server(folder: Path) -> Iterator[tuple[ClientSettings, Path]]:
+def _running_server(folder: Path) -> Iterator[tuple[ClientSettings, Path, int]]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=serve, args=(str(folder), there), daemon=True)
@@ -121,7 +136,7 @@ def _running_server(folder: Path) -> Iterator[tuple[ClientSettings, Path]]:
         if not here.poll(_START_S):
             message = "the server in memory did not start"
             raise BenchError(message)
-        yield here.recv()
+        yield (*here.recv(), server.pid or 0)
         here.send("end")
         server.join(_START_S)
     finally:
