@@ -57,6 +57,7 @@ from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.file_reads import FileReads
 from strongroom_server.rpc.forwarding import Forwarder
 from strongroom_server.rpc.health import Health
+from strongroom_server.rpc.responding import Handler
 from strongroom_server.rpc.sidecar_calls import LocalCalls
 from strongroom_server.rpc.sidecar_files import READ_FILES, LocalFiles
 from strongroom_server.rpc.sidecar_reads import READ_VERSION, LocalReads
@@ -165,22 +166,6 @@ class _Parts:
             clock=clock,
             entropy=entropy,
         )
-        reads = LocalReads(
-            VersionReads(self.downloads, clock=clock, memory=self.memory), calls
-        )
-        files = LocalFiles(
-            FileReads(self.downloads, clock=clock, memory=self.memory),
-            calls,
-            stall_s=listen.stall_s,
-        )
-        writes = LocalWrites(
-            self.writes,
-            self.write_engine,
-            calls,
-            stall_s=listen.stall_s,
-            clock=clock,
-            memory=self.memory,
-        )
         with (
             self.keeper.running(),
             gauge(
@@ -199,11 +184,7 @@ class _Parts:
             LeaseWatch(self.book, self.grants, self.cache).running(),
             serving_sidecar(
                 _listening(settings),
-                local={
-                    READ_VERSION: reads.handler(),
-                    READ_FILES: files.handler(),
-                    WRITE_VERSION: writes.handler(),
-                },
+                local=self._local(calls, clock, listen.stall_s),
                 forwarder=forwarder,
                 admission=admission,
                 state=health,
@@ -211,6 +192,29 @@ class _Parts:
             health.running(),
         ):
             yield port
+
+    def _local(
+        self, calls: LocalCalls, clock: Clock, stall_s: float
+    ) -> dict[str, Handler]:
+        """Return what serves the methods that are not passed on."""
+        downloads, memory = self.downloads, self.memory
+        reads = LocalReads(VersionReads(downloads, clock=clock, memory=memory), calls)
+        files = LocalFiles(
+            FileReads(downloads, clock=clock, memory=memory), calls, stall_s=stall_s
+        )
+        writes = LocalWrites(
+            self.writes,
+            self.write_engine,
+            calls,
+            stall_s=stall_s,
+            clock=clock,
+            memory=memory,
+        )
+        return {
+            READ_VERSION: reads.handler(),
+            READ_FILES: files.handler(),
+            WRITE_VERSION: writes.handler(),
+        }
 
     def _health(self, interval_s: float) -> Health:
         return Health(

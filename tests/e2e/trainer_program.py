@@ -60,7 +60,7 @@ def main() -> None:
         reading.read(3 * 1024 * 1024)
         unfinished = client.draft(f"{artifact}-unfinished")
         with unfinished.writer("half.bin") as writing:
-            writing.write(os.urandom(20 * 1024 * 1024))
+            writing.write(os.urandom(6 * 1024 * 1024))
             sys.stdout.write(json.dumps({"opened": sorted(OPENED)}) + "\n")
             sys.stdout.flush()
             sys.stdin.readline()

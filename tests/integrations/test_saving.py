@@ -55,6 +55,19 @@ def test_a_training_goes_on_from_what_was_saved(
     assert all(torch.equal(read[name], tensor) for name, tensor in kept[3].items())
 
 
+def test_what_is_only_a_view_of_other_numbers_is_saved_as_what_it_is(
+    room: Client, artifact: str
+) -> None:
+    values = torch.randn(5, dtype=torch.complex64)
+    tensors = {"conjugate": values.conj(), "negative": values.conj().imag}
+    with room.checkpoints(artifact) as checkpoints:
+        checkpoints.save(tensors, step=1).result(120)
+        found = checkpoints.load()
+
+    assert found.tensors["conjugate"].tolist() == values.conj().tolist()
+    assert found.tensors["negative"].tolist() == (-values.imag).tolist()
+
+
 @pytest.mark.parametrize(
     "dtype", ["bfloat16", "float16", "float64", "int8", "bool", "float8_e4m3fn"]
 )

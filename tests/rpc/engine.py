@@ -71,15 +71,7 @@ def serving_world(
             world.lineages,
         ),
         transfers,
-        MaintenanceServicer(
-            world.verification,
-            checks,
-            facts,
-            store=world.store_verification,
-            repairing=world.repairing,
-            sweeping=world.sweeping,
-            index_rebuild=world.index_rebuild,
-        ),
+        _maintenance(world, checks, facts),
         KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
         ApprovalServicer(world.approving),
@@ -104,4 +96,18 @@ def _grants(world: World) -> GrantServicer:
         GrantFeed(world.repository, tick_s=0.02, look_s=0.1, heartbeat_s=0.2),
         GrantedWriting(world.repository, MemoryBlobPresigner()),
         clock=world.clock,
+    )
+
+
+def _maintenance(
+    world: World, checks: Checks, facts: ServerFacts
+) -> MaintenanceServicer:
+    return MaintenanceServicer(
+        world.verification,
+        checks,
+        facts,
+        store=world.store_verification,
+        repairing=world.repairing,
+        sweeping=world.sweeping,
+        index_rebuild=world.index_rebuild,
     )

@@ -124,3 +124,17 @@ def test_a_part_of_a_draft_says_nothing_of_lineage(stubs: Stubs) -> None:
 
     assert failed.code == "INVALID_ARGUMENT"
     assert "lineage" in failed.message
+
+
+def test_a_commit_of_more_inputs_than_anybody_has_is_not_decoded(stubs: Stubs) -> None:
+    inputs = [artifact_pb.VersionInput()] * 10_000
+    request = transfer_pb.CommitDraftRequest(
+        parent=ARTIFACT,
+        draft_id=str(uuid.uuid4()),
+        lineage=artifact_pb.Lineage(inputs=inputs),
+    )
+
+    failed = refused(stubs.transfers.CommitDraft(request, timeout=10) for _ in range(1))
+
+    assert failed.code == "INVALID_ARGUMENT"
+    assert "8192 fields" in failed.message

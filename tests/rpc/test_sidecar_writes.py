@@ -77,6 +77,33 @@ class Beside:
         return {event.method.rpartition("/")[2] for event in self.server.audit.events()}
 
 
+def engine_of(
+    world: World, central: CentralChannel, threads: ThreadPoolExecutor
+) -> tuple[GrantedWriteEngine, MemoryPuts]:
+    """What a sidecar's writes run on, over a bucket in memory."""
+    clock, puts = SystemClock(), MemoryPuts(world)
+    book = GrantBook(CentralGrants(central), clock=clock, executor=threads)
+    source = GrantedChunks(
+        book,
+        fetcher=MemoryPacks(world),
+        cache=MemoryPackCache(max_bytes=0),
+        budget=ByteBudget(64 * MIB),
+    )
+    engine = GrantedWriteEngine(
+        clock=clock,
+        entropy=SystemEntropy(),
+        executor=threads,
+        chunks=ChunkReader(source),
+        write_budget=ByteBudget(256 * MIB),
+        open_budget=ByteBudget(256 * MIB),
+        header_lock=Lock(),
+        book=book,
+        putter=puts,
+        buffers=BufferPool(),
+    )
+    return engine, puts
+
+
 @contextmanager
 def beside(folder: Path, principal: str = DEVELOPER) -> Iterator[Beside]:
     """Serve a sidecar over a central in memory."""
@@ -89,26 +116,7 @@ def beside(folder: Path, principal: str = DEVELOPER) -> Iterator[Beside]:
         central = CentralChannel(endpoint, lambda: certificate)
         stack.callback(central.close)
         threads = stack.enter_context(ThreadPoolExecutor(4))
-        book = GrantBook(CentralGrants(central), clock=clock, executor=threads)
-        source = GrantedChunks(
-            book,
-            fetcher=MemoryPacks(world),
-            cache=MemoryPackCache(max_bytes=0),
-            budget=ByteBudget(64 * MIB),
-        )
-        puts = MemoryPuts(world)
-        engine = GrantedWriteEngine(
-            clock=clock,
-            entropy=entropy,
-            executor=threads,
-            chunks=ChunkReader(source),
-            write_budget=ByteBudget(256 * MIB),
-            open_budget=ByteBudget(256 * MIB),
-            header_lock=Lock(),
-            book=book,
-            putter=puts,
-            buffers=BufferPool(),
-        )
+        engine, puts = engine_of(world, central, threads)
         forwarder = Forwarder(
             central.lend,
             endpoint=endpoint,

@@ -47,12 +47,12 @@ from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.granted_chunks import GrantedChunks
-from strongroom_server.services.uploads import by_grant
 from strongroom_server.services.uploads import (
     GrantedUploads,
     GrantedWriteEngine,
     PartStart,
     UploadStart,
+    by_grant,
 )
 from strongroom_server.services.uploads.by_grant import GrantedWriting
 from tests.support.sidecars import Sidecar

@@ -3,6 +3,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
@@ -178,20 +179,22 @@ class FileReceiver:
             make = partial(self._make_cutter, position.path, position.size_bytes)
             sizes = [ref.plain_bytes for ref in chunks]
             cutter, cuts = replay(make, sizes, partial(self._read_back, chunks))
-            hasher = OrderedHash()
-            whole = 0
-            for place, cut in enumerate(cuts):
-                data = self._read_back(chunks, place)
-                if data is None:
+            with ExitStack() as stack:
+                hasher = OrderedHash()
+                stack.callback(hasher.close)
+                whole = 0
+                for place, cut in enumerate(cuts):
+                    data = self._read_back(chunks, place)
+                    if data is None:
+                        break
+                    hasher.update(data)
+                    whole += 1
+                    yield cut.end
+                chunks = chunks[:whole]
+                if whole == len(cuts):
+                    stack.pop_all()
+                    file.resume(cutter, hasher, chunks)
                     break
-                hasher.update(data)
-                whole += 1
-                yield cut.end
-            chunks = chunks[:whole]
-            if whole == len(cuts):
-                file.resume(cutter, hasher, chunks)
-                break
-            hasher.close()
         self._release(file)
 
     def position(self) -> OpenPosition | None:

@@ -396,6 +396,5 @@ def _only(files: Sequence[FileEntry], path: str) -> FileEntry:
     return files[place]
 
 
-# Text compares by code points, and so as UTF-8 does by bytes.
-_text_path: Final = attrgetter("path")
-_last_text: Final = attrgetter("last_path")
+# Text compares by code points, as UTF-8 does by bytes.
+_text_path, _last_text = attrgetter("path"), attrgetter("last_path")

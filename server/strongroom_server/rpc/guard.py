@@ -49,7 +49,7 @@ from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.status import call_metadata, to_status
 from strongroom_server.rpc.targets import Target
 from strongroom_server.rpc.watchdog import Watch, Watchdog
-from strongroom_server.rpc.wire import BATCHES
+from strongroom_server.rpc.wire import BATCHES, FLAT
 
 #: A method's name is the caller's text; entries of the audit log are bounded.
 MAX_METHOD_CHARS: Final = 200
@@ -276,7 +276,8 @@ class Guard:
             raise failures.gave_up(run.watch, run.context)
         if data is None:
             raise failures.no_request()
-        return decode_request(decode, data), None, data
+        depth = run.guarded.method.unary_depth if run.guarded.method else FLAT
+        return decode_request(decode, data, depth=depth), None, data
 
     def _look_again(
         self, call: Call, held: tuple[Target, ...], require: Callable[[], None]

@@ -57,6 +57,11 @@ class Method:
     time_class: TimeClass = TimeClass.SHORT
     depth: int = BATCHES
 
+    @property
+    def unary_depth(self) -> int:
+        """How many levels of a request are counted that is no stream."""
+        return FLAT if self.depth == BATCHES else self.depth
+
 
 _APPROVALS: Final = "/strongroom.v1.ApprovalService"
 _GRANTS: Final = "/strongroom.v1.GrantService"
@@ -197,6 +202,8 @@ _ROWS: Final = (
             targets.of_artifact("parent"),
             Phases.INTENT_OUTCOME,
             TimeClass.LONG,
+            # The inputs of a lineage are counted, too.
+            depth=COLUMNS,
         )
         for name in ("CommitDraft", "DiscardDraft")
     ),

@@ -34,6 +34,7 @@ from tests.bench.table import (
     many_files,
     one_file,
     saving,
+    sessions,
     shared_memory,
     shuffled,
     small_calls,
@@ -74,6 +75,7 @@ CASES: Final[Mapping[str, Case]] = {
     "loading": Case(loading.measure, 3),
     "saving": Case(saving.measure, 2),
     "shuffled": Case(shuffled.measure, 3),
+    "sessions": Case(sessions.measure, 1),
     "vault-calls": Case(vault_calls.measure, 1),
     "shared-memory": Case(shared_memory.measure, 2),
 }

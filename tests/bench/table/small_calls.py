@@ -51,7 +51,7 @@ _BOTO3: Final = "import boto3; boto3.client('s3')"
 
 
 @dataclass(frozen=True, slots=True)
-class _Echo:
+class Echo:
     """A server that does nothing, and who may call it."""
 
     endpoint: str
@@ -76,7 +76,7 @@ def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]
     ours = load_settings(config_file=StackLayout(stack.root).client_settings)
     _push(ours, work)
     rows: list[Row] = []
-    with _running_echo(work) as echo:
+    with running_echo(work) as echo:
         for case in (_unary, _opening, _connecting, _streaming):
             rows += case(stack, ours, echo, settings)
             say(f"{case.__name__.removeprefix('_')}: done")
@@ -124,7 +124,7 @@ def _push(settings: ClientSettings, work: Path) -> None:
 
 
 def _unary(
-    stack: BenchStack, ours: ClientSettings, echo: _Echo, settings: BenchSettings
+    stack: BenchStack, ours: ClientSettings, echo: Echo, settings: BenchSettings
 ) -> list[Row]:
     folder = StackLayout(stack.root).client("developer")
     rows = []
@@ -145,7 +145,7 @@ def _unary(
 
 
 def _opening(
-    _stack: BenchStack, ours: ClientSettings, echo: _Echo, settings: BenchSettings
+    _stack: BenchStack, ours: ClientSettings, echo: Echo, settings: BenchSettings
 ) -> list[Row]:
     mine, bare = list[float](), list[float]()
     with strongroom.Client(ours) as client, echo.channel() as channel:
@@ -158,7 +158,7 @@ def _opening(
 
 
 def _connecting(
-    _stack: BenchStack, ours: ClientSettings, echo: _Echo, settings: BenchSettings
+    _stack: BenchStack, ours: ClientSettings, echo: Echo, settings: BenchSettings
 ) -> list[Row]:
     def mine() -> None:
         with strongroom.Client(ours) as client:
@@ -180,7 +180,7 @@ def _connecting(
 
 
 def _streaming(
-    _stack: BenchStack, ours: ClientSettings, echo: _Echo, settings: BenchSettings
+    _stack: BenchStack, ours: ClientSettings, echo: Echo, settings: BenchSettings
 ) -> list[Row]:
     mine, bare = list[float](), list[float]()
     buffer = memoryview(bytearray(_STREAM_MIB * MIB))
@@ -317,7 +317,8 @@ def _s3(stack: BenchStack) -> Any:  # noqa: ANN401 (boto3 has no types)
 
 
 @contextlib.contextmanager
-def _running_echo(work: Path) -> Iterator[_Echo]:
+def running_echo(work: Path) -> Iterator[Echo]:
+    """Run the server that does nothing."""
     folder = work / "echo"
     authority = Authority()
     for name, sans in (
@@ -342,6 +343,6 @@ def _running_echo(work: Path) -> Iterator[_Echo]:
         try:
             assert process.stdout is not None
             port = int(json.loads(process.stdout.readline() or "0"))
-            yield _Echo(f"127.0.0.1:{port}", folder / "client")
+            yield Echo(f"127.0.0.1:{port}", folder / "client")
         finally:
             process.kill()
