@@ -300,6 +300,26 @@ def test_a_call_that_the_server_ends_goes_on_in_another(
     assert reader._session is not session
 
 
+def test_a_call_that_was_cancelled_meanwhile_goes_on_in_another(reader: Reader) -> None:
+    assert reader.read("tiny") == b"tiny"
+    session = reader._session
+    assert session is not None
+    session._stream.cancel()  # as a server that stops does
+
+    assert reader.read("tiny") == b"tiny"
+    assert reader._session is not session
+
+
+def test_a_reader_may_be_closed_behind_its_client(settings: ClientSettings) -> None:
+    client = Client(settings)
+    reader = client.reader(NAME)
+    assert reader.read("tiny") == b"tiny"
+    client.close()
+    reader.close()
+    with pytest.raises(ValueError, match="closed"):
+        reader.read("tiny")
+
+
 def _read(reader: Reader, answers: Connection) -> None:
     answers.send(reader.read_many(["tiny", "small/009"]))
     os._exit(0)

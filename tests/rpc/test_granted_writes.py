@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """WriteGranted on the wire: what it answers, who may, and what is refused by name."""
 
+import hashlib
 import queue
 import uuid
 import zlib
@@ -20,6 +21,7 @@ from strongroom_server.core.codecs import Codec
 from strongroom_server.core.layout import pack_key
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import find_suite
+from strongroom_server.core.write_grant import MAX_ITEMS, MAX_NAMES, MAX_PACK_CHUNKS
 from tests.rpc.authority import DEVELOPER
 from tests.rpc.calling import refused
 from tests.rpc.engine import serving_world
@@ -308,6 +310,30 @@ def test_what_belongs_nowhere_is_refused(
     exchange.ask(start=start())
 
     assert exchange.refused(**{part: value}).code == "INVALID_ARGUMENT"
+
+
+def test_the_largest_requests_are_taken(exchange: Exchange) -> None:
+    exchange.ask(start=start())
+    count = MAX_PACK_CHUNKS
+    digests = b"".join(number.to_bytes(32, "big") for number in range(count))
+    chunks = pb.ChunkNames(digests=digests, plain_bytes=[200] * count)
+    thousand = pb.ChunkNames(
+        digests=hashlib.shake_256(b"digests").digest(32 * MAX_NAMES),
+        plain_bytes=[200] * MAX_NAMES,
+    )
+    empty = pb.GrantedItem(
+        file=pb.WrittenFile(path="unfinished", digest=sha256(b""), unfinished=True)
+    )
+
+    sealed = exchange.ask(
+        seal=pb.SealPack(chunks=chunks, stored_bytes=[272] * count, codecs=bytes(count))
+    ).sealed
+    named = exchange.ask(names=pb.NameChunks(chunks=thousand)).named
+    exchange.tell(items=pb.GrantedItems(items=[empty] * MAX_ITEMS))
+
+    assert len(sealed.trailer) > 48 * count
+    assert len(named.chunk_ids) == 32 * MAX_NAMES
+    assert exchange.refused(commit=transfer_pb.WriteCommit()).code == "INVALID_ARGUMENT"
 
 
 def test_a_message_that_looks_like_a_block_is_refused(served: Served) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from strongroom._channel.caller import Caller, Headers
 from strongroom._channel.methods import READ_FILES
 from strongroom._shared.lane import LaneRead
-from strongroom.errors import IntegrityError, Reason
+from strongroom.errors import IntegrityError, Reason, StrongroomError
 from strongroom.format.lanes import LANE_HEADER
 from strongroom.format.names import VersionName
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -116,8 +116,10 @@ class FileSession:
         try:
             self._requests.put(None)
             if not self._owed:
-                for _ in self._stream:
-                    pass
+                # All was answered: what goes wrong now takes nothing back.
+                with suppress(StrongroomError):
+                    for _ in self._stream:
+                        pass
         finally:
             self._stream.close()
             self._end_lane()

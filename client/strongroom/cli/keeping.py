@@ -274,7 +274,10 @@ def set_policy(
     _print_policy(output, replace(made, policy=wanted))
     if wanted.keep_days and not wanted.keep_last and not wanted.keep_best:
         output.say("all versions are kept while keep-last and keep-best are 0")
-    is_new = etag == _NO_ARTIFACT
+    _say_if_new(output, artifact, is_new=etag == _NO_ARTIFACT, dry_run=dry_run)
+
+
+def _say_if_new(output: Output, artifact: str, *, is_new: bool, dry_run: bool) -> None:
     if dry_run:
         would_be = f"{artifact} would be made; " if is_new else ""
         output.say(would_be + _UNCHANGED)

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _SAVES: Final = 2
 #: Made ready beside the tensors, for step, metrics and state.
 _SMALL_BYTES: Final = 1 << 20
+#: How often the thread looks whether the process ends.
+_LOOK_S: Final = 0.2
 #: After what may be over in a moment, a push is tried again.
 _FIRST_WAIT_S: Final = 1.0
 _LAST_WAIT_S: Final = 30.0
@@ -101,6 +103,7 @@ class Checkpoints:
         self._queue: deque[StagedSave] = deque()
         self._saves: list[PendingSave] = []
         self._worker: threading.Thread | None = None
+        self._is_pushing = False
         self._is_closed = False
         self._owner = os.getpid()
         _OPEN.add(self)
@@ -243,10 +246,14 @@ class Checkpoints:
             return  # The thread that would end the saves is the parent's.
         with self._changed:
             self._is_closed = True
+            self._changed.notify_all()
             self._changed.wait_for(self._is_idle)
+            worker = self._worker
             for memory in self._free:
                 memory.close()
             self._free.clear()
+        if worker is not None:
+            worker.join()
         _OPEN.discard(self)
         self._raise_late()
 
@@ -275,7 +282,7 @@ class Checkpoints:
             failures[0].check()
 
     def _is_idle(self) -> bool:
-        return self._worker is None
+        return not (self._queue or self._is_pushing)
 
     def _take_memory(self) -> StagingMemory:
         settings = self._settings
@@ -299,15 +306,18 @@ class Checkpoints:
                 )
             return self._free.pop()
 
-    def _give_back(self, memory: StagingMemory) -> None:
+    def _give_back(self, memory: StagingMemory, *, pushed: bool = False) -> None:
         with self._changed:
             self._free.append(memory)
+            if pushed:
+                self._is_pushing = False
             self._changed.notify_all()
 
     def _begin(self, staged: StagedSave) -> None:
         with self._changed:
             self._saves.append(staged.save)
             self._queue.append(staged)
+            self._changed.notify_all()
             if self._worker is None:
                 # No daemon: a process that ends waits for what it has saved.
                 self._worker = threading.Thread(
@@ -316,20 +326,26 @@ class Checkpoints:
                 self._worker.start()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                if not self._queue:
-                    self._worker = None
-                    self._changed.notify_all()
-                    return
-                staged = self._queue.popleft()
+        while (staged := self._next()) is not None:
             try:
                 result = staged.context.run(self._push, staged)
             except BaseException as error:  # noqa: BLE001 - raised where it is asked for
                 staged.save.end(None, error)
             else:
                 staged.save.end(result, None)
-            self._give_back(staged.memory)
+            self._give_back(staged.memory, pushed=True)
+
+    def _next(self) -> StagedSave | None:
+        """Wait for the next save; None once there will be none."""
+        # The thread stays: on a busy machine, starting one is most of a save's time.
+        with self._changed:
+            while not self._queue:
+                if self._is_closed or not threading.main_thread().is_alive():
+                    self._worker = None
+                    return None
+                self._changed.wait(_LOOK_S)
+            self._is_pushing = True
+            return self._queue.popleft()
 
     def _push(self, staged: StagedSave) -> PushResult:
         push = Push(

@@ -16,6 +16,7 @@ from strongroom._channel.caller import Caller
 from strongroom._transfer.file_session import MAX_FILES, FileSession
 from strongroom._transfer.resuming import Resumption, is_passing
 from strongroom.errors import (
+    CancelledError,
     InvalidArgumentError,
     Reason,
     StrongroomError,
@@ -248,6 +249,8 @@ class _Answers:
 
     def _note(self, error: StrongroomError) -> None:
         """See whether to go on, or raise the error if there is nothing to try."""
+        if isinstance(error, CancelledError):
+            return  # a server that stops ends the calls of those who want nothing
         may_pass = is_passing(error) or error.reason is Reason.STALLED
         if may_pass or self._is_careful or len(self._asked) == 1:
             self._resumption.wait_after(error)

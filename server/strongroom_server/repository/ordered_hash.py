@@ -10,6 +10,8 @@ from strongroom_server.core.codecs import Buffer
 
 #: Smaller chunks are hashed at once, unless others wait: a thread costs more.
 INLINE_BYTES: Final = 1024 * 1024
+#: Without a chunk for that long, the thread ends until the next one comes.
+IDLE_S: Final = 1.0
 #: Chunks that may wait, each of which stays in memory.
 MAX_WAITING: Final = 2
 
@@ -17,8 +19,8 @@ MAX_WAITING: Final = 2
 class OrderedHash:
     """Hashes the chunks of one file, in order. Used by one thread.
 
-    Large ones are hashed by a thread of its own, which ends with the digest, or with
-    `close`.
+    Large ones are hashed by a thread of its own, which ends with the digest, with
+    `close`, or when nothing comes any more.
     """
 
     def __init__(self) -> None:
@@ -26,21 +28,22 @@ class OrderedHash:
         self._changed = threading.Condition()
         self._waiting: deque[Buffer] = deque()
         self._is_over = False
+        #: Runs only while there is something to do, or there was a moment ago.
         self._thread: threading.Thread | None = None
 
     def update(self, chunk: Buffer) -> None:
         """Hash a chunk, which must not change any more."""
-        if self._thread is None:
-            if len(chunk) < INLINE_BYTES:
+        with self._changed:
+            if self._thread is None and len(chunk) < INLINE_BYTES:
                 self._hash.update(chunk)
                 return
-            self._thread = threading.Thread(
-                target=self._run, name="sha256", daemon=True
-            )
-            self._thread.start()
-        with self._changed:
             self._changed.wait_for(lambda: len(self._waiting) < MAX_WAITING)
             self._waiting.append(chunk)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="sha256", daemon=True
+                )
+                self._thread.start()
             self._changed.notify_all()
 
     def digest(self) -> bytes:
@@ -57,16 +60,17 @@ class OrderedHash:
     def _end(self) -> None:
         with self._changed:
             self._is_over = True
+            thread = self._thread
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if thread is not None:
+            thread.join()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_over)
+                self._changed.wait_for(lambda: self._waiting or self._is_over, IDLE_S)
                 if not self._waiting:
+                    self._thread = None
                     return
                 chunk = self._waiting.popleft()
                 self._changed.notify_all()

@@ -242,6 +242,7 @@ _ROWS: Final = (
         targets.of_granted_parent,
         Phases.INTENT_OUTCOME,
         TimeClass.STREAM,
+        depth=COLUMNS,
     ),
     Method(
         f"{_MAINTENANCE}/VerifyVersion",

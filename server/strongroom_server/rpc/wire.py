@@ -15,7 +15,8 @@ MAX_FIELDS: Final = 8192
 #: Of requests whose texts and bytes are long, and whose nested messages are small:
 #: no field of those is repeated.
 FLAT: Final = 1
-#: Of streamed requests whose one nested message has lists of texts and of numbers.
+#: Of requests whose one nested message has lists: of texts, of numbers, of messages
+#: without lists of messages. Long bytes in these are no fields, and not counted as any.
 COLUMNS: Final = 2
 #: Of streamed requests: a request, its items, and what each item holds.
 BATCHES: Final = 3
