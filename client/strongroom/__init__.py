@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         StrongroomFile,
         connect,
     )
+    from strongroom.client.checkpoint_loading import LoadedCheckpoint
+    from strongroom.client.checkpoints import Checkpoints
+    from strongroom.client.saves import PendingSave
     from strongroom.config import ClientSettings
     from strongroom.values import (
         AccessExplanation,
@@ -106,6 +109,7 @@ __all__ = [
     "ArtifactPolicy",
     "Change",
     "CheckResult",
+    "Checkpoints",
     "Client",
     "ClientSettings",
     "Consent",
@@ -127,10 +131,12 @@ __all__ = [
     "Kind",
     "Lineage",
     "LineageStep",
+    "LoadedCheckpoint",
     "Login",
     "ObjectExplanation",
     "ObjectState",
     "ObjectUse",
+    "PendingSave",
     "Progress",
     "Project",
     "PullResult",
@@ -173,10 +179,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Checkpoints": "client.checkpoints",
     "Client": "client",
     "connect": "client",
     "Draft": "client",
     "DraftWriter": "client",
+    "LoadedCheckpoint": "client.checkpoint_loading",
+    "PendingSave": "client.saves",
     "Reader": "client",
     "Run": "client",
     "StrongroomFile": "client",

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from strongroom.errors import InvalidArgumentError, Reason
+from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
 from strongroom.format.names import (
     ArtifactName,
     NumberSelector,
@@ -34,6 +34,8 @@ MAX_INPUTS: Final = 256
 MAX_RUN_CHARS: Final = 128
 #: What other processes of a run may write down.
 _MAX_NOTES_BYTES: Final = 16 << 20
+#: The mode of notes in which something is missing.
+_INCOMPLETE_MODE: Final = 0o700
 
 
 _MadeT = TypeVar("_MadeT")
@@ -50,6 +52,26 @@ class RunToken:
 
 
 class Run:
+    """A run that is on, or over: what it is called, and what it has read."""
+
+    def __init__(self, notes: "RunNotes") -> None:
+        self._notes = notes
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """What it is called in the versions that it writes."""
+        return self._notes.name
+
+    @property
+    def inputs(self) -> tuple[VersionInput, ...]:
+        """The versions that were read, in that order."""
+        return self._notes.inputs
+
+
+class RunNotes:
     """What a run has read so far. Safe for threads."""
 
     def __init__(self, token: RunToken, *, owner: int = 0) -> None:
@@ -59,34 +81,44 @@ class Run:
             token: The run.
             owner: The process that began it, if it is this one.
         """
-        #: What it is called in the versions that it writes.
         self.name = token.name
         self.endpoint = token.endpoint
-        self.notes = token.notes
+        self.path = token.notes
         self.lock = threading.Lock()
+        #: Whether more was read than can be said here.
+        self.is_incomplete = False
         self._owner = owner
         self._inputs = {_key(item): item for item in token.inputs}
 
     @classmethod
-    def begin(cls, name: str, endpoint: str) -> "Run":
+    def begin(cls, name: str, endpoint: str) -> "RunNotes":
         """Begin a run; to be closed by this process.
 
         Raises:
             InvalidArgumentError: The name is too long, or not printable.
+            PreconditionError: There is no folder for notes (SETTING_INVALID).
         """
         if len(name) > MAX_RUN_CHARS or not name.isprintable():
             message = (
                 f"a run's name has at most {MAX_RUN_CHARS} characters, all printable"
             )
             raise InvalidArgumentError(message, name=name[:MAX_RUN_CHARS])
-        notes = Path(tempfile.mkdtemp(prefix="strongroom-run-"), "inputs")
-        notes.touch(mode=0o600)
-        return cls(RunToken(name, endpoint, notes, ()), owner=os.getpid())
+        try:
+            path = Path(tempfile.mkdtemp(prefix="strongroom-run-"), "inputs")
+            path.touch(mode=0o600)
+        except OSError as error:
+            message = f"there is no folder for the notes of a run: {error}"
+            raise PreconditionError(
+                message,
+                reason=Reason.SETTING_INVALID,
+                hint="Let TMPDIR name a folder that can be written.",
+            ) from error
+        return cls(RunToken(name, endpoint, path, ()), owner=os.getpid())
 
     @property
     def is_over(self) -> bool:
         """Whether it is another process's, and has ended there."""
-        return os.getpid() != self._owner and not self.notes.exists()
+        return os.getpid() != self._owner and not self.path.exists()
 
     @property
     def inputs(self) -> tuple[VersionInput, ...]:
@@ -98,10 +130,10 @@ class Run:
     @property
     def token(self) -> RunToken:
         """What another process needs to know of it."""
-        return RunToken(self.name, self.endpoint, self.notes, self.inputs)
+        return RunToken(self.name, self.endpoint, self.path, self.inputs)
 
     def note(self, item: VersionInput) -> None:
-        """Note that a version was read."""
+        """Note that a version was read; no read fails because of that."""
         with self.lock:
             if _key(item) in self._inputs:
                 return
@@ -113,32 +145,53 @@ class Run:
         """Learn for the last time what other processes have read."""
         self._gather()
         if os.getpid() == self._owner:
-            shutil.rmtree(self.notes.parent, ignore_errors=True)
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def _write_down(self, item: VersionInput) -> None:
-        line = json.dumps([item.version.resource, item.digest]) + "\n"
-        # A run that is over has no file any more, and wants to know nothing.
-        with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(self.notes, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        line = (json.dumps([item.version.resource, item.digest]) + "\n").encode()
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             try:
-                os.write(descriptor, line.encode())
+                is_whole = os.write(descriptor, line) == len(line)
             finally:
                 os.close(descriptor)
+        except FileNotFoundError:
+            return  # a run that is over has no file any more, and wants to know nothing
+        except OSError:
+            is_whole = False
+        if not is_whole:
+            # Where there is no room for a line, a bit of the mode can be had still.
+            with contextlib.suppress(OSError):
+                self.path.chmod(_INCOMPLETE_MODE)
 
     def _gather(self) -> None:
-        with contextlib.suppress(FileNotFoundError), self.notes.open("rb") as file:
-            whole, _, _ = file.read(_MAX_NOTES_BYTES).rpartition(b"\n")
-            for line in whole.splitlines():
+        try:
+            with self.path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+                notes = file.read(_MAX_NOTES_BYTES + 1)
+        except FileNotFoundError:
+            return
+        except OSError:
+            self.is_incomplete = True
+            return
+        if mode == _INCOMPLETE_MODE or len(notes) > _MAX_NOTES_BYTES:
+            self.is_incomplete = True
+        whole, _, _ = notes.rpartition(b"\n")
+        for line in whole.splitlines():
+            try:
                 name, digest = json.loads(line)
                 item = input_of(pb.VersionInput(name=name, digest=digest))
-                with self.lock:
-                    self._inputs.setdefault(_key(item), item)
+            except (TypeError, ValueError):
+                self.is_incomplete = True  # a line that was written in part
+                continue
+            with self.lock:
+                self._inputs.setdefault(_key(item), item)
 
 
 #: The runs that code is in, the outermost first.
-_CURRENT: Final[ContextVar[tuple[Run, ...]]] = ContextVar("runs", default=())
+_CURRENT: Final[ContextVar[tuple[RunNotes, ...]]] = ContextVar("runs", default=())
 #: All runs of this process that have not ended, also for threads that are in none.
-_RUNS: Final[dict[Path, Run]] = {}
+_RUNS: Final[dict[Path, RunNotes]] = {}
 
 
 def _renew_locks() -> None:
@@ -151,15 +204,15 @@ os.register_at_fork(after_in_child=_renew_locks)
 
 
 @contextlib.contextmanager
-def entered(run: Run) -> Iterator[Run]:
+def entered(run: RunNotes) -> Iterator[Run]:
     """Let code be in a run."""
-    _RUNS[run.notes] = run
+    _RUNS[run.path] = run
     token = _CURRENT.set((*_CURRENT.get(), run))
     try:
-        yield run
+        yield Run(run)
     finally:
         _CURRENT.reset(token)
-        _RUNS.pop(run.notes, None)
+        _RUNS.pop(run.path, None)
         run.close()
 
 
@@ -173,7 +226,7 @@ def adopt(told: tuple[RunToken, ...]) -> None:
     for path in [path for path, run in list(_RUNS.items()) if run.is_over]:
         _RUNS.pop(path, None)
     for token in told:
-        _RUNS.setdefault(token.notes, Run(token))
+        _RUNS.setdefault(token.notes, RunNotes(token))
 
 
 def joined(
@@ -195,6 +248,21 @@ def note(endpoint: str, message: pb.Version) -> None:
             run.note(item)
 
 
+def check_run(endpoint: str) -> None:
+    """Check that code is in a run.
+
+    Raises:
+        PreconditionError: It is in none (ARGUMENT_INVALID).
+    """
+    if not _runs(endpoint):
+        message = "no run is on that could have an input"
+        raise PreconditionError(
+            message,
+            reason=Reason.ARGUMENT_INVALID,
+            hint='Call it within `with client.run("name"):`.',
+        )
+
+
 def note_version(endpoint: str, version: Version) -> None:
     """Note that something is going to read a version, perhaps elsewhere."""
     for run in _runs(endpoint):
@@ -206,16 +274,19 @@ def current_lineage(endpoint: str) -> pb.Lineage | None:
     runs = _runs(endpoint)
     if not runs:
         return None
-    names = dict.fromkeys(run.name for run in runs if run.name)
+    name = "/".join(dict.fromkeys(run.name for run in runs if run.name))
+    if len(name) > MAX_RUN_CHARS:  # of runs within runs
+        name = name[: MAX_RUN_CHARS - 1] + "…"
     inputs = {_key(item): item for run in runs for item in run.inputs}
     told = list(inputs.values())[:MAX_INPUTS]
     return pb.Lineage(
-        run="/".join(names)[:MAX_RUN_CHARS],
+        run=name,
         inputs=[
             pb.VersionInput(name=item.version.resource, digest=item.digest)
             for item in told
         ],
-        more_inputs=len(inputs) - len(told),
+        # One stands for what could not be noted, however much that is.
+        more_inputs=len(inputs) - len(told) + any(run.is_incomplete for run in runs),
     )
 
 
@@ -233,7 +304,7 @@ def input_of(message: pb.VersionInput) -> VersionInput:
     return VersionInput(name.artifact, number.number, message.digest)
 
 
-def _runs(endpoint: str) -> tuple[Run, ...]:
+def _runs(endpoint: str) -> tuple[RunNotes, ...]:
     """Return the runs of one strongroom that code is in.
 
     A thread that does not know is in all of them.

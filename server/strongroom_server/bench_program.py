@@ -138,4 +138,4 @@ def _pin(torch: Any, size_bytes: int, clock: Clock) -> StageTime:  # noqa: ANN40
         done += _PIECE_BYTES
     torch.cuda.synchronize()
     seconds = clock.monotonic() - began_s
-    return StageTime(PIN, done, seconds, f"to {torch.cuda.get_device_name()}")
+    return StageTime(PIN, done, seconds, f"to {torch.cuda.get_device_name()}, 1 thread")

@@ -8,6 +8,7 @@ libraries, samplers and limits that the environment sets, links.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from opentelemetry import trace
@@ -16,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import (
     Event,
     ReadableSpan,
+    SpanLimits,
     SpanProcessor,
     Tracer,
     TracerProvider,
@@ -40,6 +42,19 @@ from strongroom_server.ports import Clock
 OWN: Final = "strongroom_server"
 #: Of a trace that begins here: sampled, by an id of chance.
 _ROOT: Final = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+#: The SDK's own limits, none of them read from the environment: spans of ours have few
+#: attributes and events, and need not be counted.
+_COMMON_COUNT: Final = 128
+_COMMON_LIMITS: Final = SpanLimits(
+    max_attributes=_COMMON_COUNT,
+    max_events=_COMMON_COUNT,
+    max_links=_COMMON_COUNT,
+    max_span_attributes=_COMMON_COUNT,
+    max_event_attributes=_COMMON_COUNT,
+    max_link_attributes=_COMMON_COUNT,
+    max_attribute_length=SpanLimits.UNSET,
+    max_span_attribute_length=SpanLimits.UNSET,
+)
 
 
 class OwnSpan(Span, ReadableSpan):
@@ -218,7 +233,7 @@ class OwnTracerProvider(TracerProvider):
         # Samplers and limits that the environment sets are for the SDK's tracers.
         self._is_common = (
             self.sampler is sampling.DEFAULT_ON
-            and self._span_limits.max_span_attribute_length is None
+            and vars(self._span_limits) == vars(_COMMON_LIMITS)
             and isinstance(self.id_generator, RandomIdGenerator)
         )
 
@@ -244,5 +259,7 @@ class OwnTracerProvider(TracerProvider):
         is_own = instrumenting_module_name.partition(".")[0] == OWN
         # With OTEL_SDK_DISABLED it is none that records anything.
         if is_own and self._is_common and isinstance(whole, Tracer):
-            return OwnTracer(whole, self)
+            # An SDK that has changed within may keep those under other names.
+            with suppress(AttributeError):
+                return OwnTracer(whole, self)
         return whole

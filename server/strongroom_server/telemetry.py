@@ -153,7 +153,11 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line; see `logging.Handler`."""
-        self._lines.append(self.format(record))
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 (no call fails because of its log)
+            line = _unformatted(record, error)
+        self._lines.append(line)
         if record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES:
             self.flush()
         elif not self._is_due.is_set():
@@ -190,6 +194,18 @@ class _LineFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         return json.dumps(line)
+
+
+def _unformatted(record: logging.LogRecord, error: Exception) -> str:
+    """Return what is written instead of a line that cannot be; not what it was of."""
+    place = f"{record.module}:{record.lineno}"
+    line = {
+        "event": "log",
+        "logger": record.name,
+        "level": record.levelname,
+        "message": f"the line of {place} cannot be made: {type(error).__name__}",
+    }
+    return json.dumps(line)
 
 
 @contextmanager

@@ -238,6 +238,22 @@ def test_a_rule_without_effect_is_told(strongroom: Command, pushed: str) -> None
     assert "all versions are kept while keep-last and keep-best are 0" in result.err
 
 
+def test_a_first_rule_says_that_versions_go_and_a_further_one_does_not(
+    strongroom: Command, pushed: str
+) -> None:
+    best = ("--keep-best", "3", "--best-by", "metric:loss")
+    tried = strongroom("policy", "set", pushed, *best, "--dry-run")
+    first = strongroom("policy", "set", pushed, *best)
+    further = strongroom("policy", "set", pushed, "--keep-last", "5")
+
+    for result in (tried, first):
+        assert "until now all versions were kept" in result.err
+        assert f"strongroom explain {pushed}" in result.err
+    assert "until now" not in further.err
+    made = strongroom("policy", "set", f"{pushed}-new", "--kind", "weights", *best)
+    assert (made.code, "until now" in made.err) == (0, False)
+
+
 def test_explain_says_why_each_version_stays_or_goes(
     strongroom: Command, pushed: str
 ) -> None:

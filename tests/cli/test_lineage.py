@@ -34,7 +34,8 @@ def test_lineage_is_told_a_line_a_version(strongroom: Command, project: str) -> 
         ["<", "1", f"{project}/texts@1"],
         [">", "1", f"{project}/tuned@1"],
     ]
-    assert told.out.splitlines()[2].endswith("making tuned")
+    assert told.out.splitlines()[2].endswith(f"  making tuned  {project}/base@1")
+    assert len(told.out.splitlines()) == 3
     assert [(line["message_type"], line.get("name")) for line in lines[1:]] == [
         ("result", f"{project}/base@1"),
         ("result", f"{project}/tuned@1"),
@@ -42,6 +43,29 @@ def test_lineage_is_told_a_line_a_version(strongroom: Command, project: str) -> 
     ]
     assert lines[2]["via"] == [f"{project}/base@1"]
     assert lines[-1]["incomplete"] is False
+
+
+def test_the_way_to_a_far_version_is_told(
+    strongroom: Command, project: str, config: Path, tmp_path: Path
+) -> None:
+    with Client(load_settings(config_file=config)) as client:
+        for number in range(4):
+            tree = write_tree(tmp_path / f"m{number}", {"a": b"%d" % number})
+            with client.run():
+                client.add_input(f"{project}/tuned")
+                client.push(tree, f"{project}/more-{number}")
+        with client.run():
+            for number in range(4):
+                client.add_input(f"{project}/more-{number}")
+            client.push(write_tree(tmp_path / "merged", {"a": b"x"}), f"{project}/end")
+
+    told = strongroom("lineage", f"{project}/texts").out
+
+    rows = {line.split()[2]: line.rstrip() for line in told.splitlines()[1:]}
+    assert rows[f"{project}/tuned@1"].endswith(f"  making tuned  {project}/base@1")
+    assert rows[f"{project}/more-0@1"].endswith(f"  {project}/tuned@1")
+    assert rows[f"{project}/end@1"].endswith("@1 +1")
+    assert rows[f"{project}/end@1"].count(f"{project}/more-") == 3
 
 
 def test_show_says_what_a_version_was_made_from(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 import pytest
@@ -179,7 +180,6 @@ def test_a_third_save_waits_or_is_refused(
 def test_a_late_error_is_never_lost_and_told_once(client: Client, how: str) -> None:
     tensors = {"w": WEIGHTS[:10]}
     # A data set is not a checkpoint: refused when it is pushed.
-    client.draft("demo/data", kind=Kind.DATASET).put("file", b"x")
     client.create_artifact(f"demo/data-{how}", kind=Kind.DATASET)
     checkpoints = client.checkpoints(f"demo/data-{how}")
     save = checkpoints.save(tensors, step=1)
@@ -196,8 +196,11 @@ def test_a_late_error_is_never_lost_and_told_once(client: Client, how: str) -> N
 
     assert not checkpoints.unheard()
     checkpoints.close()
-    with pytest.raises(PreconditionError):
+    with pytest.raises(PreconditionError) as caught:
         checkpoints.save(tensors, step=3)
+    assert "client.checkpoints" in caught.value.hint
+    with pytest.raises(PreconditionError):
+        checkpoints.prepare(tensors)
 
 
 def test_an_error_of_the_training_is_not_hidden_by_a_late_one(client: Client) -> None:
@@ -226,6 +229,14 @@ def test_an_error_of_the_training_is_not_hidden_by_a_late_one(client: Client) ->
         {"step": "1"},
         {"step": True},
         {"metadata": {"step": "2"}},
+        {"state": {1: "an integer as key"}},
+        {"state": {"a tuple": [(1, 2)]}},
+        {"state": {"best": float("inf")}},
+        {"metrics": {"loss": "0.5"}},
+        {"metrics": {"loss": None}},
+        {"metrics": {"loss": 10**400}},
+        {"metrics": {"loss": np.zeros(2)}},
+        {"metrics": {1: 0.5}},
     ],
 )
 def test_what_cannot_be_saved_is_refused_at_once(
@@ -238,6 +249,34 @@ def test_what_cannot_be_saved_is_refused_at_once(
         assert checkpoints.latest() is None
     with pytest.raises(InvalidArgumentError):
         client.checkpoints("demo/refused", when_busy="sometimes")  # type: ignore[arg-type]
+
+
+def test_metrics_are_numbers_of_any_kind_and_valid_json(client: Client) -> None:
+    metrics: dict[str, SupportsFloat] = {
+        "loss": np.float32(0.25),
+        "scalar": np.array(2),
+        "count": 3,
+        "diverged": float("nan"),
+        "endless": float("-inf"),
+    }
+    with client.checkpoints("demo/metrics") as checkpoints:
+        saved = checkpoints.save({"w": b"1"}, step=1, metrics=metrics)
+        version = saved.result(60).version
+
+    told = {"loss": "0.25", "scalar": "2.0", "count": "3.0"}
+    told |= {"diverged": "nan", "endless": "-inf"}
+    assert version.metadata == {
+        "step": "1",
+        **{f"metric:{name}": number for name, number in told.items()},
+    }
+    about = client.read_bytes("demo/metrics/checkpoint.json")
+    assert json.loads(about, parse_constant=pytest.fail)["metrics"] == {
+        "loss": 0.25,
+        "scalar": 2.0,
+        "count": 3.0,
+        "diverged": None,
+        "endless": None,
+    }
 
 
 def test_memory_is_made_once_and_given_back(client: Client) -> None:

@@ -55,7 +55,7 @@ def client(settings: ClientSettings) -> Iterator[Client]:
 
 def refused_by_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its list of file systems is another one than the client's."""
-    monkeypatch.setattr(sources, "SOURCE_FILE_SYSTEMS", frozenset())
+    monkeypatch.setattr(sources, "is_local", lambda _descriptor: False)
 
 
 def lost_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:

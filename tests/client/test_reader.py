@@ -21,6 +21,7 @@ from strongroom.errors import (
     InvalidArgumentError,
     NotFoundError,
     OutOfRangeError,
+    PreconditionError,
     Reason,
     UnavailableError,
 )
@@ -106,17 +107,21 @@ def test_files_come_in_the_order_asked(reader: Reader) -> None:
 def test_ranges_are_what_slices_are(reader: Reader) -> None:
     places = random.Random(2)
     wanted = [
-        FileRange("large.bin", places.randrange(len(LARGE)), places.randrange(MIB))
+        FileRange(
+            "large.bin",
+            offset=places.randrange(len(LARGE)),
+            length=places.randrange(MIB),
+        )
         for _ in range(60)
     ]
     wanted += [
-        FileRange("large.bin", 16 * MIB - 1, 2),
-        FileRange("large.bin", 5, 20 * MIB),
-        FileRange("large.bin", len(LARGE)),
-        FileRange("large.bin", len(LARGE) - 3, 100),
-        FileRange("large.bin", 7, 0),
+        FileRange("large.bin", offset=16 * MIB - 1, length=2),
+        FileRange("large.bin", offset=5, length=20 * MIB),
+        FileRange("large.bin", offset=len(LARGE)),
+        FileRange("large.bin", offset=len(LARGE) - 3, length=100),
+        FileRange("large.bin", offset=7, length=0),
         FileRange("empty"),
-        FileRange("tiny", 1),
+        FileRange("tiny", offset=1),
     ]
 
     assert reader.read_many(wanted) == [
@@ -125,7 +130,10 @@ def test_ranges_are_what_slices_are(reader: Reader) -> None:
 
 
 def test_more_than_a_request_holds_is_asked_for_in_several(reader: Reader) -> None:
-    wanted = [FileRange("large.bin", number * 100, 100) for number in range(2500)]
+    wanted = [
+        FileRange("large.bin", offset=number * 100, length=100)
+        for number in range(2500)
+    ]
 
     assert b"".join(reader.read_many(wanted)) == LARGE[: 2500 * 100]
 
@@ -155,7 +163,7 @@ def test_who_stops_in_the_middle_reads_on(reader: Reader) -> None:
     batches = reader.read_batches([["tiny"]] * 5)
     next(batches)
     del batches
-    assert reader.read("tiny", 1, 2) == b"in"
+    assert reader.read("tiny", offset=1, length=2) == b"in"
 
 
 def test_all_reads_are_one_audited_call(
@@ -189,9 +197,9 @@ def test_the_version_stays_the_one_that_was_opened(
         ("zzz", NotFoundError, Reason.PATH_NOT_FOUND),
         ("small/", NotFoundError, Reason.PATH_NOT_FOUND),
         ("small", NotFoundError, Reason.PATH_NOT_FOUND),
-        (FileRange("tiny", 5), OutOfRangeError, Reason.OFFSET_PAST_END),
-        (FileRange("tiny", -1), InvalidArgumentError, Reason.ARGUMENT_INVALID),
-        (FileRange("tiny", 0, -1), InvalidArgumentError, Reason.ARGUMENT_INVALID),
+        (FileRange("tiny", offset=5), OutOfRangeError, Reason.OFFSET_PAST_END),
+        (FileRange("tiny", offset=-1), InvalidArgumentError, Reason.ARGUMENT_INVALID),
+        (FileRange("tiny", length=-1), InvalidArgumentError, Reason.ARGUMENT_INVALID),
     ],
 )
 def test_what_cannot_be_read_is_refused_and_the_reader_lives(
@@ -250,7 +258,7 @@ def test_threads_take_turns(reader: Reader) -> None:
 
 def test_a_thread_does_not_wait_for_itself(reader: Reader) -> None:
     for _ in reader.read_batches([["tiny"]]):
-        with pytest.raises(InvalidArgumentError):
+        with pytest.raises(PreconditionError):
             reader.read("tiny")
 
 

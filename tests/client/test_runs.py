@@ -2,9 +2,11 @@
 """What is read in a run becomes the inputs of what is written in it, by itself."""
 
 import contextvars
+import errno
 import multiprocessing
 import os
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Any
 import pytest
 
 from strongroom import _lineage
-from strongroom.client import Client, Run
-from strongroom.errors import InvalidArgumentError, NotFoundError
-from strongroom.values import Version, VersionState
+from strongroom.client import Client
+from strongroom.client.catalog import parse_artifact
+from strongroom.errors import InvalidArgumentError, NotFoundError, PreconditionError
+from strongroom.values import Version, VersionInput, VersionState
 from tests.client.trees import write_tree
 
 
@@ -82,10 +85,10 @@ def test_what_was_opened_before_a_run_and_is_read_in_it_is_an_input(
     ):
         file.read(1)
         untouched.read(1)
-        reader.read("file", 0, 1)
+        reader.read("file", length=1)
         with client.run():
             file.read(1)
-            reader.read("file", 0, 1)
+            reader.read("file", length=1)
             made = pushed("before/made")
 
     assert names(made) == ["before/file@1", "before/reader@1"]
@@ -218,7 +221,7 @@ def test_a_run_leaves_nothing_behind(client: Client) -> None:
 
     def fail() -> None:
         with client.run("fails") as run:
-            folders.append(run.notes.parent)
+            folders.append(run._notes.path.parent)
             assert folders[0].stat().st_mode & 0o777 == 0o700
             raise RuntimeError
 
@@ -232,7 +235,7 @@ def test_a_run_of_another_strongroom_sees_nothing(
     client: Client, pushed: Callable[..., Version]
 ) -> None:
     pushed("other/texts")
-    with _lineage.entered(Run.begin("elsewhere", "elsewhere:1")) as run:
+    with _lineage.entered(_lineage.RunNotes.begin("elsewhere", "elsewhere:1")) as run:
         client.read_bytes("other/texts/file")
         made = pushed("other/made")
 
@@ -252,6 +255,66 @@ def test_what_does_not_fit_is_counted(
 
     assert (names(made), made.more_inputs) == (["many/a@1", "many/b@1"], 1)
     assert client.lineage("many/made").incomplete
+
+
+def test_a_run_within_a_run_says_that_its_name_was_cut(
+    client: Client, pushed: Callable[..., Version]
+) -> None:
+    with client.run("o" * 100), client.run("i" * 100):
+        made = pushed("nested/long")
+
+    assert made.run == "o" * 100 + "/" + "i" * 26 + "…"
+
+
+def test_an_input_is_refused_where_no_run_is_on(
+    client: Client, pushed: Callable[..., Version]
+) -> None:
+    pushed("lost/texts")
+    with pytest.raises(PreconditionError, match="no run is on") as caught:
+        client.add_input("lost/texts")
+    assert "client.run" in caught.value.hint
+
+
+def test_a_run_without_a_folder_for_notes_is_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(PreconditionError) as caught, client.run("no folder"):
+        pytest.fail("nobody gets here")
+    assert "TMPDIR" in caught.value.hint
+
+
+def no_room(_descriptor: int, _data: bytes) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("problem", ["unwritable", "cut", "much", "unreadable"])
+def test_no_read_fails_because_of_notes_and_what_they_lack_is_told(
+    client: Client,
+    pushed: Callable[..., Version],
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str,
+) -> None:
+    pushed(f"notes/{problem}")
+    with client.run() as run:
+        path = run._notes.path
+        worker = _lineage.RunNotes(run._notes.token)
+        if problem == "unwritable":
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "write", no_room)
+                worker.note(VersionInput(parse_artifact("notes/a"), 1, "sha256:00"))
+        elif problem == "cut":
+            path.write_text('["projects/notes/art\n')
+        elif problem == "much":
+            monkeypatch.setattr(_lineage, "_MAX_NOTES_BYTES", 10)
+            path.write_text(20 * "x")
+        else:
+            path.unlink()
+            path.mkdir()
+        client.read_bytes(f"notes/{problem}/file")
+        made = pushed(f"notes/made-{problem}")
+
+    assert (names(made), made.more_inputs) == ([f"notes/{problem}@1"], 1)
 
 
 @pytest.mark.parametrize("name", ["r" * 129, "two\nlines"])

@@ -11,6 +11,7 @@ from strongroom._files.folder import Folder
 from strongroom._files.placement import Placement, place
 from strongroom._files.small_files import SmallFiles
 from strongroom.errors import ExhaustedError, IntegrityError, InvalidArgumentError
+from tests.support.waiting import wait_until
 
 
 def put(placement: Placement, path: str, content: bytes = b"x") -> None:
@@ -97,6 +98,44 @@ def test_an_error_is_told_and_ends_the_writing(tmp_path: Path) -> None:
     with pytest.raises(ExhaustedError):
         files.flush()
     assert written == ["0", "1", "2"]
+
+
+def test_an_error_of_any_kind_is_told_and_nobody_waits_for_ever(
+    tmp_path: Path,
+) -> None:
+    def write(_folder: Folder, _path: str, _executable: bool, _content: bytes) -> None:
+        raise MemoryError
+
+    files = SmallFiles(lambda: Folder(tmp_path), write)
+    with pytest.raises(MemoryError):
+        put_many(files, range(1000))
+    with pytest.raises(MemoryError):
+        files.flush()
+    files.close()
+
+
+def test_what_is_given_up_is_not_written(tmp_path: Path) -> None:
+    written: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def write(_folder: Folder, path: str, _executable: bool, _content: bytes) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        written.append(path)
+
+    files = SmallFiles(lambda: Folder(tmp_path), write)
+    put_many(files, range(50))
+    assert begun.wait(10)
+    closing = threading.Thread(target=files.close)
+    closing.start()
+    wait_until(lambda: files._is_given_up)
+    go_on.set()
+    closing.join(10)
+    assert written == ["0"]
+
+    put_many(files, range(50, 53))
+    files.flush()
+    assert written == ["0", "50", "51", "52"]
 
 
 def test_who_leaves_by_an_error_leaves_no_thread(tmp_path: Path) -> None:

@@ -66,4 +66,4 @@ def test_a_range_longer_than_wanted_is_refused(tmp_path: Path) -> None:
     with lying(tmp_path) as (client, lies), reader_of(client) as reader:
         lies.found = pb.FoundFiles(length_bytes=[len(GOOD)], data=GOOD)
         with pytest.raises(IntegrityError):
-            reader.read_many([FileRange("file", 0, len(GOOD) - 1)])
+            reader.read_many([FileRange("file", length=len(GOOD) - 1)])

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from strongroom.errors import Reason, UnavailableError
+from strongroom.errors import PreconditionError, Reason, UnavailableError
 from strongroom_server.adapters.pack_urls import HttpPuts
 from strongroom_server.adapters.pack_urls.connections import ATTEMPTS, PackConnections
 from strongroom_server.ports import BlobExistsError, ReadBuffer, UrlRefusedError
@@ -185,5 +185,7 @@ def test_a_bucket_without_versions_is_not_believed(
 ) -> None:
     store.answers = [status(200)] * ATTEMPTS
 
-    with pytest.raises(UnavailableError, match="not versioned"):
+    with pytest.raises(PreconditionError, match="not versioned") as caught:
         puts.put(store.url, HEADERS, PIECES)
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+    assert len(store.headers) == 1  # It is not tried again.

@@ -22,8 +22,10 @@ from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.filetable import (
     FileEntry,
     PageRef,
+    check_found,
     ends_page,
     format_page,
+    group_pages,
     page_of,
     parse_page,
 )
@@ -34,7 +36,7 @@ from strongroom_server.core.index_segment import (
 from strongroom_server.core.manifest import Manifest, format_manifest, parse_manifest
 from tests.support.properties import COSTLY, QUICK
 from tests.support.samples import ARTIFACT_ID, file_entry, filled, raw_ref
-from tests.support.tables import JSON, chunk_refs
+from tests.support.tables import JSON, chunk_refs, page_chunks
 
 
 @st.composite
@@ -66,7 +68,7 @@ def test_a_page_reads_back(entries: list[FileEntry]) -> None:
 
 
 @COSTLY
-@given(file_lists(), st.lists(chunk_refs(), max_size=3))
+@given(file_lists(), st.lists(page_chunks(), max_size=3))
 def test_a_manifest_reads_back(entries: list[FileEntry], refs: list[ChunkRef]) -> None:
     pages = tuple(page_of([entry], tuple(refs)) for entry in entries)
     size = sum(entry.size_bytes for entry in entries)
@@ -301,4 +303,31 @@ def test_a_page_that_could_not_be_read_back_is_not_written() -> None:
     with pytest.raises(ExhaustedError) as caught:
         format_page([file_entry("a", *refs)])
 
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_pages_that_are_parsed_together_are_bounded() -> None:
+    sizes = [100] * 40 + [9 * 2**20, 8 * 2**20, 60 * 2**20, 100]
+    pages = [
+        PageRef(str(number), str(number), 1, 1, (raw_ref(plain_bytes=size),))
+        for number, size in enumerate(sizes)
+    ]
+
+    groups = list(group_pages(pages))
+
+    assert [page for group in groups for page in group] == pages
+    assert [len(group) for group in groups] == [16, 16, 9, 1, 1, 1]
+    assert not list(group_pages([]))
+
+
+def test_files_that_are_found_together_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filetable, "MAX_FOUND_CHUNKS", 3)
+    large, small = file_entry("l", *[raw_ref()] * 9), file_entry("s", raw_ref())
+
+    check_found([large])
+    check_found([small] * 3)
+    with pytest.raises(ExhaustedError) as caught:
+        check_found([large, small])
     assert caught.value.reason is Reason.TOO_LARGE

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One real stack for all end-to-end tests: OpenBao, SeaweedFS and the server."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +23,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[LiveStack]:
-    """A stack of one test's own, to be broken."""
-    live = LiveStack(tmp_path / ".strongroom")
-    live.up()
-    try:
-        yield live
-    finally:
-        live.down()
+def own_stack() -> Iterator[LiveStack]:
+    """A stack of one test's own, to be broken.
+
+    Not below `tmp_path`: paths of sockets have 100 bytes at most.
+    """
+    with tempfile.TemporaryDirectory(prefix="own-") as name:
+        live = LiveStack(Path(name) / ".strongroom")
+        live.up()
+        try:
+            yield live
+        finally:
+            live.down()

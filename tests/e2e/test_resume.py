@@ -145,7 +145,8 @@ def test_a_connection_to_s3_that_stalls_is_overtaken_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hedging, "MIN_DELAY_S", 0.3)
-    data = filled("stalled", 20 * MIB)
+    # Chunks enough for reads at the same time, whatever connections lie idle.
+    data = filled("stalled", 64 * MIB)
     with contextlib.ExitStack() as parts:
         weed = parts.enter_context(running_weed(tmp_path / "weed"))
         proxy = parts.enter_context(cutting_proxy(weed.endpoint))

@@ -105,6 +105,16 @@ def test_the_first_two_commands_of_the_readme_are_the_demo_and_the_tests() -> No
     assert "\nmake test\n" in ci
 
 
+def test_every_row_of_the_bench_is_said_to_be_reached_and_no_other() -> None:
+    aims = (ROOT / "docs" / "performance.md").read_text()
+    table = (ROOT / "tests" / "bench" / "table").glob("[a-z]*.py")
+    cases = [path.read_text() for path in table if not path.name.startswith("test_")]
+
+    told = set(re.findall(r"^\| ([A-Z]\d[a-z]?) \|", aims, re.MULTILINE))
+
+    assert told == set(re.findall(r'"([A-Z]\d[a-z]?) [\w{]', "\n".join(cases)))
+
+
 @pytest.mark.parametrize(
     "name", ["design.md", "format.md", "threat-model.md", "errors.md"]
 )

@@ -49,6 +49,22 @@ def test_what_is_given_up_leaves_no_thread() -> None:
     assert threads() <= before
 
 
+def test_without_a_thread_to_be_had_it_can_still_be_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_self: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    made = OrderedHash()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="new thread"):
+            made.update(bytearray(INLINE_BYTES))
+
+    made.close()
+
+
 def test_a_thread_without_work_ends_and_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -29,6 +29,24 @@ def test_tasks_that_wait_for_each_other_run_at_once(pool: CallPool) -> None:
     assert sorted(places) == [0, 1, 2]
 
 
+def test_a_thread_that_did_not_start_takes_no_place(
+    pool: CallPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: threading.Thread) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="new thread"):
+                pool.submit(lambda: None)
+    ran = threading.Event()
+    pool.submit(ran.set)
+
+    assert ran.wait(PATIENCE_S)
+
+
 def test_more_tasks_than_threads_all_run_and_no_thread_is_added(
     pool: CallPool,
 ) -> None:

@@ -203,12 +203,31 @@ def test_an_idle_call_ends_well_and_soon() -> None:
         assert server.audit.events()[-1].outcome == "OK"
 
 
-def test_a_call_that_has_lasted_ends_between_two_files(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_call_that_has_lasted_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_reads, "MAX_S", -1.0)
     with serving() as (stubs, _):
         assert call(stubs, START, wanted("sub/a-b")) == []
+
+
+def test_who_asks_ahead_without_end_has_a_call_that_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(file_reads, "MAX_S", 0.1)
+    with serving() as (stubs, server):
+        many = wanted(*["model.safetensors", "empty"] * 5)
+        requests = itertools.chain([START], itertools.repeat(many))
+        answers = stubs.transfers.ReadFiles(requests, timeout=20)
+        found = [answer.found for answer in itertools.islice(answers, 1, None)]
+        wait_until(lambda: server.audit.events()[-1].outcome != "")
+
+        # All of what was taken is answered, and the audit log has it.
+        last = server.audit.events()[-1]
+        detail = dict(last.detail)
+        assert last.outcome == "OK"
+        assert int(str(detail["files"])) > 0
+        assert int(str(detail["files"])) % len(many.wanted.paths) == 0
+        size_bytes = sum(sum(answer.length_bytes) for answer in found)
+        assert detail["bytes"] == str(size_bytes)
 
 
 def test_who_gives_up_leaves_nothing_behind(served: tuple[Stubs, Running]) -> None:

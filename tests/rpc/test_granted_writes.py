@@ -79,6 +79,14 @@ def start(**fields: object) -> transfer_pb.WriteStart:
     return transfer_pb.WriteStart(**values)  # type: ignore[arg-type]  # of a test
 
 
+def of_too_many_chunks() -> pb.GrantedItem:
+    count = MAX_PACK_CHUNKS + 1
+    chunks = pb.ChunkNames(digests=bytes(32 * count), plain_bytes=[1] * count)
+    return pb.GrantedItem(
+        file=pb.WrittenFile(path="f", size_bytes=2**40, chunks=chunks)
+    )
+
+
 def names_of(suite: int, *datas: bytes) -> pb.ChunkNames:
     return pb.ChunkNames(
         digests=b"".join(find_suite(suite).digest(data) for data in datas),
@@ -288,6 +296,7 @@ def test_both_rights_are_needed(actions: list[str]) -> None:
         ("stored", pb.StoredPack(pack=0, version_id="v")),
         ("items", pb.GrantedItems(items=[pb.GrantedItem()])),
         ("items", pb.GrantedItems(items=[pb.GrantedItem()] * 501)),
+        ("items", pb.GrantedItems(items=[of_too_many_chunks()])),
         (
             "items",
             pb.GrantedItems(

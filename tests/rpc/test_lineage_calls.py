@@ -8,6 +8,7 @@ import pytest
 
 from strongroom.v1 import artifact_service_pb2 as artifact_pb
 from strongroom.v1 import transfer_service_pb2 as transfer_pb
+from strongroom_server.rpc import lineage_calls
 from tests.rpc.authority import DEVELOPER
 from tests.rpc.running import ARTIFACT
 from tests.rpc.serving import Served, Stubs, refused, write, write_requests
@@ -60,6 +61,40 @@ def test_what_a_writer_says_is_told_and_followed(stubs: Stubs) -> None:
     assert (step.creator, list(step.via)) == (DEVELOPER, [model.name])
     [step] = down.results
     assert (step.name, step.run) == (model.name, "run")
+
+
+def test_what_is_too_much_for_one_answer_is_cut_short_on_both_sides(
+    stubs: Stubs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = artifact_pb.Lineage()
+    texts = [
+        write(stubs, saying(nothing, f"{PROJECT}/texts{number}")).version
+        for number in range(4)
+    ]
+    base = write(stubs, saying(made_from(*texts), f"{PROJECT}/base")).version
+    made = [
+        write(stubs, saying(made_from(base), f"{PROJECT}/made")).version
+        for _ in range(4)
+    ]
+    whole = trace(stubs, base)
+    assert (len(whole.sources), len(whole.results)) == (4, 4)
+    assert not whole.incomplete
+
+    version_bytes = artifact_pb.GetLineageResponse(version=whole.version).ByteSize()
+    rest_bytes = whole.ByteSize() - version_bytes
+    # Four fifths of it fit: neither side whole, if each has its half.
+    limit = version_bytes + rest_bytes * 4 // 5
+    monkeypatch.setattr(lineage_calls, "MAX_ANSWER_BYTES", limit)
+    cut, one_side = trace(stubs, base), trace(stubs, texts[0])
+
+    assert list(cut.sources) == list(whole.sources)[: len(cut.sources)]
+    assert list(cut.results) == list(whole.results)[: len(cut.results)]
+    assert len(cut.sources) > 0
+    assert len(cut.results) > 0
+    assert len(cut.sources) + len(cut.results) < 8
+    assert cut.incomplete
+    assert cut.ByteSize() <= limit
+    assert len(one_side.results) == 1 + len(made)
 
 
 def test_who_may_not_list_an_artifact_is_told_its_name_at_most(

@@ -57,6 +57,18 @@ def test_a_warning_is_written_at_once_behind_what_came_before() -> None:
         assert stream.getvalue() == "one\ntwo\n"
 
 
+def test_a_line_that_cannot_be_made_fails_nobody_and_is_told_of() -> None:
+    stream = Written()
+    with logging_to(LineHandler(stream, linger_s=3600)) as logger:
+        logger.warning("%d", "secret")
+
+    [line] = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["logger"]) == ("log", logger.name)
+    assert line["message"].startswith("the line of test_log_lines:")
+    assert line["message"].endswith("cannot be made: TypeError")
+    assert "secret" not in stream.getvalue()
+
+
 def test_so_many_lines_wait_and_no_more() -> None:
     stream = Written()
     with logging_to(LineHandler(stream, linger_s=3600)) as logger:

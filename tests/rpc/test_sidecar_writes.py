@@ -30,6 +30,7 @@ from strongroom_server.adapters.central import (
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory_packs import MemoryPackCache
+from strongroom_server.core.suites import DEFAULT_SUITE, writer_suite
 from strongroom_server.ports import NotGrantedError
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.buffers import BufferPool
@@ -368,3 +369,31 @@ def test_an_answer_that_is_no_grant_is_refused(
         started(strange[1]),
     ):
         pass
+
+
+def test_an_answer_that_comes_twice_ends_the_write_and_says_what_to_do(
+    strange: tuple[Strange, CentralChannel],
+) -> None:
+    grant = grant_pb.WriteGrant(
+        grant_id="g",
+        store_id=bytes(16),
+        project_id=bytes(18),
+        domain_id=bytes(18),
+        suite=writer_suite(DEFAULT_SUITE).number,
+        codec="raw",
+        cuts="fixed",
+        max_open_packs=1,
+        max_open_chunks=1,
+    )
+    position = grant_pb.WriteGrantedResponse(position=pb.WritePosition())
+    strange[0].answers = [
+        grant_pb.WriteGrantedResponse(grant=grant),
+        position,
+        position,
+    ]
+
+    with started(strange[1]) as write, pytest.raises(InternalError) as caught:
+        write.name([(bytes(32), 1)]).result(20)
+
+    assert "central's answer cannot be read" in str(caught.value)
+    assert "same release" in caught.value.hint

@@ -185,3 +185,42 @@ def test_others_and_uncommon_spans_are_the_sdks(
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     none, _ = provider()
     assert not none.get_tracer(NAME).start_span("x").is_recording()
+
+
+@pytest.mark.parametrize(
+    ("variable", "dropped"),
+    [
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", (1, 0)),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", (1, 0)),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", (0, 1)),
+        ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", (0, 0)),
+    ],
+)
+def test_each_limit_of_the_environment_is_kept(
+    monkeypatch: pytest.MonkeyPatch, variable: str, dropped: tuple[int, int]
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    limited, exported = provider()
+
+    with limited.get_tracer(NAME).start_as_current_span("x") as span:
+        span.set_attributes({"a": 1, "b": 2})
+        span.add_event("one", {"a": 1, "b": 2})
+        span.add_event("two")
+
+    [told_span] = exported.get_finished_spans()
+    assert (told_span.dropped_attributes, told_span.dropped_events) == dropped
+    if variable == "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT":
+        assert dict(told_span.events[0].attributes or {}) == {"b": 2}
+
+
+def test_an_sdk_that_has_changed_within_makes_its_own_spans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, exported = provider()
+    changed = own.get_tracer("botocore")
+    assert isinstance(changed, Tracer)
+    vars(changed).pop("_instrumentation_scope")
+    monkeypatch.setattr(TracerProvider, "get_tracer", lambda *_: changed)
+
+    assert own.get_tracer(NAME) is changed
+    assert exported.get_finished_spans() == ()

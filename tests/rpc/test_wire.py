@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strongroom.errors import InvalidArgumentError
+from strongroom.v1 import artifact_service_pb2 as artifact_pb
+from strongroom.v1 import grant_service_pb2 as grant_pb
 from strongroom.v1 import transfer_service_pb2 as pb
 from strongroom_server.rpc.wire import (
     BATCHES,
+    COLUMNS,
     FLAT,
     MAX_FIELDS,
     check_field_count,
@@ -50,6 +53,18 @@ def test_the_largest_requests_that_are_allowed_pass() -> None:
         pb.WriteVersionRequest(start=start).SerializeToString(),
     ):
         check_field_count(data, depth=BATCHES)
+    start.lineage.inputs.extend(
+        artifact_pb.VersionInput(name="v" * 300, digest="d" * 71) for _ in range(256)
+    )
+    check_field_count(
+        grant_pb.WriteGrantedRequest(start=start).SerializeToString(), depth=COLUMNS
+    )
+    names = grant_pb.NameChunks(
+        chunks=grant_pb.ChunkNames(digests=b"\x0a\x00" * 16_000, plain_bytes=[1] * 1000)
+    )
+    check_field_count(
+        grant_pb.WriteGrantedRequest(names=names).SerializeToString(), depth=COLUMNS
+    )
     read = pb.ReadVersionRequest(paths=[path] * 1000, offset_bytes=2**62)
     check_field_count(read.SerializeToString(), depth=FLAT)
 
@@ -66,6 +81,9 @@ def test_the_largest_requests_that_are_allowed_pass() -> None:
         (nested(2, inner=b"\x0a\x00" * (2 * MIB - 8)), BATCHES),
         (nested(2, 1, inner=b"\x0a\x00\x12\x00" * MANY), BATCHES),
         (nested(1, inner=b"\x22\x00" * MANY), BATCHES),
+        # The inputs of a lineage, in a start by grant.
+        (nested(1, 12, inner=b"\x12\x00" * MANY), COLUMNS),
+        (nested(1, 12, inner=b"\x12\x00" * (2 * MIB - 8)), COLUMNS),
         (nested(2, inner=b"\x0a\x00" * 1000) * (MANY // 1000 + 1), BATCHES),
     ],
 )

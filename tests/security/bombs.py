@@ -21,7 +21,13 @@ from strongroom_server.core.codecs import Codec, decode, encode
 from strongroom_server.core.journal import verify_entry
 from strongroom_server.core.sealing import HEADER, ObjectKind, open_object, seal_object
 from strongroom_server.core.suites import DEFAULT_SUITE
-from strongroom_server.rpc.wire import BATCHES, FLAT, MAX_FIELDS, check_field_count
+from strongroom_server.rpc.wire import (
+    BATCHES,
+    COLUMNS,
+    FLAT,
+    MAX_FIELDS,
+    check_field_count,
+)
 from tests.rpc.test_wire import nested
 from tests.security.attacks import Attack, Family, Try, reasons
 from tests.support.samples import (
@@ -229,6 +235,10 @@ def _messages() -> Attack:
         nested(1, inner=b"\x22\x00" * many),
         nested(2, inner=b"\x0a\x00" * 1000) * (many // 1000 + 1),
     ]
+    inputs = [
+        nested(1, 12, inner=b"\x12\x00" * many),
+        nested(1, 12, inner=b"\x12\x00" * (2 * _MIB - 8)),
+    ]
     block = pb.TransferItem(block=pb.Block(data=bytes(_MIB)))
     good = pb.WriteVersionRequest(items=pb.TransferItems(items=[block]))
     return Attack(
@@ -238,6 +248,7 @@ def _messages() -> Attack:
         _bounded(
             *(partial(check_field_count, data, depth=FLAT) for data in flat),
             *(partial(check_field_count, data, depth=BATCHES) for data in batches),
+            *(partial(check_field_count, data, depth=COLUMNS) for data in inputs),
         ),
     )
 

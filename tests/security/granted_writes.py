@@ -15,7 +15,7 @@ from strongroom_server.core import layout
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.records import Kind
 from strongroom_server.core.write_grant import DeltaBase, PackedChunk
-from strongroom_server.services.uploads.by_grant import GrantedUpload
+from strongroom_server.services.uploads.by_grant import WriterUpload
 from tests.security.attacks import Attack, Family, RefusedError, Try, reasons
 from tests.support.granted_writers import (
     OTHER,
@@ -36,13 +36,13 @@ _ELSEWHERE: Final = ArtifactName("demo", "elsewhere")
 #: What tells that nothing of a lie was taken.
 _UNTOUCHED: Final = "UNTOUCHED"
 
-Act = Callable[[Writer, GrantedUpload, Packed], object]
+Act = Callable[[Writer, WriterUpload, Packed], object]
 
 
 def _told(version_id: str) -> Act:
     """Return what tells that a pack is stored, under a version, and uses it."""
 
-    def act(writer: Writer, granted: GrantedUpload, packed: Packed) -> None:
+    def act(writer: Writer, granted: WriterUpload, packed: Packed) -> None:
         granted.stored(packed.number, version_id)
         _use(writer, granted)
 
@@ -52,7 +52,7 @@ def _told(version_id: str) -> Act:
 def _planted(change: Callable[[bytes], bytes]) -> Act:
     """Return what puts other bytes under a pack's name, past its URL."""
 
-    def act(writer: Writer, granted: GrantedUpload, packed: Packed) -> None:
+    def act(writer: Writer, granted: WriterUpload, packed: Packed) -> None:
         key = layout.pack_key(packed.digest.hex())
         version = writer.world.blobs.put_new(key, change(packed.data))
         granted.stored(packed.number, version)
@@ -61,43 +61,43 @@ def _planted(change: Callable[[bytes], bytes]) -> Act:
     return act
 
 
-def _use(writer: Writer, granted: GrantedUpload) -> None:
+def _use(writer: Writer, granted: WriterUpload) -> None:
     name = writer.chunk_name(granted, _LIE)
     granted.file(written("f", _LIE, [name]))
     granted.commit(file_count=1, digest=digest_of({"f": _LIE}))
 
 
-def _unsealed(writer: Writer, granted: GrantedUpload, _: Packed) -> None:
+def _unsealed(writer: Writer, granted: WriterUpload, _: Packed) -> None:
     name = writer.chunk_name(granted, _REAL)
     granted.file(written("f", _REAL, [name]))
 
 
-def _not_put(writer: Writer, granted: GrantedUpload, _: Packed) -> None:
+def _not_put(writer: Writer, granted: WriterUpload, _: Packed) -> None:
     _use(writer, granted)
 
 
-def _other_digest(_: Writer, granted: GrantedUpload, packed: Packed) -> None:
+def _other_digest(_: Writer, granted: WriterUpload, packed: Packed) -> None:
     granted.put(packed.number, bytes(32), crc32=0)
 
 
 def _delta_to(base: DeltaBase) -> Act:
-    def act(writer: Writer, granted: GrantedUpload, _: Packed) -> None:
+    def act(writer: Writer, granted: WriterUpload, _: Packed) -> None:
         name = writer.chunk_name(granted, _LIE)
         granted.seal([PackedChunk(name, 1000, Codec.DELTA, base)])
 
     return act
 
 
-def _empty_pack(_: Writer, granted: GrantedUpload, __: Packed) -> None:
+def _empty_pack(_: Writer, granted: WriterUpload, __: Packed) -> None:
     granted.seal([])
 
 
-def _wrong_length(writer: Writer, granted: GrantedUpload, _: Packed) -> None:
+def _wrong_length(writer: Writer, granted: WriterUpload, _: Packed) -> None:
     name = writer.chunk_name(granted, _LIE)
     granted.seal([PackedChunk(name, MIB, Codec.RAW)])
 
 
-def _wrong_digest(writer: Writer, granted: GrantedUpload, packed: Packed) -> None:
+def _wrong_digest(writer: Writer, granted: WriterUpload, packed: Packed) -> None:
     granted.stored(packed.number, writer.put(packed))
     name = writer.chunk_name(granted, _LIE)
     granted.file(written("f", _LIE, [name]))

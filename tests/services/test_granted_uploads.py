@@ -16,6 +16,7 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
+from strongroom.format.digest import VersionDigester
 from strongroom.format.names import VersionName
 from strongroom_server.core.records import Kind
 from strongroom_server.core.write_steps import OpenLimits
@@ -96,6 +97,33 @@ def test_deltas_are_made_to_the_version_before(writer: Writer) -> None:
     assert writer.sidecar.world.pull() == second
     assert writer.sidecar.read(VersionName(ARTIFACT, "2")) == second
     assert two.version.stored_bytes < 0.4 * one.version.stored_bytes
+
+
+def test_of_the_version_before_no_more_is_held_than_files_under_way(
+    writer: Writer,
+) -> None:
+    first = {f"{name}.safetensors": weights(1) for name in "abc"}
+    data = weights(1, changed=2)
+    writer.push(first, kind=Kind.CHECKPOINT)
+
+    digester = VersionDigester()
+    with (
+        writer.granted(kind=Kind.CHECKPOINT) as (uploads, _),
+        uploads.begin(upload_start(), caller=CALLER) as upload,
+    ):
+        parent = upload._content._parent
+        assert parent is not None
+        for path in sorted(first):
+            upload.start_file(path, size_bytes=len(data), executable=False)
+            for offset in range(0, len(data), MIB):
+                upload.write(data[offset : offset + MIB], offset_bytes=offset)
+            assert set(parent._paths.values()) == {path}
+            digester.add(path, len(data), upload.end_file(None))
+        result = upload.commit(file_count=3, digest=digester.digest())
+        assert (parent._paths, parent._held) == ({}, {})
+
+    assert result.version.number == 2
+    assert writer.sidecar.world.pull() == dict.fromkeys(first, data)
 
 
 def test_without_the_right_to_read_there_are_no_deltas(writer: Writer) -> None:

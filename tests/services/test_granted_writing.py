@@ -6,12 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.errors import (
+    ExhaustedError,
+    InvalidArgumentError,
+    PreconditionError,
+    Reason,
+)
 from strongroom.format.names import ArtifactName, VersionName
 from strongroom_server.core.codecs import Codec
 from strongroom_server.core.policy import Cuts
 from strongroom_server.core.records import ArtifactPolicy, Kind
-from strongroom_server.core.write_grant import DeltaBase
+from strongroom_server.core.write_grant import (
+    MAX_FILE_CHUNKS,
+    DeltaBase,
+    PackedChunk,
+    max_file_chunks,
+)
 from strongroom_server.repository import writer_packs
 from strongroom_server.services.uploads import DraftCommitStart
 from tests.support.exclusive import shred_artifact
@@ -197,11 +207,26 @@ def test_a_delta_is_made_to_a_chunk_of_the_newest_version(writer: Writer) -> Non
     world = world.reopened()
     assert world.pull("2") == {"w": data}
     assert world.verify()[1].damaged_count == 0
-    # And the server makes deltas to what was written by grant.
+    # Only this writer makes deltas to what nobody else has seen.
     changed[2000] ^= 1
-    own = world.push({"w": bytes(changed), "x": b""})
-    assert own.version.stored_bytes < MIB // 4
-    assert world.reopened().pull("3")["w"] == bytes(changed)
+    assert not Writer(world, OTHER).begin().grant.delta_base
+    assert writer.begin().grant.delta_base == 2
+
+
+def test_nobody_makes_deltas_to_what_another_has_written(writer: Writer) -> None:
+    base = filled("base", MIB)
+    data = base[:1000] + b"?" + base[1001:]
+    writer.push({"w": base}, kind=Kind.CHECKPOINT)
+
+    with Writer(writer.world, OTHER).begin() as granted:
+        name = writer.chunk_name(granted, data)
+        packed = PackedChunk(name, 1000, Codec.DELTA, DeltaBase(bytes(32), "w"))
+        with pytest.raises(InvalidArgumentError, match="base"):
+            granted.seal([packed])
+    own = writer.world.push({"w": data})
+    assert own.version.stored_bytes > MIB
+    assert writer.world.push({"w": base}).version.stored_bytes < MIB // 4
+    assert writer.world.reopened().pull("3")["w"] == base
 
 
 def test_who_may_not_read_is_told_of_no_base(writer: Writer) -> None:
@@ -346,3 +371,17 @@ def test_codecs_beyond_the_policy_are_refused(writer: Writer) -> None:
                 [(name, bytes(MIB))],
                 bases={name: (DeltaBase(bytes(32), "f"), bytes(MIB))},
             )
+
+
+def test_a_file_of_few_bytes_has_no_table_of_many_chunks(writer: Writer) -> None:
+    most = max_file_chunks(2000)
+    with writer.begin() as granted:
+        [name] = writer.store(granted, [b"1"])
+        granted.file(written("a", b"1" * most, [name] * most))
+        granted.file(written("b", b"1" * (most + 1), [name] * most, unfinished=True))
+        with pytest.raises(ExhaustedError) as caught:
+            granted.file(written("b", b"1" * (most + 1), [name]))
+
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert max_file_chunks(10 * 2**30) == 1024 + 40 * 1024
+    assert max_file_chunks(2**62) == MAX_FILE_CHUNKS

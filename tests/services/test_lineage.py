@@ -179,6 +179,41 @@ def test_there_is_an_end_to_what_is_told(
     assert not report.is_complete
 
 
+def test_of_many_versions_one_step_nearer_some_are_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed, "MAX_VIA", 2)
+    texts = make(world, "texts")
+    parts = [make(world, f"part{number}", texts) for number in range(3)]
+    two = make(world, "two", *parts[:2])
+    three = make(world, "three", *parts)
+
+    nearer = {step.name.short: step.via for step in trace(world, three).sources}
+
+    assert [name.short for name in nearer["demo/texts@1"]] == [
+        "demo/part0@1",
+        "demo/part1@1",
+    ]
+    assert not trace(world, three).is_complete
+    assert trace(world, two).is_complete
+
+
+def test_there_is_an_end_to_what_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = make(world, "texts")
+    for name in ("one", "two", "three"):
+        make(world, name, texts)
+
+    monkeypatch.setattr(followed, "MAX_KNOWN", 3)
+    assert trace(world, texts).is_complete
+    monkeypatch.setattr(followed, "MAX_KNOWN", 2)
+    report = trace(world, texts)
+
+    assert len(report.results) == 2
+    assert not report.is_complete
+
+
 def test_a_writer_that_could_not_say_all_says_so(world: World) -> None:
     start = UploadStart(
         named("model"),

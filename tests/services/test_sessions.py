@@ -8,6 +8,7 @@ import pytest
 
 from strongroom._shared.lane import Lane
 from strongroom.errors import (
+    ExhaustedError,
     InvalidArgumentError,
     NotFoundError,
     OutOfRangeError,
@@ -17,6 +18,7 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom.format.names import ProjectName, VersionName
+from strongroom_server.core import filetable
 from strongroom_server.core.filetable import PAGE_FILES
 from strongroom_server.core.records import FileStarted
 from strongroom_server.core.selection import MAX_PATHS
@@ -297,3 +299,29 @@ def test_a_window_is_bounded_whatever_is_asked_for(world: World) -> None:
             free.append(world.repository.read_budget.free_bytes)
     most = sessions.AHEAD_WINDOWS * 17 * MIB
     assert world.repository.read_budget.free_bytes - min(free) <= most
+
+
+def test_small_ranges_keep_no_more_than_themselves(source: DownloadSource) -> None:
+    parts = [Part("big.bin", 1 + number, 10) for number in range(20)]
+    parts += [Part("small/007", 5, 10)]
+    with source.open_session(ONE) as session:
+        session.ask(parts)
+        found = [piece for item in session.answers() for piece in item.data]
+    assert [bytes(piece) for piece in found[-2:]] == [BIG[20:30], b"7" * 10]
+    assert sum(len(memoryview(piece.obj)) for piece in found) == 21 * 10
+
+
+def test_files_of_very_many_chunks_are_not_found_together(
+    source: DownloadSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filetable, "MAX_FOUND_CHUNKS", 1)
+    monkeypatch.setattr(sessions, "MAX_FOUND_CHUNKS", 1)
+    with source.open_session(ONE) as session:
+        session.ask([Part("big.bin"), Part("big.bin", 5, 5)])
+        may_ask = [session.may_ask]
+        assert collect(session.answers()) == [BIG, BIG[5:10]]
+        may_ask.append(session.may_ask)
+        assert may_ask == [False, True], "while many chunks are in memory"
+        with pytest.raises(ExhaustedError) as caught:
+            session.ask([Part("big.bin"), Part("wide/é")])
+    assert caught.value.reason is Reason.TOO_LARGE

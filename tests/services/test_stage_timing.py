@@ -17,7 +17,12 @@ from strongroom.errors import (
 from strongroom.format.names import VersionName
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.core.records import Kind
-from strongroom_server.services.stage_timing import StageTime, StageTiming
+from strongroom_server.services.stage_timing import (
+    MIN_BYTES,
+    StageTime,
+    StageTiming,
+    slowest,
+)
 from tests.support.sidecars import MIB, Sidecar, sidecar_world
 from tests.support.world import ARTIFACT
 
@@ -53,8 +58,10 @@ def test_each_stage_is_measured_with_all_bytes(sidecar: Sidecar) -> None:
 
     plain = len(BIG) + len(b"one")
     assert list(found) == ["s3", "decrypt", "verify"]
-    assert found["decrypt"].size_bytes == found["verify"].size_bytes == plain
-    assert found["s3"].size_bytes == sum(len(data) for data in packs(sidecar).values())
+    assert {stage.size_bytes for stage in found.values()} == {plain}
+    stored = packs(sidecar)
+    mib = sum(map(len, stored.values())) / MIB
+    assert found["s3"].detail == f"{len(stored)} packs, {mib:.1f} MiB as stored"
     for stage in found.values():
         assert stage.seconds > 0
         expected = stage.size_bytes / (1 << 30) / stage.seconds
@@ -92,12 +99,19 @@ def test_every_pack_is_fetched_once_and_in_the_first_stage_only(
 def test_no_more_is_held_than_was_asked_for(sidecar: Sidecar) -> None:
     found = stages(sidecar, max_bytes=32 * MIB)
 
-    assert 0 < found["s3"].size_bytes <= 32 * MIB
+    stored = packs(sidecar)
+    fetched = sum(len(stored[key]) for key, _ in sidecar.packs.requests)
+    assert 0 < fetched <= 32 * MIB
     assert 0 < found["decrypt"].size_bytes < len(BIG)
 
 
-def test_one_file_can_be_measured(sidecar: Sidecar) -> None:
-    assert stages(sidecar, "small/")["decrypt"].size_bytes == len(b"one")
+def test_one_file_or_directory_can_be_measured(sidecar: Sidecar) -> None:
+    large = hashlib.shake_256(b"more").digest(MIN_BYTES)
+    sidecar.world.push({"big.bin": BIG, "dir/a": large, "b": b"x"})
+    for path in ("dir/a", "dir/"):
+        found = list(timing(sidecar).measure(TWO, [path], max_bytes=256 * MIB))
+
+        assert [stage.size_bytes for stage in found] == [MIN_BYTES] * 3
 
 
 def test_a_delta_is_decrypted_with_its_base() -> None:
@@ -113,11 +127,25 @@ def test_a_delta_is_decrypted_with_its_base() -> None:
         assert len(made.packs.requests) == len(packs(made, TWO))
 
 
-def test_a_version_without_bytes_is_refused() -> None:
+@pytest.mark.parametrize("size_bytes", [0, 15, MIN_BYTES - 1])
+def test_what_is_too_small_to_have_a_rate_is_refused(size_bytes: int) -> None:
     with sidecar_world() as made:
-        made.world.push({"empty": b""})
-        with pytest.raises(PreconditionError, match="no bytes to measure with"):
+        made.world.push({"weights.bin": BIG[:size_bytes]})
+        with pytest.raises(PreconditionError, match=f"has {size_bytes} bytes to meas"):
             list(timing(made).measure(ONE, (), max_bytes=256 * MIB))
+        assert made.packs.requests == []
+
+
+def test_the_slowest_is_one_of_those_that_can_be_compared() -> None:
+    def took(stage: str, seconds: float) -> StageTime:
+        return StageTime(stage, 100 * MIB if seconds else 0, seconds, "")
+
+    s3, decrypt, verify = took("s3", 2), took("decrypt", 1), took("verify", 3)
+    beside = [took("hand-over", 9), took("pin", 0)]
+
+    assert slowest([s3, decrypt, verify, *beside]) == verify
+    assert slowest([s3, decrypt, *beside]) == s3
+    assert slowest(beside) is None
 
 
 def test_who_may_not_read_may_not_measure(sidecar: Sidecar) -> None:

@@ -138,11 +138,13 @@ def finish(world: World) -> object:
 
 
 def use_drafts(config_file: Path, artifact: str) -> None:
-    """Make a version in parts, and leave another draft, with the SDK."""
+    """Make a version in parts, read it, and leave another draft, with the SDK."""
     with strongroom.connect(config_file=config_file) as client:
         draft = client.draft(artifact, base="latest")
         draft.put("drafted", b"of a draft")
         draft.commit()
+        with client.reader(artifact) as reader:
+            assert reader.read("drafted") == b"of a draft"
         left = client.draft(artifact)
         left.put("drafted", b"never seen")
         left.discard()

@@ -88,11 +88,13 @@ class Session:
         self.check("explain", "--object", key)
 
     def beside(self) -> None:
-        """Read through a sidecar, which stops once, so that its watch is over."""
+        """Use a sidecar, which stops once, so that its watch is over."""
         root = str(self.stack.root)
         self.check("dev", "sidecar", "--dir", root)
         through = str(self.stack.root / "sidecar/client.toml")
-        self.check("--config", through, "pull", NAME, str(self.folder / "beside"))
+        beside = str(self.folder / "beside")
+        self.check("--config", through, "pull", NAME, beside)
+        self.check("--config", through, "push", beside, "secrets/beside")
         pid = self.stack.pid("sidecar")
         time.sleep(1)  # For its watch to begin.
         os.kill(pid, signal.SIGTERM)

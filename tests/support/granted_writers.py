@@ -19,9 +19,9 @@ from strongroom_server.core.write_grant import ChunkName, DeltaBase, PackedChunk
 from strongroom_server.ports import BlobExistsError, SignedPut
 from strongroom_server.services.uploads import CommitResult, PartStart, UploadStart
 from strongroom_server.services.uploads.by_grant import (
-    GrantedPart,
-    GrantedUpload,
     GrantedWriting,
+    WriterPart,
+    WriterUpload,
     WrittenFilePart,
 )
 from tests.support.world import ARTIFACT, World
@@ -30,7 +30,7 @@ SIDECAR = "spiffe://test/ns/a/sa/b/job/sidecar"
 OTHER = "spiffe://test/ns/a/sa/b/job/other-sidecar"
 CUT_BYTES = 1024 * 1024
 PUT_ATTEMPTS = 3
-Granted = GrantedUpload | GrantedPart
+Granted = WriterUpload | WriterPart
 
 
 def sha256(data: bytes) -> str:
@@ -81,7 +81,7 @@ class Writer:
         kind: Kind | None = None,
         resumable: bool = False,
         base_version: int = 0,
-    ) -> GrantedUpload:
+    ) -> WriterUpload:
         """Begin a version, and take up what there is of it."""
         start = UploadStart(
             artifact,
@@ -102,7 +102,7 @@ class Writer:
                 pass
         return granted
 
-    def begin_part(self, draft_id: str, *, replaces: bool = False) -> GrantedPart:
+    def begin_part(self, draft_id: str, *, replaces: bool = False) -> WriterPart:
         """Begin a part of a draft."""
         start = PartStart(
             ARTIFACT,

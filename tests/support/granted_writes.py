@@ -67,7 +67,7 @@ class MemoryWrite:
 
     def __init__(
         self,
-        granted: by_grant.GrantedUpload | by_grant.GrantedPart,
+        granted: by_grant.WriterUpload | by_grant.WriterPart,
         limits: OpenLimits,
     ) -> None:
         self._granted = granted
@@ -86,7 +86,7 @@ class MemoryWrite:
 
     def resume(self) -> Iterator[Position | None]:
         """See `GrantedWrite`."""
-        assert isinstance(self._granted, by_grant.GrantedUpload)
+        assert isinstance(self._granted, by_grant.WriterUpload)
         for _ in self._granted.resume():
             yield None
         yield self._granted.position
@@ -133,7 +133,7 @@ class MemoryWrite:
     def commit(self, *, file_count: int, digest: str) -> CommitResult | PartResult:
         """See `GrantedWrite`."""
         granted = self._granted
-        if isinstance(granted, by_grant.GrantedPart):
+        if isinstance(granted, by_grant.WriterPart):
             return self._do("commit", lambda: granted.finish(file_count=file_count))
         return self._do(
             "commit", lambda: granted.commit(file_count=file_count, digest=digest)
@@ -161,7 +161,7 @@ class MemoryWrite:
                     )
                 )
             case SameFile():
-                assert isinstance(granted, by_grant.GrantedUpload)
+                assert isinstance(granted, by_grant.WriterUpload)
                 granted.same_file(
                     item.path,
                     size_bytes=item.size_bytes,
@@ -169,12 +169,12 @@ class MemoryWrite:
                     digest=item.digest,
                 )
             case CopiedFile():
-                assert isinstance(granted, by_grant.GrantedPart)
+                assert isinstance(granted, by_grant.WriterPart)
                 granted.copy_file(
                     item.path, version=item.version, source_path=item.source_path
                 )
             case RemovedPath():
-                assert isinstance(granted, by_grant.GrantedPart)
+                assert isinstance(granted, by_grant.WriterPart)
                 granted.remove(item.path)
 
     def _answer(self, what: str, ask: Callable[[], Answer]) -> "Future[Answer]":
@@ -209,7 +209,7 @@ class MemoryWrites:
     def write(self, start: bytes, *, timeout_s: float) -> Iterator[MemoryWrite]:
         """See `WriteSource`."""
         said = pb.WriteStart.FromString(start)
-        granted: by_grant.GrantedUpload | by_grant.GrantedPart
+        granted: by_grant.WriterUpload | by_grant.WriterPart
         if said.draft_id:
             part = PartStart(
                 ARTIFACT, said.draft_id, said.request_id, may_create_project=True

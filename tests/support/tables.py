@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.cobblestone import encrypted_size
 from strongroom_server.core.codecs import Codec
-from strongroom_server.core.suites import SUITES
+from strongroom_server.core.suites import BY_WRITER, SUITES
 from tests.support.samples import filled, raw_ref
 
 
@@ -32,6 +32,11 @@ def chunk_refs(draw: st.DrawFn) -> ChunkRef:
         plain,
         base,
     )
+
+
+def page_chunks() -> st.SearchStrategy[ChunkRef]:
+    """Where an imagined page of a file table lies: the server stores them all."""
+    return chunk_refs().filter(lambda ref: not ref.suite & BY_WRITER)
 
 
 #: Small values of every type.

@@ -40,6 +40,8 @@ _KEEPALIVE_TIMEOUT_MS: Final = 20_000
 #: Between attempts to reach a server that is down; the pauses grow up to the second.
 _FIRST_RECONNECT_MS: Final = 250
 _MAX_RECONNECT_MS: Final = 3_000
+#: The same for a sidecar: asking a socket of this machine costs nothing.
+_MAX_LOCAL_RECONNECT_MS: Final = 250
 
 
 @dataclass(eq=False)
@@ -209,7 +211,8 @@ def _open_channel(settings: ClientSettings, material: Material) -> grpc.Channel:
     if settings.sidecar_socket is not None:
         # It never leaves the machine; the socket's own mode says who may.
         return grpc.insecure_channel(
-            f"unix:{settings.sidecar_socket}", options=_options()
+            f"unix:{settings.sidecar_socket}",
+            options=_options(_MAX_LOCAL_RECONNECT_MS),
         )
     credentials = grpc.ssl_channel_credentials(
         root_certificates=material.ca_pem,
@@ -219,7 +222,9 @@ def _open_channel(settings: ClientSettings, material: Material) -> grpc.Channel:
     return grpc.secure_channel(settings.endpoint, credentials, options=_options())
 
 
-def _options() -> tuple[tuple[str, int | str], ...]:
+def _options(
+    max_reconnect_ms: int = _MAX_RECONNECT_MS,
+) -> tuple[tuple[str, int | str], ...]:
     return (
         ("grpc.max_receive_message_length", _MAX_RECEIVED_BYTES),
         ("grpc.max_send_message_length", _MAX_SENT_BYTES),
@@ -234,7 +239,7 @@ def _options() -> tuple[tuple[str, int | str], ...]:
         ("grpc.use_local_subchannel_pool", 1),
         # A server that restarts is found again in seconds, not in two minutes.
         ("grpc.initial_reconnect_backoff_ms", _FIRST_RECONNECT_MS),
-        ("grpc.max_reconnect_backoff_ms", _MAX_RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", max_reconnect_ms),
         # The endpoint is named on purpose; a proxy could only break mTLS.
         ("grpc.enable_http_proxy", 0),
         ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),

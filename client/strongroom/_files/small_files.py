@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Final
 
 from strongroom._files.folder import Folder
-from strongroom.errors import StrongroomError
 
-#: What waits to be written: so many files, of so many bytes each at most.
+#: How many bytes a small file has at most.
 SMALL_BYTES: Final = 128 << 10
+#: How many of them wait to be written at most.
 _WAITING: Final = 128
 
 #: Path, whether who may read it may execute it, and content.
@@ -36,6 +36,7 @@ class SmallFiles:
         self._queue: queue.Queue[_Item | None] = queue.Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+        self._is_given_up = False
 
     def put(self, path: str, *, executable: bool, content: bytes) -> None:
         """Have a file written, sooner or later.
@@ -44,6 +45,7 @@ class SmallFiles:
             StrongroomError: This one, or one before it, could not be written.
         """
         if self._thread is None:
+            self._is_given_up = False
             self._thread = threading.Thread(
                 target=self._run, name="strongroom-files", daemon=True
             )
@@ -53,11 +55,16 @@ class SmallFiles:
 
     def flush(self) -> None:
         """Wait until all files are written; errors as `put`."""
-        self.close()
+        self._end()
         self._check()
 
     def close(self) -> None:
-        """Write what is left, and end the thread; the next file begins another."""
+        """Give up what was not written, and end the thread."""
+        self._is_given_up = True
+        self._end()
+
+    def _end(self) -> None:
+        """Let the thread come to its end; the next file begins another."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
@@ -69,13 +76,14 @@ class SmallFiles:
 
     def _run(self) -> None:
         folder: Folder | None = None
-        # After an error nothing more is written, and who puts is told.
+        # After an error nothing more is written, and who puts is told. The thread goes
+        # on: who puts would wait for a dead one for ever.
         while (item := self._queue.get()) is not None:
-            if self._error is None:
+            if self._error is None and not self._is_given_up:
                 try:
                     folder = folder or self._open_folder()
                     self._write(folder, *item)
-                except (OSError, StrongroomError) as error:
+                except Exception as error:  # noqa: BLE001 - raised where it is asked for
                     self._error = error
         if folder is not None:
             folder.close()

@@ -19,7 +19,8 @@ class StagingMemory:
     """
 
     def __init__(self) -> None:
-        self.descriptor = os.memfd_create("strongroom-staging", os.MFD_CLOEXEC)
+        #: Negative until there is memory.
+        self.descriptor = -1
         self._view = memoryview(b"")
 
     @property
@@ -51,6 +52,8 @@ class StagingMemory:
     def _grow(self, size_bytes: int) -> None:
         self._view = memoryview(b"")
         try:
+            if self.descriptor < 0:
+                self.descriptor = os.memfd_create("strongroom-staging", os.MFD_CLOEXEC)
             # A page that cannot be had is an error here, and a signal later.
             os.posix_fallocate(self.descriptor, 0, size_bytes)
             flags = mmap.MAP_SHARED | mmap.MAP_POPULATE

@@ -98,11 +98,6 @@ class Handover:
         """What the call says of the lane, in its metadata."""
         return () if self._lane is None else ((LANE_HEADER, self._lane.name),)
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether there is a lane, so that it is worth waiting for the offer."""
-        return self._lane is not None
-
     def hear(self, response: pb.WriteVersionResponse) -> None:
         """Note an answer of the server."""
         if self._lane is None:

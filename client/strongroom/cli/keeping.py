@@ -45,11 +45,19 @@ _Cuts = Annotated[
 ]
 _KeepLast = Annotated[
     int | None,
-    typer.Option(min=0, help="Keep so many of the newest versions; 0 keeps all."),
+    typer.Option(
+        min=0,
+        help="Keep so many of the newest versions; 0 keeps all, or with keep-best the"
+        " newest one.",
+    ),
 ]
 _KeepBest = Annotated[
     int | None,
-    typer.Option(min=0, help="Keep so many of the best, too; 0: no such rule."),
+    typer.Option(
+        min=0,
+        help="Keep the newest and so many of the best, and let others go; 0: no such"
+        " rule.",
+    ),
 ]
 _BestBy = Annotated[
     str | None,
@@ -242,7 +250,7 @@ def set_policy(
 
       strongroom policy set demo/minilm --keep-last 5 --keep-days 30d
 
-      strongroom policy set demo/run --keep-best 3 --best-by metric:loss
+      strongroom policy set demo/run --keep-last 5 --keep-best 3 --best-by metric:loss
 
       strongroom policy set demo/minilm --codec delta --dry-run
 
@@ -272,17 +280,35 @@ def set_policy(
             validate_only=dry_run,
         )
     _print_policy(output, replace(made, policy=wanted))
-    if wanted.keep_days and not wanted.keep_last and not wanted.keep_best:
+    before = None if etag == _NO_ARTIFACT else now
+    _say_effect(output, artifact, before, wanted, dry_run=dry_run)
+
+
+def _lets_go(policy: ArtifactPolicy) -> bool:
+    return bool(policy.keep_last or policy.keep_best)
+
+
+def _say_effect(
+    output: Output,
+    name: str,
+    before: ArtifactPolicy | None,
+    after: ArtifactPolicy,
+    *,
+    dry_run: bool,
+) -> None:
+    """Say what the numbers do not; before is None for a new artifact."""
+    if after.keep_days and not _lets_go(after):
         output.say("all versions are kept while keep-last and keep-best are 0")
-    _say_if_new(output, artifact, is_new=etag == _NO_ARTIFACT, dry_run=dry_run)
-
-
-def _say_if_new(output: Output, artifact: str, *, is_new: bool, dry_run: bool) -> None:
+    if before is not None and _lets_go(after) and not _lets_go(before):
+        output.say(
+            "until now all versions were kept; what this policy does not keep goes to"
+            f" the trash with the next sweep: strongroom explain {name}"
+        )
     if dry_run:
-        would_be = f"{artifact} would be made; " if is_new else ""
+        would_be = "" if before is not None else f"{name} would be made; "
         output.say(would_be + _UNCHANGED)
-    elif is_new:
-        output.say(f"{artifact} is new; its first version comes with a push")
+    elif before is None:
+        output.say(f"{name} is new; its first version comes with a push")
 
 
 class _Best(TypedDict):
@@ -350,7 +376,7 @@ def _fields(policy: ArtifactPolicy) -> dict[str, int | str]:
 
 def describe_policy(policy: ArtifactPolicy) -> str:
     """Say in a line what a policy keeps."""
-    if not policy.keep_last and not policy.keep_best:
+    if not _lets_go(policy):
         return "policy: all versions are kept"
     kept = [f"the {policy.keep_last} newest" if policy.keep_last else "the newest"]
     if policy.keep_best:

@@ -2,7 +2,7 @@
 """The command `lineage`: what a version was made from, and what was made from it."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +10,9 @@ from strongroom.cli.explaining import STATES
 from strongroom.cli.output import Output, format_time, short_digest
 from strongroom.cli.session import JsonFlag, session_of
 from strongroom.values import LineageStep
+
+#: How many are named in one line; --json names all.
+_MAX_VIA: Final = 3
 
 
 def lineage(
@@ -21,8 +24,9 @@ def lineage(
     """Say what a version was made from, and what was made from it.
 
     One line a version: < went into it, > was made from it; the number says how many
-    steps away. It is what writers said, in runs (`Client.run`); what was really read,
-    by whom, is in the audit log. Versions of other projects are not followed.
+    steps away, and VIA names versions one step nearer. It is what writers said, in
+    runs (`Client.run`); what was really read, by whom, is in the audit log. Versions
+    of other projects are not followed.
 
     For example:
 
@@ -42,12 +46,15 @@ def lineage(
     output.table(
         [*_rows("<", found.sources), *_rows(">", found.results)],
         right=(1,),
-        heading=("", "STEPS", "VERSION", "DIGEST", "STATE", "CREATED", "RUN"),
+        heading=("", "STEPS", "VERSION", "DIGEST", "STATE", "CREATED", "RUN", "VIA"),
     )
     if not found.sources and not found.results:
         output.say(f"nobody said what {found.version.name} has to do with others")
     if found.incomplete:
-        output.say("there may be more: see --json, and `strongroom audit`")
+        output.say(
+            "there may be more: than is told at once, than writers could say, or in a"
+            " damaged journal; what was read is in `strongroom audit who-read`"
+        )
 
 
 def _rows(sign: str, steps: Sequence[LineageStep]) -> list[tuple[str, ...]]:
@@ -60,6 +67,12 @@ def _rows(sign: str, steps: Sequence[LineageStep]) -> list[tuple[str, ...]]:
             STATES[step.state] if step.state else "not looked at",
             format_time(step.create_time) if step.create_time else "",
             step.run,
+            _via(step.via),
         )
         for step in steps
     ]
+
+
+def _via(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_VIA
+    return " ".join([*names[:_MAX_VIA], *([f"+{more}"] if more > 0 else [])])

@@ -64,10 +64,38 @@ class LoadedCheckpoint:
     metrics: Mapping[str, float]
 
 
+def numbers_of(metrics: Mapping[Any, Any] | None) -> dict[str, float]:
+    """Return metrics as numbers of Python; they may be scalars of torch or numpy.
+
+    Raises:
+        InvalidArgumentError: A name is no text, or a metric no number.
+    """
+    told: dict[str, float] = {}
+    for name, number in (metrics or {}).items():
+        if not isinstance(name, str):
+            message = f"a metric is called {name!r}, which is no text"
+            raise InvalidArgumentError(message)
+        try:
+            if isinstance(number, str | bytes | bytearray):
+                raise TypeError(type(number).__name__)  # noqa: TRY301 - as float does
+            told[name] = float(number)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            message = f"metric {name!r} is no number: {error}"
+            raise InvalidArgumentError(
+                message, hint="Give one number, or a tensor of one element."
+            ) from error
+    return told
+
+
 def metadata_of(
-    step: int, metrics: Mapping[str, float] | None, metadata: Mapping[str, str] | None
+    step: int, metrics: Mapping[str, float], metadata: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Return what a checkpoint's version says.
+
+    Args:
+        step: Of the training.
+        metrics: As `numbers_of` returns them.
+        metadata: What else to attach.
 
     Raises:
         InvalidArgumentError: A key comes twice, or the step is no number.
@@ -76,8 +104,8 @@ def metadata_of(
         message = f"step {step!r} is no number of a step"
         raise InvalidArgumentError(message)
     told = {STEP_KEY: str(step)}
-    for name, number in (metrics or {}).items():
-        told[METRIC_PREFIX + name] = repr(float(number))
+    for name, number in metrics.items():
+        told[METRIC_PREFIX + name] = repr(number)
     for key, value in (metadata or {}).items():
         if key in told:
             message = f"metadata {key!r} is what the checkpoint says by itself"

@@ -7,26 +7,27 @@ import os
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat
 
 from strongroom import _system
 from strongroom._channel.caller import Caller
-from strongroom._files.staged import StagedFile, StagedSource
+from strongroom._files.staged import StagedSource
 from strongroom._shared.staging import StagingMemory
 from strongroom._transfer.push import push_version
 from strongroom._transfer.sender import Push
 from strongroom.client.checkpoint_loading import (
-    TENSORS,
     LoadedCheckpoint,
     Reading,
     load_checkpoint,
     metadata_of,
+    numbers_of,
 )
 from strongroom.client.saves import (
     PendingSave,
+    SaveSettings,
     StagedSave,
+    fill,
     small_files,
 )
 from strongroom.client.tensor_layout import TensorLayout
@@ -55,24 +56,6 @@ _LOOK_S: Final = 0.2
 _FIRST_WAIT_S: Final = 1.0
 _LAST_WAIT_S: Final = 30.0
 
-#: What happens to a third save: it waits, or is refused.
-WhenBusy = Literal["wait", "refuse"]
-
-
-@dataclass(frozen=True, slots=True)
-class SaveSettings:
-    """How saves behave.
-
-    Attributes:
-        when_busy: What a save does while two others are on their way.
-        wait_s: How long it waits at most.
-        retry_s: How long a push is tried again while the server is not there.
-    """
-
-    when_busy: WhenBusy = "wait"
-    wait_s: float = 600.0
-    retry_s: float = 600.0
-
 
 class Checkpoints:
     """Checkpoints of one artifact: saved behind the training's back, loaded again.
@@ -80,8 +63,9 @@ class Checkpoints:
     A context manager; see `Client.checkpoints`. `save` copies the tensors into memory
     that is kept from save to save, and returns; a thread pushes it, one save after
     the other. Two may be on their way. What fails is raised by `PendingSave.result`,
-    else by the next `save` or `close`, else when the process ends. A process that is
-    killed leaves no half checkpoint. For one thread; not for the child of a fork.
+    else by the next `save` or `close`, else printed when the process ends, whose status
+    does not tell. A process that is killed leaves no half checkpoint. For one thread;
+    not for the child of a fork.
     """
 
     def __init__(
@@ -106,7 +90,6 @@ class Checkpoints:
         self._is_pushing = False
         self._is_closed = False
         self._owner = os.getpid()
-        _OPEN.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +102,7 @@ class Checkpoints:
     ) -> None:
         try:
             self.close()
-        except StrongroomError as late:
+        except Exception as late:
             if error is None:
                 raise
             error.add_note(f"and a checkpoint was not saved: {late}")
@@ -131,11 +114,12 @@ class Checkpoints:
         """Make the memory for saves of such tensors ready, so that the first is fast.
 
         Raises:
-            InvalidArgumentError, ExhaustedError: As `save`.
+            InvalidArgumentError, ExhaustedError, PreconditionError: As `save`.
         """
         self._check_owner()
         size_bytes = TensorLayout(tensors).size_bytes + _SMALL_BYTES
         with self._changed:
+            self._check_open()
             free = list(self._free)
         for memory in free:
             memory.reserve(size_bytes)
@@ -146,7 +130,7 @@ class Checkpoints:
         *,
         step: int,
         state: Any = None,  # noqa: ANN401 - whatever JSON has, or bytes
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
         message: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> PendingSave:
@@ -156,15 +140,15 @@ class Checkpoints:
             tensors: By name: torch's tensors wherever they are, numpy's arrays, or
                 buffers of numbers. They become `model.safetensors`.
             step: Of the training; told in the version's metadata.
-            state: What else is needed to go on, as of a sampler: whatever JSON has
-                (`state.json`), or bytes (`state.bin`).
-            metrics: Numbers, told in the metadata as `metric:NAME`; a policy may keep
-                the best by one of them.
+            state: What else is needed to go on, as of a sampler: what JSON gives back
+                as it is (`state.json`), or bytes (`state.bin`).
+            metrics: Numbers, or tensors of one, told in the metadata as
+                `metric:NAME`; a policy may keep the best by one of them.
             message: What to say about the version.
             metadata: What else to attach.
 
         Raises:
-            InvalidArgumentError: A tensor or the state cannot be saved.
+            InvalidArgumentError: A tensor, a metric or the state cannot be saved.
             ExhaustedError: There is no memory (TOO_LARGE); or two saves are on their
                 way, and this one is not to wait (TOO_MANY_OWN_CALLS).
             DeadlineExceededError: They were still on their way when it had waited.
@@ -174,11 +158,12 @@ class Checkpoints:
         self._check_owner()
         self._raise_late()
         layout = TensorLayout(tensors)
-        small = small_files(step, metrics, state)
-        told = metadata_of(step, metrics, metadata)
+        numbers = numbers_of(metrics)
+        told = metadata_of(step, numbers, metadata)
+        small = small_files(step, numbers, state)
         memory = self._take_memory()
         try:
-            files = _fill(memory, layout, small)
+            files = fill(memory, layout, small)
         except BaseException:
             self._give_back(memory)
             raise
@@ -190,12 +175,13 @@ class Checkpoints:
             message,
             told,
             contextvars.copy_context(),
+            _system.monotonic_s() + self._settings.retry_s,
         )
         self._begin(staged)
         return save
 
     def latest(self) -> Version | None:
-        """Return the newest checkpoint's version; None if there is none."""
+        """Return the artifact's newest version; None if there is none."""
         try:
             return self._client.show(self._name.short)
         except NotFoundError:
@@ -216,7 +202,8 @@ class Checkpoints:
 
         Raises:
             NotFoundError: There is none.
-            IntegrityError: Stored bytes are damaged.
+            IntegrityError: Stored bytes are damaged; or the version was not saved as a
+                checkpoint, but pushed (RECORD_CORRUPT).
             StrongroomError: What else the server refused.
         """
         uri = self._name.short if version is None else f"{self._name.short}@{version}"
@@ -231,15 +218,17 @@ class Checkpoints:
         """
         self._check_owner()
         with self._changed:
-            if not self._changed.wait_for(self._is_idle, timeout_s):
-                message = f"saves are on their way after {timeout_s:g} seconds"
-                raise DeadlineExceededError(message)
+            self._wait_idle(timeout_s)
         self._raise_late()
 
-    def close(self) -> None:
+    def close(self, timeout_s: float | None = None) -> None:
         """Wait until every save is over, and give the memory back.
 
+        Args:
+            timeout_s: How long to wait at most. What is on its way goes on after it.
+
         Raises:
+            DeadlineExceededError: A save is not over in time (DEADLINE_EXCEEDED).
             StrongroomError: What a save failed for that nobody was told.
         """
         if self._owner != os.getpid():
@@ -247,7 +236,7 @@ class Checkpoints:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-            self._changed.wait_for(self._is_idle)
+            self._wait_idle(timeout_s)
             worker = self._worker
             for memory in self._free:
                 memory.close()
@@ -281,15 +270,27 @@ class Checkpoints:
         if failures:
             failures[0].check()
 
+    def _wait_idle(self, timeout_s: float | None) -> None:
+        if not self._changed.wait_for(self._is_idle, timeout_s):
+            message = f"saves are on their way after {timeout_s:g} seconds"
+            raise DeadlineExceededError(message)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            message = f"{self!r} was closed"
+            raise PreconditionError(
+                message,
+                reason=Reason.ARGUMENT_INVALID,
+                hint=f'Make another one: client.checkpoints("{self._name.short}").',
+            )
+
     def _is_idle(self) -> bool:
         return not (self._queue or self._is_pushing)
 
     def _take_memory(self) -> StagingMemory:
         settings = self._settings
         with self._changed:
-            if self._is_closed:
-                message = f"{self!r} was closed"
-                raise PreconditionError(message, reason=Reason.ARGUMENT_INVALID)
+            self._check_open()
             if not self._free and settings.when_busy == "refuse":
                 message = f"{_SAVES} saves are on their way"
                 raise ExhaustedError(
@@ -314,6 +315,7 @@ class Checkpoints:
             self._changed.notify_all()
 
     def _begin(self, staged: StagedSave) -> None:
+        _OPEN.add(self)
         with self._changed:
             self._saves.append(staged.save)
             self._queue.append(staged)
@@ -356,33 +358,16 @@ class Checkpoints:
             message=staged.message,
             metadata=staged.metadata,
         )
-        until_s = _system.monotonic_s() + self._settings.retry_s
         wait_s = _FIRST_WAIT_S
         while True:
             try:
                 return push_version(self._caller, push)
             except StrongroomError as error:
-                if not error.retriable or _system.monotonic_s() + wait_s > until_s:
+                next_s = _system.monotonic_s() + wait_s
+                if not error.retriable or next_s > staged.until_s:
                     raise
             threading.Event().wait(wait_s)
             wait_s = min(2 * wait_s, _LAST_WAIT_S)
-
-
-def _fill(
-    memory: StagingMemory, layout: TensorLayout, small: Mapping[str, bytes]
-) -> list[StagedFile]:
-    """Copy everything into staging memory; return the files there."""
-    position = layout.size_bytes
-    buffer = memory.reserve(position + sum(map(len, small.values())))
-    layout.write(buffer[:position])
-    files = [StagedFile(TENSORS, memory.descriptor, 0, position)]
-    for path, data in small.items():
-        end = position + len(data)
-        buffer[position:end] = data
-        files.append(StagedFile(path, memory.descriptor, position, len(data)))
-        position = end
-    memory.filled()
-    return files
 
 
 #: Those that were not closed: what failed in them is told when the process ends.
@@ -390,9 +375,12 @@ _OPEN: Final[set[Checkpoints]] = set()
 
 
 def _tell_unheard() -> None:
-    for checkpoints in tuple(_OPEN):
-        for failure in checkpoints.unheard():
-            raise failure
+    failures = [failure for item in tuple(_OPEN) for failure in item.unheard()]
+    if len(failures) > 1:
+        message = "checkpoints were not saved"
+        raise BaseExceptionGroup(message, failures)
+    for failure in failures:
+        raise failure
 
 
 atexit.register(_tell_unheard)

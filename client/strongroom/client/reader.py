@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self
@@ -17,7 +18,9 @@ from strongroom._transfer.file_session import MAX_FILES, FileSession
 from strongroom._transfer.resuming import Resumption, is_passing
 from strongroom.errors import (
     CancelledError,
+    DeadlineExceededError,
     InvalidArgumentError,
+    PreconditionError,
     Reason,
     StrongroomError,
     UnavailableError,
@@ -53,8 +56,7 @@ class Reader:
         self._caller = caller
         self._name = VersionName(version.artifact, str(version.number))
         self._lock = threading.Lock()
-        #: The thread that reads now.
-        self._owner = 0
+        self._turn: _Turn | None = None
         self._session: FileSession | None = None
         _READERS.add(self)
 
@@ -67,15 +69,20 @@ class Reader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except StrongroomError as late:
+            if error is None:
+                raise
+            error.add_note(f"and the reader could not be closed: {late}")
 
-    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+    def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
         """Return a file, or a range of it; arguments as of `FileRange`.
 
         Raises:
             StrongroomError: As `read_many`.
         """
-        return self.read_many([FileRange(path, offset, length)])[0]
+        return self.read_many([FileRange(path, offset=offset, length=length)])[0]
 
     def read_many(self, wanted: Iterable[Wanted]) -> list[bytes]:
         """Return files, or ranges of files, in the order wanted.
@@ -90,6 +97,8 @@ class Reader:
             IntegrityError: Stored bytes are damaged.
             NotFoundError: There is no such file.
             OutOfRangeError: A range starts past the end of its file.
+            PreconditionError: This thread is reading batches of this reader.
+            DeadlineExceededError: Another one is, and was not done in time.
             StrongroomError: What else the server refused.
         """
         parts = [_range_of(item) for item in wanted]
@@ -105,7 +114,8 @@ class Reader:
         """Yield the files of each batch, as read-only memory.
 
         The memory is shared with the server where that is possible, and good until
-        the next batch is asked for: copy what is to stay.
+        the next batch is asked for: copy what is to stay. Until all batches were
+        read, or this is closed, other threads wait.
 
         Args:
             batches: Of at most 1000 paths or `FileRange`s each.
@@ -113,37 +123,62 @@ class Reader:
                 most.
 
         Raises:
-            InvalidArgumentError: A batch is too large; or another batch of this reader
-                is being read.
+            InvalidArgumentError: A batch is too large.
+            PreconditionError: This thread is reading other batches of this reader; or
+                the reader was closed meanwhile.
             StrongroomError: As `read_many`.
         """
         # At each read: the call may have begun before the run that reads now.
         _lineage.note_version(self._caller.settings.endpoint, self.version)
-        with self._turn():
-            yield from self._batches(iter(batches), max(ahead, 0))
+        with self._take_turn() as turn:
+            yield from self._batches(iter(batches), max(ahead, 0), turn)
 
     def close(self) -> None:
-        """End the call, if there is one; a further read begins another."""
-        with self._turn():
+        """End the call, if there is one; a further read begins another.
+
+        Batches that this thread is reading end, too; those of others are waited for.
+
+        Raises:
+            DeadlineExceededError: Another thread was not done with its batches in time.
+        """
+        turn = self._turn
+        if turn is not None and turn.owner == threading.get_ident():
+            self._drop()
+            self._end_turn(turn)
+            return
+        with self._take_turn():
             session, self._session = self._session, None
             if session is not None:
                 session.close()
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _take_turn(self) -> Iterator["_Turn"]:
         """Wait for other threads; a thread that waited for itself would for ever."""
-        if self._owner == threading.get_ident():
+        mine, now = _Turn(threading.get_ident()), self._turn
+        if now is not None and now.owner == mine.owner:
             message = "batches of this reader are being read"
-            raise InvalidArgumentError(message, hint="Make a reader for each.")
-        with self._lock:
-            self._owner = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._owner = 0
+            raise PreconditionError(
+                message, reason=Reason.ARGUMENT_INVALID, hint="Make a reader for each."
+            )
+        timeout_s = self._caller.settings.transfer_timeout_s
+        if not self._lock.acquire(timeout=timeout_s):
+            message = f"another thread read batches for {timeout_s:g} seconds"
+            raise DeadlineExceededError(
+                message, hint="Use up or close them, or make a reader for each thread."
+            )
+        self._turn = mine
+        try:
+            yield mine
+        finally:
+            self._end_turn(mine)
+
+    def _end_turn(self, turn: "_Turn") -> None:
+        if self._turn is turn:
+            self._turn = None
+            self._lock.release()
 
     def _batches(
-        self, batches: Iterator[Sequence[Wanted]], ahead: int
+        self, batches: Iterator[Sequence[Wanted]], ahead: int, turn: "_Turn"
     ) -> Iterator[list[memoryview]]:
         asked: deque[list[FileRange]] = deque()
         stream = _Answers(self._open, asked)
@@ -156,16 +191,26 @@ class Reader:
                 if not asked:
                     return
                 yield stream.take()
+                self._check_turn(turn)
                 stream.give_back()
         except Exception:
-            self._drop()
+            self._drop_of(turn)
             raise
         finally:
             # Who stops in the middle does not want what was asked for.
             if asked:
-                self._drop()
-            else:
+                self._drop_of(turn)
+            elif self._turn is turn:
                 stream.give_back()
+
+    def _drop_of(self, turn: "_Turn") -> None:
+        if self._turn is turn:  # or what is open is somebody else's
+            self._drop()
+
+    def _check_turn(self, turn: "_Turn") -> None:
+        if self._turn is not turn:
+            message = "the reader was closed while batches of it were being read"
+            raise PreconditionError(message, reason=Reason.ARGUMENT_INVALID)
 
     def _open(self, *, anew: bool) -> FileSession:
         if anew:
@@ -188,11 +233,18 @@ class Reader:
                 self._lock.release()
 
     def _after_fork(self) -> None:
-        self._lock, self._owner = threading.Lock(), 0
+        self._lock, self._turn = threading.Lock(), None
         if self._session is not None:
             # Its threads are the parent's; taking it apart here would wait for them.
             _ABANDONED.append(self._session)
             self._session = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """The time in which one thread reads."""
+
+    owner: int
 
 
 class _Answers:

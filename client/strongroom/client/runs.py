@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from strongroom import _convert, _lineage
 from strongroom._channel import methods
 from strongroom._channel.caller import Caller
-from strongroom._lineage import Run
+from strongroom._lineage import Run, RunNotes
 from strongroom.client.maintenance import Maintenance
 from strongroom.config import ClientSettings
 from strongroom.format.names import parse_uri
@@ -29,10 +29,14 @@ class Runs(Maintenance):
         endpoint takes part: the SDK, file systems, data sets, checkpoints. Threads
         that were started without this context do, too, and processes that are forked,
         or sent such a client, while the run goes on: workers of a `DataLoader`.
-        Runs may be nested; what is read in the inner one was read in the outer one.
+        Runs may be nested; what is read in the inner one was read in the outer one,
+        and versions tell both names, cut to 128 characters.
 
         A version that takes over content of the one before it, without a change, is
         not made, and so gets no inputs.
+
+        No read fails because it cannot be noted; versions tell then that inputs are
+        missing.
 
         Args:
             name: Of the run, as versions will tell it; at most 128 characters.
@@ -42,8 +46,10 @@ class Runs(Maintenance):
 
         Raises:
             InvalidArgumentError: The name is too long, or not printable.
+            PreconditionError: There is no folder for temporary files, in which other
+                processes note what they read (SETTING_INVALID).
         """
-        with _lineage.entered(Run.begin(name, self.settings.endpoint)) as run:
+        with _lineage.entered(RunNotes.begin(name, self.settings.endpoint)) as run:
             yield run
 
     def add_input(self, uri: str) -> None:
@@ -53,8 +59,10 @@ class Runs(Maintenance):
             uri: `project/artifact@version`, by whatever selector.
 
         Raises:
+            PreconditionError: No run is on (ARGUMENT_INVALID).
             NotFoundError: There is no such version.
         """
+        _lineage.check_run(self.settings.endpoint)
         _lineage.note_version(self.settings.endpoint, self.show(uri))
 
     def lineage(self, uri: str) -> Lineage:

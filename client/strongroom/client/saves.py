@@ -3,16 +3,42 @@
 
 import contextvars
 import json
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from strongroom._files.staged import StagedSource
+from strongroom._files.staged import StagedFile, StagedSource
 from strongroom._shared.staging import StagingMemory
-from strongroom.client.checkpoint_loading import ABOUT, STATE_BYTES, STATE_JSON
+from strongroom.client.checkpoint_loading import (
+    ABOUT,
+    STATE_BYTES,
+    STATE_JSON,
+    TENSORS,
+)
+from strongroom.client.tensor_layout import TensorLayout
 from strongroom.errors import DeadlineExceededError, InvalidArgumentError
 from strongroom.values import PushResult
+
+#: What happens to a third save: it waits, or is refused.
+WhenBusy = Literal["wait", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSettings:
+    """How saves behave.
+
+    Attributes:
+        when_busy: What a save does while two others are on their way.
+        wait_s: How long it waits at most.
+        retry_s: How long from `save` on a push is tried again while the server is
+            not there; once in any case.
+    """
+
+    when_busy: WhenBusy = "wait"
+    wait_s: float = 600.0
+    retry_s: float = 600.0
 
 
 class PendingSave:
@@ -82,20 +108,27 @@ class StagedSave:
     message: str
     metadata: Mapping[str, str]
     context: contextvars.Context
+    #: Until when it is tried, on the clock of `_system.monotonic_s`.
+    until_s: float
 
 
 def small_files(
     step: int,
-    metrics: Mapping[str, float] | None,
+    metrics: Mapping[str, float],
     state: Any,  # noqa: ANN401 - whatever JSON has, or bytes
 ) -> dict[str, bytes]:
     """Return the files beside the tensors: what the checkpoint is of, and the state.
 
     Raises:
-        InvalidArgumentError: The state is nothing that JSON has.
+        InvalidArgumentError: The state is nothing that JSON has and gives back.
     """
-    told = {"step": step, "metrics": dict(metrics or {})}
-    files = {ABOUT: json.dumps(told, sort_keys=True).encode()}
+    # JSON has no NaN and no infinity; the version's metadata tells which it is.
+    told = {
+        name: number if math.isfinite(number) else None
+        for name, number in metrics.items()
+    }
+    about = {"step": step, "metrics": told}
+    files = {ABOUT: json.dumps(about, sort_keys=True).encode()}
     if isinstance(state, bytes | bytearray | memoryview):
         files[STATE_BYTES] = bytes(state)
     elif state is not None:
@@ -103,11 +136,35 @@ def small_files(
     return files
 
 
+def fill(
+    memory: StagingMemory, layout: TensorLayout, small: Mapping[str, bytes]
+) -> list[StagedFile]:
+    """Copy everything into staging memory; return the files there."""
+    position = layout.size_bytes
+    buffer = memory.reserve(position + sum(map(len, small.values())))
+    layout.write(buffer[:position])
+    files = [StagedFile(TENSORS, memory.descriptor, 0, position)]
+    for path, data in small.items():
+        end = position + len(data)
+        buffer[position:end] = data
+        files.append(StagedFile(path, memory.descriptor, position, len(data)))
+        position = end
+    memory.filled()
+    return files
+
+
 def _encoded(state: Any) -> bytes:  # noqa: ANN401 - as above
+    hint = "Give it as bytes, as of torch.save or pickle."
     try:
-        return json.dumps(state, ensure_ascii=False, sort_keys=True).encode()
+        text = json.dumps(state, ensure_ascii=False, sort_keys=True, allow_nan=False)
+        data, same = text.encode(), bool(json.loads(text) == state)
     except (TypeError, ValueError, RecursionError) as error:
         message = f"the state is nothing that JSON has: {error}"
-        raise InvalidArgumentError(
-            message, hint="Give it as bytes, as of torch.save or pickle."
-        ) from error
+        raise InvalidArgumentError(message, hint=hint) from error
+    if not same:
+        message = (
+            "the state would come back as something else: JSON has no tuples, and"
+            " text alone as keys"
+        )
+        raise InvalidArgumentError(message, hint=hint)
+    return data

@@ -9,7 +9,8 @@ from strongroom.client.runs import Runs
 
 if TYPE_CHECKING:
     from strongroom.client.checkpoint_loading import Reading
-    from strongroom.client.checkpoints import Checkpoints, WhenBusy
+    from strongroom.client.checkpoints import Checkpoints
+    from strongroom.client.saves import WhenBusy
 
 
 class Saving(Runs):
@@ -28,7 +29,7 @@ class Saving(Runs):
         """Return what saves and loads the checkpoints of an artifact; sends nothing.
 
         ```
-        with room.checkpoints("demo/run") as checkpoints:
+        with client.checkpoints("demo/run") as checkpoints:
             checkpoints.prepare(model.state_dict())
             ...
             checkpoints.save(model.state_dict(), step=step, state=sampler.state_dict())
@@ -39,15 +40,15 @@ class Saving(Runs):
             when_busy: What a save does while two others are on their way: it waits
                 (`wait`), or is refused (`refuse`).
             wait_s: How long it waits at most.
-            retry_s: How long a save is tried again while the server is not there.
+            retry_s: How long from `save` on it is tried again while the server is not
+                there; once in any case.
 
         Raises:
             InvalidArgumentError: A name or a setting is malformed.
         """
-        from strongroom.client.checkpoints import (  # noqa: PLC0415 - for who saves
-            Checkpoints,
-            SaveSettings,
-        )
+        # For those who save.
+        from strongroom.client.checkpoints import Checkpoints  # noqa: PLC0415
+        from strongroom.client.saves import SaveSettings  # noqa: PLC0415
 
         settings = SaveSettings(when_busy, wait_s, retry_s)
         # The whole client, of which this is a part, reads.

@@ -32,7 +32,8 @@ MIN_SOURCE_BYTES: Final = 1024 * 1024
 MAX_SOURCES: Final = 8
 #: Files are read from here only (linux/magic.h): a file system in another process, or
 #: on another machine, may keep who reads it waiting for ever. Memory (tmpfs, ramfs,
-#: hugetlbfs), ext2 to ext4, XFS, Btrfs, overlayfs, F2FS, ZFS, bcachefs.
+#: hugetlbfs), ext2 to ext4, XFS, Btrfs, overlayfs, F2FS, ZFS, bcachefs. It is what a
+#: client offers; the server, which need not believe it, looks at its own mounts.
 SOURCE_FILE_SYSTEMS: Final = frozenset(
     {
         0x01021994,

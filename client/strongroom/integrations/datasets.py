@@ -110,7 +110,7 @@ class RecordDataset(Dataset[bytes]):
         last = run[-1][0][1]
         size = self.record_bytes
         path = self.files[file].path
-        return FileRange(path, first * size, (last + 1 - first) * size)
+        return FileRange(path, offset=first * size, length=(last + 1 - first) * size)
 
     def _place(self, index: int) -> tuple[int, int]:
         """Return the number of the file, and that of the record in it."""

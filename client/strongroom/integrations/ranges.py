@@ -142,7 +142,9 @@ def _read_together(
 
 
 def _range_of(call: _Joined) -> FileRange:
-    return FileRange(call.found[1].path, call.start, call.end - call.start)
+    return FileRange(
+        call.found[1].path, offset=call.start, length=call.end - call.start
+    )
 
 
 def run_at_once(

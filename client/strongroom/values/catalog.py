@@ -308,5 +308,5 @@ class Lineage:
     version: Version
     sources: tuple[LineageStep, ...]
     results: tuple[LineageStep, ...]
-    #: Whether there is more than the server tells, or than writers could say.
+    #: Whether there is, or may be, more: untold, unsaid by writers, or in damage.
     incomplete: bool = False

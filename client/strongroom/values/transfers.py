@@ -2,7 +2,7 @@
 """What moving bytes reports: progress, and what a push or pull did."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 
 from strongroom.values.catalog import Version
@@ -30,6 +30,7 @@ class FileRange:
     """A range of a file that somebody wants to read."""
 
     path: str
+    _: KW_ONLY
     #: Where it starts, in bytes; not past the file's end.
     offset: int = 0
     #: How many bytes, fewer only at the file's end; None: all that are left.

@@ -7,7 +7,7 @@ and a new version that changes one file shares all pages but one with its parent
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -39,6 +39,11 @@ MAX_PAGE_CHUNKS: Final = 65_536
 #: A page with the table of one file of MAX_FILE_BYTES, and room to spare.
 MAX_PAGE_BYTES: Final = 64 * 1024 * 1024
 MAX_FILE_BYTES: Final = 4 * 1024**4
+#: Pages that are read at the same time: so many, with so many bytes together, or one.
+_GROUP_PAGES: Final = 16
+_GROUP_BYTES: Final = 16 * 1024 * 1024
+#: Chunks of all files that are found at once; each has about half a KiB.
+MAX_FOUND_CHUNKS: Final = 1_000_000
 _FILE_FIELDS: Final = 5
 
 
@@ -149,6 +154,40 @@ def page_of(entries: Sequence[FileEntry], chunks: tuple[ChunkRef, ...]) -> PageR
         sum(entry.size_bytes for entry in entries),
         chunks,
     )
+
+
+def group_pages(pages: Iterable[PageRef]) -> Iterator[list[PageRef]]:
+    """Yield pages that may be read at the same time.
+
+    Parsed, they take several times their size, so this bounds what a call
+    that asks for many files takes, whatever their tables are like.
+    """
+    group: list[PageRef] = []
+    group_bytes = 0
+    for page in pages:
+        size_bytes = sum(ref.plain_bytes for ref in page.chunks)
+        group_bytes += size_bytes
+        if group and (len(group) == _GROUP_PAGES or group_bytes > _GROUP_BYTES):
+            yield group
+            group, group_bytes = [], size_bytes
+        group.append(page)
+    if group:
+        yield group
+
+
+def check_found(entries: Collection[FileEntry]) -> None:
+    """Check that files that are asked for together have not too many chunks.
+
+    Raises:
+        ExhaustedError: Several have more than MAX_FOUND_CHUNKS (TOO_LARGE).
+    """
+    count = sum(len(entry.chunks) for entry in entries)
+    if len(entries) > 1 and count > MAX_FOUND_CHUNKS:
+        raise ExhaustedError(
+            f"the files have more than {MAX_FOUND_CHUNKS} chunks together",
+            reason=Reason.TOO_LARGE,
+            hint="Ask for fewer of them at once.",
+        )
 
 
 def table_error() -> IntegrityError:

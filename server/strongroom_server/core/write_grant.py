@@ -31,6 +31,9 @@ MAX_OPEN_CHUNKS: Final = 65_536
 MAX_ITEMS: Final = 500
 #: Chunks of one file: those of the largest file there is, cut as usual, and more.
 MAX_FILE_CHUNKS: Final = 400_000
+#: Those of a smaller file: small ones are joined to a MiB before they are cut.
+_MIN_MEAN_BYTES: Final = 256 * 1024
+_MORE_CHUNKS: Final = 1024
 _DIGEST_BYTES: Final = 32
 _CODECS: Final = {
     CodecChoice.RAW: frozenset({Codec.RAW}),
@@ -98,6 +101,14 @@ class SealedPack:
     header: bytes
     padding_bytes: int
     trailer: bytes
+
+
+def max_file_chunks(size_bytes: int) -> int:
+    """Return how many chunks a file of this size may have.
+
+    What reads a file table pays by the chunk, so a few bytes must not have many.
+    """
+    return min(MAX_FILE_CHUNKS, _MORE_CHUNKS + max(size_bytes, 0) // _MIN_MEAN_BYTES)
 
 
 def parse_names(digests: bytes, plain_bytes: Sequence[int]) -> list[ChunkName]:

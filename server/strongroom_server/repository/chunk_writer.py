@@ -87,7 +87,8 @@ class ChunkWriter:
         return pending
 
     def _read_base(self, base: ChunkRef) -> Buffer | None:
-        if not self._sharing.may_be_base(base):
+        # What another writer lied about must not be what this version is read by.
+        if not self._sharing.believes([base]) or not self._sharing.may_be_base(base):
             return None
         try:
             return self._repository.chunks.read_pinned(self._keys.scope, base)

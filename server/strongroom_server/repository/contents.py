@@ -104,6 +104,7 @@ def find_files(
 
     Raises:
         NotFoundError: The version has no such file (PATH_NOT_FOUND).
+        ExhaustedError: They have too many chunks together (TOO_LARGE).
         IntegrityError: As `files_of`.
     """
     manifest = load_manifest(repository, artifact, version)

@@ -179,6 +179,8 @@ class GrantedContent:
             if isinstance(file, PendingFile):
                 if not are_durable(file.chunks):
                     return
+                if self._parent is not None:
+                    self._parent.forget(file.path)
                 file = _written(file)
             self._files.popleft()
             self._items.append(file)

@@ -180,8 +180,8 @@ class GrantedPacks:
             except UrlRefusedError as error:
                 if turn == _URLS - 1:
                     raise UnavailableError(
-                        "the store does not believe the URL that central signed for "
-                        "a pack",
+                        "the store does not believe the URL of a pack that central "
+                        "signed",
                         reason=Reason.STORE_UNAVAILABLE,
                         hint="Check that central's credential of the store may write, "
                         "and the clocks of central and of the store.",

@@ -41,6 +41,8 @@ class GrantedParent:
         self._scope = scope.at_epoch(0)
         self._name = name
         self._paths: dict[bytes, str] = {}
+        #: Of files that are under way, by path: how often, and which chunks.
+        self._held: dict[str, tuple[int, frozenset[bytes]]] = {}
 
     def find(self, path: str) -> FileEntry | None:
         """See `ParentVersion`."""
@@ -52,12 +54,25 @@ class GrantedParent:
 
     def chunks_of(self, entry: FileEntry, make_cutter: MakeCutter) -> ParentFile:
         """See `ParentVersion`."""
-        for ref in entry.chunks:
-            self._paths[(ref.base or ref).chunk_id] = entry.path
+        chunk_ids = frozenset((ref.base or ref).chunk_id for ref in entry.chunks)
+        count, _ = self._held.get(entry.path, (0, chunk_ids))
+        self._held[entry.path] = count + 1, chunk_ids
+        self._paths.update(dict.fromkeys(chunk_ids, entry.path))
         return label_chunks(entry, make_cutter, partial(self._chunks.read, self._scope))
 
+    def forget(self, path: str) -> None:
+        """Let go of what is known of a file: what was made of it is durable."""
+        count, chunk_ids = self._held.pop(path, (0, frozenset()))
+        if count > 1:
+            self._held[path] = count - 1, chunk_ids
+            return
+        for chunk_id in chunk_ids:
+            # A later file may have it, too.
+            if self._paths.get(chunk_id) == path:
+                del self._paths[chunk_id]
+
     def path_of(self, base: ChunkRef) -> str:
-        """Return a file that has a chunk, or a delta to it, that came from here."""
+        """Return a file under way that has a chunk from here, or a delta to it."""
         return self._paths[base.chunk_id]
 
     def read(self, base: ChunkRef) -> Buffer | None:

@@ -38,8 +38,6 @@ _CACHED_PAGE_REFS: Final = 100_000
 _CACHED_FILES: Final = 200_000
 #: Pages that are read before their turn: one is used, one parsed, one on its way.
 _PAGES_AHEAD: Final = 3
-#: Pages that are read at the same time for files that were asked for together.
-_PAGES_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +213,7 @@ class Manifests:
 
         Raises:
             NotFoundError: The version has no such file (PATH_NOT_FOUND).
+            ExhaustedError: They have too many chunks together (TOO_LARGE).
             IntegrityError: As `page`.
         """
         asked: dict[str, list[str]] = {}
@@ -232,13 +231,13 @@ class Manifests:
                 missing.append(page)
             else:
                 found.update((name, _only(files, name)) for name in names)
-        for start in range(0, len(missing), _PAGES_AT_ONCE):
-            part = missing[start : start + _PAGES_AT_ONCE]
+        for part in filetable.group_pages(missing):
             loaded = self._executor.map(self.page, repeat(scope), part)
             for page, files in zip(part, loaded, strict=True):
                 found.update(
                     (name, _only(files, name)) for name in asked[page.last_path]
                 )
+            filetable.check_found(found.values())
         return [found[path] for path in paths]
 
     def _page_of(self, scope: Scope, manifest: Manifest, path: str) -> PageRef:

@@ -40,10 +40,10 @@ class OrderedHash:
             self._changed.wait_for(lambda: len(self._waiting) < MAX_WAITING)
             self._waiting.append(chunk)
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="sha256", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="sha256", daemon=True)
+                # First: one that does not start is not waited for.
+                thread.start()
+                self._thread = thread
             self._changed.notify_all()
 
     def digest(self) -> bytes:

@@ -69,7 +69,8 @@ class Sharing:
     def believes(self, refs: Iterable[ChunkRef]) -> bool:
         """Return whether a file may be taken for what its digest says.
 
-        What a writer alone has seen may be anything: only that writer goes by it.
+        What a writer alone has seen may be anything, and so may the name of its pack:
+        only that writer goes by it, or makes deltas to it.
         """
         return all(
             not ref.suite & BY_WRITER or ref.writer == self._writer for ref in refs

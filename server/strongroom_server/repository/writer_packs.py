@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Final
 
-from strongroom.errors import ConflictError, IntegrityError, Reason, StrongroomError
+from strongroom.errors import ConflictError, Reason, StrongroomError
 from strongroom_server.core import cobblestone, layout, pack
 from strongroom_server.core.chunk import MAX_CHUNK_BYTES, ChunkRef
 from strongroom_server.core.codec_choice import CodecChoice
@@ -43,8 +43,9 @@ MAX_REMEMBERED: Final = 100_000
 #: so much is stored again if the server is killed.
 INDEX_CHUNKS: Final = 256
 INDEX_S: Final = 30.0
-#: Files of the version before whose chunks are remembered.
+#: Files of the version before whose chunks are remembered, and those chunks.
 _MAX_BASE_FILES: Final = 8
+_MAX_BASE_CHUNKS: Final = 65_536
 _DIGEST_BYTES: Final = 32
 #: Of a version's id, as stores answer with it.
 _MAX_VERSION_CHARS: Final = 1024
@@ -187,7 +188,7 @@ class WriterPacks:
 
         Raises:
             InvalidArgumentError: There is no such pack, or none was to be put.
-            IntegrityError: A pack that was told before is not there (CHUNK_MISSING).
+            ConflictError: A pack told before is not there, no damage (CHUNK_MISSING).
             UnavailableError: S3 failed.
         """
         packed = self._find_open(number)
@@ -202,7 +203,6 @@ class WriterPacks:
         Raises:
             InvalidArgumentError: A pack that has one of them is not stored.
             ConflictError: One of them is not stored at all (CHUNK_MISSING).
-            IntegrityError: As `stored`.
             UnavailableError: S3 failed.
         """
         return tuple(self._ref(name) for name in names)
@@ -216,7 +216,7 @@ class WriterPacks:
         """Wait until it is known what is stored, and let uploads find it.
 
         Raises:
-            IntegrityError, UnavailableError: As `stored`.
+            ConflictError, UnavailableError: As `stored`.
         """
         for number, packed in list(self._open.items()):
             if packed.stored is not None:
@@ -319,19 +319,19 @@ class WriterPacks:
 
     def _base_chunks(self, base: DeltaBase) -> dict[bytes, ChunkRef]:
         """Return the chunks of a file that may be bases: its own, or theirs."""
-        known = self._base_files.get(base.path)
-        if known is not None:
-            return known
+        if base.path in self._base_files:
+            return self._base_files[base.path]
         entry = None if self._base is None else self._base.find(base.path)
         if entry is None:
             raise invalid(f"no file {base.path!r} has a chunk to be a delta's base")
-        found = {}
-        for ref in entry.chunks:
-            whole = ref.base or ref
-            found[whole.chunk_id] = whole
-        self._base_files[base.path] = found
-        if len(self._base_files) > _MAX_BASE_FILES:
-            self._base_files.popitem(last=False)
+        wholes = (ref.base or ref for ref in entry.chunks)
+        found = {ref.chunk_id: ref for ref in wholes if self._sharing.believes([ref])}
+        files = self._base_files
+        files[base.path] = found
+        while len(files) > _MAX_BASE_FILES or (
+            len(files) > 1 and sum(map(len, files.values())) > _MAX_BASE_CHUNKS
+        ):
+            files.popitem(last=False)
         return found
 
     def _look(self, packed: _Pack, version_id: str) -> str:
@@ -348,7 +348,7 @@ class WriterPacks:
         for candidate in candidates:
             if self._ends_as_sealed(packed, key, candidate):
                 return candidate
-        raise IntegrityError(
+        raise ConflictError(
             f"pack {packed.digest[:16]} is not stored as it was sealed",
             reason=Reason.CHUNK_MISSING,
             hint="Push again.",

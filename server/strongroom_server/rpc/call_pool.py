@@ -22,7 +22,8 @@ _NAME: Final = "call"
 class CallPool(ThreadPoolExecutor):
     """Runs what gRPC submits. Safe to use from many threads.
 
-    What is submitted handles its errors itself; nobody asks for its result.
+    It is for gRPC's own tasks only: what is submitted tells its errors itself, to the
+    log and the caller, and nobody asks for its result. What it raises goes no further.
     """
 
     def __init__(self, max_threads: int) -> None:
@@ -77,8 +78,9 @@ class CallPool(ThreadPoolExecutor):
                 return
             name = f"{_NAME}_{number}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
+            # First: one that does not start is none.
+            thread.start()
             self._started.append(thread)
-        thread.start()
 
     def _work(self) -> None:
         while True:

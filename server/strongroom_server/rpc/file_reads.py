@@ -25,7 +25,8 @@ from strongroom_server.rpc.requests import RequestStream
 from strongroom_server.rpc.showing import seen_version
 from strongroom_server.services.downloads import DownloadSource, Found, Part, Session
 
-#: A call ends after this, between two files: what it did is in the audit log then.
+#: A call takes no more requests after this, answers those it took, and ends: what it
+#: did is in the audit log then.
 MAX_S: Final = 900.0
 
 
@@ -109,7 +110,13 @@ class FileReads:
                 call.count("files", found.file_count)
                 call.count("bytes", sum(found.lengths))
                 yield _response(found)
-                if refusal is None and isinstance(requests, RequestStream):
+                # Past its end only what was asked for is answered: who asks ahead, and
+                # reads slower than this, would keep the call on for ever.
+                if (
+                    refusal is None
+                    and isinstance(requests, RequestStream)
+                    and self._clock.monotonic() < end_s
+                ):
                     refusal = _ask_waiting(session, requests)
             if refusal is not None:
                 raise refusal

@@ -16,6 +16,7 @@ from strongroom_server.core.derivation import KEY_BYTES
 from strongroom_server.core.write_grant import (
     MAX_ITEMS,
     MAX_NAMES,
+    MAX_PACK_CHUNKS,
     ChunkName,
     DeltaBase,
     PackedChunk,
@@ -24,19 +25,23 @@ from strongroom_server.core.write_grant import (
     parse_names,
 )
 from strongroom_server.ports import Clock
-from strongroom_server.rpc import convert, failures
+from strongroom_server.rpc import failures
 from strongroom_server.rpc.call import CallView
-from strongroom_server.rpc.showing import seen_version
 from strongroom_server.rpc.version_writes import (
     PROGRESS_S,
     check_taken,
     part_start,
     upload_start,
 )
+from strongroom_server.rpc.write_ends import (
+    commit_version,
+    finish_part,
+    position_message,
+)
 from strongroom_server.services.uploads.by_grant import (
-    GrantedPart,
-    GrantedUpload,
     GrantedWriting,
+    WriterPart,
+    WriterUpload,
     WrittenFilePart,
 )
 
@@ -44,7 +49,7 @@ _NO_KEY: Final = bytes(KEY_BYTES)
 #: How often it is asked again whether the caller may write at all.
 _ASK_AGAIN_S: Final = 5.0
 
-Granted = GrantedUpload | GrantedPart
+Granted = WriterUpload | WriterPart
 Request = pb.WriteGrantedRequest | BlockFrame
 Responses = Iterator[pb.WriteGrantedResponse]
 
@@ -103,20 +108,13 @@ class _Run:
         self._clock = clock
         self._told_s = self._asked_s = clock.monotonic()
 
-    def resume(self, upload: GrantedUpload) -> Responses:
+    def resume(self, upload: WriterUpload) -> Responses:
         """Take up what is durable, with signs of life, and say where to go on."""
         for _ in upload.resume():
             yield from self._progress()
         position = upload.position
         self._call.count("resumed_bytes", position.received_bytes)
-        yield pb.WriteGrantedResponse(
-            position=transfer_pb.WritePosition(
-                file_count=position.file_count,
-                last_path=position.last_path,
-                received_bytes=position.received_bytes,
-                modes_digest=position.modes_digest,
-            )
-        )
+        yield pb.WriteGrantedResponse(position=position_message(position))
 
     def take_in(
         self,
@@ -143,7 +141,10 @@ class _Run:
                     yield finish(request.commit)
                     return
                 case found:
-                    message = f"{found or 'nothing'} came where no start belongs"
+                    message = (
+                        f"{found or 'nothing'} came where one of names, seal, put, "
+                        "stored, items and commit belongs"
+                    )
                     raise InvalidArgumentError(message)
             yield from self._progress()
         raise InvalidArgumentError(
@@ -213,6 +214,8 @@ class _Run:
                     raise InvalidArgumentError(message)
 
     def _take_file(self, file: pb.WrittenFile) -> None:
+        if len(file.chunks.plain_bytes) > MAX_PACK_CHUNKS:
+            raise invalid(f"an item names at most {MAX_PACK_CHUNKS} chunks")
         chunks = _names(file.chunks)
         self._granted.file(
             WrittenFilePart(
@@ -228,7 +231,7 @@ class _Run:
         self._call.count("files", not file.unfinished)
 
     def _take_same(self, same: transfer_pb.FileSame) -> None:
-        if not isinstance(self._granted, GrantedUpload):
+        if not isinstance(self._granted, WriterUpload):
             message = "a part of a draft has no base version that a file is the same in"
             raise InvalidArgumentError(message)
         self._granted.same_file(
@@ -245,8 +248,8 @@ class _Run:
         part.copy_file(copy.path, version=copy.version, source_path=copy.source_path)
         self._call.count("copied_files", 1)
 
-    def _part(self) -> GrantedPart:
-        if not isinstance(self._granted, GrantedPart):
+    def _part(self) -> WriterPart:
+        if not isinstance(self._granted, WriterPart):
             message = "only a part of a draft copies or removes files"
             raise InvalidArgumentError(message)
         return self._granted
@@ -321,30 +324,12 @@ def _grant(grant: WriteGrant, call: CallView) -> pb.WriteGrantedResponse:
 
 
 def _commit(
-    upload: GrantedUpload, commit: transfer_pb.WriteCommit, call: CallView
+    upload: WriterUpload, commit: transfer_pb.WriteCommit, call: CallView
 ) -> pb.WriteGrantedResponse:
-    result = upload.commit(file_count=commit.file_count, digest=commit.digest)
-    call.count("version", result.version.number)
-    return pb.WriteGrantedResponse(
-        result=transfer_pb.WriteResult(
-            version=convert.version_message(seen_version(result.version)),
-            unchanged=result.unchanged,
-        )
-    )
+    return pb.WriteGrantedResponse(result=commit_version(upload, commit, call))
 
 
 def _finish(
-    part: GrantedPart, commit: transfer_pb.WriteCommit
+    part: WriterPart, commit: transfer_pb.WriteCommit
 ) -> pb.WriteGrantedResponse:
-    if commit.digest:
-        message = "the digest of a part of a draft is told with each of its files"
-        raise InvalidArgumentError(message, field="digest")
-    result = part.finish(file_count=commit.file_count)
-    return pb.WriteGrantedResponse(
-        draft_part=transfer_pb.DraftPart(
-            number=result.number,
-            file_count=result.file_count,
-            size_bytes=result.size_bytes,
-            stored_bytes=result.stored_bytes,
-        )
-    )
+    return pb.WriteGrantedResponse(draft_part=finish_part(part, commit))

@@ -4,6 +4,9 @@
 # Names and arguments are those of the generated base class.
 # ruff: noqa: ARG002, N802
 
+from collections.abc import Sequence
+from typing import Final
+
 import grpc
 
 from strongroom.format.names import ArtifactName, parse_version_name
@@ -12,9 +15,14 @@ from strongroom_server.core.access import AccessAction
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.retention_calls import RetentionCalls
-from strongroom_server.rpc.showing import seen_version, sendable
+from strongroom_server.rpc.showing import MAX_ANSWER_BYTES, seen_version, sendable
 from strongroom_server.services.lineage import Lineages, LineageStep
 from strongroom_server.services.retention import Retention
+
+#: At most, before each message of a repeated field: its tag, and its length.
+_FIELD_BYTES: Final = 6
+#: For `incomplete`.
+_SLACK_BYTES: Final = 16
 
 
 class LineageCalls(RetentionCalls):
@@ -37,14 +45,39 @@ class LineageCalls(RetentionCalls):
             parse_version_name(request.name), visible=visible, check=call.check
         )
         call.count("version", report.version.number)
-        return sendable(
-            pb.GetLineageResponse(
-                version=convert.version_message(seen_version(report.version)),
-                sources=map(_step_message, report.sources),
-                results=map(_step_message, report.results),
-                incomplete=not report.is_complete,
-            )
+        answer = pb.GetLineageResponse(
+            version=convert.version_message(seen_version(report.version)),
+            incomplete=not report.is_complete,
         )
+        # Half of what is left is for either side, and for the other what it leaves.
+        room_bytes = MAX_ANSWER_BYTES - answer.ByteSize() - _SLACK_BYTES
+        results, _ = _fitting(report.results, room_bytes // 2)
+        used_bytes = sum(map(_size, results))
+        sources, left_out = _fitting(report.sources, room_bytes - used_bytes)
+        used_bytes = sum(map(_size, sources))
+        results, more = _fitting(report.results, room_bytes - used_bytes)
+        answer.sources.extend(sources)
+        answer.results.extend(results)
+        answer.incomplete |= left_out or more
+        return sendable(answer)
+
+
+def _fitting(
+    steps: Sequence[LineageStep], room_bytes: int
+) -> tuple[list[pb.LineageVersion], bool]:
+    """Return the nearest steps, as many as there is room for, and if some are not."""
+    told: list[pb.LineageVersion] = []
+    for step in steps:
+        message = _step_message(step)
+        room_bytes -= _size(message)
+        if room_bytes < 0:
+            return told, True
+        told.append(message)
+    return told, False
+
+
+def _size(message: pb.LineageVersion) -> int:
+    return message.ByteSize() + _FIELD_BYTES
 
 
 def _step_message(step: LineageStep) -> pb.LineageVersion:

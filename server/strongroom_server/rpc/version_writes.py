@@ -24,7 +24,11 @@ from strongroom_server.rpc import convert, failures
 from strongroom_server.rpc.call import CallView, current_call
 from strongroom_server.rpc.convert_lineage import parse_lineage
 from strongroom_server.rpc.file_sources import FileSources, sources_of
-from strongroom_server.rpc.showing import seen_version
+from strongroom_server.rpc.write_ends import (
+    commit_version,
+    finish_part,
+    position_message,
+)
 from strongroom_server.services.uploads import PartStart, UploadStart
 from strongroom_server.services.uploads.shape import (
     FileIntake,
@@ -98,7 +102,8 @@ class VersionWrites:
             take = partial(_take_of_version, upload, call=call)
             commit = yield from self._take_in(upload, write, take)
             if commit is not None:
-                yield _commit(upload, commit, call)
+                result = commit_version(upload, commit, call)
+                yield pb.WriteVersionResponse(result=result)
                 return
         raise InvalidArgumentError(
             "the stream ended without `commit`; nothing was changed"
@@ -115,7 +120,8 @@ class VersionWrites:
             take = partial(_take_of_part, part, call=call, artifact=start.artifact)
             commit = yield from self._take_in(part, write, take)
             if commit is not None:
-                yield _finish(part, commit)
+                finished = finish_part(part, commit)
+                yield pb.WriteVersionResponse(draft_part=finished)
                 return
         raise InvalidArgumentError(
             "the stream ended without `commit`; nothing of the part is kept"
@@ -152,17 +158,8 @@ class VersionWrites:
                 yield _progress(upload)
         position = upload.position
         write.call.count("resumed_bytes", position.received_bytes)
-        yield pb.WriteVersionResponse(
-            position=pb.WritePosition(
-                file_count=position.file_count,
-                last_path=position.last_path,
-                open_path=position.open_path,
-                offset_bytes=position.offset_bytes,
-                received_bytes=position.received_bytes,
-                modes_digest=position.modes_digest,
-                takes_sources=write.sources.are_taken,
-            )
-        )
+        told = position_message(position, takes_sources=write.sources.are_taken)
+        yield pb.WriteVersionResponse(position=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,34 +341,6 @@ def _take_bytes(
         case _:
             return False
     return True
-
-
-def _commit(
-    upload: VersionIntake, commit: pb.WriteCommit, call: CallView
-) -> pb.WriteVersionResponse:
-    result = upload.commit(file_count=commit.file_count, digest=commit.digest)
-    call.count("version", result.version.number)
-    return pb.WriteVersionResponse(
-        result=pb.WriteResult(
-            version=convert.version_message(seen_version(result.version)),
-            unchanged=result.unchanged,
-        )
-    )
-
-
-def _finish(part: PartIntake, commit: pb.WriteCommit) -> pb.WriteVersionResponse:
-    if commit.digest:
-        message = "the digest of a part of a draft is told with each of its files"
-        raise InvalidArgumentError(message, field="digest")
-    result = part.finish(file_count=commit.file_count)
-    return pb.WriteVersionResponse(
-        draft_part=pb.DraftPart(
-            number=result.number,
-            file_count=result.file_count,
-            size_bytes=result.size_bytes,
-            stored_bytes=result.stored_bytes,
-        )
-    )
 
 
 def _progress(

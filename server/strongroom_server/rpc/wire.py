@@ -17,6 +17,7 @@ MAX_FIELDS: Final = 8192
 FLAT: Final = 1
 #: Of requests whose one nested message has lists: of texts, of numbers, of messages
 #: without lists of messages. Long bytes in these are no fields, and not counted as any.
+#: The first field is counted as in BATCHES: streams begin with it, and it has more.
 COLUMNS: Final = 2
 #: Of streamed requests: a request, its items, and what each item holds.
 BATCHES: Final = 3
@@ -36,15 +37,21 @@ def check_field_count(data: bytes, *, depth: int) -> None:
     Raises:
         InvalidArgumentError: It has more than MAX_FIELDS (ARGUMENT_INVALID).
     """
-    if _count(data, 0, len(data), depth) > MAX_FIELDS:
+    start_depth = BATCHES if depth == COLUMNS else depth
+    if _count(data, 0, len(data), depth, start_depth) > MAX_FIELDS:
         message = f"the request has more than {MAX_FIELDS} fields"
         raise InvalidArgumentError(
             message, hint="Send fewer items at once: at most 1000 of them, or paths."
         )
 
 
-def _count(data: bytes, position: int, end: int, depth: int) -> int:
-    """Count fields up to `end`; stops soon after there are too many."""
+def _count(
+    data: bytes, position: int, end: int, depth: int, start_depth: int = 0
+) -> int:
+    """Count fields up to `end`; stops soon after there are too many.
+
+    Fields with the number 1 are looked into as if `start_depth` were asked for.
+    """
     count = 0
     while position < end and count <= MAX_FIELDS:
         count += 1
@@ -56,9 +63,10 @@ def _count(data: bytes, position: int, end: int, depth: int) -> int:
                 position += 8
             case 2:
                 size, position = _varint(data, position, end)
-                if depth > 1:
+                levels = max(depth, start_depth) if tag >> 3 == 1 else depth
+                if levels > 1:
                     inner = min(position + size, end)
-                    count += _count(data, position, inner, depth - 1)
+                    count += _count(data, position, inner, levels - 1)
                 position += size
             case 5:
                 position += 4

@@ -26,6 +26,10 @@ from strongroom_server.repository.repository import Artifact, Repository
 
 #: Versions that are told in either direction.
 MAX_TOLD: Final = 1000
+#: Versions one step nearer that are told of each.
+MAX_VIA: Final = 16
+#: Inputs, of all versions of a project, that are looked at for what was made.
+MAX_KNOWN: Final = 250_000
 #: Journals that are read at once.
 _BATCH: Final = 32
 
@@ -41,7 +45,7 @@ class LineageStep:
         name: The version, by number.
         digest: Its digest.
         distance: How many steps away it is, from 1 on.
-        via: The versions one step nearer.
+        via: The versions one step nearer; at most `MAX_VIA` of them.
         record: All of it; None if it was not looked at.
     """
 
@@ -165,7 +169,7 @@ class _Search:
                 for item in following(near):
                     if item.place not in seen:
                         found.setdefault(item.place, item)
-                        via[item.place].append(near.name)
+                        self._add_near(via[item.place], near.name)
             room = MAX_TOLD - len(steps)
             self.left_out |= len(found) > room
             edge = list(islice(found.values(), room))
@@ -175,12 +179,20 @@ class _Search:
                     item.name,
                     item.digest,
                     distance,
-                    tuple(dict.fromkeys(via[item.place])),
+                    tuple(via[item.place]),
                     item.record,
                 )
                 for item in edge
             )
         return tuple(steps)
+
+    def _add_near(self, via: list[VersionName], name: VersionName) -> None:
+        if name in via:
+            return
+        if len(via) == MAX_VIA:
+            self.left_out = True
+            return
+        via.append(name)
 
     def _record_of(self, item: VersionInput) -> VersionRecord | None:
         """Return a version of this project, if it may be told and is what was read."""
@@ -210,6 +222,7 @@ class _Search:
     def _made_from(self) -> Mapping[_Place, list[tuple[str, VersionRecord]]]:
         """Return the versions that were made from each one, with its digest."""
         made: dict[_Place, list[tuple[str, VersionRecord]]] = defaultdict(list)
+        known_count = 0
         project = self._repository.projects.get(ProjectName(self._project))
         for artifact in self._all(project):
             if not self._visible(artifact.name):
@@ -217,6 +230,10 @@ class _Search:
             for version in artifact.history.versions:
                 if not version.lineage.inputs:
                     continue
+                known_count += len(version.lineage.inputs)
+                if known_count > MAX_KNOWN:
+                    self.left_out = True
+                    return made
                 record = artifact.version_record(version)
                 for item in version.lineage.inputs:
                     made[item.artifact, item.number].append((item.digest, record))

@@ -27,6 +27,9 @@ from strongroom_server.repository.granted_chunks import GrantedChunks
 from strongroom_server.repository.granted_pages import page_of
 
 _GIB: Final = 1 << 30
+_MIB: Final = 1 << 20
+#: Of less than this, a rate tells of round trips, and nothing of stages.
+MIN_BYTES: Final = 4 * _MIB
 S3: Final = "s3"
 DECRYPT: Final = "decrypt"
 VERIFY: Final = "verify"
@@ -38,7 +41,7 @@ class StageTime:
 
     Attributes:
         stage: Its name.
-        size_bytes: How much went through it; 0 if it cannot be measured here.
+        size_bytes: How much plaintext it was for; 0 if it cannot be measured here.
         seconds: How long that took.
         detail: What was done, or why it was not.
     """
@@ -54,6 +57,15 @@ class StageTime:
         return self.size_bytes / _GIB / self.seconds if self.seconds else 0.0
 
 
+def slowest(stages: Sequence[StageTime]) -> StageTime | None:
+    """Return the stage that limits reading; None if nothing was measured.
+
+    Only those are compared that had the same bytes and the same number of threads.
+    """
+    alike = [stage for stage in stages if stage.stage in {S3, DECRYPT, VERIFY}]
+    return min(alike, key=lambda stage: stage.gib_per_s, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What of a version is read: its packs, and the chunks in them.
@@ -67,6 +79,11 @@ class _Part:
     scope: Scope
     chunks: Sequence[ChunkRef]
     packs: Sequence[ChunkRef]
+
+    @property
+    def plain_bytes(self) -> int:
+        """How much plaintext the chunks are."""
+        return sum(ref.plain_bytes for ref in self.chunks)
 
 
 class HeldPacks:
@@ -134,12 +151,13 @@ class StageTiming:
             max_bytes: Stops after the packs with which so much would be held.
 
         Raises:
-            PreconditionError: There is nothing to read.
+            PreconditionError: It is less than `MIN_BYTES`.
             StrongroomError: As of `GrantBook.open` and of readers.
         """
         part = self._part(name, paths, max_bytes)
         stored, seconds = self._timed(self._fetch, part.packs)
-        yield StageTime(S3, stored, seconds, f"{len(part.packs)} packs, as stored")
+        detail = f"{len(part.packs)} packs, {stored / _MIB:.1f} MiB as stored"
+        yield StageTime(S3, part.plain_bytes, seconds, detail)
         plain, seconds = self._timed(
             lambda ref: self._decrypt(part.scope, ref), part.chunks
         )
@@ -162,10 +180,14 @@ class StageTiming:
                 continue
             chunks[ref.chunk_id] = ref
             packs |= {one.pack: one for one in missing}
-        if not chunks:
-            message = f"{name} has no bytes to measure with"
+        part = _Part(opening.scope, list(chunks.values()), list(packs.values()))
+        if part.plain_bytes < MIN_BYTES:
+            message = (
+                f"{name} has {part.plain_bytes} bytes to measure with, "
+                f"and {MIN_BYTES} are needed"
+            )
             raise PreconditionError(message, hint="Name a version with larger files.")
-        return _Part(opening.scope, list(chunks.values()), list(packs.values()))
+        return part
 
     def _timed(
         self, work: Callable[[ChunkRef], int], refs: Sequence[ChunkRef]
@@ -177,11 +199,12 @@ class StageTiming:
 
     def _fetch(self, ref: ChunkRef) -> int:
         page = page_of(ref)
-        self._book.key(page)
+        # For what it does beside: a page whose lease has ended is asked for again.
+        self._book.key(page)  # For what it does: asks anew before its URLs end.
         url = page.url(ref)
         if url is None:
             message = "what was granted of the version ended while it was measured"
-            raise PreconditionError(message, hint="Measure less: --size 64MiB.")
+            raise PreconditionError(message, hint="Measure less: --size 64 (MiB).")
         data = self._fetcher.read_whole(url, max_bytes=MAX_PACK_BYTES)
         self._held.put(ref.pack, data)
         return len(data)

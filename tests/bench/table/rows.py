@@ -53,7 +53,7 @@ class Row:
     """One comparison.
 
     Attributes:
-        case: What was done, with the number that the plan gives it.
+        case: What was done, behind its id in `docs/performance.md`.
         ours: Our median.
         peer: Whom it is compared with.
         peer_value: The peer's median.

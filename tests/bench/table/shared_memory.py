@@ -45,7 +45,7 @@ _CALLS: Final = "unary calls"
 _ARTIFACT: Final = "bench/shared"
 _LARGE: Final = f"{_ARTIFACT}/large.bin"
 _VERSION: Final = "projects/bench/artifacts/shared/versions/1"
-#: About what the plan's weights have: a mapping takes the same time whatever its size,
+#: About what weights have: a mapping takes the same time whatever its size,
 #: so that its ratio grows with it.
 _SIZE_BYTES: Final = GIB
 _ITEMS: Final = 64
@@ -184,7 +184,10 @@ def _cases(sharing: Client, plain: Client, readers: ExitStack) -> list[_Case]:
 
 def _small_reads(reader: Reader, plain: Client) -> list[_Case]:
     """Return U2: reads of 1 KiB over one stream, beside as many calls."""
-    wanted = [FileRange("items/001", number % 49 * 1024, 1024) for number in range(256)]
+    wanted = [
+        FileRange("items/001", offset=number % 49 * 1024, length=1024)
+        for number in range(256)
+    ]
 
     def ping_pong() -> None:
         for item in wanted:

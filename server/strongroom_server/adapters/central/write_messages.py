@@ -15,7 +15,6 @@ from strongroom_server.core.policy import Cuts
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import find_suite
 from strongroom_server.core.write_grant import (
-    MAX_PACK_CHUNKS,
     ChunkName,
     NamedChunk,
     SealedPack,
@@ -174,16 +173,15 @@ def _item_messages(item: WrittenItem) -> Iterator[pb.GrantedItem]:
 
 
 def _file_messages(file: WrittenFile) -> Iterator[pb.GrantedItem]:
-    size = min(MAX_ITEM_CHUNKS, MAX_PACK_CHUNKS)
-    for start in range(0, len(file.chunks) or 1, size):
-        part = file.chunks[start : start + size]
+    for start in range(0, len(file.chunks) or 1, MAX_ITEM_CHUNKS):
+        part = file.chunks[start : start + MAX_ITEM_CHUNKS]
         message = pb.WrittenFile(
             path=file.path,
             size_bytes=file.size_bytes,
             digest=file.digest,
             executable=file.executable,
             chunks=_columns(part),
-            unfinished=start + size < len(file.chunks),
+            unfinished=start + MAX_ITEM_CHUNKS < len(file.chunks),
         )
         yield pb.GrantedItem(file=message)
 

@@ -264,7 +264,8 @@ class CentralWrite:
             self._fail(error)
             self._call.cancel()
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            self._fail(InternalError(f"central's answer: {type(error).__name__}"))
+            name = type(error).__name__
+            self._fail(malformed(f"central's answer cannot be read ({name})"))
             self._call.cancel()
         else:
             message = "central ended the write without a result"

@@ -51,7 +51,8 @@ class PackConnections:
             raise PreconditionError(
                 f"the store's authorities in {ca_file} cannot be read",
                 reason=Reason.SETTING_INVALID,
-                hint="See [store] in the sidecar's settings.",
+                hint="Name a file of PEM certificates: ca_file in [store] of the "
+                "sidecar's settings, or --store-ca-file.",
                 path=str(ca_file),
             ) from error
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ import http.client
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.pack_urls.connections import (
     PackConnections,
     unavailable,
@@ -57,7 +58,12 @@ def _version_of(answer: http.client.HTTPResponse) -> str:
         raise unavailable(f"status {answer.status}")
     version_id = answer.headers.get("x-amz-version-id", "")
     if version_id in {"", "null"}:
-        raise unavailable("the bucket is not versioned")
+        # To try again would find what this attempt stored, under a version unknown.
+        raise PreconditionError(
+            "the store took a pack without a version: the bucket is not versioned",
+            reason=Reason.STORE_UNSUITABLE,
+            hint="Switch versioning on for the bucket: `strongroom doctor` checks it.",
+        )
     return version_id
 
 

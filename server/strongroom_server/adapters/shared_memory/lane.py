@@ -11,6 +11,7 @@ from typing import Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom.format.lanes import MESSAGE_BYTES, LaneKind, LaneMessage
+from strongroom_server.adapters.shared_memory.closing import Closing
 from strongroom_server.adapters.shared_memory.lane_calls import LaneRead, LaneWrite
 from strongroom_server.adapters.shared_memory.mappings import Mappings
 from strongroom_server.adapters.shared_memory.segments import (
@@ -51,6 +52,7 @@ class Shared:
     source_room: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(MAX_ALL_SOURCES)
     )
+    closing: Closing = field(default_factory=Closing)
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +93,7 @@ class Lane:
         #: Reads that were over before their call came.
         self._over: OrderedDict[int, None] = OrderedDict()
         self._is_closed = False
-        self._sources = Sources(shared.source_room)
+        self._sources = Sources(shared.source_room, shared.closing)
 
     def begin(self, number: int, principal: str) -> "LaneRead | None":
         """Begin a read; see `ports.SharedMemory`."""
@@ -128,6 +130,8 @@ class Lane:
         """
         for _ in range(_MESSAGES_AT_ONCE):
             try:
+                if self._shared.closing.is_stuck and self._has_descriptors():
+                    return False
                 data, ancillary, flags, _ = self.connection.recvmsg(
                     MESSAGE_BYTES + 1, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
                 )
@@ -142,8 +146,13 @@ class Lane:
                 self._take_in(LaneMessage.parse(data), descriptors, flags)
             finally:
                 for descriptor in descriptors:
-                    os.close(descriptor)
+                    self._shared.closing.close(descriptor)
         return True
+
+    def _has_descriptors(self) -> bool:
+        """Tell whether the next message brings descriptors, and leave them in it."""
+        _, _, flags, _ = self.connection.recvmsg(1, 0, socket.MSG_PEEK)
+        return bool(flags & socket.MSG_CTRUNC)
 
     def close(self) -> None:
         """Hang up, and give the memory back once nobody here writes to it."""
@@ -151,7 +160,7 @@ class Lane:
             if self._is_closed:
                 return
             self._is_closed = True
-            self.connection.close()
+            self._shared.closing.hang_up(self.connection)
             for read in self._reads.values():
                 self._release(read, len(read.told))
             self._retire_unused()

@@ -118,6 +118,7 @@ class SharedMemoryServer:
         self._wake_here, self._wake_there = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ, None)
+        self._is_welcoming = True
         self._selector.register(self._wake_here, selectors.EVENT_READ, None)
 
     @property
@@ -149,6 +150,7 @@ class SharedMemoryServer:
         is_running = True
         while is_running:
             try:
+                self._heed_descriptors()
                 for key, _ in self._selector.select(CHECK_S):
                     if key.fileobj is self._wake_here:
                         is_running = False
@@ -173,6 +175,18 @@ class SharedMemoryServer:
         """Hang up on all readers, and end `run`."""
         self._wake_there.send(b"!")
 
+    def _heed_descriptors(self) -> None:
+        """Let nobody in while what they may bring could not be closed."""
+        is_welcoming = not self._shared.closing.is_stuck
+        if is_welcoming == self._is_welcoming:
+            return
+        if is_welcoming:
+            self._selector.register(self._listener, selectors.EVENT_READ, None)
+        else:
+            _warn("no more readers", cause="descriptors of readers do not close")
+            self._selector.unregister(self._listener)
+        self._is_welcoming = is_welcoming
+
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
@@ -183,7 +197,7 @@ class SharedMemoryServer:
         cause = self._refusal(uid)
         if cause:
             _warn("reader refused", uid=uid, cause=cause)
-            connection.close()
+            self._shared.closing.hang_up(connection)
             return
         self._lane_count += 1
         token = self._entropy.token_bytes(TOKEN_BYTES)

@@ -5,7 +5,6 @@ What is read goes into memory of ours, so that a file which shrinks kills nobody
 one which changes does so before its bytes are hashed or after, never between.
 """
 
-import ctypes
 import fcntl
 import os
 import stat
@@ -19,13 +18,13 @@ from strongroom.errors import (
     Reason,
     UnavailableError,
 )
-from strongroom.format.lanes import MAX_SOURCES, SOURCE_FILE_SYSTEMS
+from strongroom.format.lanes import MAX_SOURCES
+from strongroom_server.adapters.shared_memory.closing import Closing
+from strongroom_server.adapters.shared_memory.file_systems import is_local
 from strongroom_server.ports import ToldFile
 
 #: Descriptors of all lanes together; a process has about a thousand.
 MAX_ALL_SOURCES: Final = 256
-#: More than `struct statfs` has, whose first field is the type.
-_STATFS_BYTES: Final = 256
 
 
 class Sources:
@@ -33,10 +32,12 @@ class Sources:
 
     Args:
         room: How many more may be open, for all lanes together.
+        closing: Closes what nobody has looked at.
     """
 
-    def __init__(self, room: threading.BoundedSemaphore) -> None:
+    def __init__(self, room: threading.BoundedSemaphore, closing: Closing) -> None:
         self._room = room
+        self._closing = closing
         self._changed = threading.Condition()
         #: By the number of the call and of the source; None: there was no room.
         self._waiting: dict[tuple[int, int], Descriptor | None] = {}
@@ -51,9 +52,9 @@ class Sources:
         kept = None
         if descriptor is not None:
             if self._room.acquire(blocking=False):
-                kept = Descriptor(descriptor, self._room)
+                kept = Descriptor(descriptor, self._room, self._closing)
             else:
-                os.close(descriptor)
+                self._closing.close(descriptor)
         with self._changed:
             is_new = (call, source) not in self._waiting
             has_room = len(self._waiting) < MAX_SOURCES
@@ -63,7 +64,7 @@ class Sources:
                 return
             is_closed = self._is_closed
         if kept is not None:
-            kept.close()
+            kept.discard()
         if not is_closed:
             message = f"a writer handed over source {source} of call {call} out of turn"
             raise IntegrityError(message, reason=Reason.RECORD_CORRUPT)
@@ -97,16 +98,25 @@ class Sources:
 class Descriptor:
     """One descriptor that counts as long as it is open. Closed once, by one thread."""
 
-    def __init__(self, number: int, room: threading.BoundedSemaphore) -> None:
+    def __init__(
+        self, number: int, room: threading.BoundedSemaphore, closing: Closing
+    ) -> None:
         self.number = number
         self._room = room
+        self._closing = closing
 
     def close(self) -> None:
-        """Close it; a second time nothing happens."""
+        """Close what is known to be local; a second time nothing happens."""
         number, self.number = self.number, -1
         if number >= 0:
             os.close(number)
             self._room.release()
+
+    def discard(self) -> None:
+        """Have it closed, whatever it is; its place comes back once it is."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            self._closing.close(number, self._room.release)
 
 
 class HandedFile:
@@ -128,7 +138,7 @@ class HandedFile:
         try:
             self._before = self._check()
         except BaseException:
-            descriptor.close()
+            descriptor.discard()
             raise
 
     def read_into(self, buffer: memoryview, offset_bytes: int) -> int:
@@ -146,7 +156,7 @@ class HandedFile:
 
     def check_unchanged(self) -> None:
         """See `ports.HandedFile`."""
-        if _state_of(os.fstat(self._descriptor.number)) != self._before:
+        if _state_of(self._status()) != self._before:
             raise self._changed("changed")
 
     def close(self) -> None:
@@ -155,19 +165,26 @@ class HandedFile:
 
     def _check(self) -> tuple[int, int]:
         number = self._descriptor.number
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            raise self._unsupported("is no regular file")
         flags = fcntl.fcntl(number, fcntl.F_GETFL)
         if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_WRONLY:
             raise self._unsupported("is not open for reading")
-        if _file_system_of(number) not in SOURCE_FILE_SYSTEMS:
+        # Before anything else is asked of it: another might never answer.
+        if not is_local(number):
             raise self._unsupported("lies in a file system that is not read here")
+        status = self._status()
+        if not stat.S_ISREG(status.st_mode):
+            raise self._unsupported("is no regular file")
         told = self._told
         is_short = status.st_size < told.offset_bytes + told.size_bytes
         if is_short or status.st_mtime_ns != told.modify_time_ns:
             raise self._changed("changed")
         return _state_of(status)
+
+    def _status(self) -> os.stat_result:
+        try:
+            return os.fstat(self._descriptor.number)
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def _unsupported(self, problem: str) -> InvalidArgumentError:
         return InvalidArgumentError(
@@ -197,19 +214,8 @@ class HandedFile:
 def _close_all(descriptors: list[Descriptor | None]) -> None:
     for descriptor in descriptors:
         if descriptor is not None:
-            descriptor.close()
+            descriptor.discard()
 
 
 def _state_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
-
-
-def _file_system_of(descriptor: int) -> int:
-    """Return the type of the file system; 0 if it cannot be told."""
-    answer = (ctypes.c_long * (_STATFS_BYTES // ctypes.sizeof(ctypes.c_long)))()
-    if _LIBC.fstatfs(descriptor, answer):
-        return 0
-    return int(answer[0]) & 0xFFFFFFFF
-
-
-_LIBC: Final = ctypes.CDLL(None)

@@ -132,6 +132,19 @@ class Fetches:
                 self._room.give_back(lease)
 
 
+def read_alone(engine: Engine, scope: Scope, wanted: Range) -> memoryview:
+    """Return the plaintext of a range, in memory that holds nothing else.
+
+    A slice would keep all that was decrypted for it, which no budget knows of.
+
+    Raises:
+        IntegrityError: As `ChunkReader.read`.
+    """
+    ref, offset, length = wanted.ref, wanted.offset_bytes, wanted.length_bytes
+    found = engine.chunks.read_range(scope, ref, offset, length)
+    return found if wanted.is_whole else memoryview(bytes(found))
+
+
 def _read(
     engine: Engine, scope: Scope, wanted: Sequence[Range], leases: Sequence[Lease]
 ) -> Found:
@@ -153,7 +166,7 @@ def _read_one(
 ) -> memoryview | Filled:
     ref, offset, length = wanted.ref, wanted.offset_bytes, wanted.length_bytes
     if not leases:
-        return engine.chunks.read_range(scope, ref, offset, length)
+        return read_alone(engine, scope, wanted)
     [lease] = leases
     start = engine.chunks.read_range_into(scope, ref, offset, length, lease.buffer)
     return Filled(lease, start)

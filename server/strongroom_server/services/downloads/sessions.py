@@ -18,7 +18,7 @@ from strongroom.errors import (
     OutOfRangeError,
     StrongroomError,
 )
-from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.filetable import MAX_FOUND_CHUNKS, FileEntry, check_found
 from strongroom_server.core.records import VersionRecord
 from strongroom_server.core.selection import MAX_PATHS
 from strongroom_server.ports import SharedRead
@@ -108,6 +108,8 @@ class Session:
         self._pace = pace
         self._room = room
         self._waiting: deque[Iterator[_Step]] = deque()
+        #: How many chunks their files have, which are in memory for so long.
+        self._waiting_chunks: deque[int] = deque()
         self._next: _Step | None = None
         self._windows: deque[_Begun] = deque()
         #: A window for which there was no memory yet.
@@ -134,7 +136,10 @@ class Session:
     @property
     def may_ask(self) -> bool:
         """Whether more can be asked for before there are answers."""
-        return len(self._waiting) < MAX_WAITING
+        return not self._waiting or (
+            len(self._waiting) < MAX_WAITING
+            and sum(self._waiting_chunks) <= MAX_FOUND_CHUNKS
+        )
 
     def ask(self, parts: Sequence[Part]) -> None:
         """Ask for files, or ranges of them; `answers` begins to fetch them.
@@ -143,13 +148,17 @@ class Session:
             NotFoundError: There is no such file (PATH_NOT_FOUND).
             OutOfRangeError: A range starts past the end of its file.
             InvalidArgumentError: There are no parts, or too many, or one is malformed.
+            ExhaustedError: Their files have too many chunks together (TOO_LARGE).
         """
         _check(parts)
         entries = self._table.find([part.path for part in parts])
+        distinct = {entry.path: entry for entry in entries}.values()
+        check_found(distinct)
         ranges = [
             _range_of(entry, part) for entry, part in zip(entries, parts, strict=True)
         ]
         found = zip(entries, ranges, parts, strict=True)
+        self._waiting_chunks.append(sum(len(entry.chunks) for entry in distinct))
         self._waiting.append(
             chain.from_iterable(
                 _steps(entry, *span, is_whole=part.is_whole)
@@ -194,6 +203,7 @@ class Session:
             self._windows.popleft().window.close()
         self._held = None
         self._waiting.clear()
+        self._waiting_chunks.clear()
         if self._room is not None:
             self._room.close()
 
@@ -258,6 +268,7 @@ class Session:
             if step is not None:
                 return step
             self._waiting.popleft()
+            self._waiting_chunks.popleft()
         return None
 
 

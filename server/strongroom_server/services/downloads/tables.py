@@ -32,6 +32,7 @@ class FileTable(Protocol):
 
         Raises:
             NotFoundError: There is no such file (PATH_NOT_FOUND).
+            ExhaustedError: The files have too many chunks together (TOO_LARGE).
             StrongroomError: The file table cannot be read.
         """
         ...

@@ -23,6 +23,7 @@ from strongroom_server.services.downloads.fetches import (
     MIN_SHARED_BYTES,
     WAIT_S,
     Range,
+    read_alone,
 )
 from strongroom_server.services.downloads.hedging import Fetch, Pace
 
@@ -314,7 +315,7 @@ def _read_one(
     ref, offset, length = wanted.ref, wanted.offset_bytes, wanted.length_bytes
     try:
         if not rooms:
-            return engine.chunks.read_range(scope, ref, offset, length)
+            return read_alone(engine, scope, wanted)
         [room] = rooms
         if len(room) == room_bytes(ref, offset, length):
             return engine.chunks.read_range_into(scope, ref, offset, length, room)

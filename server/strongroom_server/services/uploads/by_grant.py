@@ -19,13 +19,13 @@ from strongroom_server.core.filetable import MAX_FILE_BYTES, FileEntry
 from strongroom_server.core.policy import Cuts
 from strongroom_server.core.records import Caller
 from strongroom_server.core.write_grant import (
-    MAX_FILE_CHUNKS,
     ChunkName,
     NamedChunk,
     PackedChunk,
     SealedPack,
     WriteGrant,
     invalid,
+    max_file_chunks,
 )
 from strongroom_server.core.write_results import CommitResult, PartResult, Position
 from strongroom_server.ports import BlobPresigner, SignedPut
@@ -79,14 +79,14 @@ class GrantedWriting:
 
     def begin(
         self, start: UploadStart, *, caller: Caller, may_read: bool
-    ) -> "GrantedUpload":
+    ) -> "WriterUpload":
         """Begin a version.
 
         Args:
             start: What the upload says first.
             caller: Who writes.
             may_read: Whether the caller may read the newest version, so that deltas
-                can be made to it.
+                can be made to it, unless others have digested files of it.
 
         Raises:
             StrongroomError: As `Uploads.begin`.
@@ -105,11 +105,11 @@ class GrantedWriting:
                 upload_id=start.request_id,
             )
         parts = self._parts(place, upload, caller, writer, may_read=may_read)
-        return GrantedUpload(*parts, upload)
+        return WriterUpload(*parts, upload)
 
     def begin_part(
         self, start: PartStart, *, caller: Caller, may_read: bool
-    ) -> "GrantedPart":
+    ) -> "WriterPart":
         """Begin a part of a draft; see `begin`.
 
         Raises:
@@ -119,7 +119,7 @@ class GrantedWriting:
         writer = place.keys.writer_tag(place.journal.artifact, caller.principal)
         part = self._drafts.begin_part_at(place, start, caller=caller, writer=writer)
         parts = self._parts(place, part, caller, writer, may_read=may_read)
-        return GrantedPart(*parts, part)
+        return WriterPart(*parts, part)
 
     def _parts(
         self,
@@ -134,7 +134,9 @@ class GrantedWriting:
         choice = choice_of(policy.codec, place.kind)
         newest = place.past.newest
         manifest = None
-        if choice is CodecChoice.DELTA and may_read:
+        # A delta to what another writer lied about could not be read either.
+        is_own = newest is not None and set(newest.digested_by) <= {caller.principal}
+        if choice is CodecChoice.DELTA and may_read and is_own:
             manifest = place.manifest_of(repository, newest)
         packs = WriterPacks(
             repository,
@@ -186,8 +188,10 @@ class _Granted:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._packs.abort()
-        self._target.__exit__(kind, error, traceback)
+        try:
+            self._packs.abort()
+        finally:
+            self._target.__exit__(kind, error, traceback)
 
     @property
     def received_bytes(self) -> int:
@@ -236,14 +240,15 @@ class _Granted:
         opened = self._file
         if opened.facts != file.facts:
             raise invalid(f"file {opened.facts[0]!r} has not ended")
-        opened.chunks += self._packs.refs(file.chunks)
-        if len(opened.chunks) > MAX_FILE_CHUNKS:
+        most = max_file_chunks(file.size_bytes)
+        if len(opened.chunks) + len(file.chunks) > most:
             raise ExhaustedError(
-                f"file {file.path!r} has more than {MAX_FILE_CHUNKS} chunks",
+                f"file {file.path!r} has more than {most} chunks",
                 reason=Reason.TOO_LARGE,
                 hint="Write it with WriteVersion.",
                 path=file.path,
             )
+        opened.chunks += self._packs.refs(file.chunks)
         if file.unfinished:
             return
         self._file = None
@@ -259,7 +264,7 @@ class _Granted:
             raise invalid(f"file {self._file.facts[0]!r} has not ended")
 
 
-class GrantedUpload(_Granted):
+class WriterUpload(_Granted):
     """A version that is written by grant; see `Upload`."""
 
     def __init__(self, grant: WriteGrant, packs: WriterPacks, upload: Upload) -> None:
@@ -290,7 +295,7 @@ class GrantedUpload(_Granted):
         return self._upload.commit(file_count=file_count, digest=digest)
 
 
-class GrantedPart(_Granted):
+class WriterPart(_Granted):
     """A part of a draft that is written by grant; see `DraftPart`."""
 
     def __init__(self, grant: WriteGrant, packs: WriterPacks, part: DraftPart) -> None:
