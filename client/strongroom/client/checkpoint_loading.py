@@ -76,9 +76,11 @@ def numbers_of(metrics: Mapping[Any, Any] | None) -> dict[str, float]:
             message = f"a metric is called {name!r}, which is no text"
             raise InvalidArgumentError(message)
         try:
-            if isinstance(number, str | bytes | bytearray):
-                raise TypeError(type(number).__name__)  # noqa: TRY301 - as float does
-            told[name] = float(number)
+            # Of tensors, without a warning about their gradients.
+            item = number.item() if hasattr(number, "item") else number
+            if isinstance(item, str | bytes | bytearray):
+                raise TypeError(type(item).__name__)  # noqa: TRY301 - as float does
+            told[name] = float(item)
         except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             message = f"metric {name!r} is no number: {error}"
             raise InvalidArgumentError(
