@@ -97,7 +97,7 @@ def test_the_server_reads_what_was_handed_over_and_closes_it(
     there.end()
     here.close()
 
-    assert open_files() == before
+    until(lambda: open_files() == before)
 
 
 def test_what_nobody_took_is_closed_with_the_call_or_the_lane(

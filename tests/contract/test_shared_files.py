@@ -158,8 +158,8 @@ def test_nothing_is_left_open_when_the_server_stops(tmp_path: Path) -> None:
         del view, mapped, here, lane, server
         assert not settings.socket.exists()
 
-    assert threading.active_count() == threads
-    assert open_files() == before
+    until(lambda: threading.active_count() == threads)
+    until(lambda: open_files() == before)
 
 
 def test_two_servers_do_not_share_a_socket_but_one_follows_another(
