@@ -74,7 +74,7 @@ def sharing(
 
 def until(is_so: Callable[[], bool]) -> None:
     waiting = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):  # a minute: the machine may be busy with other tests
         if is_so():
             return
         waiting.wait(0.01)
