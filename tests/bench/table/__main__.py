@@ -73,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the cases; return the exit code."""
     end_like_interrupt()
     given = _options(arguments)
+    given.json = given.json.resolve()  # programs are started in other folders
     programs = find_programs(given.tools.resolve())
     profiles = None if given.no_profile else given.json.parent / "bench-profiles"
     settings = BenchSettings(
