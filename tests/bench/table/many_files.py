@@ -5,7 +5,8 @@ Peers that take minutes for it get the first part of it only, and so do we besid
 """
 
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ from tests.bench.peers import (
 )
 from tests.bench.small_files import write_dataset
 from tests.bench.stacks import BenchStack
-from tests.bench.table.profiles import BY_SIDECAR, Again, profile_missed
+from tests.bench.table.profiles import BY_SIDECAR, Again, note_missed, profile_missed
 from tests.bench.table.rows import Aim, Row, at_most, compare
 from tests.bench.table.settings import BenchSettings
 
@@ -126,18 +127,33 @@ class _Stored:
     plain: list[float] = field(default_factory=list)
     stored: list[float] = field(default_factory=list)
     objects: list[float] = field(default_factory=list)
+    #: Of the last round, by folder: how many objects, and their bytes.
+    folders: Counter[str] = field(default_factory=Counter)
+    folder_bytes: Counter[str] = field(default_factory=Counter)
 
-    def look(self) -> tuple[int, int]:
-        """Return how many objects there are, and their bytes."""
-        sizes = [size for _, size in self.stack.objects(BUCKET)]
-        return len(sizes), sum(sizes)
+    def look(self) -> dict[str, int]:
+        """Return the objects that there are, with their bytes."""
+        return dict(self.stack.objects(BUCKET))
 
-    def add(self, before: tuple[int, int], total: int) -> None:
+    def add(self, before: Mapping[str, int], total: int) -> None:
         """Note what has come since."""
-        objects, stored = self.look()
+        new = {key: size for key, size in self.look().items() if key not in before}
         self.plain.append(float(total))
-        self.stored.append(float(stored - before[1]))
-        self.objects.append(float(objects - before[0]))
+        self.stored.append(float(sum(new.values())))
+        self.objects.append(float(len(new)))
+        self.folders = Counter(key.partition("/")[0] for key in new)
+        self.folder_bytes = Counter()
+        for key, size in new.items():
+            self.folder_bytes[key.partition("/")[0]] += size
+
+    def told(self, trial: "_Trial") -> str:
+        """Return what the last round stored, by folder."""
+        parts = [
+            f"{self.folder_bytes[name]:>14,} bytes in {count:>6,} objects  {name}/"
+            for name, count in self.folders.most_common()
+        ]
+        title = f"S5 {trial.what}: {self.plain[-1]:,.0f} bytes in the clear"
+        return "\n".join([title, "", *parts, ""])
 
     def rows(self, trial: _Trial) -> list[Row]:
         """Compare with the limits."""
@@ -173,13 +189,14 @@ def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]
         for trial in (whole, part):
             total = trial.write(turn)
             for tool in _turned(trial.tools, turn):
-                before = stored.look() if tool is ours else (0, 0)
+                before = stored.look() if tool is ours else {}
                 put, get = trial.run(tool, turn, total)
                 if tool is ours:
                     stored.add(before, total)
                 rounds.note(max(put.foreign, get.foreign))
             shutil.rmtree(trial.folder)
     rows = [*whole.rows(), *part.rows(), *stored.rows(whole)]
+    rows = note_missed(rows, settings, "S5", stored.told(whole))
     again = {**_again(whole, ours, ""), **_again(whole, sidecar, "-sidecar")}
     return profile_missed(rows, settings, beside.watched, again)
 

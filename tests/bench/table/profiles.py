@@ -110,7 +110,31 @@ def profile_missed(
         path.write_text(format_profiles(case, profiles))
         written[key] = str(path)
         say(f"{key} missed its target: {path}")
-    return [replace(row, profile=written.get(key_of(row), "")) for row in rows]
+    return [replace(row, profile=written.get(key_of(row), row.profile)) for row in rows]
+
+
+def note_missed(
+    rows: Sequence[Row], settings: BenchSettings, key: str, text: str
+) -> list[Row]:
+    """Write what limits a row that no sampling shows, if it missed its target.
+
+    Args:
+        rows: Of one case, others too.
+        settings: Where profiles go.
+        key: `key_of` the row.
+        text: What was counted instead.
+    """
+    missed = [key_of(row) == key and row.verdict == "MISSED" for row in rows]
+    if settings.profiles is None or not any(missed):
+        return list(rows)
+    settings.profiles.mkdir(parents=True, exist_ok=True)
+    path = settings.profiles / f"{key}.txt"
+    path.write_text(text)
+    say(f"{key} missed its target: {path}")
+    return [
+        replace(row, profile=str(path)) if is_missed else row
+        for row, is_missed in zip(rows, missed, strict=True)
+    ]
 
 
 def _profile(

@@ -5,8 +5,8 @@
 
 Runs in an environment with torch. Each round saves the same tensors, which change in
 between, by everybody, one right after the other; our push is waited for outside of the
-time. Prints one JSON object: seconds by name, a list of rounds each, and the pages that
-our saves touched first.
+time. Prints one JSON object: seconds by name, a list of rounds each, those of one copy
+by one thread, and the pages that our saves touched first.
 """
 
 import json
@@ -23,6 +23,7 @@ import strongroom
 
 #: As many as a small language model has.
 _TENSORS = 84
+_THREADS = torch.get_num_threads()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         "save_file to disk": lambda: save_file(tensors, stored),
         "torch.save to disk": lambda: torch.save(tensors, stored),
     }
-    told: dict[str, list[float]] = {"ours": [], "faults": []}
+    touched = [tensor.clone() for tensor in tensors.values()]
+    told: dict[str, list[float]] = {"ours": [], "faults": [], "one copy": []}
     with (
         strongroom.connect(config_file=config) as room,
         room.checkpoints(artifact) as checkpoints,
@@ -55,6 +57,12 @@ def main(arguments: Sequence[str]) -> int:
             now = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             told["faults"].append(now - faults)
             save.result()
+            torch.set_num_threads(1)
+            began_s = time.perf_counter()
+            for copy, tensor in zip(touched, tensors.values(), strict=True):
+                copy.copy_(tensor)
+            told["one copy"].append(time.perf_counter() - began_s)
+            torch.set_num_threads(_THREADS)
             for name, peer in peers.items():
                 began_s = time.perf_counter()
                 peer()

@@ -23,7 +23,7 @@ from tests.bench.bench_calls import run_load, running_server
 from tests.bench.measuring import MIB, BenchError, Watched, say
 from tests.bench.stacks import PEER_BUCKET, BenchStack, plain_environment
 from tests.bench.table.echo_server import FLOW, SAY
-from tests.bench.table.profiles import Again, profile_missed
+from tests.bench.table.profiles import Again, note_missed, profile_missed
 from tests.bench.table.random_file import write_random
 from tests.bench.table.rows import Aim, Row, at_most, compare
 from tests.bench.table.settings import BenchSettings
@@ -259,15 +259,10 @@ def _importing(ours: ClientSettings, settings: BenchSettings) -> list[Row]:
     case = "L4 import and make a client"
     aim, mine = at_most(0.35, 0.25), [a for a, _ in pairs]
     row = compare(case, "ms", mine, ("boto3", [b for _, b in pairs]), aim)
-    if row.verdict != "MISSED" or settings.profiles is None:
-        return [row]
-    settings.profiles.mkdir(parents=True, exist_ok=True)
-    path = settings.profiles / "L4.txt"
     lines = _python(_OURS, ours, "-X", "importtime").stderr.splitlines()[1:]
     # Each has its own microseconds, those with what it imports, and a name.
     lines.sort(key=lambda line: -int(line.split(":")[1].split("|")[0]))
-    path.write_text("\n".join([case, *lines[:40]]) + "\n")
-    return [replace(row, profile=str(path))]
+    return note_missed([row], settings, "L4", "\n".join([case, *lines[:40]]) + "\n")
 
 
 def _import_ms(code: str, ours: ClientSettings) -> float:

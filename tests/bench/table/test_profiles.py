@@ -14,6 +14,7 @@ from tests.bench.table.profiles import (
     Profile,
     format_profiles,
     key_of,
+    note_missed,
     profile_missed,
     read_samples,
 )
@@ -89,6 +90,20 @@ def test_only_what_is_missed_is_profiled(
     assert seen == [runs["P1"]]
     path = str(tmp_path / "P1.txt")
     assert [item.profile for item in told] == [path, "", path]
+
+
+def test_what_was_counted_of_a_missed_row_is_written_and_kept(tmp_path: Path) -> None:
+    rows = [row("S5 a"), row("S5 b", peer=9.0), row("S1 c")]
+
+    told = note_missed(rows, settings(tmp_path), "S5", "where they went")
+    told = profile_missed(told, settings(tmp_path), WATCHED, {})
+
+    path = tmp_path / "S5.txt"
+    assert path.read_text() == "where they went"
+    assert [item.profile for item in told] == [str(path), "", ""]
+    assert note_missed(rows, settings(None), "S5", "nowhere") == rows
+    assert note_missed(rows[1:], settings(tmp_path / "no"), "S5", "met") == rows[1:]
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize("sampler", ["", "py-spy"])

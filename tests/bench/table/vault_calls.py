@@ -16,6 +16,7 @@ from typing import Final
 import strongroom
 from tests.bench.measuring import MIB, say
 from tests.bench.stacks import BenchStack
+from tests.bench.table.profiles import note_missed
 from tests.bench.table.random_file import write_random
 from tests.bench.table.rows import Aim, Row, compare
 from tests.bench.table.settings import BenchSettings
@@ -53,11 +54,8 @@ def measure(stack: BenchStack, work: Path, settings: BenchSettings) -> list[Row]
                 _row(f"V1 put {what}", put, stack, settings, paths),
                 _row(f"V1 get {what}", get, stack, settings, paths),
             ]
-    if settings.profiles is not None and any(row.verdict == "MISSED" for row in rows):
-        settings.profiles.mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{count:6} {path}\n" for path, count in paths.most_common())
-        (settings.profiles / "V1.txt").write_text(text)
-    return rows
+    text = "".join(f"{count:6} {path}\n" for path, count in paths.most_common())
+    return note_missed(rows, settings, "V1", text)
 
 
 def _row(
