@@ -9,6 +9,7 @@ BENCH_ARGS ?=
 SIMULATE_ARGS ?=
 FUZZ_ARGS ?=
 SECURITY_ARGS ?=
+DISASTER_ARGS ?=
 COMPAT_ARGS ?=
 CHAOS_ARGS ?=
 
@@ -30,7 +31,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash chaos audit-storm simulate fuzz security compat integrations ci demo bench-memory bench bench-dedup bench-million bench-calls keys-rewrap lock clean
+	test contract e2e crash chaos audit-storm simulate fuzz security disaster compat integrations ci demo bench-memory bench bench-dedup bench-million bench-calls bench-rollback keys-rewrap lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -145,6 +146,9 @@ fuzz: setup ## every parser against made-up bytes; FUZZ_ARGS="--seconds 30 [TARG
 security: setup ## published vectors, and every attack that must be refused; SECURITY_ARGS="--family NAME --quick"
 	GRPC_VERBOSITY=NONE $(PY) -m tests.security $(SECURITY_ARGS)
 
+disaster: setup ## ten disasters on real parts, recovered by the documented commands; DISASTER_ARGS="--scenario NAME --one-site"
+	$(PY) -m tests.disaster $(DISASTER_ARGS)
+
 build/compat-venv/.installed: requirements/compat.lock
 	test -x build/compat-venv/bin/python || $(PYTHON) -m venv build/compat-venv
 	build/compat-venv/bin/python $(PIP_INSTALL) --require-hashes -r requirements/compat.lock
@@ -179,6 +183,9 @@ bench-million: setup ## a million small files: push, list, compare, change one; 
 
 bench-calls: setup ## calls a second with access and audit on, beside the same server without; BENCH_ARGS="--rounds 1 --calls info"
 	$(PY) -m tests.bench.bench_calls $(BENCH_ARGS)
+
+bench-rollback: setup ## a ref of a 4 GiB artifact goes back: time, requests to S3, none about packs; BENCH_ARGS="--size 256MiB"
+	$(PY) -m tests.bench.bench_rollback $(BENCH_ARGS)
 
 keys-rewrap: setup ## 10,000 key slots wrapped again: killed in the middle, resumed, proved; BENCH_ARGS="--slots 1000"
 	$(PY) -m tests.bench.keys_rewrap $(BENCH_ARGS)

@@ -110,6 +110,11 @@ class Reason(StrEnum):
     PATH_DUPLICATE = "PATH_DUPLICATE"
     DOMAIN_SHARED = "DOMAIN_SHARED"
     WRITE_NOT_GRANTED = "WRITE_NOT_GRANTED"
+    BACKUP_NOT_FOUND = "BACKUP_NOT_FOUND"
+    DRILL_NOT_FOUND = "DRILL_NOT_FOUND"
+    DRILL_FAILED = "DRILL_FAILED"
+    DRILL_OVERDUE = "DRILL_OVERDUE"
+    BACKUP_OVERDUE = "BACKUP_OVERDUE"
 
 
 #: Exit codes of what a person can mend by signing in, or by asking somebody.

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom_server.core import vault_policy
+from strongroom_server.restore_arguments import add_restore, run_restore
 
 SIDECAR = "sidecar"
+_REPLICA_COMMANDS = ("replicate", "replica", "promote")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if options.command == "vault":
-        sys.stdout.write(_policy(options))
-        return
-    if options.command == "witness":
-        _witness(options)
+    others = {
+        "restore": run_restore,
+        "vault": _print_policy,
+        "witness": _witness,
+        **dict.fromkeys(_REPLICA_COMMANDS, _replica),
+    }
+    if options.command in others:
+        others[options.command](options)
         return
     if getattr(options, "role", "") == SIDECAR:
         _sidecar(options)
@@ -90,6 +95,22 @@ def _witness(options: argparse.Namespace) -> None:
             )
 
 
+def _replica(options: argparse.Namespace) -> None:
+    # Late, as above: no key and no Vault.
+    from strongroom_server import replica_program  # noqa: PLC0415
+
+    match options.command:
+        case "replicate":
+            told = replica_program.replicate(options.config, once=options.once)
+        case "promote":
+            told = replica_program.promote(
+                options.config, force=options.force, stopped=options.stopped
+            )
+        case _:
+            told = replica_program.status(options.config)
+    sys.stdout.write(f"{told}\n" if told else "")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="strongroom-server", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -105,7 +126,35 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(audit)
     _add_vault(commands.add_parser("vault", help="print a policy for Vault"))
     _add_witness(commands.add_parser("witness", help="watch over an audit log"))
+    _add_replica(commands)
+    add_restore(commands.add_parser("restore", help="from a backup, without a server"))
     return parser
+
+
+def _add_replica(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    replicate = commands.add_parser(
+        "replicate", help="make a bucket follow a store's, until SIGTERM"
+    )
+    replicate.add_argument(
+        "--once", action="store_true", help="end when the replica has everything"
+    )
+    replica = commands.add_parser("replica", help="how far a replica is behind")
+    replica.add_argument("action", choices=["status"])
+    promote = commands.add_parser(
+        "promote", help="make a replica a store of its own, for good"
+    )
+    promote.add_argument(
+        "--force", action="store_true",
+        help="though the primary has more, or the replica is not whole",
+    )  # fmt: skip
+    promote.add_argument(
+        "--stopped", action="store_true",
+        help="no replicator runs any more: do not wait a minute for one",
+    )  # fmt: skip
+    for parser in (replicate, replica, promote):
+        _add_config(parser)
 
 
 def _add_witness(witness: argparse.ArgumentParser) -> None:
@@ -141,6 +190,10 @@ def _add_vault(vault: argparse.ArgumentParser) -> None:
     vault.add_argument(
         "--project", action="append", default=[], help="the id of one; else all"
     )
+
+
+def _print_policy(options: argparse.Namespace) -> None:
+    sys.stdout.write(_policy(options))
 
 
 def _policy(options: argparse.Namespace) -> str:

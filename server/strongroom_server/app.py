@@ -15,7 +15,7 @@ from strongroom_server.adapters.audit_log import AuditSummary, verify_audit_log
 from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.s3 import S3BlobStore, open_s3
+from strongroom_server.adapters.s3 import open_s3
 from strongroom_server.adapters.shared_memory import (
     SharedMemorySettings,
     running_shared_memory,
@@ -29,7 +29,6 @@ from strongroom_server.config import (
 from strongroom_server.core.suites import DEFAULT_SUITE, FIPS_SUITE
 from strongroom_server.opening import (
     Identity,
-    ShreddingParts,
     access_files,
     guard_limits,
     open_approving,
@@ -39,14 +38,19 @@ from strongroom_server.opening import (
     open_index,
     open_key_admin,
     open_remover,
-    open_shredding,
     open_tokens,
     s3_settings,
 )
 from strongroom_server.opening_audit import open_audit_trail, open_noted_vault
+from strongroom_server.opening_backups import BackupParts, open_backups
+from strongroom_server.opening_drills import DrillParts, DrillSources, open_drills
+from strongroom_server.opening_locked import open_backup_bucket, open_backup_slots
+from strongroom_server.opening_restores import open_restores
+from strongroom_server.opening_shredding import ShreddingParts, open_shredding
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
+    BlobStore,
     Clock,
     Entropy,
     KeyAdmin,
@@ -54,6 +58,8 @@ from strongroom_server.ports import (
 )
 from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.audit_log import SharedAuditLog
+from strongroom_server.repository.relocations import open_relocated
+from strongroom_server.repository.replica_records import require_serving
 from strongroom_server.repository.repository import (
     Repository,
     open_keyring,
@@ -67,6 +73,7 @@ from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.readers import Readers
 from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Bound, Listening, Servicers, serving
 from strongroom_server.rpc.transfer_servicer import TransferServicer
@@ -162,11 +169,13 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
         requests, heads = KeyRequests(clock=clock), JournalHeads(clock=clock)
         vault = open_noted_vault(settings, requests, clock, entropy, stack)
-        blobs = stack.enter_context(
+        inner = stack.enter_context(
             open_s3(s3_settings(settings, settings.store.credentials_file), clock)
         )
-        probe = StoreProbe(blobs=blobs, clock=clock, entropy=entropy, executor=threads)
+        require_serving(inner)
+        probe = StoreProbe(blobs=inner, clock=clock, entropy=entropy, executor=threads)
         probe.require()
+        blobs = open_relocated(inner, clock)
         keyring = open_keyring(
             blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
         )
@@ -191,12 +200,23 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
         copies = open_copies(settings, clock, stack)
         remover = open_remover(settings, clock, stack)
         key_admin = open_key_admin(settings, clock, entropy, stack)
-        shredding = open_shredding(settings, repository, vault.keys, entropy, stack)
+        bucket = open_backup_bucket(settings, clock, stack)
+        shredding = open_shredding(
+            settings, repository, vault.keys, entropy, stack,
+            backup_slots=open_backup_slots(settings, bucket, clock, stack),
+        )  # fmt: skip
         parts = _Parts(
             settings, repository, vault, blobs, audit, probe, authorizer, identity,
             copies, remover, key_admin, shredding,
             open_approving(settings, repository, identity.rules.revoked),
             _open_shared_memory(settings, entropy, stack),
+            open_backups(
+                settings, repository, bucket, stack, signer=vault.signer, audit=audit
+            ),
+            open_drills(
+                settings, repository,
+                DrillSources(bucket, vault.keys, vault.signer, audit), stack,
+            ),
         )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
 
@@ -224,7 +244,7 @@ class _Parts:
     settings: ServerSettings
     repository: Repository
     vault: VaultSession
-    blobs: S3BlobStore
+    blobs: BlobStore
     audit: AuditTrail
     probe: StoreProbe
     authorizer: ReloadingAuthorizer
@@ -235,6 +255,8 @@ class _Parts:
     shredding: ShreddingParts
     approving: Approving
     memory: SharedMemory | None
+    backups: BackupParts
+    drills: DrillParts
 
     @contextmanager
     def serving(self, clock: Clock, entropy: Entropy) -> Iterator[Bound]:
@@ -255,6 +277,8 @@ class _Parts:
                 "audit": self.audit.check_signed,
                 "witness": self.audit.check_witnessed,
                 "shreds": self.shredding.watch.check,
+                **self.backups.alarms,
+                **self.drills.alarms,
                 **self.identity.alarms,
                 **self.approving.alarms,
             },
@@ -271,6 +295,7 @@ class _Parts:
             tokens=self.identity.tokens,
             approvals=self.approving,
             alive=self.repository.check_alive,
+            readers=Readers(clock, grant_lifetime_s=settings.grants.lifetime_s),
         )
         with (
             keeper.running(),
@@ -312,7 +337,7 @@ class _Parts:
         checks = Checks(
             key_service=self.vault.keys,
             signer=self.vault.signer,
-            store_probe=self.probe.run,
+            store_probe=lambda: (*self.probe.run(), *self.backups.probe()),
             key_clock=self.vault.check_clock,
             authorizer=self.authorizer,
             alarms={
@@ -321,7 +346,8 @@ class _Parts:
                     **self.identity.alarms,
                     **self.approving.alarms,
                 }.items()
-            },
+            }
+            | {**self.backups.alarms, **self.drills.alarms},
         )
         facts = ServerFacts(
             version=version("strongroom"),
@@ -337,6 +363,7 @@ class _Parts:
                 Diffs(repository),
                 Retention(repository),
                 Lineages(repository),
+                protected=self.backups.protected,
             ),
             TransferServicer(
                 Uploads(repository),
@@ -364,5 +391,8 @@ class _Parts:
             ),
             AccessServicer(self.authorizer, clock=clock),
             ApprovalServicer(self.approving),
+            self.backups.servicer,
+            self.drills.servicer,
+            open_restores(repository, self.backups.bucket, self.vault),
             open_grants(self.settings, repository),
         )

@@ -171,6 +171,32 @@ class Cutter:
                         _cut(connection.sock)
 
 
+class SecuredConnection(http.client.HTTPSConnection):
+    """One whose handshake can be cut off, too.
+
+    Args:
+        host: To connect to; its certificate must be for it.
+        port: To connect to; None for 443.
+        tls: Whom to believe.
+        timeout_s: To connect, and for each step after that.
+    """
+
+    def __init__(
+        self, host: str, port: int | None, *, tls: ssl.SSLContext, timeout_s: float
+    ) -> None:
+        super().__init__(host, port, timeout=timeout_s, context=tls)
+        self._tls = tls
+
+    def connect(self) -> None:
+        """Connect; who cuts it off must find the socket before it is secured."""
+        http.client.HTTPConnection.connect(self)
+        secured = self._tls.wrap_socket(
+            self.sock, server_hostname=self.host, do_handshake_on_connect=False
+        )
+        self.sock = secured
+        secured.do_handshake()
+
+
 class _Limit:
     """The time of one exchange: when it is over, the connection is cut."""
 

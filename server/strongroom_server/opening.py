@@ -37,11 +37,11 @@ from strongroom_server.ports import (
     Entropy,
     Index,
     KeyAdmin,
-    KeyService,
     TokenVerifier,
 )
 from strongroom_server.repository.approvals import ApprovalRecords
 from strongroom_server.repository.copies import BucketCopy
+from strongroom_server.repository.relocations import presigner_for
 from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.grant_servicer import GrantServicer
@@ -54,7 +54,6 @@ from strongroom_server.services.approving import (
     SecurityKeys,
 )
 from strongroom_server.services.granting import GrantFeed, Granting
-from strongroom_server.services.shredding import Shredding, ShredSettings, ShredWatch
 from strongroom_server.services.uploads.by_grant import GrantedWriting
 
 #: Certificates that somebody else renews are looked at again that often.
@@ -200,44 +199,6 @@ def vault_settings(settings: ServerSettings) -> VaultSettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ShreddingParts:
-    """Shredding: what does it, and what hears of it."""
-
-    use_case: Shredding
-    watch: ShredWatch
-
-
-def open_shredding(
-    settings: ServerSettings,
-    repository: Repository,
-    keys: KeyService,
-    entropy: Entropy,
-    stack: ExitStack,
-) -> ShreddingParts:
-    """Open what projects are shredded with, as far as this server may; and the watch.
-
-    Raises:
-        UnavailableError: It cannot be told what is dead already.
-    """
-    vault, clock = settings.vault, repository.clock
-    role_id = vault.key_destroyer_role_id_file
-    secret_id = vault.key_destroyer_secret_id_file
-    destroyer = remover = None
-    if role_id is not None and secret_id is not None:
-        session = _open_own_role(settings, (role_id, secret_id), clock, entropy, stack)
-        destroyer = session.key_destroyer
-    path = settings.store.shredder_credentials_file
-    if path is not None:
-        remover = stack.enter_context(
-            open_s3_remover(s3_settings(settings, path), clock)
-        )
-    watch = ShredWatch(repository, interval_s=settings.store.shred_watch_s)
-    stack.enter_context(watch.running())
-    rules = ShredSettings(vault.snapshot_days, settings.grants.lifetime_s)
-    return ShreddingParts(Shredding(repository, keys, destroyer, remover, rules), watch)
-
-
 def open_key_admin(
     settings: ServerSettings, clock: Clock, entropy: Entropy, stack: ExitStack
 ) -> KeyAdmin | None:
@@ -246,11 +207,11 @@ def open_key_admin(
     role_id, secret_id = vault.key_admin_role_id_file, vault.key_admin_secret_id_file
     if role_id is None or secret_id is None:
         return None
-    session = _open_own_role(settings, (role_id, secret_id), clock, entropy, stack)
+    session = open_own_role(settings, (role_id, secret_id), clock, entropy, stack)
     return session.key_admin
 
 
-def _open_own_role(
+def open_own_role(
     settings: ServerSettings,
     files: tuple[Path, Path],
     clock: Clock,
@@ -274,6 +235,7 @@ def access_files(settings: ServerSettings) -> AccessFiles:
         access.policies,
         access.shipped_roles,
         access.shipped_rules,
+        access.protected_refs,
     )
 
 
@@ -335,7 +297,8 @@ def _limit_s(limits: GuardLimits, method: str) -> float:
 def open_grants(settings: ServerSettings, repository: Repository) -> GrantServicer:
     """Open what sidecars are granted with; makes no call."""
     s3 = s3_settings(settings, settings.store.credentials_file)
-    presigner, clock = S3Presigner(s3, repository.clock), repository.clock
+    clock = repository.clock
+    presigner = presigner_for(repository.blobs, S3Presigner(s3, clock))
     granting = Granting(repository, presigner, lifetime_s=settings.grants.lifetime_s)
     writing = GrantedWriting(repository, presigner)
     return GrantServicer(granting, GrantFeed(repository), writing, clock=clock)

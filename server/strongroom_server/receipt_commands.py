@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`strongroom receipt`: check what a shredding was proved with; asks nobody."""
+"""`strongroom receipt`: check what shreddings and restores left; asks nobody."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom_server.core import restore_receipt
 from strongroom_server.core.shred_receipt import (
     MAX_RECEIPT_BYTES,
     parse_keys,
@@ -17,7 +18,7 @@ from strongroom_server.core.shred_receipt import (
 
 app = typer.Typer(
     name="receipt",
-    help="Receipts of shredded projects.",
+    help="Receipts of shreddings and of restores.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -41,6 +42,8 @@ def verify(
     For example:
 
       strongroom receipt verify old-runs.shred-receipt.json --keys store-keys.json
+
+      strongroom receipt verify strongroom-restore-12.json --keys store-keys.json
     """
     try:
         public = parse_keys(_read(keys))
@@ -51,7 +54,10 @@ def verify(
         ) from error
     data = _read(file).strip()
     try:
-        told = verify_receipt(data, public)
+        # Each checks that it is of its own kind, whatever this guess is.
+        is_restore = restore_receipt.PAYLOAD_TYPE.encode() in data
+        verify_one = restore_receipt.verify_receipt if is_restore else verify_receipt
+        told = verify_one(data, public)
     except IntegrityError as error:
         raise IntegrityError(
             f"{file} is not as a server with these keys signed it",

@@ -1,14 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`strongroom vault`: what an operator installs in Vault; asks nobody."""
+"""`strongroom vault`: what is installed in Vault, and whether a Vault fits a store."""
 
 import enum
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from strongroom.errors import InvalidArgumentError
 from strongroom_server.core import vault_policy
+from strongroom_server.core.scope import format_id
+from strongroom_server.reconcile_commands import (
+    Config,
+    Json,
+    print_json,
+    print_safely,
+    settings_file,
+    shown_time,
+)
+from strongroom_server.services.keys import (
+    VaultProblem,
+    VaultReport,
+    check_found,
+)
 
 _DEFAULT = vault_policy.DEFAULT_NAMES
 
@@ -28,11 +43,7 @@ class Role(enum.StrEnum):
     KEY_DESTROYER = "key-destroyer"
     KEY_APPROVER = "key-approver"
     CLIENT_ISSUER = "client-issuer"
-
-
-@app.callback()
-def _vault() -> None:
-    """Keep `policy` a command of its own, though it is the only one."""
+    SNAPSHOT = "snapshot"
 
 
 @app.command()
@@ -83,3 +94,71 @@ def policy(
             str(error), hint="strongroom vault policy --help"
         ) from error
     sys.stdout.write(vault_policy.ROLES[role](names))
+
+
+@app.command()
+def check(
+    *,
+    config: Config = None,
+    backup: Annotated[
+        str,
+        typer.Option(help="Compare with a backup: its number, or `newest`."),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Compare Vault with the store: each domain key is unwrapped, each KEK named.
+
+    For a Vault that was restored, before a server is started on it. Changes nothing.
+
+    For example:
+
+      strongroom vault check --config server.toml
+
+      strongroom vault check --config server.toml --backup newest
+    """
+    # Late, so that `policy` needs no client of S3.
+    from strongroom_server.opening_vault_check import open_vault_check
+
+    with open_vault_check(settings_file(config), backup=backup) as vault_check:
+        for item in vault_check.run():
+            if isinstance(item, VaultReport):
+                _tell_report(item, as_json=as_json)
+                check_found(item)
+            else:
+                _tell_problem(item, as_json=as_json)
+
+
+def _tell_problem(problem: VaultProblem, *, as_json: bool) -> None:
+    if as_json:
+        fields = {**asdict(problem), "domain": _shown_id(problem.domain)}
+        print_json({"message_type": "problem", **fields})
+        return
+    print_safely(f"! {problem.kind:<9} {problem.reason:<18} {problem.message}")
+    print_safely(f"  {'next':<9} {problem.hint}")
+
+
+def _tell_report(report: VaultReport, *, as_json: bool) -> None:
+    newest = report.newest_key_time
+    if as_json:
+        fields = {
+            **asdict(report),
+            "store": report.store.hex(),
+            "newest_key_time": newest and newest.isoformat(),
+        }
+        print_json({"message_type": "summary", **fields})
+        return
+    print_safely(f"  store      {report.store.hex()}")
+    print_safely(
+        f"  keys       {report.opened_count} of {report.slot_count} open, "
+        f"of {report.domain_count} key domains; {report.shredded_count} are shredded"
+    )
+    if newest is not None:
+        print_safely(
+            f"  youngest   {shown_time(newest)}: a snapshot of Vault from before then "
+            "does not have it"
+        )
+
+
+def _shown_id(value: bytes) -> str:
+    """Return an id as text; "" if there is none."""
+    return format_id(value) if value else ""

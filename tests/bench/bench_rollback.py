@@ -203,7 +203,7 @@ def _folder(span: dict[str, Any]) -> str:
 
 
 def _seconds(span: dict[str, Any]) -> float:
-    return (span["end_unix_nano"] - span["start_unix_nano"]) / 1e9
+    return float(span["end_unix_nano"] - span["start_unix_nano"]) / 1e9
 
 
 if __name__ == "__main__":

@@ -87,67 +87,69 @@ def make_peer(settings: S3Settings) -> Any:  # noqa: ANN401 - botocore has no ty
     )
 
 
-def make_cases(store: S3BlobStore, peer: Any) -> list[Case]:  # noqa: ANN401
-    """Fill the bucket, and return what is asked of it."""
-    small, large = secrets.token_bytes(KIB), secrets.token_bytes(MIB)
-    versions = {
-        size: store.put_new(f"get/{size}", data)
-        for size, data in ((KIB, small), (MIB, large))
-    }
-    store.put_new("one/key", small)
-    for number in range(ROWS):
-        store.put_new(f"many/{number:020d}", b"x")
-    buffer = bytearray(MIB)
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the adapter did, by botocore."""
 
-    def get(size: int) -> bytes:
-        place = {"Bucket": BUCKET, "Key": f"get/{size}", "VersionId": versions[size]}
-        return bytes(peer.get_object(**place)["Body"].read())
+    client: Any
 
-    def put(key: str, data: bytes) -> object:
+    def rows(self, prefix: str) -> object:
+        """List a page."""
+        return self.client.list_object_versions(
+            Bucket=BUCKET, Prefix=prefix, MaxKeys=ROWS
+        )
+
+    def get(self, key: str, version_id: str) -> bytes:
+        """Get an object."""
+        answer = self.client.get_object(Bucket=BUCKET, Key=key, VersionId=version_id)
+        return bytes(answer["Body"].read())
+
+    def put(self, key: str, data: bytes) -> object:
+        """Put an object where none is."""
         checksum = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-        return peer.put_object(
+        return self.client.put_object(
             Bucket=BUCKET, Key=key, Body=data, IfNoneMatch="*", ChecksumCRC32=checksum
         )
 
-    def rows(prefix: str) -> object:
-        return peer.list_object_versions(Bucket=BUCKET, Prefix=prefix, MaxKeys=ROWS)
 
-    def pull(_: int) -> None:
-        store.read_into(
-            f"get/{MIB}",
-            version_id=versions[MIB],
-            offset_bytes=0,
-            buffer=memoryview(buffer),
+def make_cases(store: S3BlobStore, peer: Peer) -> list[Case]:
+    """Fill the bucket, and return what is asked of it."""
+    store.put_new("one/key", b"x")
+    for number in range(ROWS):
+        store.put_new(f"many/{number:020d}", b"x")
+    cases = [
+        Case(
+            f"list {count} keys" if count > 1 else "list one key",
+            lambda _, prefix=prefix: list(store.first_versions(prefix)),
+            lambda _, prefix=prefix: peer.rows(prefix),
+            turns,
         )
+        for prefix, count, turns in (("one/", 1, REQUESTS), ("many/", ROWS, 4))
+    ]
+    for name, size, turns in (("1 KiB", KIB, REQUESTS), ("1 MiB", MIB, 20)):
+        cases += _of_size(store, peer, name, secrets.token_bytes(size), turns)
+    return cases
 
+
+def _of_size(
+    store: S3BlobStore, peer: Peer, name: str, data: bytes, turns: int
+) -> list[Case]:
+    key, buffer = f"get/{len(data)}", memoryview(bytearray(len(data)))
+    version_id = store.put_new(key, data)
     return [
         Case(
-            "list one key",
-            lambda _: list(store.first_versions("one/")),
-            lambda _: rows("one/"),
+            f"get {name}",
+            lambda _: store.read_into(
+                key, version_id=version_id, offset_bytes=0, buffer=buffer
+            ),
+            lambda _: peer.get(key, version_id),
+            turns,
         ),
         Case(
-            "list 1000 keys",
-            lambda _: list(store.first_versions("many/")),
-            lambda _: rows("many/"),
-            4,
-        ),
-        Case(
-            "get 1 KiB",
-            lambda _: store.get(f"get/{KIB}", version_id=versions[KIB], max_bytes=KIB),
-            lambda _: get(KIB),
-        ),
-        Case("get 1 MiB", pull, lambda _: get(MIB), 20),
-        Case(
-            "put 1 KiB",
-            lambda number: store.put_new(f"put/ours/{number}", small),
-            lambda number: put(f"put/peer/{number}", small),
-        ),
-        Case(
-            "put 1 MiB",
-            lambda number: store.put_new(f"large/ours/{number}", large),
-            lambda number: put(f"large/peer/{number}", large),
-            10,
+            f"put {name}",
+            lambda number: store.put_new(f"{len(data)}/ours/{number}", data),
+            lambda number: peer.put(f"{len(data)}/peer/{number}", data),
+            turns,
         ),
     ]
 
@@ -161,13 +163,13 @@ def run(weed: WeedForTests) -> None:
         access_key=weed.strongroom.access_key,
         secret_key=weed.strongroom.secret_key,
     )
-    peer = make_peer(settings)
+    peer = Peer(make_peer(settings))
     with open_s3(settings, SystemClock()) as store:
         cases = make_cases(store, peer)
         for turn in range(TURNS):
             for case in cases:
                 case.take(turn)
-    peer.close()
+    peer.client.close()
     print("| request | ours, ms | botocore, ms | our CPU, ms | botocore's CPU, ms |")
     print("|---|---|---|---|---|")
     for case in cases:

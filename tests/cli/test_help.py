@@ -30,6 +30,7 @@ COMMANDS = [
     ["shred"],
     ["ref", "move"],
     ["ref", "ls"],
+    ["ref", "log"],
     ["project", "create"],
     ["hold", "set"],
     ["hold", "lift"],
@@ -45,6 +46,10 @@ COMMANDS = [
     *(["approvals", name] for name in ("ls", "show", "approve", "deny", "withdraw")),
     *(["approvals", name] for name in ("run", "enroll")),
     ["access", "explain"],
+    *(["backup", name] for name in ("create", "ls", "show", "verify")),
+    *(["backup", name] for name in ("extend", "hold", "prove")),
+    *(["drill", name] for name in ("run", "ls", "show")),
+    ["vault", "check"],
 ]
 
 

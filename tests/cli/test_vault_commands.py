@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`strongroom vault policy` prints what an operator installs, and asks nobody."""
 
+from pathlib import Path
+
 import pytest
 
 from strongroom.cli.program import run
@@ -66,3 +68,13 @@ def test_names_that_no_policy_can_have_are_told(
 
     assert server_program.main(["vault", "policy", *options]) == 2
     assert options[1] in capsys.readouterr().err
+
+
+def test_a_backup_that_is_no_number_is_refused_before_anybody_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "none.toml"
+
+    assert run(["vault", "check", "--config", str(config), "--backup", "last"]) == 2
+
+    assert "'last' is no backup's number" in capsys.readouterr().err

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real server over memory adapters, and settings of clients for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from strongroom.config import ClientSettings
 from strongroom_server.ports import IssuedCertificate
+from strongroom_server.rpc.drill_servicer import DrillServicer
 from tests.rpc.authority import DEVELOPER, SERVER
 from tests.rpc.engine import serving_world
 from tests.rpc.running import Running
@@ -96,7 +97,9 @@ def impatient(settings: ClientSettings, stall_s: float) -> ClientSettings:
 
 
 @contextmanager
-def running_engine() -> Iterator[Engine]:
-    """Serve the real API on an engine in memory."""
-    with serving_world() as (world, server):
+def running_engine(
+    drills: Callable[[World], DrillServicer] | None = None,
+) -> Iterator[Engine]:
+    """Serve the real API on an engine in memory, without backups or with `drills`."""
+    with serving_world(drills=drills) as (world, server):
         yield Engine(world, server)

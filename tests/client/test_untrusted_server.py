@@ -110,6 +110,7 @@ class Lies(
     GetVersion = ListVersions = ListJournalEntries = DiffVersions = MoveRef = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
     ExplainRetention = CommitDraft = DiscardDraft = GetLineage = _unused
+    ListReaders = _unused
 
     def ReadFiles(self, requests: Any, context: Any) -> Any:  # noqa: ANN401, N802
         next(requests)

@@ -17,7 +17,7 @@ from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
 from strongroom_server.ports import BlobExistsError, BlobNotFoundError
 from tests.contract.blob_store_suite import BlobStoreSuite
-from tests.support.clock import ManualClock
+from tests.support.clock import clock_of_today
 from tests.support.cutting_proxy import CuttingProxy, Plan, cutting_proxy
 from tests.support.stack import BUCKET, WeedForTests, running_weed
 
@@ -140,7 +140,7 @@ def test_prefixes_share_a_bucket_and_see_nothing_of_each_other(
 def test_a_store_that_refuses_us_is_named_so_in_every_method(
     settings: S3Settings, change: dict[str, str], reason: Reason
 ) -> None:
-    clock = ManualClock()
+    clock = clock_of_today()
 
     with open_s3(replace(settings, **change), clock) as store:  # type: ignore[arg-type]
         for call in (
@@ -179,7 +179,7 @@ def test_an_endpoint_that_is_none_is_refused(
     settings: S3Settings, endpoint: str
 ) -> None:
     def use() -> None:
-        with open_s3(replace(settings, endpoint=endpoint), ManualClock()) as store:
+        with open_s3(replace(settings, endpoint=endpoint), clock_of_today()) as store:
             store.check_ready()
 
     with pytest.raises((PreconditionError, UnavailableError)):
@@ -189,7 +189,7 @@ def test_an_endpoint_that_is_none_is_refused(
 def test_a_store_that_does_not_listen_is_tried_four_times(
     settings: S3Settings, proxy: CuttingProxy
 ) -> None:
-    clock = ManualClock()
+    clock = clock_of_today()
     proxy.close()
 
     with (
@@ -205,7 +205,7 @@ def test_a_store_that_does_not_listen_is_tried_four_times(
 def test_no_attempt_begins_after_the_deadline(
     settings: S3Settings, proxy: CuttingProxy
 ) -> None:
-    clock = ManualClock()
+    clock = clock_of_today()
     proxy.close()
     hasty = replace(settings, endpoint=proxy.endpoint, operation_timeout_s=0.45)
 
@@ -218,7 +218,7 @@ def test_no_attempt_begins_after_the_deadline(
 def test_a_put_whose_answer_is_lost_is_not_repeated(
     settings: S3Settings, store: S3BlobStore, proxy: CuttingProxy
 ) -> None:
-    clock = ManualClock()
+    clock = clock_of_today()
     proxy.plans.append(Plan(answer_bytes=0))
 
     with (
@@ -240,7 +240,7 @@ def test_a_read_that_is_cut_goes_on(
     data = b"".join(number.to_bytes(4, "big") for number in range(MIB))
     version_id = store.put_new("a/1", data)
     proxy.plans += [Plan(0), Plan(MIB), Plan(300)]
-    clock = ManualClock()
+    clock = clock_of_today()
 
     with open_s3(replace(settings, endpoint=proxy.endpoint), clock) as cut:
         if method == "get":
@@ -263,7 +263,7 @@ def test_a_cut_read_asks_only_for_what_is_missing(
     version_id = store.put_new("a/1", bytes(4 * MIB))
     proxy.plans.append(Plan(2 * MIB))
 
-    with open_s3(replace(settings, endpoint=proxy.endpoint), ManualClock()) as cut:
+    with open_s3(replace(settings, endpoint=proxy.endpoint), clock_of_today()) as cut:
         cut.read_into(
             "a/1",
             version_id=version_id,
@@ -273,7 +273,7 @@ def test_a_cut_read_asks_only_for_what_is_missing(
 
     starts = [
         int(part.partition(b"-")[0])
-        for part in proxy.requests.split(b"Range: bytes=")[1:]
+        for part in proxy.requests.split(b"range: bytes=")[1:]
     ]
     assert starts[0] == 0
     assert MIB < starts[1] < 2 * MIB
@@ -286,7 +286,7 @@ def test_a_read_that_is_always_cut_fails_in_the_end(
     proxy.plans += [Plan(1000)] * 9
 
     with (
-        open_s3(replace(settings, endpoint=proxy.endpoint), ManualClock()) as cut,
+        open_s3(replace(settings, endpoint=proxy.endpoint), clock_of_today()) as cut,
         pytest.raises(UnavailableError),
     ):
         cut.get("a/1", version_id=version_id, max_bytes=MIB)
@@ -302,7 +302,7 @@ def test_a_listing_that_is_cut_is_repeated(
         store.put_new(key, b"x")
     proxy.plans += [Plan(600), Plan(0)]
 
-    with open_s3(replace(settings, endpoint=proxy.endpoint), ManualClock()) as cut:
+    with open_s3(replace(settings, endpoint=proxy.endpoint), clock_of_today()) as cut:
         found = [version.key for version in cut.first_versions("j/")]
 
     assert found == keys
@@ -317,7 +317,7 @@ def test_a_store_that_falls_silent_is_given_up_in_time(
         settings, endpoint=proxy.endpoint, read_timeout_s=0.2, attempt_count=2
     )
 
-    with open_s3(hasty, ManualClock()) as cut, pytest.raises(UnavailableError):
+    with open_s3(hasty, clock_of_today()) as cut, pytest.raises(UnavailableError):
         cut.get("a/1", version_id=version_id, max_bytes=MIB)
 
 

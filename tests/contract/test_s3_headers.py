@@ -12,7 +12,7 @@ import pytest
 
 from strongroom.errors import UnavailableError
 from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
-from tests.support.clock import ManualClock
+from tests.support.clock import clock_of_today
 from tests.support.cutting_proxy import CuttingProxy, Plan, cutting_proxy
 from tests.support.stack import WeedForTests, running_weed
 
@@ -50,14 +50,14 @@ def settings(weed: WeedForTests) -> S3Settings:
 
 @pytest.fixture
 def store(settings: S3Settings) -> Iterator[S3BlobStore]:
-    with open_s3(settings, ManualClock()) as opened:
+    with open_s3(settings, clock_of_today()) as opened:
         yield opened
 
 
 @pytest.fixture
 def cut(settings: S3Settings, proxy: CuttingProxy) -> Iterator[S3BlobStore]:
     behind = replace(settings, endpoint=proxy.endpoint)
-    with open_s3(behind, ManualClock()) as opened:
+    with open_s3(behind, clock_of_today()) as opened:
         yield opened
 
 

@@ -35,3 +35,15 @@ def own_stack() -> Iterator[LiveStack]:
             yield live
         finally:
             live.down()
+
+
+@pytest.fixture
+def own_backed_stack() -> Iterator[LiveStack]:
+    """The same, with a backup bucket."""
+    with tempfile.TemporaryDirectory(prefix="own-") as name:
+        live = LiveStack(Path(name) / ".strongroom", backups=True)
+        live.up()
+        try:
+            yield live
+        finally:
+            live.down()

@@ -133,7 +133,7 @@ def test_without_vault_only_what_is_open_already_is_read(
 
 @pytest.mark.parametrize(
     ("part", "says"),
-    [("store-s3", "EndpointConnectionError"), ("store-filer", "InternalError")],
+    [("store-s3", "ConnectionRefusedError"), ("store-filer", "InternalError")],
 )
 def test_a_store_that_is_gone_or_answers_500_is_said_to_be_unavailable(
     stack: LiveStack, fresh: Path, tmp_path: Path, part: str, says: str

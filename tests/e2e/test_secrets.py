@@ -60,12 +60,14 @@ def called(stack: LiveStack) -> set[str]:
 
 
 def test_no_secret_is_said_stored_logged_or_passed_on(
-    own_stack: LiveStack, tmp_path: Path
+    own_backed_stack: LiveStack, tmp_path: Path
 ) -> None:
+    own_stack = own_backed_stack
     session = Session(own_stack, tmp_path)
     session.transfer()
     use_drafts(own_stack.root / "client.toml", NAME)
     session.keep()
+    session.protect()
     session.agree()
     session.beside()
     session.operate()

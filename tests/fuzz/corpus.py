@@ -79,6 +79,13 @@ SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
     ("list_of_pages", "page_lists", _field("list")),
     ("chunk", "delta_chunks", _base64("stored")),
     ("pack", "packs_with_bases", _base64("pack")),
+    ("inventory_page", "inventory_pages", _field("page")),
+    ("backup_root", "backup_roots", _field("root")),
+    ("backup_root", "backup_extensions", _field("extension")),
+    ("drill_report", "drill_reports", _field("report")),
+    ("replica_object", "replica_records", _field("record")),
+    ("replica_object", "journal_entries", _field("entry")),
+    ("replica_object", "key_slots", _field("slot")),
 )
 
 

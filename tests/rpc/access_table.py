@@ -112,6 +112,7 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     },
     "ExplainRetention": {"name": "@"},
     "GetLineage": {"name": "@/versions/1"},
+    "ListReaders": {"parent": "@/versions/1"},
     "WriteVersion": {"start": {"parent": "@"}},
     "CommitDraft": {"parent": "@", "draft_id": "of-an-access-table"},
     "DiscardDraft": {"parent": "@", "draft_id": "of-an-access-table"},
@@ -140,6 +141,16 @@ _REQUESTS: Final[dict[str, dict[str, Any]]] = {
     "GetShredReceipt": {"name": "projects/#"},
     "ListShredded": {},
     "ListSigningKeys": {},
+    "CreateBackup": {},
+    "ListBackups": {},
+    "GetBackup": {},
+    "VerifyBackup": {},
+    "ExtendBackup": {"number": 1},
+    "SetBackupHold": {"number": 1},
+    "RestoreVersions": {"name": "@/versions/1", "backup": 1, "request_id": "asked"},
+    "RunDrill": {},
+    "ListDrills": {},
+    "GetDrill": {"drill": 1},
 }
 
 

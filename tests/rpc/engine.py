@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole API over memory adapters, behind the guard."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -10,10 +10,13 @@ from strongroom_server.ports import Authorizer, SharedMemory
 from strongroom_server.rpc.access_servicer import AccessServicer
 from strongroom_server.rpc.approval_servicer import ApprovalServicer
 from strongroom_server.rpc.artifact_servicer import ArtifactServicer
+from strongroom_server.rpc.backup_servicer import BackupServicer
+from strongroom_server.rpc.drill_servicer import DrillServicer
 from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.restore_servicer import RestoreServicer
 from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.services.approving import SecurityKeys
@@ -37,11 +40,12 @@ def serving_world(
     memory: SharedMemory | None = None,
     limits: GuardLimits | None = None,
     stall_s: float = 60.0,
+    drills: Callable[[World], DrillServicer] | None = None,
 ) -> Iterator[tuple[World, Running]]:
     """Serve an engine in memory, decide by `authorizer`, and believe `keys`.
 
     Readers of this machine may share `memory`; calls are let in within `limits`, and
-    end if their caller is silent for `stall_s`.
+    end if their caller is silent for `stall_s`. Without `drills` there are no backups.
     """
     world = World()
     world.approving.keys = keys
@@ -75,6 +79,9 @@ def serving_world(
         KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
         ApprovalServicer(world.approving),
+        BackupServicer(),
+        drills(world) if drills is not None else DrillServicer(),
+        RestoreServicer(),
         _grants(world),
     )
     names = world.repository.keyring

@@ -34,12 +34,15 @@ from strongroom_server.ports import (
     TokenVerifier,
 )
 from strongroom_server.rpc.access_servicer import AccessServicer
+from strongroom_server.rpc.backup_servicer import BackupServicer
 from strongroom_server.rpc.call_audit import CallAudit, NameSealer
 from strongroom_server.rpc.certificates import CertificateKeeper
+from strongroom_server.rpc.drill_servicer import DrillServicer
 from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.identity import IdentityRules
 from strongroom_server.rpc.limits import GuardLimits
+from strongroom_server.rpc.restore_servicer import RestoreServicer
 from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import Watchdog
@@ -89,7 +92,7 @@ class ScriptedArtifacts(artifact_grpc.ArtifactServiceServicer):
     CreateArtifact = _unused
     ListVersions = ListFiles = ListJournalEntries = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
-    ExplainRetention = GetLineage = _unused
+    ExplainRetention = GetLineage = ListReaders = _unused
 
 
 class ScriptedTransfers(transfer_grpc.TransferServiceServicer):
@@ -302,6 +305,9 @@ def _scripted(script: Script, authorizer: Authorizer) -> Servicers:
         UnaskedKeys(),
         AccessServicer(authorizer, clock=SystemClock()),
         UnaskedApprovals(),
+        BackupServicer(),
+        DrillServicer(),
+        RestoreServicer(),
     )
 
 

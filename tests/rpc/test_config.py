@@ -11,7 +11,7 @@ import pytest
 from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
 from strongroom_server.app import show_config
 from strongroom_server.config import format_settings, load_settings, read_settings
-from strongroom_server.opening import open_tokens
+from strongroom_server.opening import access_files, open_tokens
 from tests.rpc.programs import write_settings
 from tests.support.clock import ManualClock
 
@@ -295,6 +295,27 @@ def test_people_sign_in_where_the_settings_say_and_nowhere_by_default() -> None:
     assert (operators.name_claim, operators.acr_values) == ("sub", ("phr", "phrh"))
     assert load_settings(DOCUMENT, {}).operators.issuer == ""
     assert load_settings(DOCUMENT, {}).access.shipped_rules
+
+
+def test_protected_refs_of_the_settings_are_a_rule(tmp_path: Path) -> None:
+    assignments = tmp_path / "assignments.toml"
+    assignments.write_text("")
+    document = copy.deepcopy(DOCUMENT)
+    document["access"] = {
+        "assignments_file": str(assignments),
+        "protected_refs": ["prod", "release-*"],
+    }
+    none = access_files(load_settings(DOCUMENT, {}))
+
+    files = access_files(load_settings(document, {}))
+
+    assert files.protected_refs == ("prod", "release-*")
+    assert none.protected_refs == ()
+    files.read()
+    document["access"]["protected_refs"] = ["PROD"]
+    with pytest.raises(InvalidArgumentError) as caught:
+        access_files(load_settings(document, {})).read()
+    assert caught.value.reason is Reason.SETTING_INVALID
 
 
 def test_what_people_sign_in_with_is_opened_and_only_then(tmp_path: Path) -> None:

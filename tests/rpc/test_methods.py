@@ -11,6 +11,7 @@ from strongroom.v1 import (
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    drill_service_pb2,
     grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
@@ -24,6 +25,7 @@ FILES: list[Any] = [
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    drill_service_pb2,
     grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
@@ -69,6 +71,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "SetPolicy": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "ExplainRetention": ({"name": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "GetLineage": ({"name": VERSION}, [(VERSION, ARTIFACT)]),
+    "ListReaders": ({"parent": VERSION}, [(VERSION, ARTIFACT)]),
     "WriteVersion": ({"start": {"parent": ARTIFACT}}, [(ARTIFACT, ARTIFACT)]),
     "CommitDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
     "DiscardDraft": ({"parent": ARTIFACT}, [(ARTIFACT, ARTIFACT)]),
@@ -107,13 +110,23 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "GetShredReceipt": ({"name": "projects/demo"}, [("projects/demo",) * 2]),
     "ListShredded": ({}, [("server", "server")]),
     "ListSigningKeys": ({}, [("server", "server")]),
+    "RestoreVersions": ({"name": NUMBER}, [(NUMBER, ARTIFACT)]),
+    "RunDrill": ({}, [("server", "server")]),
+    "ListDrills": ({}, [("server", "server")]),
+    "GetDrill": ({}, [("server", "server")]),
+    "CreateBackup": ({}, [("server", "server")]),
+    "ListBackups": ({}, [("server", "server")]),
+    "GetBackup": ({}, [("server", "server")]),
+    "VerifyBackup": ({}, [("server", "server")]),
+    "ExtendBackup": ({}, [("server", "server")]),
+    "SetBackupHold": ({}, [("server", "server")]),
 }
 
 
 #: What may take longer than other calls, beside streams.
 LONG = (
     *("CheckServer", "ListShredded", "PreviewShred", "ShredArtifact", "ShredProject"),
-    *("CommitDraft", "DiscardDraft", "GetLineage"),
+    *("CommitDraft", "DiscardDraft", "GetLineage", "ListDrills"),
 )
 
 

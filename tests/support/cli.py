@@ -42,10 +42,13 @@ class LiveStack:
     environ: dict[str, str] = field(default_factory=dict)
     #: Where commands run; where the tests do, unless given.
     folder: Path | None = None
+    #: Whether it has a second SeaweedFS for backups.
+    backups: bool = False
 
     def up(self) -> None:
         """Bring up whatever is down."""
-        self.check("dev", "up", "--dir", str(self.root))
+        extra = ["--backups"] if self.backups else []
+        self.check("dev", "up", "--dir", str(self.root), *extra)
 
     def down(self) -> None:
         """Stop everything."""

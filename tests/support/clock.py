@@ -37,4 +37,9 @@ class ManualClock:
             self._elapsed_s += seconds
 
 
+def clock_of_today() -> ManualClock:
+    """Return one that begins now: real stores refuse signatures of another time."""
+    return ManualClock(datetime.now(UTC))
+
+
 _clock: type[Clock] = ManualClock

@@ -65,7 +65,9 @@ class Session:
         self.check("ref", "move", name, "prod", "1")
         self.check("ref", "move", name, "prod", "2")
         self.check("ref", "ls", name)
+        self.check("rollback", f"{name}@prod", "--dry-run")
         self.check("rollback", name, "prod", "--reason", "why")
+        self.check("ref", "log", f"{name}@prod")
         assert self.run("pull", f"{name}@9", str(self.folder / "none")).code != 0
         assert self.run("push", str(tree), "Bad Name").code != 0
 
@@ -120,8 +122,33 @@ class Session:
         assert trace is not None
         self.check("trace", trace[1].decode())
         self.check("vault", "policy")
+        settings = str(self.stack.root / "server/server.toml")
+        self.check("vault", "check", "--config", settings)
         for command in ("status", "env"):
             self.check("dev", command, "--dir", str(self.stack.root))
+
+    def protect(self) -> None:
+        """Take a backup, look at it, and keep it for longer."""
+        saved = str(self.folder / "root.json")
+        self.check("backup", "create")
+        self.check("backup", "ls")
+        self.check("backup", "show", "--root", saved)
+        self.check("backup", "verify", "1", "--deep")
+        assert self.run("backup", "extend", "1", "--until", "2099-01-01").code != 0
+        self.check("backup", "hold", "1")
+        self.check("backup", "hold", "1", "--lift")
+        public = self.folder / "root-keys.json"
+        public.write_text(self.check("keys", "public").out)
+        self.check("backup", "prove", saved, "--keys", str(public))
+        restored = str(self.folder / "restored.json")
+        self.check("restore", "team/data", "--from-backup", "1", "--dry-run")
+        self.check("restore", "team/data", "--from-backup", "1", "--out", restored)
+        self.check("receipt", "verify", restored, "--keys", str(public))
+        report = str(self.folder / "drill.json")
+        self.check("drill", "run", "--out", report)
+        self.check("drill", "ls")
+        self.check("drill", "show", "1", "--json")
+        self.check("drill", "verify", report, "--keys", str(public))
 
     def approve(self, asked: str, terminal: Mapping[str, str]) -> None:
         """Approve what somebody asked for, as somebody else."""

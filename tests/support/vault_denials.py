@@ -270,6 +270,7 @@ OPENED: Final[Mapping[str, set[str]]] = {
         "POST sys/control-group/request",
     },
     "client-issuer": {"POST pki/issue/strongroom-client"},
+    "snapshot": {*_OWN_TOKEN, "GET sys/storage/raft/snapshot"},
 }
 
 

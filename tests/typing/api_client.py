@@ -15,6 +15,7 @@ from strongroom import (
     Diff,
     File,
     IndexReport,
+    JournalEntry,
     Kind,
     ObjectExplanation,
     Progress,
@@ -23,6 +24,7 @@ from strongroom import (
     Ref,
     RepairReport,
     Retention,
+    RollbackPreview,
     ServerInfo,
     Stage,
     StoreVerifyReport,
@@ -31,6 +33,7 @@ from strongroom import (
     SweepSummary,
     VerifyReport,
     Version,
+    VersionReaders,
 )
 
 
@@ -62,6 +65,9 @@ def use(client: Client) -> None:
     assert_type(client.diff("demo/minilm@1", "@2"), Diff)
     assert_type(client.move_ref("demo/minilm", "prod", 3, reason="good"), Ref)
     assert_type(client.rollback("demo/minilm", "prod", to="3"), Ref)
+    assert_type(client.preview_rollback("demo/minilm", "prod"), RollbackPreview)
+    assert_type(client.ref_log("demo/minilm", "prod"), Iterator[JournalEntry])
+    assert_type(client.list_readers("demo/minilm@3"), VersionReaders)
     assert_type(client.verify("demo/minilm"), VerifyReport)
     assert_type(client.server_info(), ServerInfo)
     with client.open("demo/minilm/archive.zip") as file:

@@ -6,10 +6,16 @@ from typing import Any, Final
 
 from strongroom.format.names import ArtifactName
 from strongroom_server.core.entry_body import format_body
-from strongroom_server.core.history import Committed, Entry, PolicySet
+from strongroom_server.core.history import (
+    Committed,
+    Entry,
+    EntryInfo,
+    PolicySet,
+    RefMoved,
+)
 from strongroom_server.core.lineage import Lineage, VersionInput
-from strongroom_server.core.records import Action, ArtifactPolicy
-from tests.support.samples import committed, info_of
+from strongroom_server.core.records import Action, ApprovedBy, ArtifactPolicy
+from tests.support.samples import committed, info_of, ref_moved
 from tests.vectors.key_cases import Case
 
 _DIGEST: Final = "sha256:" + "ab" * 32
@@ -21,6 +27,7 @@ LINEAGE: Final = Lineage("finetune-7", _INPUTS, 2)
 BEST: Final = ArtifactPolicy(
     keep_last=2, keep_best=3, best_by="metric:loss", best_order="min"
 )
+APPROVED: Final = ApprovedBy("6ae72d44-616d416eec", ("operator:bob",))
 _VALID: Final[dict[str, Entry]] = {
     "a version whose writer said nothing": committed(),
     "a version that was made in a run from two others, and two more": replace(
@@ -34,6 +41,9 @@ _VALID: Final[dict[str, Entry]] = {
         info_of(Action.POLICY, "p"), ArtifactPolicy(keep_last=5)
     ),
     "a policy that keeps the best": PolicySet(info_of(Action.POLICY, "p"), BEST),
+    "a move that others approved": replace(
+        ref_moved(), info=replace(info_of(Action.MOVE_REF), approved=APPROVED)
+    ),
 }
 
 
@@ -42,6 +52,7 @@ def entry_bodies() -> list[Case]:
     made = format_body(_VALID["a policy that keeps the best"])
     version = format_body(replace(committed(), lineage=LINEAGE))
     lineage = version["lineage"]
+    moved = format_body(_VALID["a move that others approved"])
     twice = lineage["inputs"] + lineage["inputs"][:1]
     bad: dict[str, Case] = {
         "format 2 with nothing more": format_body(committed()) | {"format": 2},
@@ -56,6 +67,10 @@ def entry_bodies() -> list[Case]:
         "a rule that keeps none": made | {"policy": made["policy"] | {"keep_best": 0}},
         "an order that is none": made
         | {"policy": made["policy"] | {"best_order": "least"}},
+        **{
+            f"approvals: {name}": moved | {"approvals": items}
+            for name, items in _bad_approvals(moved["approvals"]).items()
+        },
         "a rule that is half": made | {"policy": {**made["policy"]}, "format": 1},
     }
     valid = [
@@ -68,6 +83,20 @@ def entry_bodies() -> list[Case]:
         | {"name": name, "reason": name}
         for name, body in bad.items()
     ]
+
+
+def _bad_approvals(items: list[Case]) -> dict[str, object]:
+    (one,) = items
+    return {
+        "a text": ["6ae72d44-616d416eec"],
+        "two of them": [one, one],
+        "without a name": [one | {"approval": ""}],
+        "by nobody": [one | {"approvers": []}],
+        "by a number": [one | {"approvers": [5]}],
+        "a field too many": [one | {"more": 1}],
+        "a field too few": [{"approval": "6ae72d44-616d416eec"}],
+        "no list": one,
+    }
 
 
 def shown_entry(entry: Entry) -> dict[str, Any]:
@@ -84,5 +113,7 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
                 "more_inputs": lineage.more_inputs,
                 "digested_by": list(digested_by),
             }
+        case RefMoved(info=EntryInfo(approved=ApprovedBy(name, people))):
+            return {"approval": name, "approvers": list(people)}
         case _:
             return {}

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.vectors import (
+    backup_cases,
     content_cases,
     cut_cases,
     draft_cases,
+    drill_cases,
     entry_cases,
     key_cases,
     mend_cases,
     name_cases,
     record_cases,
+    replica_cases,
     sweep_cases,
     table_cases,
     upload_cases,
@@ -30,8 +33,11 @@ from tests.vectors.key_cases import Case
 FOLDER: Final = Path(__file__).parent
 ENTRIES: Final = "journal_entries"
 STATEMENTS: Final = "mend_statements"
+ROOTS: Final = "backup_roots"
+EXTENSIONS: Final = "backup_extensions"
+DRILLS: Final = "drill_reports"
 #: Formats with signatures, which differ from run to run.
-SIGNED: Final = frozenset({ENTRIES, STATEMENTS})
+SIGNED: Final = frozenset({ENTRIES, STATEMENTS, ROOTS, EXTENSIONS, DRILLS})
 BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "names": name_cases.names,
     "version_digests": name_cases.digests,
@@ -69,6 +75,12 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "sweep_plans": sweep_cases.sweep_plans,
     "repair_records": mend_cases.repair_records,
     STATEMENTS: mend_cases.mend_statements,
+    "inventory_pages": backup_cases.inventory_pages,
+    "page_cuts": backup_cases.page_cuts,
+    ROOTS: backup_cases.backup_roots,
+    EXTENSIONS: backup_cases.backup_extensions,
+    DRILLS: drill_cases.drill_reports,
+    "replica_records": replica_cases.replica_records,
 }
 
 

@@ -34,6 +34,7 @@ from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.selectors import resolve
 from strongroom_server.core.slots import open_slot, parse_slot
 from strongroom_server.core.suites import DigestAlgorithm
+from tests.vectors import backup_readers, drill_readers, replica_cases
 from tests.vectors.table_cases import shown
 from tests.vectors.upkeep_readers import (
     Fields,
@@ -356,4 +357,10 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "sweep_plans": read_plan,
     "repair_records": read_repair,
     "mend_statements": read_statement,
+    "inventory_pages": backup_readers.read_inventory_page,
+    "page_cuts": backup_readers.read_page_cuts,
+    "backup_roots": backup_readers.read_backup_root,
+    "backup_extensions": backup_readers.read_backup_extension,
+    "drill_reports": drill_readers.read_drill_report,
+    "replica_records": replica_cases.read_replica_record,
 }

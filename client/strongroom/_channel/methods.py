@@ -11,8 +11,11 @@ from strongroom.format.frames import BlockFrame
 from strongroom.v1 import access_service_pb2 as access
 from strongroom.v1 import approval_service_pb2 as approvals
 from strongroom.v1 import artifact_service_pb2 as artifacts
+from strongroom.v1 import backup_service_pb2 as backups
+from strongroom.v1 import drill_service_pb2 as drills
 from strongroom.v1 import key_service_pb2 as keys
 from strongroom.v1 import maintenance_service_pb2 as maintenance
+from strongroom.v1 import restore_service_pb2 as restores
 from strongroom.v1 import transfer_service_pb2 as transfers
 
 RequestT = TypeVar("RequestT", bound=Message)
@@ -52,6 +55,8 @@ class Method(Generic[RequestT, ResponseT]):
 _ACCESS: Final = "strongroom.v1.AccessService"
 _APPROVALS: Final = "strongroom.v1.ApprovalService"
 _ARTIFACTS: Final = "strongroom.v1.ArtifactService"
+_BACKUPS: Final = "strongroom.v1.BackupService"
+_DRILLS: Final = "strongroom.v1.DrillService"
 _KEYS: Final = "strongroom.v1.KeyService"
 _MAINTENANCE: Final = "strongroom.v1.MaintenanceService"
 _TRANSFERS: Final = "strongroom.v1.TransferService"
@@ -133,6 +138,12 @@ GET_LINEAGE: Final = Method(
     "GetLineage",
     artifacts.GetLineageRequest,
     artifacts.GetLineageResponse,
+)
+LIST_READERS: Final = Method(
+    _ARTIFACTS,
+    "ListReaders",
+    artifacts.ListReadersRequest,
+    artifacts.ListReadersResponse,
 )
 MOVE_REF: Final = Method(_ARTIFACTS, "MoveRef", artifacts.MoveRefRequest, artifacts.Ref)
 DELETE_VERSION: Final = Method(
@@ -271,6 +282,40 @@ LIST_SIGNING_KEYS: Final = Method(
     keys.ListSigningKeysRequest,
     keys.ListSigningKeysResponse,
 )
+CREATE_BACKUP: Final = Method(
+    _BACKUPS, "CreateBackup", backups.CreateBackupRequest, backups.CreateBackupResponse
+)
+LIST_BACKUPS: Final = Method(
+    _BACKUPS, "ListBackups", backups.ListBackupsRequest, backups.ListBackupsResponse
+)
+GET_BACKUP: Final = Method(
+    _BACKUPS, "GetBackup", backups.GetBackupRequest, backups.GetBackupResponse
+)
+VERIFY_BACKUP: Final = Method(
+    _BACKUPS, "VerifyBackup", backups.VerifyBackupRequest, backups.VerifyBackupResponse
+)
+EXTEND_BACKUP: Final = Method(
+    _BACKUPS, "ExtendBackup", backups.ExtendBackupRequest, backups.ExtendBackupResponse
+)
+SET_BACKUP_HOLD: Final = Method(
+    _BACKUPS,
+    "SetBackupHold",
+    backups.SetBackupHoldRequest,
+    backups.SetBackupHoldResponse,
+)
+RUN_DRILL: Final = Method(
+    _DRILLS, "RunDrill", drills.RunDrillRequest, drills.RunDrillResponse
+)
+LIST_DRILLS: Final = Method(
+    _DRILLS, "ListDrills", drills.ListDrillsRequest, drills.ListDrillsResponse
+)
+RESTORE_VERSIONS: Final = Method(
+    "strongroom.v1.RestoreService",
+    "RestoreVersions",
+    restores.RestoreVersionsRequest,
+    restores.RestoreVersionsResponse,
+)
+GET_DRILL: Final = Method(_DRILLS, "GetDrill", drills.GetDrillRequest, drills.Drill)
 
 #: Unary calls that may be sent again: reads, and changes with a request id.
 #: Streams are resumed by `_transfer`, which knows where they stopped.
@@ -287,6 +332,7 @@ _RETRIED: Final = (
     LIST_VERSIONS.key,
     LIST_FILES.key,
     LIST_JOURNAL_ENTRIES.key,
+    LIST_READERS.key,
     MOVE_REF.key,
     DELETE_VERSION.key,
     UNDELETE_VERSION.key,
@@ -301,6 +347,9 @@ _RETRIED: Final = (
     GET_SHRED_RECEIPT.key,
     LIST_SHREDDED.key,
     LIST_SIGNING_KEYS.key,
+    LIST_BACKUPS.key,
+    LIST_DRILLS.key,
+    GET_DRILL.key,
 )
 
 

@@ -6,6 +6,14 @@ from strongroom._convert.approvals import (
     approval_name,
     approval_of,
 )
+from strongroom._convert.backups import (
+    backup_finding_of,
+    backup_listing_of,
+    backup_of,
+    backup_report_of,
+    backup_stage_of,
+    backup_summary_of,
+)
 from strongroom._convert.catalog import (
     answered_version_of,
     artifact_of,
@@ -22,6 +30,7 @@ from strongroom._convert.catalog import (
     state_of,
     version_of,
 )
+from strongroom._convert.drills import drill_of, drill_stage_of
 from strongroom._convert.keys import (
     key_entry_of,
     key_stage_of,
@@ -41,6 +50,12 @@ from strongroom._convert.requests import (
     request_of,
     shown_fields,
 )
+from strongroom._convert.restores import (
+    restore_plan_of,
+    restore_receipt_of,
+    restore_stage_of,
+)
+from strongroom._convert.rollbacks import version_readers_of
 from strongroom._convert.upkeep import (
     check_result_of,
     finding_of,
@@ -64,8 +79,16 @@ __all__ = [
     "approval_name",
     "approval_of",
     "artifact_of",
+    "backup_finding_of",
+    "backup_listing_of",
+    "backup_of",
+    "backup_report_of",
+    "backup_stage_of",
+    "backup_summary_of",
     "check_result_of",
     "diff_summary_of",
+    "drill_of",
+    "drill_stage_of",
     "file_change_of",
     "file_of",
     "finding_of",
@@ -84,6 +107,9 @@ __all__ = [
     "ref_of",
     "repair_report_of",
     "request_of",
+    "restore_plan_of",
+    "restore_receipt_of",
+    "restore_stage_of",
     "retention_of",
     "retire_report_of",
     "rewrap_report_of",
@@ -101,4 +127,5 @@ __all__ = [
     "sweep_stage_of",
     "sweep_summary_of",
     "version_of",
+    "version_readers_of",
 ]

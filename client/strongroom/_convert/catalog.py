@@ -84,7 +84,13 @@ def ref_of(message: pb.Ref) -> Ref:
         version=message.version,
         update_time=time_of(message.update_time),
         etag=message.etag,
+        protected_until=_until_of(message),
     )
+
+
+def _until_of(message: pb.Version | pb.Ref) -> datetime | None:
+    is_protected = message.HasField("protected_until")
+    return time_of(message.protected_until) if is_protected else None
 
 
 def artifact_of(message: pb.Artifact) -> Artifact:
@@ -155,6 +161,7 @@ def version_of(message: pb.Version) -> Version:
         inputs=tuple(_input_of(item) for item in message.lineage.inputs),
         more_inputs=message.lineage.more_inputs,
         digested_by=tuple(message.digested_by),
+        protected_until=_until_of(message),
     )
 
 
@@ -239,6 +246,8 @@ def journal_entry_of(message: pb.JournalEntry) -> JournalEntry:
         policy=policy_of(message.policy) if message.HasField("policy") else None,
         purged_versions=tuple(message.purged_versions),
         sweep_epoch=message.sweep_epoch,
+        approval=message.approval,
+        approvers=tuple(message.approvers),
     )
 
 

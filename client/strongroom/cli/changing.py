@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that change: create, project create, ref move, ref ls, rollback."""
+"""Commands that change: create, project create, ref move, ref ls."""
 
 from typing import Annotated
 
@@ -131,32 +131,3 @@ def list_refs(
         row = (ref.name, str(ref.version), moved, ref.etag)
         rows.append((ref.name,) if quiet else row)
     output.table(rows, right=(1,), heading=("REF", "VERSION", "MOVED", "ETAG"))
-
-
-def rollback(
-    context: typer.Context,
-    artifact: _Artifact,
-    ref: _Ref,
-    *,
-    to: Annotated[
-        str | None,
-        typer.Option(help="A number or selector; the version before, unless given."),
-    ] = None,
-    reason: Reason = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Move a ref back to an earlier version; nothing is copied.
-
-    Doing it again goes further back; `--to` goes anywhere, also forward.
-
-    For example:
-
-      strongroom rollback demo/minilm prod --reason "answers got worse"
-
-      strongroom rollback demo/minilm prod --to 3
-    """
-    output = Output(as_json=as_json)
-    with session_of(context).client() as client:
-        moved = client.rollback(artifact, ref, to=to, reason=reason)
-    output.record("ref", moved)
-    output.line(f"{artifact}@{moved.name} is version {moved.version}")

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.differing import print_change, print_summary
 from strongroom.cli.explaining import STATES
 from strongroom.cli.output import (
     Output,
@@ -21,8 +22,6 @@ from strongroom.values import (
     Action,
     Artifact,
     ArtifactPolicy,
-    Change,
-    DiffSummary,
     File,
     FileChange,
     JournalEntry,
@@ -30,13 +29,6 @@ from strongroom.values import (
     ShreddedListing,
     Version,
 )
-
-_SIGNS = {
-    Change.ADDED: "+",
-    Change.REMOVED: "-",
-    Change.MODIFIED: "*",
-    Change.UNCHANGED: "=",
-}
 
 
 def ls(
@@ -113,7 +105,7 @@ _SHREDDED: Final = ("NAME", "SHREDDED", "STATE", "REQUESTER", "REASON")
 _HEADINGS: Final[dict[type, tuple[str, ...]]] = {
     Project: ("PROJECT", "CREATED", "ID"),
     Artifact: ("ARTIFACT", "LATEST", "KIND", "KEY", "HOLD", "REFS"),
-    Version: ("VERSION", "SIZE", "CREATED", "STATE", "REFS"),
+    Version: ("VERSION", "SIZE", "CREATED", "STATE", "PROTECTED UNTIL", "REFS"),
     File: ("X", "SIZE", "DIGEST", "PATH"),
 }
 
@@ -123,7 +115,8 @@ def _row(item: Project | Artifact | Version | File, *, quiet: bool) -> tuple[str
     match item:
         case Version():
             size, created = format_size(item.size_bytes), format_time(item.create_time)
-            row = (item.name, size, created, told_state(item), " ".join(item.refs))
+            state, until = told_state(item), told_protection(item) or "-"
+            row = (item.name, size, created, state, until, " ".join(item.refs))
             return (item.name,) if quiet else row
         case File():
             mode = "x" if item.executable else "-"
@@ -193,6 +186,7 @@ def _describe(version: Version) -> list[tuple[str, str]]:
         ("files", str(version.file_count)),
         ("size", f"{format_size(version.size_bytes)} ({version.size_bytes} bytes)"),
         ("newly stored", format_size(version.stored_bytes)),
+        ("protected until", told_protection(version)),
         ("message", version.message),
         ("trace", version.trace_id),
     ]
@@ -202,6 +196,12 @@ def _describe(version: Version) -> list[tuple[str, str]]:
     if version.more_inputs:
         rows.append(("made from", f"{version.more_inputs} more"))
     return [(name, value) for name, value in rows if value]
+
+
+def told_protection(version: Version) -> str:
+    """Return until when backups hold a version; "" if none does."""
+    until = version.protected_until
+    return "" if until is None else format_time(until)
 
 
 def told_state(version: Version) -> str:
@@ -311,34 +311,7 @@ def diff(
         for part in client.iter_diff(base, target, include_unchanged=show_all):
             if isinstance(part, FileChange):
                 output.record("file", part)
-                _print_change(output, part)
+                print_change(output, part)
             else:
                 output.record("summary", part)
-                _print_summary(output, part)
-
-
-def _print_change(output: Output, change: FileChange) -> None:
-    sizes = [
-        format_size(file.size_bytes)
-        for file in (change.base, change.target)
-        if file is not None
-    ]
-    output.line(f"{_SIGNS[change.change]} {change.path}  {' -> '.join(sizes)}")
-    for tensor in change.tensors:
-        shape = "x".join(map(str, tensor.shape)) or "scalar"
-        output.line(
-            f"    {_SIGNS[tensor.change]} {tensor.tensor}  {tensor.dtype} {shape}  "
-            f"{format_size(tensor.size_bytes)}"
-        )
-
-
-def _print_summary(output: Output, summary: DiffSummary) -> None:
-    output.line(
-        f"{summary.base.name} -> {summary.target.name}: "
-        f"{summary.added_count} added, {summary.removed_count} removed, "
-        f"{summary.modified_count} modified, {summary.unchanged_count} unchanged"
-    )
-    output.line(
-        f"{format_size(summary.target.stored_bytes)} newly stored, "
-        f"{format_size(summary.shared_bytes)} shared"
-    )
+                print_summary(output, part)

@@ -18,7 +18,9 @@ from typer.main import get_command
 from strongroom.cli import (
     access,
     approvals,
+    backing_up,
     changing,
+    drilling,
     explaining,
     keeping,
     keys,
@@ -26,6 +28,8 @@ from strongroom.cli import (
     listing,
     maintaining,
     proving,
+    restoring,
+    rolling_back,
     shredding,
     signing_in,
     transfers,
@@ -128,7 +132,8 @@ def make_app() -> typer.Typer:
         listing.log,
         listing.diff,
         changing.create,
-        changing.rollback,
+        rolling_back.rollback,
+        restoring.restore,
         keeping.delete,
         keeping.undelete,
         explaining.explain,
@@ -150,6 +155,8 @@ def make_app() -> typer.Typer:
     app.add_typer(keeping.policy_app, name="policy")
     app.add_typer(maintaining.index_app, name="index")
     app.add_typer(keys.keys_app, name="keys")
+    app.add_typer(backing_up.backup_app, name="backup")
+    app.add_typer(drilling.drill_app, name="drill")
     app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(access.make_access_app(), name="access")
     return app

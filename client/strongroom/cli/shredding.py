@@ -178,11 +178,22 @@ def _rows(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("in snapshots of Vault until", _time(told.get("snapshots_until"))),
         ("key slots removed", told.get("slots_removed_count")),
         ("key slots locked", told.get("slots_locked_count")),
+        *_in_backups(told),
         ("artifacts", told.get("artifact_count")),
         ("versions", told.get("version_count")),
         ("refs", told.get("ref_count")),
     )
     return [(name, str(value)) for name, value in fields]
+
+
+def _in_backups(told: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Return what became of the slots in backups, if the server looks after them."""
+    if "backup_slots_removed_count" not in told:
+        return []
+    return [
+        ("  removed from backups", told["backup_slots_removed_count"]),
+        ("  locked in backups", told.get("backup_slots_locked_count")),
+    ]
 
 
 def _time(value: object) -> str:

@@ -293,58 +293,6 @@ class Catalog:
             )
         )
 
-    def rollback(
-        self,
-        artifact: str,
-        ref: str,
-        *,
-        to: str | int | None = None,
-        reason: str = "",
-    ) -> Ref:
-        """Move a ref back; nothing is copied, so it takes effect at once.
-
-        Args:
-            artifact: `project/artifact`.
-            ref: The ref's name.
-            to: A number or selector; unless given, the version before the one it
-                points at. Doing it again goes further back, never forward.
-            reason: Why; kept in the journal.
-
-        Raises:
-            ConflictError: Somebody moved the ref meanwhile (REF_MOVED).
-            NotFoundError: There is no such ref, or nothing earlier to go back to.
-        """
-        found = [item for item in self.artifact(artifact).refs if item.name == ref]
-        if not found:
-            message = f"{artifact} has no ref {ref!r}"
-            raise NotFoundError(
-                message,
-                reason=Reason.REF_NOT_FOUND,
-                hint=f"strongroom ref ls {artifact}",
-                ref=ref,
-            )
-        target = self._version_before(artifact, ref) if to is None else to
-        return self.move_ref(artifact, ref, target, etag=found[0].etag, reason=reason)
-
-    def _version_before(self, artifact: str, ref: str) -> int:
-        """Return what a ref pointed at before, as if rolled-back moves were not."""
-        moves = [entry.version for entry in self.log(artifact) if entry.ref == ref]
-        trail: list[int] = []
-        for version in reversed(moves):
-            if trail[-2:-1] == [version]:
-                trail.pop()
-            elif trail[-1:] != [version]:
-                trail.append(version)
-        if len(trail) < 2:  # noqa: PLR2004 - the one it points at, and one before
-            message = f"{artifact}@{ref} has no earlier version to go back to"
-            raise NotFoundError(
-                message,
-                reason=Reason.VERSION_NOT_FOUND,
-                hint=f"strongroom rollback {artifact} {ref} --to VERSION",
-                ref=ref,
-            )
-        return trail[-2]
-
 
 def _pages(
     fetch: Callable[[str], _PageT], items_of: Callable[[_PageT], Iterator[_ItemT]]

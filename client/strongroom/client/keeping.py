@@ -3,7 +3,8 @@
 
 from strongroom import _convert, _system
 from strongroom._channel import methods
-from strongroom.client.catalog import Catalog, parse_artifact
+from strongroom.client.catalog import parse_artifact
+from strongroom.client.rollbacks import Rollbacks
 from strongroom.format.names import (
     ArtifactName,
     NumberSelector,
@@ -17,7 +18,7 @@ from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.values import Artifact, ArtifactPolicy, Kind, Retention, Version
 
 
-class Keeping(Catalog):
+class Keeping(Rollbacks):
     """The part of `Client` that decides what stays.
 
     Nothing here removes a byte: what is deleted lies in the trash until its time is

@@ -8,14 +8,14 @@ from strongroom import _convert, _lineage
 from strongroom._channel import methods
 from strongroom._channel.caller import Caller
 from strongroom._lineage import Run, RunNotes
-from strongroom.client.maintenance import Maintenance
+from strongroom.client.restores import Restores
 from strongroom.config import ClientSettings
 from strongroom.format.names import parse_uri
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom.values import Lineage
 
 
-class Runs(Maintenance):
+class Runs(Restores):
     """The part of `Client` that knows what was made from what."""
 
     settings: ClientSettings

@@ -121,7 +121,7 @@ class Artifact(_message.Message):
     def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ArtifactKind, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latest_version: _Optional[int] = ..., refs: _Optional[_Iterable[_Union[Ref, _Mapping]]] = ..., artifact_id: _Optional[str] = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., held: bool = ..., policy_etag: _Optional[str] = ..., exclusive: bool = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held", "digested_by", "lineage")
+    __slots__ = ("name", "number", "digest", "create_time", "creator", "file_count", "size_bytes", "stored_bytes", "message", "metadata", "trace_id", "refs", "state", "purge_time", "held", "digested_by", "lineage", "protected_until")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +146,7 @@ class Version(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     DIGESTED_BY_FIELD_NUMBER: _ClassVar[int]
     LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     name: str
     number: int
     digest: str
@@ -163,7 +164,8 @@ class Version(_message.Message):
     held: bool
     digested_by: _containers.RepeatedScalarFieldContainer[str]
     lineage: Lineage
-    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[VersionState, str]] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ..., digested_by: _Optional[_Iterable[str]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+    protected_until: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[int] = ..., digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., creator: _Optional[str] = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., trace_id: _Optional[str] = ..., refs: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[VersionState, str]] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ..., digested_by: _Optional[_Iterable[str]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ..., protected_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Lineage(_message.Message):
     __slots__ = ("run", "inputs", "more_inputs")
@@ -184,16 +186,18 @@ class VersionInput(_message.Message):
     def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class Ref(_message.Message):
-    __slots__ = ("name", "version", "update_time", "etag")
+    __slots__ = ("name", "version", "update_time", "etag", "protected_until")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    PROTECTED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     update_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    protected_until: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., protected_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class File(_message.Message):
     __slots__ = ("path", "size_bytes", "digest", "executable")
@@ -208,7 +212,7 @@ class File(_message.Message):
     def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., executable: bool = ...) -> None: ...
 
 class JournalEntry(_message.Message):
-    __slots__ = ("number", "action", "create_time", "actor", "version", "ref", "previous_version", "reason", "digest", "entry_digest", "trace_id", "audit_id", "key_ids", "hold", "policy", "purged_versions", "sweep_epoch")
+    __slots__ = ("number", "action", "create_time", "actor", "version", "ref", "previous_version", "reason", "digest", "entry_digest", "trace_id", "audit_id", "key_ids", "hold", "policy", "purged_versions", "sweep_epoch", "approval", "approvers")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -226,6 +230,8 @@ class JournalEntry(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     PURGED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SWEEP_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    APPROVERS_FIELD_NUMBER: _ClassVar[int]
     number: int
     action: JournalAction
     create_time: _timestamp_pb2.Timestamp
@@ -243,7 +249,9 @@ class JournalEntry(_message.Message):
     policy: ArtifactPolicy
     purged_versions: _containers.RepeatedScalarFieldContainer[int]
     sweep_epoch: int
-    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[JournalAction, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., version: _Optional[int] = ..., ref: _Optional[str] = ..., previous_version: _Optional[int] = ..., reason: _Optional[str] = ..., digest: _Optional[str] = ..., entry_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., audit_id: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ..., hold: bool = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., purged_versions: _Optional[_Iterable[int]] = ..., sweep_epoch: _Optional[int] = ...) -> None: ...
+    approval: str
+    approvers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, number: _Optional[int] = ..., action: _Optional[_Union[JournalAction, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., version: _Optional[int] = ..., ref: _Optional[str] = ..., previous_version: _Optional[int] = ..., reason: _Optional[str] = ..., digest: _Optional[str] = ..., entry_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., audit_id: _Optional[str] = ..., key_ids: _Optional[_Iterable[str]] = ..., hold: bool = ..., policy: _Optional[_Union[ArtifactPolicy, _Mapping]] = ..., purged_versions: _Optional[_Iterable[int]] = ..., sweep_epoch: _Optional[int] = ..., approval: _Optional[str] = ..., approvers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FileChange(_message.Message):
     __slots__ = ("path", "change", "base", "target", "tensors")
@@ -572,3 +580,31 @@ class GetLineageResponse(_message.Message):
     results: _containers.RepeatedCompositeFieldContainer[LineageVersion]
     incomplete: bool
     def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., sources: _Optional[_Iterable[_Union[LineageVersion, _Mapping]]] = ..., results: _Optional[_Iterable[_Union[LineageVersion, _Mapping]]] = ..., incomplete: bool = ...) -> None: ...
+
+class ListReadersRequest(_message.Message):
+    __slots__ = ("parent",)
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    def __init__(self, parent: _Optional[str] = ...) -> None: ...
+
+class VersionReader(_message.Message):
+    __slots__ = ("principal", "since", "until", "count")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    count: int
+    def __init__(self, principal: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ListReadersResponse(_message.Message):
+    __slots__ = ("version", "readers", "incomplete")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    READERS_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    readers: _containers.RepeatedCompositeFieldContainer[VersionReader]
+    incomplete: bool
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., readers: _Optional[_Iterable[_Union[VersionReader, _Mapping]]] = ..., incomplete: bool = ...) -> None: ...

@@ -125,6 +125,11 @@ class ArtifactServiceStub(object):
                 request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.SerializeToString,
                 response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.FromString,
                 _registered_method=True)
+        self.ListReaders = channel.unary_unary(
+                '/strongroom.v1.ArtifactService/ListReaders',
+                request_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ListReadersRequest.SerializeToString,
+                response_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ListReadersResponse.FromString,
+                _registered_method=True)
 
 
 class ArtifactServiceServicer(object):
@@ -278,6 +283,15 @@ class ArtifactServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReaders(self, request, context):
+        """Says who reads a version now, as far as the server that answers knows: streams
+        and sessions that are open there, and keys that it granted and that still open
+        something. Other servers of the store know of others; the audit log of all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ArtifactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -365,6 +379,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.GetLineage,
                     request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.FromString,
                     response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.SerializeToString,
+            ),
+            'ListReaders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReaders,
+                    request_deserializer=strongroom_dot_v1_dot_artifact__service__pb2.ListReadersRequest.FromString,
+                    response_serializer=strongroom_dot_v1_dot_artifact__service__pb2.ListReadersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -832,6 +851,33 @@ class ArtifactService(object):
             '/strongroom.v1.ArtifactService/GetLineage',
             strongroom_dot_v1_dot_artifact__service__pb2.GetLineageRequest.SerializeToString,
             strongroom_dot_v1_dot_artifact__service__pb2.GetLineageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReaders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom.v1.ArtifactService/ListReaders',
+            strongroom_dot_v1_dot_artifact__service__pb2.ListReadersRequest.SerializeToString,
+            strongroom_dot_v1_dot_artifact__service__pb2.ListReadersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -86,6 +86,11 @@ class ArtifactServiceStub:
     the caller may not list are left out where they were made from this one, and named
     without being followed where this one was made from them.
     """
+    ListReaders: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.ListReadersRequest, _artifact_service_pb2.ListReadersResponse]
+    """Says who reads a version now, as far as the server that answers knows: streams
+    and sessions that are open there, and keys that it granted and that still open
+    something. Other servers of the store know of others; the audit log of all.
+    """
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists, resolves and compares artifacts and versions, and moves refs.
@@ -260,6 +265,17 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         Versions of other projects are named, and not followed. Artifacts whose versions
         the caller may not list are left out where they were made from this one, and named
         without being followed where this one was made from them.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReaders(
+        self,
+        request: _artifact_service_pb2.ListReadersRequest,
+        context: _grpc.ServicerContext,
+    ) -> _artifact_service_pb2.ListReadersResponse:
+        """Says who reads a version now, as far as the server that answers knows: streams
+        and sessions that are open there, and keys that it granted and that still open
+        something. Other servers of the store know of others; the audit log of all.
         """
 
 def add_ArtifactServiceServicer_to_server(servicer: ArtifactServiceServicer, server: _grpc.Server) -> None: ...

@@ -103,6 +103,11 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_PATH_DUPLICATE: _ClassVar[ErrorReason]
     ERROR_REASON_DOMAIN_SHARED: _ClassVar[ErrorReason]
     ERROR_REASON_WRITE_NOT_GRANTED: _ClassVar[ErrorReason]
+    ERROR_REASON_BACKUP_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_DRILL_NOT_FOUND: _ClassVar[ErrorReason]
+    ERROR_REASON_DRILL_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_DRILL_OVERDUE: _ClassVar[ErrorReason]
+    ERROR_REASON_BACKUP_OVERDUE: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_NAME_MALFORMED: ErrorReason
 ERROR_REASON_PATH_MALFORMED: ErrorReason
@@ -197,6 +202,11 @@ ERROR_REASON_DRAFT_INCOMPLETE: ErrorReason
 ERROR_REASON_PATH_DUPLICATE: ErrorReason
 ERROR_REASON_DOMAIN_SHARED: ErrorReason
 ERROR_REASON_WRITE_NOT_GRANTED: ErrorReason
+ERROR_REASON_BACKUP_NOT_FOUND: ErrorReason
+ERROR_REASON_DRILL_NOT_FOUND: ErrorReason
+ERROR_REASON_DRILL_FAILED: ErrorReason
+ERROR_REASON_DRILL_OVERDUE: ErrorReason
+ERROR_REASON_BACKUP_OVERDUE: ErrorReason
 
 class StatusDetails(_message.Message):
     __slots__ = ("code", "message", "details")

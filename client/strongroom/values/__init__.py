@@ -15,6 +15,14 @@ from strongroom.values.approvals import (
     RelyingParty,
     TrustedStore,
 )
+from strongroom.values.backups import (
+    Backup,
+    BackupFinding,
+    BackupListing,
+    BackupReport,
+    BackupSummary,
+    UntrustedBackup,
+)
 from strongroom.values.catalog import (
     Action,
     Artifact,
@@ -35,6 +43,7 @@ from strongroom.values.catalog import (
     VersionInput,
     VersionState,
 )
+from strongroom.values.drills import CanaryState, Drill, DrilledVersion, DrillFinding
 from strongroom.values.keys import (
     DoomedArtifact,
     KekVersionCount,
@@ -48,6 +57,17 @@ from strongroom.values.keys import (
     ShredPreview,
     ShredReceipt,
     SigningKey,
+)
+from strongroom.values.restores import (
+    NeededKek,
+    RestoredVersion,
+    RestorePlan,
+    RestoreReceipt,
+)
+from strongroom.values.rollbacks import (
+    RollbackPreview,
+    VersionReader,
+    VersionReaders,
 )
 from strongroom.values.transfers import (
     DraftPart,
@@ -90,6 +110,12 @@ __all__ = [
     "ApprovalState",
     "Artifact",
     "ArtifactPolicy",
+    "Backup",
+    "BackupFinding",
+    "BackupListing",
+    "BackupReport",
+    "BackupSummary",
+    "CanaryState",
     "Change",
     "CheckResult",
     "Consent",
@@ -97,6 +123,9 @@ __all__ = [
     "DiffSummary",
     "DoomedArtifact",
     "DraftPart",
+    "Drill",
+    "DrillFinding",
+    "DrilledVersion",
     "File",
     "FileChange",
     "FileRange",
@@ -110,6 +139,7 @@ __all__ = [
     "Lineage",
     "LineageStep",
     "Login",
+    "NeededKek",
     "ObjectExplanation",
     "ObjectState",
     "ObjectUse",
@@ -121,11 +151,15 @@ __all__ = [
     "Ref",
     "RelyingParty",
     "RepairReport",
+    "RestorePlan",
+    "RestoreReceipt",
+    "RestoredVersion",
     "Retention",
     "RetentionExplanation",
     "RetireReport",
     "RewrapReport",
     "RoleAssignment",
+    "RollbackPreview",
     "RotateReport",
     "ServerInfo",
     "SharedMemory",
@@ -143,10 +177,13 @@ __all__ = [
     "SweepSummary",
     "TensorChange",
     "TrustedStore",
+    "UntrustedBackup",
     "VerifyFinding",
     "VerifyReport",
     "Version",
     "VersionAtRisk",
     "VersionInput",
+    "VersionReader",
+    "VersionReaders",
     "VersionState",
 ]

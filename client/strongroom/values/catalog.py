@@ -92,6 +92,9 @@ class Ref:
     update_time: datetime
     #: Changes with every move; pass it to `Client.move_ref`.
     etag: str
+    #: Until when backups hold the content of that version under locks; None if none
+    #: does.
+    protected_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,9 @@ class Version:
     #: SPIFFE ids of those who digested files of it elsewhere than at the server, such
     #: as sidecars; empty if the server has digested all of them.
     digested_by: tuple[str, ...] = ()
+    #: Until when backups hold its content under locks, as the server saw last; None
+    #: if none does.
+    protected_until: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -229,6 +235,10 @@ class JournalEntry:
     purged_versions: tuple[int, ...] = ()
     #: How many records of sweeps the actor knew.
     sweep_epoch: int = 0
+    #: The approval under which it was done, by its id; "" if it needed none.
+    approval: str = ""
+    #: Who approved it.
+    approvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ from strongroom_server.ports import (
     BlobNotFoundError,
     BlobPresigner,
     BlobRemover,
-    BlobStore,
     BlobVersion,
     Clock,
     Index,
     ReadBuffer,
     SignedPut,
+    VersionedBlobs,
 )
 
 #: 2026-11-01T00:00Z: the time in a store that has no clock.
@@ -115,6 +115,18 @@ class MemoryBlobStore:
             if version.key != last:
                 yield version
             last = version.key
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[BlobVersion]:
+        """See `VersionedBlobs`."""
+        with self._lock:
+            found = [
+                BlobVersion(key, stored.version_id, len(stored.data), stored.modified_s)
+                for key, versions in sorted(self._versions.items())
+                if key.startswith(prefix) and key > start_after
+                for stored in reversed(versions)
+                if stored.data is not None
+            ]
+        yield from found
 
     def subfolders(self, prefix: str) -> Iterator[str]:
         """See `BlobStore`."""
@@ -330,7 +342,7 @@ class MemoryAuditLog:
             return list(self._shared)
 
 
-_blob_store: type[BlobStore] = MemoryBlobStore
+_blob_store: type[VersionedBlobs] = MemoryBlobStore
 _blob_presigner: type[BlobPresigner] = MemoryBlobPresigner
 _blob_remover: type[BlobRemover] = MemoryBlobRemover
 _index: type[Index] = MemoryIndex

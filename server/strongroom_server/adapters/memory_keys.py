@@ -151,6 +151,16 @@ class MemoryKeyService:
         """Serve again."""
         self._sealed = False
 
+    def snapshot(self) -> "MemoryKeyService":
+        """Return what a Vault has that is restored from a snapshot of now."""
+        other = MemoryKeyService(entropy=self._entropy, clock=self._clock)
+        with self._lock:
+            other._keks = dict(self._keks)
+            other._rotated = {name: [*made] for name, made in self._rotated.items()}
+            other._create_times = dict(self._create_times)
+            other._oldest = dict(self._oldest)
+        return other
+
     def delete_kek(self, name: str) -> None:
         """Destroy a KEK, as shredding does."""
         with self._lock:

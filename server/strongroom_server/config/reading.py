@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from strongroom_server.config.backups import check_backup, check_drill
 from strongroom_server.config.sections import (
     ApprovalsSection,
     AuditSection,
@@ -135,6 +136,20 @@ def _check(settings: ServerSettings) -> None:
     _check_approvals(settings.approvals)
     _check_grants(settings.grants)
     _check_uids(settings.shared_memory.uids)
+    _check_backups(settings)
+
+
+def _check_backups(settings: ServerSettings) -> None:
+    store, backup = settings.store, settings.backup
+    if backup.endpoint:
+        _check_url("backup.endpoint", backup.endpoint)
+    files = (
+        store.credentials_file,
+        store.remover_credentials_file,
+        store.shredder_credentials_file,
+    )
+    check_backup(backup, endpoint=store.endpoint, credentials_files=files)
+    check_drill(settings.drill, backup)
 
 
 def _check_uids(uids: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from strongroom_server.config.backups import BackupSection, DrillSection
 from strongroom_server.config.sharing import SharedMemorySection
 
 
@@ -219,6 +220,8 @@ class AccessSection:
         shipped_rules: Whether the rules for everybody that come with it are: fresh
             logins for changes, two people for what cannot be undone.
         reload_s: How often the files are looked at; a good change counts at once.
+        protected_refs: Names of refs, such as `prod` or `release-*`, of any artifact:
+            a person moves them, and another one approves exactly that move.
     """
 
     assignments_file: Path
@@ -226,6 +229,7 @@ class AccessSection:
     shipped_roles: bool = True
     shipped_rules: bool = True
     reload_s: float = 5.0
+    protected_refs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,5 +387,7 @@ class ServerSettings:
     grants: GrantsSection = field(default_factory=GrantsSection)
     shared_memory: SharedMemorySection = field(default_factory=SharedMemorySection)
     workers: WorkersSection = field(default_factory=WorkersSection)
+    backup: BackupSection = field(default_factory=BackupSection)
+    drill: DrillSection = field(default_factory=DrillSection)
     copies: tuple[CopySection, ...] = ()
     witnesses: tuple[WitnessSection, ...] = ()

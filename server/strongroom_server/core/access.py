@@ -40,6 +40,7 @@ class AccessAction(StrEnum):
     VERSION_DELETE = "version.delete"
     VERSION_UNDELETE = "version.undelete"
     VERSION_REPAIR = "version.repair"
+    VERSION_RESTORE = "version.restore"
     REF_LIST = "ref.list"
     REF_MOVE = "ref.move"
     HOLD_SET = "hold.set"
@@ -60,9 +61,16 @@ class AccessAction(StrEnum):
     KEY_RETIRE = "key.retire"
     KEY_EPOCH = "key.epoch"
     PROJECT_SHRED = "project.shred"
+    BACKUP_CREATE = "backup.create"
+    BACKUP_LIST = "backup.list"
+    BACKUP_VERIFY = "backup.verify"
+    BACKUP_EXTEND = "backup.extend"
+    BACKUP_HOLD = "backup.hold"
     APPROVAL_REQUEST = "approval.request"
     APPROVAL_LIST = "approval.list"
     APPROVAL_DECIDE = "approval.decide"
+    DRILL_RUN = "drill.run"
+    DRILL_READ = "drill.read"
 
 
 class ResourceType(StrEnum):

@@ -9,8 +9,14 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical
-from strongroom_server.core.signatures import Signature
+from strongroom_server.core.signatures import (
+    PublicKey,
+    Signature,
+    SignatureAlgorithm,
+    verify_signatures,
+)
 
 _FIELDS: Final = frozenset({"payload", "payloadType", "signatures"})
 _SIGNATURE_FIELDS: Final = frozenset({"keyid", "sig"})
@@ -61,3 +67,31 @@ def _parse_signature(item: Mapping[str, Any]) -> tuple[str, bytes]:
         case {"keyid": str(key_id), "sig": sig} if set(item) == _SIGNATURE_FIELDS:
             return key_id, canonical.decode_base64(sig)
     raise ValueError(item)
+
+
+def open_envelope(
+    data: bytes, kind: str, keys: Mapping[str, PublicKey], *, max_bytes: int
+) -> bytes:
+    """Return a payload that was signed by both kinds of keys; needs no store.
+
+    Raises:
+        ValueError: It is malformed, or of another type.
+        IntegrityError: It is not signed so, or by a key that is none of `keys`
+            (SIGNATURE_INVALID).
+    """
+    payload, signed = parse_envelope(data, kind, max_bytes=max_bytes)
+    unknown = [key_id for key_id, _ in signed if key_id not in keys]
+    if unknown:
+        raise IntegrityError(
+            f"it is signed by the key {unknown[0][:80]!r}, which is not among the "
+            "public keys",
+            reason=Reason.SIGNATURE_INVALID,
+            hint="Take the public keys of the store that it is of.",
+        )
+    verify_signatures(
+        signing_input(kind, payload),
+        [Signature(name, keys[name].algorithm, value) for name, value in signed],
+        keys,
+        required=frozenset(SignatureAlgorithm),
+    )
+    return payload

@@ -24,7 +24,7 @@ from strongroom_server.core.history import (
 )
 from strongroom_server.core.lineage import NO_LINEAGE, format_lineage, parse_lineage
 from strongroom_server.core.policy import check_policy
-from strongroom_server.core.records import Action, ArtifactPolicy, Kind
+from strongroom_server.core.records import Action, ApprovedBy, ArtifactPolicy, Kind
 from strongroom_server.core.scope import format_id, parse_id
 
 FORMAT: Final = 1
@@ -46,7 +46,7 @@ def format_body(entry: Entry) -> dict[str, Any]:
         "trace_id": info.trace_id,
         "audit_id": info.audit_id,
         "reason": info.reason,
-        "approvals": [],
+        "approvals": _format_approvals(info.approved),
         "sweep_epoch": info.sweep_epoch,
     }
     return body | own | more
@@ -82,6 +82,13 @@ def _format_more(entry: Entry) -> dict[str, Any]:
             return {"policy": asdict(policy)}
         case _:
             return {}
+
+
+def _format_approvals(approved: ApprovedBy | None) -> list[dict[str, Any]]:
+    if approved is None:
+        return []
+    approvers = list(approved.approvers)
+    return [{"approval": approved.approval_id, "approvers": approvers}]
 
 
 def _format_plain(entry: Deleted | Undeleted | Fenced) -> dict[str, Any]:
@@ -134,6 +141,7 @@ def parse_body(body: Mapping[str, Any], number: int) -> Entry:
             body["audit_id"],
             body["reason"],
             body["sweep_epoch"],
+            _parse_approvals(body["approvals"]),
         )
         entry = _PARSERS[info.action](body, info)
         _check_format(body["format"], entry)
@@ -221,6 +229,16 @@ _PARSERS: Final[Mapping[Action, Callable[[Mapping[str, Any], EntryInfo], Entry]]
     Action.POLICY: _parse_policy,
     Action.FENCE: _parse_fence,
 }
+
+
+def _parse_approvals(items: object) -> ApprovedBy | None:
+    match items:
+        case []:
+            return None
+        case [{"approval": str(name), "approvers": list(people), **more}] if not more:
+            if name and people and all(type(item) is str and item for item in people):
+                return ApprovedBy(name, tuple(people))
+    raise ValueError(items)
 
 
 def _check_format(number: int, entry: Entry) -> None:

@@ -17,6 +17,7 @@ from strongroom_server.core.lineage import NO_LINEAGE, Lineage
 from strongroom_server.core.records import (
     DEFAULT_POLICY,
     Action,
+    ApprovedBy,
     ArtifactPolicy,
     Caller,
     Kind,
@@ -28,7 +29,7 @@ class EntryInfo:
     """What every entry says: when, who, in which request, trace and audit entry.
 
     `sweep_epoch` is how many sweep records the writer knew when it looked at what
-    the entry names; see docs/adr/0010.
+    the entry names; see docs/adr/0010. `approved` tells who else wanted it.
     """
 
     action: Action
@@ -39,6 +40,7 @@ class EntryInfo:
     audit_id: str
     reason: str = ""
     sweep_epoch: int = 0
+    approved: ApprovedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,7 @@ def make_info(
         caller.audit_id,
         reason,
         sweep_epoch,
+        caller.approved,
     )
 
 

@@ -29,6 +29,19 @@ MENDED: Final = "repairs/mended/"
 AUDIT: Final = "audit/"
 APPROVALS: Final = "approvals/"
 SHREDS: Final = "shreds/"
+DRILLS: Final = "drills/"
+_DRILL: Final = re.compile(r"drills/([0-9]{20})\Z")
+#: In backup buckets only: what says what lies beside it.
+BACKUPS: Final = "backups/"
+BACKUP_PAGES: Final = "backups/pages/"
+#: Of all that would fit into the digits, as many as we ever count to.
+MAX_BACKUP_NUMBER: Final = 10**12
+_BACKUP: Final = re.compile(r"backups/([0-9]{20})/([0-9]{20})\Z")
+RELOCATIONS: Final = "relocations/"
+REPLICA: Final = "replica/"
+#: Records of leases; their names are those of schedules.
+LEASES: Final = "leases/"
+_LEASE: Final = re.compile(r"leases/[a-z]+/([0-9]{20})\Z")
 #: What the names of tombstones and receipts begin with.
 TOMBSTONE: Final = "tombstone-"
 RECEIPT: Final = "receipt-"
@@ -224,6 +237,16 @@ def is_tombstone(key: str) -> bool:
     return bool(_TOMBSTONE.match(key))
 
 
+def relocation_key(number: int) -> str:
+    """Return the key of a relocation record."""
+    return f"{RELOCATIONS}{number:0{NUMBER_DIGITS}d}"
+
+
+def replica_key(number: int) -> str:
+    """Return the key of a record that says what a replica is by now."""
+    return f"{REPLICA}{number:0{NUMBER_DIGITS}d}"
+
+
 def slot_copies_prefix(domain: bytes) -> str:
     """Return what the verbatim copies of a domain's key slots lie below."""
     return f"{REPAIRED_OBJECTS}{slots_prefix(domain)}"
@@ -241,3 +264,55 @@ def audit_cosigned_prefix(log: str, witness: str = "") -> str:
 def audit_cosigned_key(log: str, witness: str, size: int) -> str:
     """Return the key of the checkpoint of a size that a witness has cosigned."""
     return f"{audit_cosigned_prefix(log, witness)}{size:0{NUMBER_DIGITS}d}"
+
+
+def backup_prefix(number: int) -> str:
+    """Return what the root of a backup, and its extensions, lie below."""
+    return f"{BACKUPS}{number:0{NUMBER_DIGITS}d}/"
+
+
+def backup_key(number: int, extension: int = 0) -> str:
+    """Return the key of a backup's root, which is number 0, or of an extension."""
+    return f"{backup_prefix(number)}{extension:0{NUMBER_DIGITS}d}"
+
+
+def backup_place(key: str) -> tuple[int, int] | None:
+    """Return the numbers in a key that `backup_key` made, or None."""
+    found = _BACKUP.match(key)
+    if found is None:
+        return None
+    number, extension = int(found[1]), int(found[2])
+    is_ours = 0 < number <= MAX_BACKUP_NUMBER and extension <= MAX_BACKUP_NUMBER
+    return (number, extension) if is_ours else None
+
+
+def backup_page_key(sha256: str) -> str:
+    """Return the key of a page of an inventory, by its digest in hex."""
+    return BACKUP_PAGES + sha256
+
+
+def lease_prefix(name: str) -> str:
+    """Return what the records of a lease lie below."""
+    return f"{LEASES}{name}/"
+
+
+def lease_key(name: str, number: int) -> str:
+    """Return the key of a record of a lease."""
+    return f"{lease_prefix(name)}{number:0{NUMBER_DIGITS}d}"
+
+
+def lease_number(key: str) -> int:
+    """Return the number in a key that `lease_key` made; -1 if it is none."""
+    found = _LEASE.match(key)
+    return -1 if found is None else int(found[1])
+
+
+def drill_key(number: int) -> str:
+    """Return the key of the encrypted report of a drill."""
+    return f"{DRILLS}{number:0{NUMBER_DIGITS}d}"
+
+
+def drill_number(key: str) -> int:
+    """Return the number in a key that `drill_key` made; -1 if it is none."""
+    found = _DRILL.match(key)
+    return int(found[1]) if found else -1

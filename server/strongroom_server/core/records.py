@@ -88,12 +88,24 @@ DEFAULT_POLICY: Final = ArtifactPolicy()
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovedBy:
+    """Under which approval something was done, by its id, and who approved it."""
+
+    approval_id: str
+    approvers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: SPIFFE id, trace id (32 hex digits) and audit id of the call."""
+    """Who calls: SPIFFE id, trace id (32 hex digits) and audit id of the call.
+
+    `approved` says who else wanted what is asked for, if that was needed.
+    """
 
     principal: str
     trace_id: str
     audit_id: str
+    approved: ApprovedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +221,33 @@ class JournalRecord:
     purged_versions: tuple[int, ...] = ()
     #: How many records of sweeps the writer knew.
     sweep_epoch: int = 0
+    #: Under which approval it was done, if it needed one.
+    approved: ApprovedBy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionReader:
+    """Somebody who reads a version.
+
+    Attributes:
+        principal: Who.
+        since: Since when.
+        until: Until when they were granted to; None while they read through here.
+        count: How many calls and grants of theirs this is.
+    """
+
+    principal: str
+    since: datetime
+    until: datetime | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundReaders:
+    """Who reads a version, by principal; and whether that is all that is known."""
+
+    readers: tuple[VersionReader, ...]
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)

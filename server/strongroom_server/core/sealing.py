@@ -37,6 +37,7 @@ class ObjectKind(IntEnum):
     AUDIT = 9
     APPROVAL = 10
     SHRED = 11
+    DRILL = 12
 
 
 @dataclass(frozen=True, slots=True)

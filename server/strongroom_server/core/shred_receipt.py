@@ -32,6 +32,21 @@ _MAX_KEYS_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
+class InBackups:
+    """What became of the key slots in the backup bucket.
+
+    Attributes:
+        removed: Keys of those that are gone.
+        locked: Keys of those that could not be removed.
+        problem: What kept us from looking on; "" if nothing did.
+    """
+
+    removed: tuple[str, ...]
+    locked: tuple[str, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Destroyed:
     """What became of the keys.
 
@@ -43,6 +58,8 @@ class Destroyed:
         removed: Keys of the key slots that are gone, a line for each version.
         locked: Keys of those that could not be removed.
         further_keks: The KEKs of artifacts of a project that had their own.
+        in_backups: What became of the slots in the backup bucket; None if the server
+            has no credential that may remove them there.
     """
 
     kek_time: datetime
@@ -51,6 +68,7 @@ class Destroyed:
     removed: tuple[str, ...]
     locked: tuple[str, ...]
     further_keks: tuple[str, ...] = ()
+    in_backups: InBackups | None = None
 
 
 def receipt_location(prefix: str) -> str:
@@ -97,7 +115,19 @@ def format_payload(
         "stored_bytes": doomed.stored_bytes,
         "notes": list(_notes(destroyed)),
     }
+    if destroyed.in_backups is not None:
+        body |= _told_of_backups(destroyed.in_backups)
     return canonical.encode(body)
+
+
+def _told_of_backups(found: InBackups) -> dict[str, Any]:
+    return {
+        "backup_slots_removed": list(found.removed[:MAX_SLOTS]),
+        "backup_slots_removed_count": len(found.removed),
+        "backup_slots_locked": list(found.locked[:MAX_SLOTS]),
+        "backup_slots_locked_count": len(found.locked),
+        "backup_problem": found.problem,
+    }
 
 
 def signing_input(payload: bytes) -> bytes:
@@ -217,7 +247,24 @@ def _notes(destroyed: Destroyed) -> list[str]:
             f"{len(destroyed.locked)} key slots are locked, or this server may not "
             "remove them: they stay, and open with no key that there is."
         )
+    if destroyed.in_backups is not None:
+        notes.append(_note_of_backups(destroyed.in_backups))
     return notes
+
+
+def _note_of_backups(found: InBackups) -> str:
+    note = f"Key slots that were removed from the backup bucket: {len(found.removed)}."
+    if found.locked:
+        note += (
+            f" Slots that are held there, or that this server may not remove: "
+            f"{len(found.locked)}. They open with no key that there is."
+        )
+    if found.problem:
+        note += (
+            f" Not all could be looked for: {found.problem}. Shredding it once more "
+            "does that; until then a snapshot of Vault from before opens them."
+        )
+    return note
 
 
 def _shown(time: datetime) -> str:

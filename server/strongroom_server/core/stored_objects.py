@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import (
+    audit_batch,
     canonical,
+    drill_report,
     index_segment,
     journal,
     layout,
@@ -38,6 +40,8 @@ CHAINED: Final = (layout.JOURNALS, layout.SWEEP)
 #: For objects that have no limit of their own.
 MAX_OBJECT_BYTES: Final = 1024 * 1024
 _NAME_DIGITS: Final = 64
+#: What encryption adds to an object whose own limit is that of its body; to spare.
+_SEALING_BYTES: Final = 64 * 1024
 _LIMITS: Final = {
     PACKS: pack.MAX_PACK_BYTES,
     MANIFESTS: MAX_MANIFEST_BYTES,
@@ -46,6 +50,8 @@ _LIMITS: Final = {
     layout.REPAIRS: repair.MAX_RECORD_BYTES,
     layout.SHREDS: tombstone.MAX_TOMBSTONE_BYTES,
     layout.SWEEP: sweep.MAX_RECORD_BYTES,
+    layout.AUDIT: audit_batch.MAX_BODY_BYTES + _SEALING_BYTES,
+    layout.DRILLS: drill_report.MAX_REPORT_BYTES + _SEALING_BYTES,
     "index/": index_segment.MAX_SEGMENT_BYTES,
     "uploads/": upload_record.MAX_RECORD_BYTES,
 }

@@ -240,6 +240,17 @@ def client_issuer_policy(names: Names = DEFAULT_NAMES) -> str:
     )
 
 
+def snapshot_policy(_names: Names = DEFAULT_NAMES) -> str:
+    """Write the policy of whoever takes snapshots of Vault's storage."""
+    return _document(
+        "Whoever takes snapshots of Vault's storage (a job, every night and behind each\n"
+        "backup): all of it, as Vault encrypts it; without the unseal keys it is noise.\n"
+        "May not put one back.",
+        _section("", _rule("sys/storage/raft/snapshot", "read")),
+        _own_token(),
+    )
+
+
 def provisioner_policy() -> str:
     """Write the policy with which the development stack renews its policies."""
     return _document(
@@ -259,6 +270,7 @@ ROLES: Final[Mapping[str, Callable[[Names], str]]] = {
     "key-destroyer": key_destroyer_policy,
     "key-approver": key_approver_policy,
     "client-issuer": client_issuer_policy,
+    "snapshot": snapshot_policy,
 }
 
 

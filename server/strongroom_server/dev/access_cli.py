@@ -41,6 +41,10 @@ def compare(
     shipped_rules: Annotated[
         bool, typer.Option(help="With the rules for everybody that come with it.")
     ] = True,
+    protected_ref: Annotated[
+        list[str] | None,
+        typer.Option(help="A ref that nobody moves alone, as in the settings."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of text.")
     ] = False,
@@ -54,7 +58,10 @@ def compare(
 
       strongroom access test expectations.csv --assignments assignments.toml
     """
-    authorizer = AccessFiles(assignments, policies, shipped_roles, shipped_rules).read()
+    files = AccessFiles(
+        assignments, policies, shipped_roles, shipped_rules, (*(protected_ref or ()),)
+    )
+    authorizer = files.read()
     rows = list(parse_expectations(_lines(table)))
     differing = 0
     for row in rows:

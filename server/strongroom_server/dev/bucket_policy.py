@@ -39,18 +39,19 @@ def bucket_policy(
     return {
         "Version": "2012-10-17",
         "Statement": [
-            _deny(server, ("s3:DeleteObjectVersion", *_NEVER), everywhere),
-            _deny(remover, (*_NO_WRITES, *_NEVER), everywhere),
-            _deny(remover, ("s3:DeleteObjectVersion",), [*kept, record]),
-            _deny(shredder, (*_NO_WRITES, *_NEVER), everywhere),
-            _deny(shredder, ("s3:DeleteObjectVersion",), [*unshredded, record]),
+            deny(server, ("s3:DeleteObjectVersion", *_NEVER), everywhere),
+            deny(remover, (*_NO_WRITES, *_NEVER), everywhere),
+            deny(remover, ("s3:DeleteObjectVersion",), [*kept, record]),
+            deny(shredder, (*_NO_WRITES, *_NEVER), everywhere),
+            deny(shredder, ("s3:DeleteObjectVersion",), [*unshredded, record]),
         ],
     }
 
 
-def _deny(
+def deny(
     identity: str, actions: tuple[str, ...], resources: list[str]
 ) -> dict[str, object]:
+    """Return the statement that forbids actions to one identity."""
     return {
         "Effect": "Deny",
         "Principal": {"AWS": f"arn:aws:iam::000000000000:user/{identity}"},

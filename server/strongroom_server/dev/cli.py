@@ -24,6 +24,7 @@ from strongroom_server.dev.people import PEOPLE, PERIOD_S, Person, person
 from strongroom_server.dev.sign_in import sign_in
 from strongroom_server.dev.stack import (
     DOWN,
+    WITH_BACKUPS,
     WITH_SIDECAR,
     ProcessStatus,
     Stack,
@@ -49,6 +50,14 @@ _Folder = Annotated[
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_Backups = Annotated[
+    bool,
+    typer.Option(
+        "--backups",
+        help="With a second SeaweedFS, whose bucket locks what it is given, for "
+        "backups; from then on other commands are about it, too.",
+    ),
+]
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="alice or bob.")]
 _Url = Annotated[
     str,
@@ -58,9 +67,13 @@ _FOLDER_NAME = ".strongroom"
 
 
 @app.command()
-def up(folder: _Folder = None, as_json: _Json = False) -> None:
+def up(
+    folder: _Folder = None, backups: _Backups = False, as_json: _Json = False
+) -> None:
     """Start the stack, or mend it if it runs; wait until it works."""
     stack = _stack(folder)
+    if backups:
+        stack = Stack(stack.layout.root, components=WITH_BACKUPS)
     with _stopping():
         processes = stack.up(_say)
     _print_processes(stack, processes, as_json=as_json)

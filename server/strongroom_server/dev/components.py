@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three parts of a stack: what each needs to be up, and how it is doing."""
+"""The parts of a stack: what each needs to be up, and how it is doing."""
 
 import os
 import sys
@@ -12,6 +12,7 @@ from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.s3 import S3Settings, open_s3
 from strongroom_server.dev.addresses import AddressBook, is_listening
+from strongroom_server.dev.backup_store import BACKUP, BackupSeaweedFS
 from strongroom_server.dev.client_certificates import (
     ACCOUNTS,
     ensure_client_certificates,
@@ -102,10 +103,11 @@ class StoreComponent:
     """SeaweedFS with the bucket."""
 
     name = "store"
+    make: type[SeaweedFS] = SeaweedFS
 
     def __init__(self, layout: StackLayout, addresses: AddressBook) -> None:
         self._addresses = addresses
-        self._weed = SeaweedFS(layout, addresses)
+        self._weed = self.make(layout, addresses)
 
     @property
     def processes(self) -> tuple[ManagedProcess, ...]:
@@ -123,6 +125,13 @@ class StoreComponent:
             return OK if self._weed.is_ready() else "does not list the bucket"
         port = self._addresses.port(f"{process.spec.name}-grpc")
         return OK if is_listening(port) else "does not listen"
+
+
+class BackupComponent(StoreComponent):
+    """SeaweedFS with the bucket of backups."""
+
+    name = BACKUP
+    make = BackupSeaweedFS
 
 
 def sweep_settings(environ: Mapping[str, str]) -> dict[str, str]:
@@ -233,7 +242,7 @@ def endpoint_of(layout: StackLayout) -> str:
 
 
 def make_component(name: str, layout: StackLayout, book: AddressBook) -> Component:
-    """Make one component by its name: `vault`, `store`, `server` or `sidecar`.
+    """Make one component by its name: `vault`, `store`, `backup`, `server`, `sidecar`.
 
     Raises:
         KeyError: There is no such component (a caller's bug).
@@ -241,6 +250,7 @@ def make_component(name: str, layout: StackLayout, book: AddressBook) -> Compone
     makers: dict[str, Callable[[StackLayout, AddressBook], Component]] = {
         "vault": VaultComponent,
         "store": StoreComponent,
+        BACKUP: BackupComponent,
         "server": ServerComponent,
         SIDECAR: SidecarComponent,
     }

@@ -65,6 +65,15 @@ class StackLayout:
         return self.store / f"{identity}.json"
 
     @property
+    def backup_store(self) -> Path:
+        """All of the SeaweedFS that backups lie in."""
+        return self.root / "backup-seaweed"
+
+    def backup_credentials(self, identity: str) -> Path:
+        """The access key and secret key of one of its S3 identities."""
+        return self.backup_store / f"{identity}.json"
+
+    @property
     def server(self) -> Path:
         """All of the Strongroom server: configuration, index, audit log, socket."""
         return self.root / "server"

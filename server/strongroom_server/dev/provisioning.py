@@ -38,6 +38,7 @@ APPROLE_MOUNT: Final = "approle"
 SERVER_APPROLE: Final = "strongroom-server"
 KEY_ADMIN_APPROLE: Final = "strongroom-key-admin"
 KEY_DESTROYER_APPROLE: Final = "strongroom-key-destroyer"
+SNAPSHOT_APPROLE: Final = "strongroom-snapshot"
 CLIENTS_APPROLE: Final = "strongroom-dev-clients"
 PROVISIONER_APPROLE: Final = "strongroom-dev-provisioner"
 
@@ -54,6 +55,7 @@ _POLICIES: Final[Mapping[str, str]] = {
     KEY_DESTROYER_APPROLE: vault_policy.key_destroyer_policy(
         replace(_NAMES, control_group=False)
     ),
+    SNAPSHOT_APPROLE: vault_policy.snapshot_policy(_NAMES),
     CLIENTS_APPROLE: vault_policy.client_issuer_policy(_NAMES),
     PROVISIONER_APPROLE: vault_policy.provisioner_policy(),
 }

@@ -10,6 +10,7 @@ half a second.
 import json
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -42,7 +43,6 @@ SHREDDER: Final = "shredder"
 _START_TIMEOUT_S = 60.0
 _STORAGE_TIMEOUT_S = 30.0
 _PROBE_KEY = "strongroom-dev-probe"
-_METRICS_PORT = "store-s3-metrics"
 
 # Volumes are files that only grow to this size; they are made two at a time, not
 # seven, so that many small buckets need few files. A count far above need keeps
@@ -64,7 +64,12 @@ class StoreCredentials:
 
 
 class SeaweedFS:
-    """The one SeaweedFS of a stack.
+    """The SeaweedFS of a stack's store; that of its backups is a kind of it.
+
+    Attributes:
+        part: Begins the names of its processes and ports.
+        bucket: Its one bucket.
+        users: Who uses the bucket; the first one writes.
 
     Args:
         layout: Where its files lie.
@@ -73,26 +78,31 @@ class SeaweedFS:
             (tests make buckets of their own).
     """
 
+    part = "store"
+    bucket = BUCKET
+    users: tuple[str, ...] = (TENANT, REMOVER, SHREDDER)
+
     def __init__(
         self,
         layout: StackLayout,
         addresses: AddressBook,
         *,
-        granted: str = BUCKET,
+        granted: str = "",
     ) -> None:
         self._layout = layout
         self._addresses = addresses
-        self._granted = granted
+        self._granted = granted or self.bucket
 
     @property
     def endpoint(self) -> str:
         """The URL of the S3 gateway."""
-        return f"http://{HOST}:{self._addresses.port('store-s3')}"
+        return f"http://{HOST}:{self._addresses.port(f'{self.part}-s3')}"
 
     @property
     def metrics(self) -> str:
         """The URL where the S3 gateway counts requests and bytes."""
-        return f"http://{HOST}:{self._addresses.port(_METRICS_PORT)}/metrics"
+        port = self._addresses.port(f"{self.part}-s3-metrics")
+        return f"http://{HOST}:{port}/metrics"
 
     @property
     def processes(self) -> tuple[ManagedProcess, ...]:
@@ -103,13 +113,32 @@ class SeaweedFS:
             for part in parts
         )
 
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return self._layout.store
+
+    def credentials_file(self, identity: str) -> Path:
+        """The access key and secret key of one S3 identity."""
+        return self.folder / f"{identity}.json"
+
+    def policy(self) -> dict[str, object]:
+        """Return what the bucket forbids to whom."""
+        return bucket_policy(self.bucket, *self.users)
+
+    def actions(self, identity: str) -> list[str]:
+        """Return what an identity may, as far as the bucket does not forbid it."""
+        if identity == ADMIN:
+            return ["Admin"]
+        return [f"{verb}:{self._granted}" for verb in ("Read", "Write", "List")]
+
     def credentials(self, identity: str) -> StoreCredentials:
         """Read the keys of one identity.
 
         Raises:
             PreconditionError: They are not there.
         """
-        record = read_record(self._layout.store_credentials(identity))
+        record = read_record(self.credentials_file(identity))
         return StoreCredentials(str(record["access_key"]), str(record["secret_key"]))
 
     def client(self, identity: str) -> Any:  # noqa: ANN401 - boto3 has no types
@@ -164,12 +193,11 @@ class SeaweedFS:
             PreconditionError: The bucket is there, but keeps no versions.
             UnavailableError: Writing or reading back does not work.
         """
-        self.make_bucket(BUCKET, versioning=True, lock=True)
+        self.make_bucket(self.bucket, versioning=True, lock=True)
         admin = self.client(ADMIN)
         try:
-            document = bucket_policy(BUCKET, TENANT, REMOVER, SHREDDER)
-            policy = json.dumps(document)
-            admin.put_bucket_policy(Bucket=BUCKET, Policy=policy)
+            policy = json.dumps(self.policy())
+            admin.put_bucket_policy(Bucket=self.bucket, Policy=policy)
             self._wait_until_writable(admin)
         except (BotoCoreError, ClientError) as error:
             raise _not_working(self.endpoint, error) from error
@@ -206,10 +234,10 @@ class SeaweedFS:
             )
 
     def is_ready(self) -> bool:
-        """Say whether the gateway lets the tenant list the bucket."""
-        client = self.client(TENANT)
+        """Say whether the gateway lets who writes list the bucket."""
+        client = self.client(self.users[0])
         try:
-            client.list_objects_v2(Bucket=BUCKET, MaxKeys=1)
+            client.list_objects_v2(Bucket=self.bucket, MaxKeys=1)
         except (BotoCoreError, ClientError):
             return False
         finally:
@@ -217,17 +245,18 @@ class SeaweedFS:
         return True
 
     def _wait_until_writable(self, admin: Any) -> None:  # noqa: ANN401
-        """Put and get one small object as the tenant; remove it as administrator."""
-        client = self.client(TENANT)
+        """Put and get one small object as who writes; the administrator removes it."""
+        client = self.client(self.users[0])
         process = self.processes[-1]
         problems: list[str] = []
 
         def works() -> bool:
             try:
-                put = client.put_object(Bucket=BUCKET, Key=_PROBE_KEY, Body=b"probe")
-                place = {"Key": _PROBE_KEY, "VersionId": put["VersionId"]}
-                body = client.get_object(Bucket=BUCKET, **place)["Body"].read()
-                admin.delete_object(Bucket=BUCKET, **place)
+                place = {"Bucket": self.bucket, "Key": _PROBE_KEY}
+                put = client.put_object(**place, Body=b"probe")
+                place["VersionId"] = put["VersionId"]
+                body = client.get_object(**place)["Body"].read()
+                admin.delete_object(**place)
             except (BotoCoreError, ClientError) as error:
                 problems[:] = [str(error)]
                 return False
@@ -246,29 +275,24 @@ class SeaweedFS:
         names = ("master", "volume", "filer")
         self._addresses.choose(
             (
-                *(f"store-{name}" for name in names),
-                *(f"store-{name}-grpc" for name in names),
-                *("store-s3", "store-s3-grpc", _METRICS_PORT),
+                *(f"{self.part}-{name}" for name in names),
+                *(f"{self.part}-{name}-grpc" for name in names),
+                *(f"{self.part}-s3{kind}" for kind in ("", "-grpc", "-metrics")),
             )
         )
-        folder = make_private_folder(self._layout.store)
+        folder = make_private_folder(self.folder)
         for name in names:
             make_private_folder(folder / name)
-        for identity in (ADMIN, TENANT, REMOVER, SHREDDER):
+        identities = []
+        for identity in (ADMIN, *self.users):
             self._ensure_credentials(identity)
-        actions = [f"{verb}:{self._granted}" for verb in ("Read", "Write", "List")]
-        identities = [
-            self._identity(ADMIN, ["Admin"]),
-            self._identity(TENANT, actions),
-            self._identity(REMOVER, actions),
-            self._identity(SHREDDER, actions),
-        ]
+            identities.append(self._identity(identity))
         text = json.dumps({"identities": identities}, indent=2)
         write_if_changed(folder / "identities.json", text)
         write_if_changed(folder / "master.toml", _MASTER_TOML)
 
     def _ensure_credentials(self, identity: str) -> None:
-        path = self._layout.store_credentials(identity)
+        path = self.credentials_file(identity)
         if not path.exists():
             keys: dict[str, object] = {
                 "access_key": secrets.token_hex(10),
@@ -276,13 +300,13 @@ class SeaweedFS:
             }
             write_record(path, keys)
 
-    def _identity(self, name: str, actions: list[str]) -> dict[str, object]:
+    def _identity(self, name: str) -> dict[str, object]:
         keys = self.credentials(name)
         pair = {"accessKey": keys.access_key, "secretKey": keys.secret_key}
-        return {"name": name, "credentials": [pair], "actions": actions}
+        return {"name": name, "credentials": [pair], "actions": self.actions(name)}
 
     def _spec(self, part: str, *arguments: str, stop_timeout_s: float) -> ProcessSpec:
-        name = f"store-{part}"
+        name = f"{self.part}-{part}"
         port = self._addresses.port(name)
         return ProcessSpec(
             name=name,
@@ -297,7 +321,7 @@ class SeaweedFS:
             ),
             # Sockets are named relative to this folder: a path of a socket may
             # not be longer than 107 bytes.
-            cwd=self._layout.store,
+            cwd=self.folder,
             port=port,
             stop_timeout_s=stop_timeout_s,
         )
@@ -305,7 +329,7 @@ class SeaweedFS:
     def _at(self, part: str) -> str:
         """Spell an address as SeaweedFS does: HTTP port, dot, gRPC port."""
         ports = self._addresses
-        name = f"store-{part}"
+        name = f"{self.part}-{part}"
         return f"{HOST}:{ports.port(name)}.{ports.port(f'{name}-grpc')}"
 
     def _master(self) -> ProcessSpec:
@@ -354,7 +378,7 @@ class SeaweedFS:
             "-localFilerSocket=filer.sock",
             "-iam=false",
             f"-metricsIp={HOST}",
-            f"-metricsPort={self._addresses.port(_METRICS_PORT)}",
+            f"-metricsPort={self._addresses.port(f'{self.part}-s3-metrics')}",
             # Catalogue services that would listen on fixed ports.
             "-port.iceberg=0",
             "-port.lance=0",
@@ -366,6 +390,6 @@ def _not_working(endpoint: str, error: object) -> UnavailableError:
     return UnavailableError(
         f"SeaweedFS at {endpoint} does not store anything: {error}",
         reason=Reason.STORE_UNAVAILABLE,
-        hint="Look at the free disk space, and at logs/store-*.log in the folder.",
+        hint="Look at the free disk space, and at the logs of its processes.",
         endpoint=endpoint,
     )

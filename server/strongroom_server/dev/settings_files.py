@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from strongroom_server.dev.addresses import HOST, AddressBook
+from strongroom_server.dev.backup_store import (
+    BACKUP_BUCKET,
+    BACKUP_SHREDDER,
+    BACKUP_WRITER,
+)
 from strongroom_server.dev.client_certificates import (
     ACCOUNTS,
     WORKSTATION,
@@ -111,6 +116,8 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
     }
     if _socket_fits(layout):
         tables["shared_memory"] = {"socket": str(layout.data_socket)}
+    if addresses.port("backup-s3"):
+        tables["backup"] = _backup(layout, addresses)
     if known_as := client_id(layout):
         tables["operators"] = _operators(layout, addresses, known_as)
     caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
@@ -125,6 +132,16 @@ def _approle_files(setting: str, files: tuple[Path, Path]) -> dict[str, str]:
     return {
         f"{setting}role_id_file": str(role_id),
         f"{setting}secret_id_file": str(secret_id),
+    }
+
+
+def _backup(layout: StackLayout, addresses: AddressBook) -> dict[str, _Value]:
+    return {
+        "endpoint": f"http://{_at(addresses, 'backup-s3')}",
+        "bucket": BACKUP_BUCKET,
+        "region": REGION,
+        "credentials_file": str(layout.backup_credentials(BACKUP_WRITER)),
+        "shredder_credentials_file": str(layout.backup_credentials(BACKUP_SHREDDER)),
     }
 
 

@@ -19,6 +19,7 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom_server.dev.addresses import AddressBook
+from strongroom_server.dev.backup_store import BACKUP
 from strongroom_server.dev.components import (
     OK,
     Component,
@@ -33,8 +34,9 @@ from strongroom_server.dev.sidecar import SIDECAR
 
 #: In the order in which they start.
 COMPONENTS: Final = ("vault", "store", "server")
-#: The same for a stack with a sidecar.
+#: The same for a stack with a sidecar, and for one with backups.
 WITH_SIDECAR: Final = (*COMPONENTS, SIDECAR)
+WITH_BACKUPS: Final = ("vault", "store", BACKUP, "server")
 #: The health of a process that does not run.
 DOWN: Final = "down"
 
@@ -78,10 +80,7 @@ class Stack:
 
     def __init__(self, root: Path, *, components: Sequence[str] = COMPONENTS) -> None:
         self.layout = StackLayout(root.resolve())
-        self._names = tuple(components)
-        # Once a stack has a sidecar, it is looked after like the rest.
-        if components is COMPONENTS and self.layout.sidecar_settings.exists():
-            self._names = WITH_SIDECAR
+        self._names = _with_what_is_there(self.layout, tuple(components))
 
     @property
     def exists(self) -> bool:
@@ -223,6 +222,20 @@ class Stack:
             yield
         finally:
             os.close(descriptor)
+
+
+def _with_what_is_there(
+    layout: StackLayout, components: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Add what a whole stack was once given: it is looked after like the rest."""
+    if not set(COMPONENTS) <= set(components):
+        return components
+    if BACKUP not in components and layout.backup_store.exists():
+        place = components.index("server")
+        components = (*components[:place], BACKUP, *components[place:])
+    if SIDECAR not in components and layout.sidecar_settings.exists():
+        components = (*components, SIDECAR)
+    return components
 
 
 def _status_of(component: Component, process: ManagedProcess) -> ProcessStatus:

@@ -29,6 +29,7 @@ from strongroom_server.ports.blobs import (
     BlobVersion,
     ReadBuffer,
     SignedPut,
+    VersionedBlobs,
 )
 from strongroom_server.ports.granted_writes import (
     GrantedWrite,
@@ -61,7 +62,10 @@ from strongroom_server.ports.keys import (
     Signer,
     WrappedKey,
 )
+from strongroom_server.ports.locked import Lock, LockAttempts, LockedBlobs, LockMode
 from strongroom_server.ports.operators import TokenVerifier
+from strongroom_server.ports.restores import FileSink, RestoreFolder
+from strongroom_server.ports.scratch import Scratch, ScratchFile
 from strongroom_server.ports.sharing import (
     HandedFile,
     Lease,
@@ -95,6 +99,7 @@ __all__ = [
     "CredentialSource",
     "DataKey",
     "Entropy",
+    "FileSink",
     "GrantSource",
     "GrantWatch",
     "GrantedWrite",
@@ -109,6 +114,10 @@ __all__ = [
     "KeyService",
     "Lease",
     "LocalAuditLog",
+    "Lock",
+    "LockAttempts",
+    "LockMode",
+    "LockedBlobs",
     "MappingDraft",
     "NotGrantedError",
     "OpenedGrant",
@@ -117,7 +126,10 @@ __all__ = [
     "PackPutter",
     "Pending",
     "ReadBuffer",
+    "RestoreFolder",
     "RevocationSource",
+    "Scratch",
+    "ScratchFile",
     "SharedMemory",
     "SharedRead",
     "SharedWrite",
@@ -126,6 +138,7 @@ __all__ = [
     "TokenVerifier",
     "ToldFile",
     "UrlRefusedError",
+    "VersionedBlobs",
     "Witness",
     "WitnessState",
     "WrappedKey",

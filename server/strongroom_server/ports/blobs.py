@@ -98,6 +98,17 @@ class BlobStore(Protocol):
         ...
 
 
+class VersionedBlobs(BlobStore, Protocol):
+    """A `BlobStore` that lists more than the oldest version of a key."""
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[BlobVersion]:
+        """Yield every version of every key with `prefix`; delete markers are none.
+
+        In key order, the newest first within a key; otherwise as `first_versions`.
+        """
+        ...
+
+
 class BlobRemover(Protocol):
     """Removes single versions for good; held by sweeps alone.
 

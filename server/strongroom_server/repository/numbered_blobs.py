@@ -5,24 +5,43 @@ Of all who write to one number, exactly one may believe that it is theirs. Reade
 take the oldest version of a key, so that is what a writer has to look at.
 """
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Protocol
 
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
-    BlobStore,
     BlobVersion,
+    ReadBuffer,
 )
 
 PUT_ATTEMPTS: Final = 3
 
 
-def put_numbered(blobs: BlobStore, key: str, data: bytes) -> bool:
+class NumberedBlobs(Protocol):
+    """What this needs of a bucket; see `BlobStore`."""
+
+    def put_new(self, key: str, data: ReadBuffer) -> str:
+        """See `BlobStore`."""
+        ...
+
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        """See `BlobStore`."""
+        ...
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        """See `BlobStore`."""
+        ...
+
+
+def put_numbered(blobs: NumberedBlobs, key: str, data: bytes) -> bool:
     """Create an object if there is none; return whether ours is what readers find.
 
     Args:
-        blobs: The store.
+        blobs: The bucket.
         key: Of the next number.
         data: Bytes that nobody else would write, since they were encrypted with a
             salt of their own.
@@ -50,7 +69,7 @@ def put_numbered(blobs: BlobStore, key: str, data: bytes) -> bool:
     raise AssertionError
 
 
-def first_version(blobs: BlobStore, key: str) -> BlobVersion | None:
+def first_version(blobs: NumberedBlobs, key: str) -> BlobVersion | None:
     """Return the version of a key that readers take; None if it has none.
 
     Raises:
@@ -61,7 +80,7 @@ def first_version(blobs: BlobStore, key: str) -> BlobVersion | None:
     return first if first is not None and first.key == key else None
 
 
-def _is_ours(blobs: BlobStore, first: BlobVersion | None, data: bytes) -> bool:
+def _is_ours(blobs: NumberedBlobs, first: BlobVersion | None, data: bytes) -> bool:
     if first is None:
         return False
     try:

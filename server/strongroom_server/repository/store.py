@@ -23,12 +23,12 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
         PreconditionError: The store's format is newer than this release
             (FORMAT_UNSUPPORTED).
     """
-    store = _read(blobs)
+    store = read_store(blobs)
     if store is not None:
         return store
     if not is_empty(blobs):
         # Another server may have made the store since the first look.
-        store = _read(blobs)
+        store = read_store(blobs)
         if store is not None:
             return store
         # Never start over in a bucket that held a store: its data would seem gone.
@@ -42,7 +42,7 @@ def open_store(blobs: BlobStore, entropy: Entropy) -> bytes:
     with contextlib.suppress(BlobExistsError):
         blobs.put_new(layout.STORE, canonical.encode(body))
     # Whoever came first is read back, so that two servers agree.
-    store = _read(blobs)
+    store = read_store(blobs)
     if store is None:
         raise _damaged()
     return store
@@ -56,7 +56,14 @@ def is_empty(blobs: BlobStore) -> bool:
     )
 
 
-def _read(blobs: BlobStore) -> bytes | None:
+def read_store(blobs: BlobStore) -> bytes | None:
+    """Return the store's id, 16 bytes; None if the bucket has no `strongroom.json`.
+
+    Raises:
+        IntegrityError: The record is damaged (RECORD_CORRUPT).
+        PreconditionError: The store's format is newer than this release
+            (FORMAT_UNSUPPORTED).
+    """
     first = next(
         (
             item

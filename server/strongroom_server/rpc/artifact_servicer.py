@@ -19,10 +19,11 @@ from strongroom.format.names import (
 )
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import ProjectRecord
+from strongroom_server.core.records import ProjectRecord, VersionReader
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.lineage_calls import LineageCalls
+from strongroom_server.rpc.protecting import ProtectedDates
 from strongroom_server.rpc.showing import (
     MAX_ANSWER_BYTES,
     seen_artifact,
@@ -51,8 +52,11 @@ class ArtifactServicer(LineageCalls):
         diffs: Diffs,
         retention: Retention,
         lineages: Lineages,
+        *,
+        protected: ProtectedDates | None = None,
     ) -> None:
         super().__init__(retention, lineages)
+        self._protected = protected or ProtectedDates()
         self._artifacts = artifacts
         self._refs = refs
         self._diffs = diffs
@@ -104,10 +108,13 @@ class ArtifactServicer(LineageCalls):
                 page_token=request.page_token,
                 visible=visible,
             )
+            found = [
+                convert.artifact_message(seen_artifact(item)) for item in page.items
+            ]
+            for artifact in found:
+                self._protected.date_artifact(artifact)
             return pb.ListArtifactsResponse(
-                artifacts=[
-                    convert.artifact_message(seen_artifact(item)) for item in page.items
-                ],
+                artifacts=found,
                 next_page_token=page.next_page_token,
                 shredded=shredded,
             )
@@ -136,7 +143,9 @@ class ArtifactServicer(LineageCalls):
     ) -> pb.Artifact:
         """Get an artifact with the refs that the caller may see."""
         record = self._artifacts.get_artifact(parse_artifact_name(request.name))
-        return sendable(convert.artifact_message(seen_artifact(record)))
+        artifact = convert.artifact_message(seen_artifact(record))
+        self._protected.date_artifact(artifact)
+        return sendable(artifact)
 
     def GetVersion(
         self, request: pb.GetVersionRequest, context: grpc.ServicerContext
@@ -144,7 +153,9 @@ class ArtifactServicer(LineageCalls):
         """Get a version, by number or selector."""
         record = self._artifacts.get_version(parse_version_name(request.name))
         current_call().count("version", record.number)
-        return sendable(convert.version_message(seen_version(record)))
+        version = convert.version_message(seen_version(record))
+        self._protected.date_versions(record.artifact, [version])
+        return sendable(version)
 
     def ListVersions(
         self, request: pb.ListVersionsRequest, context: grpc.ServicerContext
@@ -156,10 +167,10 @@ class ArtifactServicer(LineageCalls):
             page = self._artifacts.list_versions(
                 parent, page_size=page_size, page_token=request.page_token
             )
+            found = [convert.version_message(seen_version(item)) for item in page.items]
+            self._protected.date_versions(parent, found)
             return pb.ListVersionsResponse(
-                versions=[
-                    convert.version_message(seen_version(item)) for item in page.items
-                ],
+                versions=found,
                 next_page_token=page.next_page_token,
             )
 
@@ -234,6 +245,31 @@ class ArtifactServicer(LineageCalls):
         )
         call.count("version", record.version)
         return convert.ref_message(record)
+
+    def ListReaders(
+        self, request: pb.ListReadersRequest, context: grpc.ServicerContext
+    ) -> pb.ListReadersResponse:
+        """Say who reads a version now, through this server or by its grants."""
+        call = current_call()
+        record = self._artifacts.get_version(parse_version_name(request.parent))
+        call.count("version", record.number)
+        found = call.readers(record.name)
+        return sendable(
+            pb.ListReadersResponse(
+                version=convert.version_message(seen_version(record)),
+                readers=map(_reader_message, found.readers),
+                incomplete=not found.is_complete,
+            )
+        )
+
+
+def _reader_message(reader: VersionReader) -> pb.VersionReader:
+    return pb.VersionReader(
+        principal=reader.principal,
+        since=convert.timestamp(reader.since),
+        until=convert.timestamp(reader.until) if reader.until else None,
+        count=reader.count,
+    )
 
 
 def _fitting(

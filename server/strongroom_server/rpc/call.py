@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from strongroom.errors import InternalError
+from strongroom.format.names import VersionName
 from strongroom_server.core.access import AccessAction, Decision
-from strongroom_server.core.records import Caller
+from strongroom_server.core.records import Caller, FoundReaders
 from strongroom_server.ports import Approved
 from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.identity import Peer
 
 NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
 UNDECIDED: Final = Decision(allowed=False)
+NOBODY_READS: Final = FoundReaders((), is_complete=False)
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class CallView:
             of a workload, wants; None if no number helps.
         count: Adds to the counts of the audit entry.
         note: Says something in the audit entry; never names.
+        readers: Who reads a version now, named by its number.
         check: To be called where an answer takes long; raises once the time is
             over or nobody waits for the answer.
     """
@@ -79,6 +82,7 @@ class CallView:
     count: Callable[[str, int], None]
     note: Callable[[str, str], None]
     check: Callable[[], None]
+    readers: Callable[[VersionName], FoundReaders] = lambda _: NOBODY_READS
 
 
 _CURRENT: ContextVar[CallView | None] = ContextVar("strongroom_call", default=None)

@@ -207,6 +207,8 @@ def journal_message(record: JournalRecord) -> artifact_pb.JournalEntry:
         policy=policy_message(record.policy) if record.policy else None,
         purged_versions=record.purged_versions,
         sweep_epoch=record.sweep_epoch,
+        approval=record.approved.approval_id if record.approved else "",
+        approvers=record.approved.approvers if record.approved else (),
     )
 
 

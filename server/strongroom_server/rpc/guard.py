@@ -25,7 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from strongroom.errors import CancelledError, StrongroomError
 from strongroom_server.core.audit import Phase
-from strongroom_server.core.records import Caller
+from strongroom_server.core.records import ApprovedBy, Caller
 from strongroom_server.ports import (
     ApprovalBook,
     Authorizer,
@@ -43,6 +43,7 @@ from strongroom_server.rpc.identity import IdentityRules, check_revoked, identif
 from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.logins import Logins
 from strongroom_server.rpc.methods import METHODS, Method, Phases, TimeClass
+from strongroom_server.rpc.readers import Readers
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.responding import Handler, respond, with_frames
 from strongroom_server.rpc.reviews import Reviews
@@ -76,10 +77,15 @@ class Guard:
         tokens: TokenVerifier | None = None,
         approvals: ApprovalBook | None = None,
         alive: Callable[[str], None] = lambda _: None,
+        readers: Readers | None = None,
     ) -> None:
-        """`alive` raises if what a resource is of was shredded while a stream ran."""
+        """`alive` raises if what a resource is of was shredded while a stream ran.
+
+        `readers` is told which calls read; unless given, by a guard of its own.
+        """
         self._rules = rules
         self._alive = alive
+        self._readers = readers or Readers(clock)
         self._logins = Logins(tokens, rules, clock)
         self._decisions = Decisions(authorizer, clock)
         self._approvals = Approvals(approvals)
@@ -230,9 +236,11 @@ class Guard:
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
             use = stack.enter_context(self._approvals.using(call.approved))
+            stack.enter_context(self._readers.reading(call, method, targets))
             enter_call(self._view(run))
-            check = partial(self._check_deadline, run)
-            responses = respond(handler, first, rest, run.context, check)
+            responses = respond(
+                handler, first, rest, run.context, partial(self._check_deadline, run)
+            )
             stack.callback(responses.close)
             for response in responses:
                 use.answer()
@@ -298,8 +306,12 @@ class Guard:
         def add(key: str, number: int) -> None:
             call.detail[key] = call.detail.get(key, 0) + number
 
+        approved = call.approved
+        others = (
+            ApprovedBy(approved.approval_id, approved.approvers) if (approved) else None
+        )
         return CallView(
-            caller=Caller(principal, call.trace_id, call.audit_id),
+            caller=Caller(principal, call.trace_id, call.audit_id, others),
             peer=call.peer,
             approved=call.approved,
             may=lambda action, on: self._decisions.ask(call, action, on).allowed,
@@ -308,6 +320,7 @@ class Guard:
             count=add,
             note=call.notes.__setitem__,
             check=partial(self._check_awaited, run),
+            readers=self._readers.of,
         )
 
     def _end(

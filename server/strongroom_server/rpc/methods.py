@@ -70,6 +70,8 @@ _ARTIFACTS: Final = "/strongroom.v1.ArtifactService"
 _TRANSFER: Final = "/strongroom.v1.TransferService"
 _MAINTENANCE: Final = "/strongroom.v1.MaintenanceService"
 _KEYS: Final = "/strongroom.v1.KeyService"
+_BACKUPS: Final = "/strongroom.v1.BackupService"
+_DRILLS: Final = "/strongroom.v1.DrillService"
 
 _ROWS: Final = (
     Method(f"{_ACCESS}/ExplainAccess", AccessAction.ACCESS_EXPLAIN, targets.of_server),
@@ -187,6 +189,11 @@ _ROWS: Final = (
         AccessAction.VERSION_LIST,
         targets.of_versions("name"),
         time_class=TimeClass.LONG,
+    ),
+    Method(
+        f"{_ARTIFACTS}/ListReaders",
+        AccessAction.VERSION_LIST,
+        targets.of_versions("parent"),
     ),
     Method(
         f"{_TRANSFER}/WriteVersion",
@@ -359,6 +366,51 @@ _ROWS: Final = (
         time_class=TimeClass.LONG,
     ),
     Method(f"{_KEYS}/ListSigningKeys", AccessAction.KEY_LIST, targets.of_server),
+    *(
+        Method(
+            f"{_BACKUPS}/{name}",
+            action,
+            targets.of_server,
+            Phases.INTENT_OUTCOME,
+            TimeClass.STREAM,
+        )
+        for name, action in (
+            ("CreateBackup", AccessAction.BACKUP_CREATE),
+            ("VerifyBackup", AccessAction.BACKUP_VERIFY),
+            ("ExtendBackup", AccessAction.BACKUP_EXTEND),
+            ("SetBackupHold", AccessAction.BACKUP_HOLD),
+        )
+    ),
+    *(
+        Method(
+            f"{_BACKUPS}/{name}",
+            AccessAction.BACKUP_LIST,
+            targets.of_server,
+            time_class=TimeClass.LONG,
+        )
+        for name in ("ListBackups", "GetBackup")
+    ),
+    Method(
+        f"{_DRILLS}/RunDrill",
+        AccessAction.DRILL_RUN,
+        targets.of_server,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
+    Method(
+        f"{_DRILLS}/ListDrills",
+        AccessAction.DRILL_READ,
+        targets.of_server,
+        time_class=TimeClass.LONG,
+    ),
+    Method(f"{_DRILLS}/GetDrill", AccessAction.DRILL_READ, targets.of_server),
+    Method(
+        "/strongroom.v1.RestoreService/RestoreVersions",
+        AccessAction.VERSION_RESTORE,
+        targets.of_artifact_or_version,
+        Phases.INTENT_OUTCOME,
+        TimeClass.STREAM,
+    ),
 )
 
 #: Every method by its full name.

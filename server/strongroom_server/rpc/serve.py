@@ -20,12 +20,18 @@ from strongroom.v1 import (
     approval_service_pb2_grpc,
     artifact_service_pb2,
     artifact_service_pb2_grpc,
+    backup_service_pb2,
+    backup_service_pb2_grpc,
+    drill_service_pb2,
+    drill_service_pb2_grpc,
     grant_service_pb2,
     grant_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
     maintenance_service_pb2,
     maintenance_service_pb2_grpc,
+    restore_service_pb2,
+    restore_service_pb2_grpc,
     transfer_service_pb2,
     transfer_service_pb2_grpc,
 )
@@ -51,9 +57,12 @@ SERVICES: Final = tuple(
         (access_service_pb2, "AccessService"),
         (approval_service_pb2, "ApprovalService"),
         (artifact_service_pb2, "ArtifactService"),
+        (backup_service_pb2, "BackupService"),
+        (drill_service_pb2, "DrillService"),
         (grant_service_pb2, "GrantService"),
         (key_service_pb2, "KeyService"),
         (maintenance_service_pb2, "MaintenanceService"),
+        (restore_service_pb2, "RestoreService"),
         (transfer_service_pb2, "TransferService"),
     )
 )
@@ -71,6 +80,9 @@ class Servicers:
     keys: key_service_pb2_grpc.KeyServiceServicer
     access: access_service_pb2_grpc.AccessServiceServicer
     approvals: approval_service_pb2_grpc.ApprovalServiceServicer
+    backups: backup_service_pb2_grpc.BackupServiceServicer
+    drills: drill_service_pb2_grpc.DrillServiceServicer
+    restores: restore_service_pb2_grpc.RestoreServiceServicer
     grants: GrantServicer | None = None
 
 
@@ -212,6 +224,13 @@ def _add_servicers(server: grpc.Server, servicers: Servicers) -> None:
     )
     approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(
         servicers.approvals, server
+    )
+    backup_service_pb2_grpc.add_BackupServiceServicer_to_server(
+        servicers.backups, server
+    )
+    drill_service_pb2_grpc.add_DrillServiceServicer_to_server(servicers.drills, server)
+    restore_service_pb2_grpc.add_RestoreServiceServicer_to_server(
+        servicers.restores, server
     )
     if servicers.grants is not None:
         grant_service_pb2_grpc.add_GrantServiceServicer_to_server(

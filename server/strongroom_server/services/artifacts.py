@@ -236,6 +236,7 @@ def _journal_record(item: NumberedEntry) -> JournalRecord:
         policy=entry.policy if isinstance(entry, PolicySet) else None,
         purged_versions=entry.purged if isinstance(entry, Fenced) else (),
         sweep_epoch=info.sweep_epoch,
+        approved=info.approved,
     )
 
 

@@ -20,6 +20,7 @@ from strongroom_server.core.access import (
     CallFacts,
     Decision,
     Explanation,
+    ResourceType,
     resource_chain,
 )
 from strongroom_server.core.assignments import (
@@ -189,10 +190,17 @@ def _make_entities(
         }
     ]
     entities += [
-        {"uid": uid, "attrs": {}, "parents": uids[place + 1 : place + 2]}
+        {"uid": uid, "attrs": _attributes(uid), "parents": uids[place + 1 : place + 2]}
         for place, uid in enumerate(uids)
     ]
     return cedarpy.Entities.from_json_str(json.dumps(entities))
+
+
+def _attributes(uid: dict[str, str]) -> dict[str, str]:
+    """Return what policies may ask of a resource: of a ref, what it is called."""
+    if uid["type"] != ResourceType.REF:
+        return {}
+    return {"name": uid["id"].rpartition("/")[2]}
 
 
 def _check_question(

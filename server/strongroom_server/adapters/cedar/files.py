@@ -8,7 +8,10 @@ from typing import Final
 
 from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.cedar.authorizer import CedarAuthorizer
-from strongroom_server.adapters.cedar.policies import shipped_policies
+from strongroom_server.adapters.cedar.policies import (
+    protected_refs_policy,
+    shipped_policies,
+)
 from strongroom_server.core.assignments import parse_assignments
 
 _MAX_FILE_BYTES: Final = 1024 * 1024
@@ -28,12 +31,14 @@ class AccessFiles:
         policies: A folder with `*.cedar` files of the site's own; None for none.
         shipped_roles: Whether the roles that come with the server are there, too.
         shipped_rules: Whether the rules for everybody that come with it are.
+        protected_refs: Names of refs, with `*`, that nobody moves alone.
     """
 
     assignments: Path
     policies: Path | None = None
     shipped_roles: bool = True
     shipped_rules: bool = True
+    protected_refs: tuple[str, ...] = ()
 
     def identity(self) -> Identity:
         """Return what changes whenever a file is replaced, written, made or removed.
@@ -58,6 +63,7 @@ class AccessFiles:
             InvalidArgumentError: As `CedarAuthorizer` and `parse_assignments`.
         """
         texts = shipped_policies(roles=self.shipped_roles, rules=self.shipped_rules)
+        texts |= protected_refs_policy(self.protected_refs)
         for path in self._policy_files():
             # A site's file never takes the place of one of ours: ids would clash.
             texts[f"{path.parent.name}/{path.name}"] = _read(path)

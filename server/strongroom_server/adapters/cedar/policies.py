@@ -3,7 +3,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,6 +27,19 @@ _MAX_DEPTH: Final = 50
 _MAX_POLICY_CHARS: Final = 16_384
 #: Comments and texts, in which brackets mean nothing, and what does mean something.
 _SHAPE: Final = re.compile(r"//[^\n]*|\"(?:\\.|[^\"\\])*\"|[()\[\]{};]", re.DOTALL)
+_REF_PATTERN: Final = re.compile(r"[a-z0-9*-]{1,63}\Z")
+#: The id of the rule about refs that nobody moves alone.
+PROTECTED_REFS: Final = "protected-refs"
+#: What a program asked for, its owner could approve; hence a person. The sealed
+#: certificate is for the day on which there is nobody else.
+_PROTECTED: Final = """@id("%s")
+forbid (principal, action == Action::"ref.move", resource)
+when { %s }
+unless {
+  (principal is Operator && context.approvals >= 1) ||
+  principal in Role::"break-glass"
+};
+"""
 #: How Cedar names policies: by their place in the text.
 _PLACE: Final = re.compile(r"`?(policy\d+)`?")
 
@@ -64,6 +77,29 @@ def shipped_policies(*, roles: bool = True, rules: bool = True) -> dict[str, str
         of_rules = _texts(_SHIPPED.joinpath(_RULES))
         texts |= {f"{_RULES}/{name}": text for name, text in of_rules.items()}
     return texts
+
+
+def protected_refs_policy(patterns: Sequence[str]) -> dict[str, str]:
+    """Return the rule that nobody moves refs of these names alone, if there are any.
+
+    Args:
+        patterns: Names of refs; `*` stands for anything.
+
+    Raises:
+        InvalidArgumentError: A pattern is none (SETTING_INVALID).
+    """
+    file = f"{_RULES}/{PROTECTED_REFS}{_SUFFIX}"
+    for pattern in patterns:
+        if not _REF_PATTERN.match(pattern):
+            message = (
+                f"{pattern[:80]!r} in access.protected_refs is no name of a ref; `*` "
+                "stands for anything"
+            )
+            raise _invalid(file, message)
+    if not patterns:
+        return {}
+    names = " || ".join(f'resource.name like "{pattern}"' for pattern in patterns)
+    return {file: _PROTECTED % (PROTECTED_REFS, names)}
 
 
 def _texts(folder: Traversable) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
-from strongroom_server.bounded_http import Cutter
+from strongroom_server.bounded_http import Cutter, SecuredConnection
 from strongroom_server.ports import Clock, ReadBuffer
 
 #: How often a request is tried.
@@ -158,7 +158,9 @@ class PackConnections:
                 return idle.pop()
         host, port = parts.hostname or "", parts.port
         if parts.scheme == "https":
-            return _SecuredConnection(host, port, self._tls)
+            return SecuredConnection(
+                host, port, tls=self._tls, timeout_s=IDLE_TIMEOUT_S
+            )
         return _Connection(host, port, timeout=IDLE_TIMEOUT_S)
 
     def _give_back(self, parts: SplitResult, connection: _Connection) -> None:
@@ -174,23 +176,6 @@ class PackConnections:
             idle = self._idle.pop(place, [])
         for connection in idle:
             connection.close()
-
-
-class _SecuredConnection(http.client.HTTPSConnection):
-    """One whose handshake can be cut off, too."""
-
-    def __init__(self, host: str, port: int | None, tls: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=IDLE_TIMEOUT_S, context=tls)
-        self._tls = tls
-
-    def connect(self) -> None:
-        """Connect; who cuts it off must find the socket before it is secured."""
-        http.client.HTTPConnection.connect(self)
-        secured = self._tls.wrap_socket(
-            self.sock, server_hostname=self.host, do_handshake_on_connect=False
-        )
-        self.sock = secured
-        secured.do_handshake()
 
 
 def unavailable(cause: str) -> UnavailableError:

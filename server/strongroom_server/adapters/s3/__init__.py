@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The S3 adapter: `BlobStore` on S3 and its relatives, through botocore.
+"""The S3 adapter: `BlobStore` on S3 and its relatives.
 
-`store`, `remover` and `presigner` are the ports, `requests` is what they share;
-`settings` says where the bucket is and makes the client; `errors` turns what botocore
-and urllib3 raise into errors of ours.
+`store`, `remover`, `locked` and `presigner` are the ports. `requests` and `listings`
+are what they share, over `connections`, with `signing`, `answers` and `documents`;
+`settings` says where the bucket is, and `errors` what failed, in errors of ours.
 """
 
 from strongroom_server.adapters.s3.presigner import S3Presigner

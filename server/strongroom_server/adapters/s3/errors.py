@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What S3, botocore and urllib3 can say, in our errors.
+"""What S3, and the connection to it, can say, in our errors.
 
 Messages name neither bucket nor key, since they may reach callers.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Final
-
-from botocore import exceptions as boto_errors
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
 
 from strongroom.errors import (
     PreconditionError,
@@ -20,24 +17,30 @@ from strongroom.errors import (
 )
 from strongroom_server.ports import BlobExistsError, BlobNotFoundError
 
-#: Errors of the transport: the request, or its answer, may have been lost.
-TRANSIENT: Final = (
-    boto_errors.HTTPClientError,
-    boto_errors.ConnectionError,
-    boto_errors.IncompleteReadError,
-    boto_errors.ChecksumError,
-    boto_errors.FlexibleChecksumError,
-    ResponseParserError,
-    HTTPError,
-)
-#: Everything else that botocore raises: a setting, a credential or a bug.
-PERMANENT: Final = (boto_errors.BotoCoreError, boto_errors.UndefinedModelAttributeError)
 
-#: No connection was made, so nothing was done.
-_NOT_SENT: Final = (
-    boto_errors.EndpointConnectionError,
-    boto_errors.ConnectTimeoutError,
-)
+class S3RefusalError(Exception):
+    """An answer of S3 that is an error.
+
+    Attributes:
+        status: Of HTTP.
+        code: What S3 calls it.
+        argument: Which argument it speaks of, or "".
+    """
+
+    def __init__(self, status: int, code: str, argument: str = "") -> None:
+        super().__init__(f"{status} {code}")
+        self.status = status
+        self.code = code
+        self.argument = argument
+
+
+class NotConnectedError(OSError):
+    """No connection was made, so nothing was done."""
+
+
+#: Errors of the transport: the request, or its answer, may have been lost.
+TRANSIENT: Final = (OSError, HTTPException)
+
 #: Answers that say that nothing was done. 409 comes when two conditional writes
 #: meet: one of them may still win, and AWS says to repeat the other.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -64,24 +67,23 @@ def s3_errors(operation: str, key: str = "") -> Iterator[None]:
     """Turn what is raised during one request into errors of ours."""
     try:
         yield
-    except boto_errors.ClientError as error:
+    except StrongroomError:  # Some are OSErrors, too.
+        raise
+    except S3RefusalError as error:
         raise _from_answer(error, operation, key) from error
+    except NotConnectedError as error:
+        raise unavailable(operation, f"no connection, {error}") from error
     except TRANSIENT as error:
         raise unavailable(operation, type(error).__name__) from error
-    except PERMANENT as error:
-        raise unsuitable(operation, type(error).__name__) from error
 
 
 def _from_answer(
-    error: boto_errors.ClientError, operation: str, key: str
+    refusal: S3RefusalError, operation: str, key: str
 ) -> StrongroomError | BlobExistsError | BlobNotFoundError:
-    answer = error.response
-    code = str(answer.get("Error", {}).get("Code", ""))
-    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    bad_version = answer.get("Error", {}).get("ArgumentName") == "versionId"
+    code, status = refusal.code, refusal.status
     if code in {"PreconditionFailed", "412"}:
         return BlobExistsError(key)
-    if code in _ABSENT or bad_version:
+    if code in _ABSENT or refusal.argument == "versionId":
         return BlobNotFoundError(key)
     if code in _BUSY or (
         status >= _FIRST_SERVER_STATUS and status != _NOT_IMPLEMENTED_STATUS
@@ -123,6 +125,6 @@ def unsuitable(operation: str, cause: str) -> PreconditionError:
 def was_not_done(error: UnavailableError) -> bool:
     """Tell whether it is certain that the request changed nothing."""
     cause = error.__cause__
-    if isinstance(cause, boto_errors.ClientError):
-        return cause.response.get("Error", {}).get("Code") in _REFUSED | _GARBLED
-    return isinstance(cause, _NOT_SENT)
+    if isinstance(cause, S3RefusalError):
+        return cause.code in _REFUSED | _GARBLED
+    return isinstance(cause, NotConnectedError)

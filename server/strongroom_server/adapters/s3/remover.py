@@ -8,10 +8,11 @@ write nor to delete without a version.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from strongroom_server.adapters.s3.errors import s3_errors, unsuitable
-from strongroom_server.adapters.s3.requests import S3Requests, always, note
-from strongroom_server.adapters.s3.settings import S3Settings, make_client
+from strongroom_server.adapters.s3.connections import open_connections
+from strongroom_server.adapters.s3.requests import S3Requests, always
+from strongroom_server.adapters.s3.settings import S3Settings
 from strongroom_server.ports import BlobNotFoundError, BlobRemover, Clock
 
 
@@ -22,15 +23,8 @@ def open_remover(settings: S3Settings, clock: Clock) -> Iterator["S3BlobRemover"
     Raises:
         PreconditionError: The settings cannot be used (STORE_UNSUITABLE).
     """
-    try:
-        with s3_errors("any call"):
-            client = make_client(settings)
-    except ValueError as error:
-        raise unsuitable("any call", str(error)) from error
-    try:
-        yield S3BlobRemover(client, settings, clock)
-    finally:
-        client.close()
+    with open_connections(settings, clock) as connections:
+        yield S3BlobRemover(connections, settings, clock)
 
 
 class S3BlobRemover(S3Requests):
@@ -41,29 +35,21 @@ class S3BlobRemover(S3Requests):
         # S3 answers alike whether the version was there or not, so it is asked
         # first; a delete marker counts as not there, and stays.
         try:
-            self.retry(lambda _: self._look(key, version_id), always)
+            self.retry(partial(self._look, key, version_id), always)
         except BlobNotFoundError:
             return False
-        self.retry(lambda _: self._delete(key, version_id), always)
+        self.retry(partial(self._delete, key, version_id), always)
         return True
 
-    def _look(self, key: str, version_id: str) -> None:
-        with self.request("HeadObject", key) as span:
-            answer = self.client.head_object(
-                Bucket=self.settings.bucket,
-                Key=self.prefix + key,
-                VersionId=version_id,
-            )
-            note(span, answer, 0)
+    def _look(self, key: str, version_id: str, deadline: float) -> None:
+        query = {"versionId": version_id}
+        with self.exchange("HeadObject", "HEAD", key, deadline, query=query):
+            pass  # whoever is there
 
-    def _delete(self, key: str, version_id: str) -> None:
-        with self.request("DeleteObject", key) as span:
-            answer = self.client.delete_object(
-                Bucket=self.settings.bucket,
-                Key=self.prefix + key,
-                VersionId=version_id,
-            )
-            note(span, answer, 0)
+    def _delete(self, key: str, version_id: str, deadline: float) -> None:
+        query = {"versionId": version_id}
+        with self.exchange("DeleteObject", "DELETE", key, deadline, query=query):
+            pass  # what it was asked for is done
 
 
 _blob_remover: type[BlobRemover] = S3BlobRemover

@@ -1,30 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all requests to S3 have in common: a deadline, repeats, a span, our errors."""
 
+import base64
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from strongroom.errors import StrongroomError, UnavailableError
-from strongroom_server.adapters.s3.errors import s3_errors, unavailable
+from strongroom_server.adapters.s3.answers import S3Answer
+from strongroom_server.adapters.s3.connections import S3Connections, S3Request
+from strongroom_server.adapters.s3.documents import parse_document
+from strongroom_server.adapters.s3.errors import (
+    S3RefusalError,
+    s3_errors,
+    unavailable,
+)
 from strongroom_server.adapters.s3.settings import S3Settings
-from strongroom_server.ports import BlobExistsError, BlobNotFoundError, Clock
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    Clock,
+    ReadBuffer,
+)
 
 T = TypeVar("T")
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_FIRST_OTHER_STATUS: Final = 300
+_MAX_ERROR_BYTES: Final = 64 * 1024
 
 
 class S3Requests:
     """Makes requests to one bucket under one prefix."""
 
-    def __init__(self, client: Any, settings: S3Settings, clock: Clock) -> None:  # noqa: ANN401
-        self.client = client
+    def __init__(
+        self, connections: S3Connections, settings: S3Settings, clock: Clock
+    ) -> None:
+        self._connections = connections
         self.settings = settings
         self.clock = clock
-        prefix = settings.prefix.strip("/")
-        self.prefix = f"{prefix}/" if prefix else ""
+        self.prefix = settings.key_prefix
         self._tracer = trace.get_tracer(__name__)
 
     def retry(
@@ -49,7 +69,52 @@ class S3Requests:
             raise unavailable("call", "no time is left")
 
     @contextmanager
-    def request(self, operation: str, key: str) -> Iterator[Span]:
+    def exchange(
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        deadline: float,
+        *,
+        query: Mapping[str, str] = _NOTHING,
+        headers: Mapping[str, str] = _NOTHING,
+        body: ReadBuffer = b"",
+    ) -> Iterator[S3Answer]:
+        """Make one request, in a span of its own; what was refused is an error.
+
+        Args:
+            operation: As S3 names it.
+            method: Of HTTP.
+            key: Without the prefix; "" is the bucket itself.
+            deadline: When all of it is cut off; a monotonic time.
+            query: Parameters.
+            headers: Besides those that sign; names in lower case.
+            body: To send.
+
+        Raises:
+            BlobExistsError, BlobNotFoundError: S3 said so.
+            PreconditionError: It cannot be done (STORE_ACCESS_DENIED,
+                STORE_UNSUITABLE).
+            UnavailableError: It may have been done, or not (STORE_UNAVAILABLE).
+        """
+        self.check_time(deadline)
+        whole = f"{self.prefix}{key}" if key else ""
+        request = S3Request(method, whole, query, headers, body)
+        with self._request(operation, key) as span:
+            if "prefix" in query:
+                span.set_attribute("strongroom.prefix", query["prefix"])
+            with self._connections.answer(request, deadline) as answer:
+                span.set_attribute("http.response.status_code", answer.status)
+                if answer.status < _FIRST_OTHER_STATUS:
+                    moved = memoryview(body).nbytes or answer.length or 0
+                    span.set_attribute("strongroom.bytes", moved)
+                    yield answer
+                    return
+                refusal = _refusal_of(answer)
+            raise refusal
+
+    @contextmanager
+    def _request(self, operation: str, key: str) -> Iterator[Span]:
         """One span for one request and its answer's body."""
         attributes = {
             "rpc.system.name": "aws-api",
@@ -82,8 +147,20 @@ def always(error: UnavailableError) -> bool:  # noqa: ARG001 - a `may_repeat`
     return True
 
 
-def note(span: Span, answer: Mapping[str, Any], size_bytes: int) -> None:
-    """Put an answer's status and size on its span."""
-    status = answer["ResponseMetadata"]["HTTPStatusCode"]
-    span.set_attribute("http.response.status_code", status)
-    span.set_attribute("strongroom.bytes", size_bytes)
+def crc32_header(data: ReadBuffer) -> dict[str, str]:
+    """Return the header by which S3 refuses bytes that were garbled on the way."""
+    checksum = zlib.crc32(data).to_bytes(4, "big")
+    return {"x-amz-checksum-crc32": base64.b64encode(checksum).decode()}
+
+
+def _refusal_of(answer: S3Answer) -> S3RefusalError:
+    """Return what an answer says that is none of success.
+
+    Raises:
+        http.client.HTTPException: It says nothing; who knows whether it is S3's.
+    """
+    data = answer.document(_MAX_ERROR_BYTES)
+    if not data:  # As it is with HEAD.
+        return S3RefusalError(answer.status, str(answer.status))
+    said = parse_document(data, "Error")
+    return S3RefusalError(answer.status, said.text("Code"), said.text("ArgumentName"))

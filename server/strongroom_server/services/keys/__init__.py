@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The life of keys: what there is (`inventory`), and what is done (`lifecycle`).
 
-A re-wrap is the part with steps of its own (`rewrapping`).
+A re-wrap is the part with steps of its own (`rewrapping`), and whether a restored
+Vault fits a store is asked without a server (`vault_check`).
 """
 
 from strongroom_server.services.keys.inventory import KeyEntry, SlotState
@@ -13,14 +14,26 @@ from strongroom_server.services.keys.reports import (
     RotateReport,
     VersionCount,
 )
+from strongroom_server.services.keys.vault_check import (
+    ProblemKind,
+    VaultCheck,
+    VaultProblem,
+    VaultReport,
+    check_found,
+)
 
 __all__ = [
     "KeyEntry",
     "KeyLife",
     "KeyProgress",
+    "ProblemKind",
     "RetireReport",
     "RewrapReport",
     "RotateReport",
     "SlotState",
+    "VaultCheck",
+    "VaultProblem",
+    "VaultReport",
     "VersionCount",
+    "check_found",
 ]

@@ -21,6 +21,7 @@ from strongroom_server.repository.key_slots import (
     KeySlots,
     StoredSlot,
 )
+from strongroom_server.repository.keyring import Keyring
 from strongroom_server.repository.repository import Repository
 from strongroom_server.services.keys.reports import Proof, VersionCount
 
@@ -67,31 +68,17 @@ class KeyEntry:
     passed_over: tuple[str, ...] = ()
 
 
-class Inventory:
-    """Looks at the slots of one domain after another. Safe for many threads."""
+class SlotLook:
+    """Looks at the slots of one domain. Safe to use from many threads."""
 
-    def __init__(self, repository: Repository, key_service: KeyService) -> None:
-        self._repository = repository
+    def __init__(self, keyring: Keyring, key_service: KeyService) -> None:
+        self._keyring = keyring
         self._keys = key_service
 
     @property
     def slots(self) -> KeySlots:
         """The slots as stored."""
-        return self._repository.keyring.slots
-
-    def domains(self, project: ProjectName | None) -> Iterator[tuple[StoredSlot, ...]]:
-        """Yield the slots of each domain: of the store, or of one project.
-
-        Of a project, those of artifacts that have a domain to themselves as well.
-        """
-        if project is None:
-            yield from self.slots.domains()
-            return
-        owner = self._repository.projects.get(project)
-        for scope in known_scopes(self._repository, owner):
-            found = self.slots.of_domain(scope.domain)
-            if found:
-                yield found
+        return self._keyring.slots
 
     def look(self, found: Sequence[StoredSlot]) -> list[KeyEntry]:
         """Open the slots of a domain; return what counts, by epoch.
@@ -119,7 +106,7 @@ class Inventory:
         opened = [item for item in entries if item.slot >= 0]
         if not opened or opened[-1].project == STORE_PROJECT:
             return []
-        keyring, last = self._repository.keyring, opened[-1]
+        keyring, last = self._keyring, opened[-1]
         scope = Scope(keyring.store, last.project, last.domain, last.epoch)
         newest = keyring.marks.newest(scope)
         if newest in {0, *(item.epoch for item in entries)}:
@@ -182,6 +169,28 @@ class Inventory:
             SlotState.LOST if all_lost else SlotState.UNOPENED,
             tuple(passed),
         )
+
+
+class Inventory(SlotLook):
+    """Looks at the slots of one domain after another. Safe for many threads."""
+
+    def __init__(self, repository: Repository, key_service: KeyService) -> None:
+        super().__init__(repository.keyring, key_service)
+        self._repository = repository
+
+    def domains(self, project: ProjectName | None) -> Iterator[tuple[StoredSlot, ...]]:
+        """Yield the slots of each domain: of the store, or of one project.
+
+        Of a project, those of artifacts that have a domain to themselves as well.
+        """
+        if project is None:
+            yield from self.slots.domains()
+            return
+        owner = self._repository.projects.get(project)
+        for scope in known_scopes(self._repository, owner):
+            found = self.slots.of_domain(scope.domain)
+            if found:
+                yield found
 
 
 def epochs_of(found: Iterable[StoredSlot]) -> list[int]:

@@ -38,6 +38,7 @@ from strongroom_server.ports import (
 )
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.requests import check_request
+from strongroom_server.services.shredding.backup_slots import BackupSlots
 from strongroom_server.services.shredding.listing import (
     ShreddedRecord,
     list_shredded,
@@ -97,8 +98,11 @@ class Shredding:
         destroyer: KeyDestroyer | None = None,
         remover: BlobRemover | None = None,
         settings: ShredSettings | None = None,
+        *,
+        backup_slots: BackupSlots | None = None,
     ) -> None:
         self._repository = repository
+        self._backup_slots = backup_slots
         self._key_service = key_service
         self._destroyer = destroyer
         self._remover = remover
@@ -132,8 +136,8 @@ class Shredding:
     ) -> bytes:
         """Destroy a project or an artifact for good; return the signed receipt.
 
-        Called again, whoever calls, it finishes what was begun, and returns the same
-        receipt.
+        Called again, whoever calls, it finishes what was begun, destroys keys that a
+        snapshot of Vault has brought back, and returns the same receipt.
 
         Raises:
             NotFoundError: There is no such project or artifact (PROJECT_NOT_FOUND,
@@ -233,17 +237,24 @@ class Shredding:
         return self._repository.journals.public_keys()
 
     def _finish(self, tombstone: Tombstone, check: Callable[[], None]) -> bytes:
-        """Do what is left to do for what is dead already."""
+        """Do what is left to do for what is dead already.
+
+        With a receipt, too: a Vault that was restored from a snapshot of before has
+        the keys again.
+        """
         destroyer, remover = self._require()
         shreds, scope = self._repository.shreds, tombstone.scope
-        found = shreds.receipt(tombstone)
-        if found is not None:
-            return found
         order = shreds.order(tombstone)
         further = self._further(tombstone, order)
         for item in (scope, *further):
             check()
             self._destroy_kek(destroyer, item.kek)
+        in_backups = None
+        if self._backup_slots is not None:
+            in_backups = self._backup_slots.remove((scope, *further))
+        found = shreds.receipt(tombstone)
+        if found is not None:
+            return found
         kek_time = self._repository.clock.now()
         removed, locked = set[str](), set[str]()
         for item in (scope, *further):
@@ -259,6 +270,7 @@ class Shredding:
             tuple(gone),
             tuple(sorted(locked)),
             tuple(item.kek for item in further),
+            in_backups,
         )
         payload = shred_receipt.format_payload(
             scope, order, destroyed, time=tombstone.time

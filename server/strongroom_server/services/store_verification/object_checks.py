@@ -40,6 +40,7 @@ _SEALED: Final = {
     "uploads/": ObjectKind.UPLOAD,
     layout.SWEEP: ObjectKind.SWEEP,
     layout.REPAIRS: ObjectKind.REPAIR,
+    layout.DRILLS: ObjectKind.DRILL,
 }
 
 

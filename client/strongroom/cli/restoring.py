@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `restore`: a version of a backup, back in the store."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.cli.output import Output, counted, format_size, format_time
+from strongroom.cli.progress import stages_shown
+from strongroom.cli.session import (
+    DryRunFlag,
+    JsonFlag,
+    NoProgressFlag,
+    Reason,
+    session_of,
+)
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    PreconditionError,
+)
+from strongroom.format.names import parse_uri
+from strongroom.values import RestorePlan, RestoreReceipt
+
+
+def restore(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="project/artifact, or with @version of the backup.")
+    ],
+    *,
+    from_backup: Annotated[
+        int, typer.Option(min=0, help="The backup's number; the newest one without.")
+    ] = 0,
+    as_of: Annotated[
+        str, typer.Option(help="The newest backup that was begun no later.")
+    ] = "",
+    move_ref: Annotated[
+        str, typer.Option(help="Let this ref point at what came back.")
+    ] = "",
+    reason: Reason = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to save the signed receipt: a new file.")
+    ] = None,
+    dry_run: DryRunFlag = False,
+    as_json: JsonFlag = False,
+    no_progress: NoProgressFlag = False,
+) -> None:
+    """Restore a version of a backup into the store: add and mend, overwrite nothing.
+
+    Records that the store has lost are put back, all that is damaged of the artifact
+    is mended, and a version that is gone comes back as a new one with the same
+    digest. Without @version that is the backup's latest. No ref moves but latest,
+    unless --move-ref names one; moving a protected ref needs an approval as ever.
+
+    Without a server, or into an empty bucket: strongroom-server restore --help.
+
+    For example:
+
+      strongroom restore demo/minilm --from-backup 12 --dry-run
+
+      strongroom restore demo/minilm@3 --from-backup 12 --move-ref prod
+    """
+    output = Output(as_json=as_json)
+    time = _time(as_of)
+    with (
+        session_of(context).client() as client,
+        stages_shown(output, wanted=not no_progress) as progress,
+    ):
+        if dry_run:
+            plan = client.plan_restore(name, backup=from_backup, as_of=time)
+            _show_plan(output, plan, move_ref)
+            return
+        receipt = client.restore(
+            name, backup=from_backup, as_of=time, progress=progress
+        )
+        _show(output, receipt)
+        if out is not None:
+            output.say(f"receipt: {_save(receipt, out)}")
+        if receipt.damaged_count:
+            raise IntegrityError(
+                f"{counted(receipt.damaged_count, 'thing')} could not be restored, "
+                f"first {receipt.damaged[0]}",
+                hint="Try another backup: `strongroom backup ls`.",
+            )
+        if move_ref:
+            number = _number(receipt)
+            artifact = parse_uri(name).artifact.short
+            why = reason or f"restored from backup {receipt.backup}"
+            moved = client.move_ref(artifact, move_ref, number, reason=why)
+            output.record("ref", moved)
+            output.line(f"{artifact}@{moved.name} is version {moved.version}")
+
+
+def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
+    output.record("plan", plan)
+    point = plan.recovery_point
+    held = ", and by a legal hold" if plan.held else ""
+    output.table(
+        [
+            ("backup", f"{plan.backup} {plan.root_sha256}"),
+            ("begun", format_time(plan.create_time)),
+            ("newest commit", "none" if point is None else format_time(point)),
+            ("locked until", f"{format_time(plan.protected_until)}{held}"),
+            ("files", str(plan.file_count)),
+            ("at most", format_size(plan.size_bytes)),
+            ("takes about", f"{plan.estimated_s:.0f} s"),
+        ]
+    )
+    for kek in plan.keks:
+        state = f"MISSING: {kek.problem}" if kek.problem else "there"
+        versions = ", ".join(map(str, kek.versions))
+        output.line(f"KEK {kek.kek}, versions {versions}: {state}")
+    for approval in plan.approvals:
+        output.line(f"needs approval: {approval}")
+    if move_ref:
+        output.say(f"moving {move_ref} needs an approval if the ref is protected")
+    output.say("nothing was changed")
+
+
+def _show(output: Output, receipt: RestoreReceipt) -> None:
+    names = (name for name in RestoreReceipt.__dataclass_fields__ if name != "receipt")
+    told = {name: getattr(receipt, name) for name in names}
+    output.record("restored", told | {"receipt": receipt.receipt.decode()})
+    for version in receipt.versions:
+        size = (
+            f"{counted(version.file_count, 'file')}, {format_size(version.size_bytes)}"
+        )
+        became = f" as version {version.new_version}" if version.new_version else ""
+        output.line(f"{version.name} is back{became}: {size}, {version.digest}")
+    output.say(
+        f"backup {receipt.backup}: {counted(receipt.copied_count, 'object')} written "
+        f"in {receipt.seconds:.1f} s"
+    )
+    for what in receipt.damaged:
+        output.line(f"! not restored: {what}")
+
+
+def _number(receipt: RestoreReceipt) -> int:
+    """Return which version of the store came back."""
+    if not receipt.versions:
+        message = "no version came back that a ref could point at"
+        raise PreconditionError(message, hint="strongroom backup ls")
+    version = receipt.versions[0]
+    return version.new_version or int(version.name.rpartition("@")[2])
+
+
+def _save(receipt: RestoreReceipt, path: Path) -> Path:
+    try:
+        with path.open("xb") as file:
+            file.write(receipt.receipt)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise InvalidArgumentError(
+            message, hint="Restore again with another --out: it is done once only."
+        ) from error
+    return path
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"{text[:40]!r} is no time"
+        raise InvalidArgumentError(
+            message, hint="Write it as 2026-11-23T07:00:00Z."
+        ) from error
+    return time.replace(tzinfo=time.tzinfo or UTC)

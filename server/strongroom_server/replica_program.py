@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replicator as a process, and what an operator asks of a replica.
+
+It holds a credential that reads the primary's bucket and one that writes the replica's;
+no key, and no credential of Vault.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom_server import process_memory
+from strongroom_server.adapters.clock import SystemClock
+from strongroom_server.adapters.s3 import S3BlobStore, S3Settings, open_s3
+from strongroom_server.config import read_credentials
+from strongroom_server.config.replication import (
+    PrimarySection,
+    ReplicaSection,
+    ReplicationSettings,
+    read_replication_settings,
+)
+from strongroom_server.core.shred_receipt import parse_keys
+from strongroom_server.core.signatures import PublicKey
+from strongroom_server.ports import Clock
+from strongroom_server.process_signals import stop_on_signals
+from strongroom_server.repository.replica_records import ReplicaRecords
+from strongroom_server.repository.throttle import Throttle
+from strongroom_server.services.replication import (
+    Ends,
+    Finding,
+    Heads,
+    Promotion,
+    ReplicaSurvey,
+    Replicator,
+    RoundReport,
+    read_heads,
+)
+from strongroom_server.telemetry import CallThreads, gauge, log_to_stderr, telemetry
+
+_LOG: Final = logging.getLogger("strongroom_server.replica")
+#: Rounds that `--once` makes at most; each goes on where the last one was overtaken.
+_MAX_ROUNDS: Final = 10
+#: After a failure, the next round waits for so long at most.
+_MAX_WAIT_S: Final = 60.0
+#: By then, replicators have looked again, and ended what they were about to write.
+FENCE_S: Final = 60.0
+_MAX_KEYS_BYTES: Final = 1024 * 1024
+
+
+class _StoppedError(Exception):
+    """The process is to end; what is under way may be left as it is."""
+
+
+class _StoppingThrottle(Throttle):
+    """Looks, before anything is read, whether the process is to end."""
+
+    def __init__(self, clock: Clock, stop: threading.Event, rate: int) -> None:
+        super().__init__(clock, max_bytes_per_second=rate, on_wait=self._check)
+        self._stop = stop
+
+    def spend(self, size_bytes: int) -> None:
+        """See `Throttle`."""
+        self._check()
+        super().spend(size_bytes)
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
+
+
+class LagMeter:
+    """How far the replica is behind, as of now. Safe to use from many threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._current_s = clock.monotonic()
+        self.missing_count = 0
+        self.finding_count = 0
+
+    def note(self, report: RoundReport, began_s: float) -> None:
+        """Take what a round did that began then, by the monotonic clock."""
+        with self._lock:
+            if report.is_complete:
+                self._current_s = began_s
+            self.missing_count = report.missing_count
+            self.finding_count = report.finding_count
+
+    def lag_s(self) -> float:
+        """Return for how long nobody has seen that the replica has everything.
+
+        Whatever was committed before then is there: that is the recovery point.
+        """
+        with self._lock:
+            return self._clock.monotonic() - self._current_s
+
+
+def replicate(config: Path, *, once: bool) -> str:
+    """Copy until SIGTERM or SIGINT; or, once, until the replica has everything.
+
+    Returns:
+        With `once`, what was done, as a line of JSON.
+
+    Raises:
+        StrongroomError: The settings or a bucket do not allow it; once, also what
+            could not be copied.
+    """
+    settings = read_replication_settings(config)
+    process_memory.keep_private()
+    log_to_stderr()
+    stop = stop_on_signals()
+    with ExitStack() as stack:
+        clock = SystemClock()
+        ends = _open_ends(settings, clock, stop, stack)
+        replicator = Replicator(ends, public_keys=_public_keys(settings.replica))
+        try:
+            if once:
+                return _replicate_once(replicator)
+            _replicate_on(replicator, settings.replica, clock, stop)
+        except _StoppedError:
+            pass
+        _log("stopping")
+    return ""
+
+
+def status(config: Path) -> str:
+    """Return how far the replica is behind the primary, as a line of JSON.
+
+    Raises:
+        StrongroomError: The settings are wrong, or a bucket cannot be reached.
+    """
+    settings = read_replication_settings(config)
+    with ExitStack() as stack:
+        ends = _open_ends(settings, SystemClock(), threading.Event(), stack)
+        heads = read_heads(ends.source, ends.target)
+        state = ReplicaRecords(ends.target).state()
+        told = {
+            "state": state.value if state is not None else "none",
+            **_heads(heads, ends.source.time_s()),
+        }
+        return json.dumps(told)
+
+
+def promote(config: Path, *, force: bool, stopped: bool) -> str:
+    """Make the replica a store of its own, and say what servers of it need.
+
+    Args:
+        config: The replicator's settings.
+        force: Whether to go on though entries are missing, or the replica is not
+            whole.
+        stopped: Whether the operator knows that no replicator runs any more.
+
+    Raises:
+        PreconditionError: It is no replica; or, without force, the primary can be
+            reached and has more (STORE_UNSUITABLE).
+        IntegrityError: It is not whole, without force (RECORD_CORRUPT).
+        UnavailableError: The replica's bucket cannot be reached.
+    """
+    settings = read_replication_settings(config)
+    clock = SystemClock()
+    with ExitStack() as stack:
+        ends = _open_ends(settings, clock, threading.Event(), stack)
+        promotion = Promotion(ends.target, ends.executor)
+        survey = promotion.survey()
+        if not survey.is_promoted:
+            missing = _missing_now(ends)
+            if not force:
+                _require_whole(survey, missing)
+            promotion.promote(survey.store, clock.now())
+            if not stopped:
+                # Who writes an entry now looked before the promotion was there.
+                clock.sleep(FENCE_S)
+        return _promoted(settings.replica, survey, promotion.survey())
+
+
+def _replicate_once(replicator: Replicator) -> str:
+    for _ in range(_MAX_ROUNDS):
+        report = replicator.round()
+        if report.is_complete:
+            return json.dumps({**_report(report), "is_complete": True})
+        if not report.is_overtaken and not report.heads.is_more:
+            break
+    else:
+        message = f"in each of {_MAX_ROUNDS} rounds a sweep was at work"
+        raise UnavailableError(
+            message, reason=Reason.STORE_UNAVAILABLE, hint="Run it again later."
+        )
+    raise _not_whole(report.findings, report.finding_count)
+
+
+def _replicate_on(
+    replicator: Replicator, section: ReplicaSection, clock: Clock, stop: threading.Event
+) -> None:
+    """Make rounds until somebody stops it; failures of a bucket are waited out."""
+    meter, told, failures = LagMeter(clock), frozenset[Finding](), 0
+    _log("replicating", version=version("strongroom"))
+    with _gauges(meter):
+        while not stop.is_set():
+            began_s, wait_s = clock.monotonic(), section.every_s
+            try:
+                report = replicator.round()
+            except PreconditionError:
+                raise
+            except StrongroomError as error:
+                failures += 1
+                wait_s = min(section.every_s * 2**failures, _MAX_WAIT_S)
+                _log("replication_failed", logging.WARNING, **_failure(error))
+            else:
+                failures = 0
+                meter.note(report, began_s)
+                told = _tell(report, told)
+                if report.is_overtaken or report.heads.is_more:
+                    continue
+            if meter.lag_s() > section.alarm_s:
+                _log("replica_behind", logging.ERROR, lag_s=round(meter.lag_s(), 1))
+            stop.wait(wait_s)
+
+
+def _tell(report: RoundReport, told: frozenset[Finding]) -> frozenset[Finding]:
+    """Log what a round did, and what it found that was not told before."""
+    if report.object_count or report.entry_count:
+        _log("replicated", **_report(report))
+    for finding in report.findings:
+        if finding not in told:
+            _log("replica_finding", logging.ERROR, **asdict(finding))
+    return frozenset(report.findings)
+
+
+@contextmanager
+def _gauges(meter: LagMeter) -> Iterator[None]:
+    with (
+        gauge(
+            "strongroom.replication.lag",
+            "For how long nobody has seen the replica have everything.",
+            unit="s",
+            read=meter.lag_s,
+        ),
+        gauge(
+            "strongroom.replication.missing",
+            "Journal entries that the replica lacked after the last round.",
+            unit="{entry}",
+            read=lambda: float(meter.missing_count),
+        ),
+        gauge(
+            "strongroom.replication.findings",
+            "Objects that the last round could not copy.",
+            unit="{object}",
+            read=lambda: float(meter.finding_count),
+        ),
+    ):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What the primary has and the replica has not; whether anybody could look."""
+
+    entry_count: int
+    is_known: bool
+
+
+def _missing_now(ends: Ends) -> _Missing:
+    try:
+        heads = read_heads(ends.source, ends.target)
+    except (UnavailableError, PreconditionError):
+        # That is what replicas are for.
+        return _Missing(0, is_known=False)
+    return _Missing(heads.missing_count, is_known=True)
+
+
+def _require_whole(survey: ReplicaSurvey, missing: _Missing) -> None:
+    if survey.finding_count:
+        raise _not_whole(tuple(survey.findings), survey.finding_count)
+    if missing.entry_count:
+        raise PreconditionError(
+            f"the primary can be reached, and has {missing.entry_count} journal "
+            "entries that the replica has not: they would be lost",
+            reason=Reason.STORE_UNSUITABLE,
+            hint="Stop the primary's servers, run `strongroom-server replicate --once` "
+            "and promote then; or promote with --force.",
+        )
+
+
+def _not_whole(findings: tuple[Finding, ...], count: int) -> IntegrityError:
+    first = findings[0] if findings else Finding("a journal", "it waits")
+    return IntegrityError(
+        f"the replica is not whole: {count} findings, the first of them {first.key}: "
+        f"{first.problem}",
+        reason=Reason.RECORD_CORRUPT,
+        hint="See `The primary is gone: promote the replica` in docs/operations.md.",
+        finding_count=count,
+    )
+
+
+def _promoted(
+    section: ReplicaSection, survey: ReplicaSurvey, now: ReplicaSurvey
+) -> str:
+    told: dict[str, Any] = {
+        "state": "promoted",
+        "was_promoted": survey.is_promoted,
+        "journals": now.journal_count,
+        "entries": now.entry_count,
+        "late_entries": now.entry_count - survey.entry_count,
+        "objects": now.object_count,
+        "newest_entry_s": now.newest_s,
+        "findings": [asdict(item) for item in now.findings],
+        "settings": {
+            "store.endpoint": section.endpoint,
+            "store.region": section.region,
+            "store.bucket": section.bucket,
+            "store.prefix": section.prefix,
+            "store.credentials_file": "a server's own credential for this bucket",
+            "index.path": "a new folder",
+            "audit.path": "a new folder",
+            "audit.log": "a new name",
+        },
+    }
+    return json.dumps(told)
+
+
+def _open_ends(
+    settings: ReplicationSettings,
+    clock: Clock,
+    stop: threading.Event,
+    stack: ExitStack,
+) -> Ends:
+    section = settings.telemetry
+    stack.enter_context(
+        telemetry(
+            service_name=section.service_name,
+            spans_file=section.spans_file,
+            otlp_endpoint=section.otlp_endpoint,
+            clock=clock,
+        )
+    )
+    threads: ThreadPoolExecutor = stack.enter_context(
+        CallThreads(settings.workers.threads, "copy")
+    )
+    rate = settings.replica.max_bytes_per_second
+    return Ends(
+        source=_open_bucket(settings.store, settings, clock, stack),
+        target=_open_bucket(settings.replica, settings, clock, stack),
+        clock=clock,
+        executor=threads,
+        throttle=_StoppingThrottle(clock, stop, rate),
+    )
+
+
+def _open_bucket(
+    section: PrimarySection | ReplicaSection,
+    settings: ReplicationSettings,
+    clock: Clock,
+    stack: ExitStack,
+) -> S3BlobStore:
+    access_key, secret_key = read_credentials(section.credentials_file)
+    s3 = S3Settings(
+        endpoint=section.endpoint,
+        region=section.region,
+        bucket=section.bucket,
+        prefix=section.prefix,
+        access_key=access_key,
+        secret_key=secret_key,
+        ca_file=str(section.ca_file or ""),
+        pool_size=settings.workers.threads,
+    )
+    return stack.enter_context(open_s3(s3, clock))
+
+
+def _public_keys(section: ReplicaSection) -> Mapping[str, PublicKey] | None:
+    path = section.public_keys_file
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return parse_keys(file.read(_MAX_KEYS_BYTES))
+    except (OSError, ValueError) as error:
+        message = f"{path} holds no public keys of a store"
+        raise PreconditionError(
+            message,
+            reason=Reason.SETTING_INVALID,
+            hint="strongroom keys public > strongroom-keys.json",
+            path=path,
+        ) from error
+
+
+def _report(report: RoundReport) -> dict[str, Any]:
+    return {
+        "objects": report.object_count,
+        "entries": report.entry_count,
+        "bytes": report.size_bytes,
+        "missing": report.missing_count,
+        "slowest_s": round(report.slowest_s, 3),
+        "findings": report.finding_count,
+    }
+
+
+def _heads(heads: Heads, now_s: float) -> dict[str, Any]:
+    return {
+        "journals": heads.journal_count,
+        "entries": heads.entry_count,
+        "missing": heads.missing_count,
+        "is_more": heads.is_more,
+        "ahead": sum(item.ahead_count for item in heads.missing),
+        "lag_s": round(max(now_s - heads.oldest_s, 0.0), 1) if heads.oldest_s else 0.0,
+        "newest_entry_s": heads.newest_s,
+    }
+
+
+def _failure(error: StrongroomError) -> dict[str, Any]:
+    return {"reason": error.reason.value, "problem": error.message}
+
+
+def _log(event: str, level: int = logging.INFO, **told: object) -> None:
+    _LOG.log(level, "%s", json.dumps({"event": event, **told}))

@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The records of backups, in the backup bucket: signed roots, extensions, pages.
+
+Nothing is believed that is not signed by the store's own keys, or named by its digest
+in something that is. Objects that others put there are passed over, so that they can
+neither hide a backup nor make one up; the worst they do is to take a number.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+    UnavailableError,
+)
+from strongroom_server.core import backup_extension, backup_root, inventory, layout
+from strongroom_server.core.backup_extension import Extension, protection
+from strongroom_server.core.backup_root import BackupRoot, PageEntry
+from strongroom_server.core.inventory import StoredObject
+from strongroom_server.core.signatures import PublicKey
+from strongroom_server.ports import (
+    BlobNotFoundError,
+    BlobVersion,
+    Lock,
+    LockedBlobs,
+    ReadBuffer,
+    Signer,
+)
+from strongroom_server.repository.locked_objects import keep_locked
+from strongroom_server.repository.numbered_blobs import put_numbered
+
+#: Numbers that are tried if others take them, or plant something there.
+_MAX_TRIES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBackup:
+    """A backup as its signed records have it.
+
+    Attributes:
+        root: What it holds.
+        root_digest: SHA-256 of the stored root, in hex.
+        protected_until: Until when it is locked, extensions included.
+        is_held: Whether a legal hold is on it.
+        data: The stored root: what can be checked offline.
+        extensions: Those that are signed, in order.
+    """
+
+    root: BackupRoot
+    root_digest: str
+    protected_until: datetime
+    is_held: bool
+    data: bytes = field(repr=False)
+    extensions: tuple[Extension, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.root.number
+
+
+class BackupRecords:
+    """Reads and writes what says what a backup holds. Safe to use from many threads."""
+
+    def __init__(self, bucket: LockedBlobs, signer: Signer, store: bytes) -> None:
+        """`store` is the id of the store that the backups are of."""
+        self._bucket = bucket
+        self._signer = signer
+        self._store = store
+
+    def numbers(self) -> list[int]:
+        """Return the numbers under which something lies, ascending; unchecked.
+
+        Raises:
+            UnavailableError: S3 cannot be reached.
+        """
+        found = []
+        for folder in self._bucket.subfolders(layout.BACKUPS):
+            place = layout.backup_place(f"{folder}{0:0{layout.NUMBER_DIGITS}d}")
+            if place is not None:
+                found.append(place[0])
+        return sorted(found)
+
+    def load(self, number: int) -> SavedBackup:
+        """Return the backup of a number, checked, with its extensions.
+
+        Raises:
+            NotFoundError: There is none (BACKUP_NOT_FOUND).
+            IntegrityError: What lies there is no root of this store's (RECORD_CORRUPT,
+                SIGNATURE_INVALID).
+            PreconditionError: Its format is newer than this release
+                (FORMAT_UNSUPPORTED), or Vault refuses the public keys
+                (KEK_ACCESS_DENIED).
+            UnavailableError: S3 or Vault cannot be reached.
+        """
+        prefix = layout.backup_prefix(number)
+        items = list(self._bucket.first_versions(prefix))
+        root_key = layout.backup_key(number)
+        places = {item.key: item for item in items}
+        if root_key not in places:
+            raise _not_found(number)
+        keys = self._signer.public_keys()
+        data = self._read(places[root_key], backup_root.MAX_ROOT_BYTES)
+        root = backup_root.verify_root(data, keys)
+        if root.store != self._store or root.number != number:
+            raise backup_root.root_error()
+        digest = hashlib.sha256(data).hexdigest()
+        extensions = tuple(self._extensions(items, root, digest, keys))
+        return _saved(root, data, extensions)
+
+    def survey(self) -> tuple[list[SavedBackup], dict[int, StrongroomError]]:
+        """Return all backups, oldest first; and by number what is none, and why.
+
+        Raises:
+            UnavailableError: S3 or Vault cannot be reached.
+            PreconditionError: Vault refuses the public keys (KEK_ACCESS_DENIED).
+        """
+        good: list[SavedBackup] = []
+        bad: dict[int, StrongroomError] = {}
+        for number in self.numbers():
+            try:
+                good.append(self.load(number))
+            except (NotFoundError, IntegrityError, PreconditionError) as error:
+                _check_is_of_record(error)
+                bad[number] = error
+        return good, bad
+
+    def all(self) -> list[SavedBackup]:
+        """Return all backups that can be trusted, oldest first. Errors as `survey`."""
+        return self.survey()[0]
+
+    def newest(self) -> SavedBackup | None:
+        """Return the newest that can be trusted, if any. Errors as `survey`."""
+        for number in reversed(self.numbers()):
+            try:
+                return self.load(number)
+            except (NotFoundError, IntegrityError, PreconditionError) as error:
+                _check_is_of_record(error)
+        return None
+
+    def write_root(self, root: BackupRoot, *, lock: Lock) -> SavedBackup:
+        """Sign and store a root; from now on there is this backup.
+
+        Args:
+            root: What it holds. Its number, and which one came before it, are decided
+                here, since others may be writing, too.
+            lock: As the root says of every object.
+
+        Raises:
+            IntegrityError: It says what no root can say (RECORD_CORRUPT).
+            ExhaustedError: It is too long (TOO_LARGE).
+            UnavailableError: S3 or Vault failed; it may have been stored.
+        """
+        bucket = _Locking(self._bucket, lock)
+        tried = 0
+        for _ in range(_MAX_TRIES):
+            newest = self.newest()
+            number = max(tried, newest.number if newest else 0) + 1
+            fresh = replace(
+                root, number=number, previous=newest.root_digest if newest else ""
+            )
+            payload = backup_root.format_root(fresh)
+            signatures = self._signer.sign(backup_root.signing_input(payload))
+            data = backup_root.seal_root(payload, signatures)
+            if put_numbered(bucket, layout.backup_key(number), data):
+                return _saved(fresh, data, ())
+            tried = number
+        raise _crowded(layout.BACKUPS)
+
+    def write_extension(
+        self,
+        saved: SavedBackup,
+        *,
+        protected_until: datetime,
+        held: bool | None,
+        create_time: datetime,
+        lock: Lock,
+    ) -> SavedBackup:
+        """Sign and store that every object of a backup is locked for longer, or held.
+
+        Args:
+            saved: The backup, whose objects are locked so by now.
+            protected_until: Whole seconds. An earlier date than now changes nothing.
+            held: Whether they are held now; None leaves that as it is.
+            create_time: Now.
+            lock: For the record itself.
+
+        Returns:
+            The backup as it is now.
+
+        Raises:
+            UnavailableError: S3 or Vault failed; it may have been stored.
+        """
+        bucket = _Locking(self._bucket, lock)
+        first = saved.extensions[-1].extension + 1 if saved.extensions else 1
+        for number in range(first, first + _MAX_TRIES):
+            extension = Extension(
+                self._store,
+                saved.number,
+                saved.root_digest,
+                number,
+                max(protected_until, saved.protected_until),
+                create_time,
+                held,
+            )
+            payload = backup_extension.format_extension(extension)
+            signatures = self._signer.sign(backup_extension.signing_input(payload))
+            data = backup_extension.seal_extension(payload, signatures)
+            if put_numbered(bucket, layout.backup_key(saved.number, number), data):
+                return self.load(saved.number)
+        raise _crowded(layout.backup_prefix(saved.number))
+
+    def write_page(self, rows: Sequence[StoredObject], lock: Lock) -> PageEntry:
+        """Have the bucket hold a page of an inventory, locked so or for longer.
+
+        Raises:
+            IntegrityError: They can be no page (RECORD_CORRUPT).
+            UnavailableError: S3 cannot be reached; it may have been stored.
+        """
+        data = inventory.encode_page(rows)
+        digest = inventory.digest_of(data)
+        kept = keep_locked(self._bucket, layout.backup_page_key(digest), data, lock)
+        return PageEntry(digest, kept.version_id, rows[0].key, len(rows), len(data))
+
+    def read_page(self, page: PageEntry) -> tuple[StoredObject, ...]:
+        """Return the rows of a page that a root names, checked.
+
+        Raises:
+            IntegrityError: It is gone, or is not what the root says (RECORD_CORRUPT).
+            UnavailableError: S3 cannot be reached.
+        """
+        data = self._page_bytes(page)
+        rows = inventory.parse_page(data)
+        if rows[0].key != page.first_key or len(rows) != page.row_count:
+            raise inventory.inventory_error(f"page {page.sha256}")
+        return rows
+
+    def rows(self, root: BackupRoot) -> Iterator[StoredObject]:
+        """Yield all that a backup holds, in order of key. Errors as `read_page`."""
+        last = ""
+        for page in root.pages:
+            for row in self.read_page(page):
+                if row.key <= last:
+                    raise inventory.inventory_error(f"page {page.sha256}")
+                last = row.key
+                yield row
+
+    def _page_bytes(self, page: PageEntry) -> bytes:
+        """Return the bytes of a page, whichever version of its key has them."""
+        key = layout.backup_page_key(page.sha256)
+        data = self._get(key, page.version_id, page)
+        if data is not None:
+            return data
+        # The pinned version is gone or rotten; a page is named by its digest, so that
+        # any version of it does.
+        for item in self._bucket.versions(key):
+            if item.key == key and item.size_bytes == page.size_bytes:
+                data = self._get(key, item.version_id, page)
+                if data is not None:
+                    return data
+        raise inventory.inventory_error(f"page {page.sha256} is gone or rotten")
+
+    def _get(self, key: str, version_id: str, page: PageEntry) -> bytes | None:
+        try:
+            data = self._bucket.get(
+                key, version_id=version_id, max_bytes=page.size_bytes
+            )
+        except (BlobNotFoundError, IntegrityError):
+            return None
+        return data if inventory.digest_of(data) == page.sha256 else None
+
+    def _extensions(
+        self,
+        items: Sequence[BlobVersion],
+        root: BackupRoot,
+        digest: str,
+        keys: Mapping[str, PublicKey],
+    ) -> Iterator[Extension]:
+        """Yield the extensions of a root that are signed, in order."""
+        for item in items:
+            place = layout.backup_place(item.key)
+            if place is None or place[1] == 0:
+                continue
+            try:
+                data = self._read(item, backup_extension.MAX_EXTENSION_BYTES)
+                found = backup_extension.verify_extension(data, keys)
+            except (IntegrityError, PreconditionError) as error:
+                # Planted, or of a later release: nothing ends sooner without it.
+                _check_is_of_record(error)
+                continue
+            expected = (root.store, *place, digest)
+            if (found.store, found.number, found.extension, found.root) == expected:
+                yield found
+
+    def _read(self, item: BlobVersion, max_bytes: int) -> bytes:
+        try:
+            return self._bucket.get(
+                item.key, version_id=item.version_id, max_bytes=max_bytes
+            )
+        except BlobNotFoundError as error:
+            raise backup_root.root_error() from error
+
+
+class _Locking:
+    """The backup bucket, for records with numbers: each is locked when it is put."""
+
+    def __init__(self, bucket: LockedBlobs, lock: Lock) -> None:
+        self._bucket = bucket
+        self._lock = lock
+
+    def put_new(self, key: str, data: ReadBuffer) -> str:
+        """See `NumberedBlobs`."""
+        return self._bucket.put_locked(key, data, lock=self._lock)
+
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        """See `NumberedBlobs`."""
+        return self._bucket.get(key, version_id=version_id, max_bytes=max_bytes)
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        """See `NumberedBlobs`."""
+        return self._bucket.first_versions(prefix, start_after=start_after)
+
+
+def _saved(
+    root: BackupRoot, data: bytes, extensions: tuple[Extension, ...]
+) -> SavedBackup:
+    until, is_held = protection(root, extensions)
+    digest = hashlib.sha256(data).hexdigest()
+    return SavedBackup(root, digest, until, is_held, data, extensions)
+
+
+def _check_is_of_record(error: StrongroomError) -> None:
+    """Check that it is a record that cannot be read, and not Vault that refuses."""
+    is_newer = error.reason is Reason.FORMAT_UNSUPPORTED
+    if isinstance(error, PreconditionError) and not is_newer:
+        raise error
+
+
+def _not_found(number: int) -> NotFoundError:
+    return NotFoundError(
+        f"there is no backup {number}",
+        reason=Reason.BACKUP_NOT_FOUND,
+        hint="`strongroom backup ls` shows those that there are.",
+        number=number,
+    )
+
+
+def _crowded(prefix: str) -> UnavailableError:
+    return UnavailableError(
+        f"{_MAX_TRIES} objects below {prefix} of the backup bucket are in the way, and "
+        "none of ours",
+        hint="Find out who else writes to the bucket.",
+    )

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups: taking them, checking them, keeping them, and what they protect."""
+
+from strongroom_server.services.backups.backups import Backups
+from strongroom_server.services.backups.protection import BackupState, Protection
+from strongroom_server.services.backups.results import (
+    BackupFinding,
+    BackupProgress,
+    BackupReport,
+    ExtendedBackup,
+    TakenBackup,
+)
+from strongroom_server.services.backups.schedule import BackupSchedule, note_backup
+from strongroom_server.services.backups.taking import Asked, BackupRules
+
+__all__ = [
+    "Asked",
+    "BackupFinding",
+    "BackupProgress",
+    "BackupReport",
+    "BackupRules",
+    "BackupSchedule",
+    "BackupState",
+    "Backups",
+    "ExtendedBackup",
+    "Protection",
+    "TakenBackup",
+    "note_backup",
+]

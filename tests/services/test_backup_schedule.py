@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups are taken by the clock, by one server, and it is told when they are not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from strongroom.errors import PreconditionError, Reason, StrongroomError
+from strongroom.format.names import ProjectName
+from strongroom_server.adapters.memory import MemoryAuditLog, MemoryBlobStore
+from strongroom_server.adapters.memory_locked import MemoryLockedBlobs
+from strongroom_server.core.audit import Phase
+from strongroom_server.ports import LockMode
+from strongroom_server.repository.leases import Leases
+from strongroom_server.services.auditing.own_runs import OwnRun, OwnRuns
+from strongroom_server.services.backups import Asked, BackupRules, BackupSchedule
+from tests.support.backups import DAY_S, BackedUp
+from tests.support.clock import ManualClock
+from tests.support.world import World
+
+HOUR_S = 3600
+SERVER = "spiffe://test/ns/a/sa/server"
+
+
+@dataclass
+class Server:
+    """One of the servers of a store, with its schedule."""
+
+    backed_up: BackedUp
+    clock: ManualClock
+    audit: MemoryAuditLog = field(default_factory=MemoryAuditLog)
+
+    def __post_init__(self) -> None:
+        repository = self.backed_up.world.repository
+        entropy = repository.entropy
+        self.schedule: BackupSchedule[OwnRun] = BackupSchedule(
+            self.backed_up.backups,
+            Leases(repository.blobs, clock=self.clock, entropy=entropy),
+            OwnRuns(
+                self.audit,
+                names=repository.keyring,
+                principal=lambda: SERVER,
+                clock=self.clock,
+                entropy=entropy,
+            ),
+            clock=self.clock,
+        )
+
+    def reason(self) -> Reason | None:
+        """Return why the alarm rings; None if it does not."""
+        try:
+            self.schedule.check()
+        except StrongroomError as error:
+            return error.reason
+        return None
+
+
+@dataclass
+class Site:
+    """A store, its backup bucket, and as many servers as wanted."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    refuses: list[StrongroomError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bucket = MemoryLockedBlobs(self.clock)
+        self.world = World(blobs=MemoryBlobStore(self.clock), clock=self.clock)
+        self.world.push({"a": b"1"})
+
+    def server(self, every_s: int = HOUR_S) -> Server:
+        """Start a server."""
+        rules = BackupRules(LockMode.COMPLIANCE, 3 * DAY_S, every_s, DAY_S)
+        world = self.world.reopened()
+        return Server(BackedUp(world, self.bucket, rules, self._require), self.clock)
+
+    def _require(self) -> None:
+        if self.refuses:
+            raise self.refuses[0]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    found = Site()
+    yield found
+    found.world.executor.shutdown()
+
+
+def test_a_backup_is_taken_when_it_is_due_and_not_before(site: Site) -> None:
+    server = site.server()
+    records = server.backed_up.records
+
+    server.schedule.tick()
+    server.schedule.tick()
+    assert records.numbers() == [1]
+    site.clock.advance(HOUR_S - 60)
+    server.schedule.tick()
+    assert records.numbers() == [1]
+    site.clock.advance(61)
+    server.schedule.tick()
+
+    assert records.numbers() == [1, 2]
+    assert records.load(2).root.interval_s == HOUR_S
+
+
+def test_without_a_schedule_none_is_taken_and_none_is_late(site: Site) -> None:
+    server = site.server(every_s=0)
+
+    server.schedule.tick()
+    site.clock.advance(400 * DAY_S)
+    server.schedule.tick()
+
+    assert server.backed_up.records.numbers() == []
+    assert server.reason() is None
+
+
+def test_two_servers_take_one_between_them(site: Site) -> None:
+    one, two = site.server(), site.server()
+
+    for _ in range(3):
+        one.schedule.tick()
+        two.schedule.tick()
+        site.clock.advance(HOUR_S + 1)
+
+    assert one.backed_up.records.numbers() == [1, 2, 3]
+
+
+def test_while_another_server_takes_it_nobody_else_does(site: Site) -> None:
+    one, two = site.server(), site.server()
+    leases = Leases(site.world.blobs, clock=site.clock, entropy=site.world.entropy)
+
+    with leases.hold("backup", lifetime_s=900):
+        one.schedule.tick()
+    assert one.backed_up.records.numbers() == []
+    two.schedule.tick()
+
+    assert one.backed_up.records.numbers() == [1]
+
+
+def test_one_of_a_part_does_not_stand_for_the_store(site: Site) -> None:
+    server = site.server()
+    server.backed_up.take(Asked((ProjectName("demo"),)))
+
+    server.schedule.tick()
+
+    assert server.backed_up.records.load(2).root.is_whole
+
+
+def test_the_audit_log_has_the_root_that_was_signed(site: Site) -> None:
+    server = site.server()
+
+    server.schedule.tick()
+
+    first, last = server.audit.events()
+    saved = server.backed_up.records.load(1)
+    assert [first.phase, last.phase] == [Phase.INTENT, Phase.OUTCOME]
+    assert (first.principal, first.action) == (SERVER, "backup.create")
+    assert last.outcome == "OK"
+    assert dict(last.detail)["root"] == saved.root_digest
+    assert saved.root.audit_id.endswith("-0")
+    assert all(server.audit.shared())
+
+
+def test_nothing_happens_that_cannot_be_recorded(site: Site) -> None:
+    server = site.server()
+    server.audit.fail(failing=True)
+
+    server.schedule.tick()
+
+    assert server.backed_up.records.numbers() == []
+    assert server.reason() is Reason.AUDIT_UNAVAILABLE
+    server.audit.fail(failing=False)
+    server.schedule.tick()
+    assert server.reason() is None
+
+
+def test_a_backup_that_fails_is_recorded_and_alarms(site: Site) -> None:
+    server = site.server()
+    site.refuses.append(PreconditionError("no", reason=Reason.STORE_UNSUITABLE))
+
+    server.schedule.tick()
+
+    assert server.audit.events()[-1].reason == "STORE_UNSUITABLE"
+    assert server.reason() is Reason.STORE_UNSUITABLE
+    site.refuses.clear()
+    server.schedule.tick()
+    assert server.reason() is None
+
+
+def test_it_is_told_when_the_last_one_is_too_old(site: Site) -> None:
+    server = site.server()
+    server.schedule.tick()
+    site.refuses.append(PreconditionError("no", reason=Reason.STORE_UNSUITABLE))
+    other = site.server()
+    other.schedule.tick()
+    assert other.reason() is None
+
+    site.clock.advance(DAY_S + HOUR_S + 10)
+
+    assert other.schedule.age_s() > DAY_S
+    assert other.reason() is Reason.BACKUP_OVERDUE
+
+
+def test_it_is_told_before_what_is_locked_away_lapses(site: Site) -> None:
+    server = site.server(every_s=0)
+    server.backed_up.take()
+    server.schedule.tick()
+    assert server.reason() is None
+    assert 2 * DAY_S < server.schedule.time_left_s() <= 3 * DAY_S
+
+    site.clock.advance(2 * DAY_S + 60)
+
+    assert server.reason() is Reason.BACKUP_OVERDUE
+    site.clock.advance(2 * DAY_S)
+    assert server.schedule.time_left_s() == 0
+
+
+def test_a_server_that_ends_breaks_off_and_the_next_goes_on(site: Site) -> None:
+    server = site.server()
+    server.schedule._stop.set()
+
+    server.schedule.tick()
+
+    assert server.backed_up.records.numbers() == []
+    assert server.audit.events()[-1].outcome == "CANCELLED"
+    assert server.reason() is None
+    site.server().schedule.tick()
+    assert server.backed_up.records.numbers() == [1]

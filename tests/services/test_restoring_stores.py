@@ -1,0 +1,441 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Restoring into a bucket: what the backup holds becomes a store again."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+)
+from strongroom.format.names import ArtifactName
+from strongroom_server.adapters.memory import MemoryBlobPresigner, MemoryBlobStore
+from strongroom_server.core import layout
+from strongroom_server.core.restore_receipt import verify_receipt
+from strongroom_server.core.restore_records import (
+    RestoreProgress,
+    RestoreReport,
+    RestoreTarget,
+    Selection,
+)
+from strongroom_server.ports import BlobStore
+from strongroom_server.repository.backup_records import SavedBackup
+from strongroom_server.repository.relocations import open_relocated, presigner_for
+from strongroom_server.services.restoring import (
+    StoreRestore,
+    plan_store,
+    sign_report,
+)
+from tests.support.saved_backups import Safe, other_bucket
+from tests.support.world import ARTIFACT, World, memory_world
+
+OTHER = ArtifactName("demo", "other")
+ALONE = ArtifactName("second", "alone")
+ALL = Selection()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with memory_world() as made:
+        yield made
+
+
+def random_bytes(size: int, *, seed: int) -> bytes:
+    return Random(seed).randbytes(size)
+
+
+def _fill(world: World) -> dict[str, dict[str, bytes]]:
+    big = random_bytes(300_000, seed=1)
+    said = {
+        "1": {"a.bin": big, "b/c.txt": b"hello"},
+        "2": {"a.bin": big[:100_000] + b"changed" + big[100_000:], "run.sh": b"#!"},
+    }
+    for files in said.values():
+        world.push(files, executables=frozenset({"run.sh"} & set(files)))
+    world.move("prod", "1")
+    world.push({"x": random_bytes(70_000, seed=2)}, OTHER)
+    world.push({"y": random_bytes(50_000, seed=3)}, ALONE, exclusive=True)
+    return said
+
+
+def _restore(
+    safe: Safe,
+    saved: SavedBackup,
+    target: BlobStore,
+    selection: Selection = ALL,
+) -> RestoreReport:
+    items = list(_restoring(safe, saved, target).run(selection))
+    report = items.pop()
+    assert isinstance(report, RestoreReport)
+    assert all(isinstance(item, RestoreProgress) for item in items)
+    return report
+
+
+def _restoring(safe: Safe, saved: SavedBackup, target: BlobStore) -> StoreRestore:
+    return StoreRestore(
+        safe.open(saved),
+        target,
+        executor=safe.world.executor,
+        opens=lambda blobs: safe.world.reopened(blobs=blobs).repository,
+    )
+
+
+def _reopened(world: World, target: MemoryBlobStore) -> World:
+    return world.reopened(blobs=open_relocated(target, world.clock))
+
+
+def test_a_store_comes_back_in_an_empty_bucket(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    saved = safe.save()
+    world.push({"late": b"after the backup"})
+    target = other_bucket(world)
+
+    report = _restore(safe, saved, target)
+
+    assert (report.target, report.damaged_count) == (RestoreTarget.STORE, 0)
+    assert report.there_count == 0
+    assert report.copied_count == saved.root.object_count
+    assert report.version_count == 4
+    restored = _reopened(world, target)
+    for selector, files in said.items():
+        assert restored.pull(selector) == files
+    assert restored.pull("prod") == said["1"]
+    assert restored.versions() == [2, 1]
+    assert restored.pull("latest", ALONE)["y"] == random_bytes(50_000, seed=3)
+    assert not [item for item in restored.verify()[0] if not item.ok]
+
+
+def test_the_restored_store_goes_on(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    target = other_bucket(world)
+    _restore(safe, safe.save(), target)
+    restored = _reopened(world, target)
+
+    # Content that is there is shared, though its ids are of the first bucket.
+    before = len(restored.repository.journals.artifacts(b"")), target.objects()
+    restored.push({**said["2"], "new": b"new"})
+
+    packs = [item.key for item, _ in target.objects() if item.key.startswith("packs/")]
+    known = [item.key for item, _ in before[1] if item.key.startswith("packs/")]
+    assert len(packs) - len(known) <= 2
+    assert restored.pull("latest") == {**said["2"], "new": b"new"}
+    again = _reopened(world, target)
+    assert again.pull("3") == {**said["2"], "new": b"new"}
+
+
+def test_a_restored_store_is_backed_up_and_restored_again(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    second = other_bucket(world)
+    _restore(safe, safe.save(), second)
+    moved = _reopened(world, second)
+    moved.push({"new": b"from the second bucket"})
+    later = Safe(moved)
+    third = other_bucket(world)
+
+    _restore(later, later.save(), third)
+
+    found = _reopened(world, third)
+    assert found.pull("1") == said["1"]
+    assert found.pull("3") == {"new": b"from the second bucket"}
+
+
+def test_urls_for_sidecars_are_of_the_new_bucket(world: World) -> None:
+    _fill(world)
+    safe, target = Safe(world), other_bucket(world)
+    _restore(safe, safe.save(), target)
+    blobs = open_relocated(target, world.clock)
+    here = {item.key: item.version_id for item in blobs.first_versions(layout.PACKS)}
+    there = {
+        item.key: item.version_id for item in world.bucket.first_versions(layout.PACKS)
+    }
+    presigner = presigner_for(blobs, MemoryBlobPresigner())
+
+    for key, pinned in there.items():
+        assert here[key] != pinned
+        url = presigner.presign(key, version_id=pinned, lifetime_s=1)
+        assert f"versionId={here[key]}" in url
+
+
+class Stopping:
+    """A bucket that fails for good after some puts, as a killed process does."""
+
+    def __init__(self, inner: MemoryBlobStore, puts: int) -> None:
+        self._inner = inner
+        self._left = puts
+
+    def put_new(self, key: str, data: bytes) -> str:
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return self._inner.put_new(key, data)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def test_killed_at_any_point_it_goes_on_and_is_no_store_before_the_end(
+    world: World,
+) -> None:
+    said, safe = _fill(world), Safe(world)
+    saved = safe.save()
+    total = saved.root.object_count + 1  # and one record of relocations
+    for puts in range(0, total, 3):
+        target = other_bucket(world)
+        with (
+            ThreadPoolExecutor(1) as alone,
+            pytest.raises(KeyboardInterrupt),
+        ):
+            stopping: BlobStore = Stopping(target, puts)  # type: ignore[assignment]
+            restore = StoreRestore(
+                safe.open(saved),
+                stopping,
+                executor=alone,
+                opens=lambda blobs: world.reopened(blobs=blobs).repository,
+            )
+            list(restore.run(ALL))
+        stored = {item.key for item, _ in target.objects()}
+        assert layout.STORE not in stored
+        report = _restore(safe, saved, target)
+        assert report.there_count + report.copied_count == saved.root.object_count
+        assert report.there_count == len(
+            [key for key in stored if not key.startswith(layout.RELOCATIONS)]
+        )
+        assert _reopened(world, target).pull("2") == said["2"]
+
+
+def test_half_a_store_is_refused_by_servers(world: World) -> None:
+    _fill(world)
+    safe, target = Safe(world), other_bucket(world)
+    saved = safe.save()
+    stopping: BlobStore = Stopping(target, saved.root.object_count)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        _restore(safe, saved, stopping)
+
+    with pytest.raises(IntegrityError) as caught:
+        _reopened(world, target)
+
+    assert "strongroom.json is gone" in caught.value.message
+
+
+def test_the_emptied_bucket_itself_is_filled_again(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    saved = safe.save()
+    bucket = world.bucket
+    for number, (item, _) in enumerate(bucket.objects()):
+        if number % 3 == 0:
+            bucket.delete_version(item.key, item.version_id)
+        elif number % 3 == 1:
+            bucket.add_delete_marker(item.key)
+        else:
+            bucket.overwrite(item.key, b"garbage")
+
+    report = _restore(safe, saved, bucket)
+
+    assert report.damaged_count == 0
+    assert report.there_count
+    restored = _reopened(world, bucket)
+    assert restored.pull("1") == said["1"]
+    assert restored.pull("2") == said["2"]
+
+
+def test_other_bytes_under_a_key_are_refused_by_name(world: World) -> None:
+    _fill(world)
+    safe, target = Safe(world), other_bucket(world)
+    key = next(key for key in world.keys(layout.PACKS))
+    target.put_new(key, b"garbage")
+
+    with pytest.raises(IntegrityError) as caught:
+        _restore(safe, safe.save(), target)
+
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
+    assert key in caught.value.message
+
+
+def test_records_that_came_after_the_backup_are_refused_by_name(
+    world: World,
+) -> None:
+    _fill(world)
+    safe = Safe(world)
+    saved = safe.save()
+    world.push({"late": b"late"})
+    late = world.keys(layout.JOURNALS)
+    target = other_bucket(world)
+    for item, data in world.bucket.objects():
+        if item.key in late:
+            target.put_new(item.key, data)
+    before = target.objects()
+
+    for call in (
+        lambda: _restore(safe, saved, target),
+        lambda: plan_store(
+            safe.open(saved),
+            ALL,
+            target,
+            key_service=world.key_service,
+            executor=world.executor,
+        ),
+    ):
+        with pytest.raises(PreconditionError) as caught:
+            call()
+        assert caught.value.reason is Reason.STORE_UNSUITABLE
+        assert "holds 1 records" in caught.value.message
+        assert layout.JOURNALS in caught.value.message
+    assert target.objects() == before
+
+
+def test_a_bucket_of_another_store_is_refused(world: World) -> None:
+    _fill(world)
+    safe = Safe(world)
+    with memory_world() as another:
+        another.push({"a": b"a"})
+
+        with pytest.raises(PreconditionError) as caught:
+            _restore(safe, safe.save(), another.bucket)
+
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+
+
+def test_a_rotten_pack_is_named_and_everything_else_comes_back(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    saved = safe.save()
+    pack = next(
+        row
+        for row in safe.open(saved).view.rows.after(layout.PACKS)
+        if row.size_bytes > 250_000
+    )
+    safe.bucket.rot(pack.key, pack.version_id, b"\0" * pack.size_bytes)
+    target = other_bucket(world)
+
+    report = _restore(safe, saved, target)
+
+    assert report.damaged_count == 1
+    assert pack.key in report.damaged[0]
+    restored = _reopened(world, target)
+    assert restored.pull("latest", ALONE)
+    with pytest.raises(IntegrityError):
+        for selector in said:
+            restored.pull(selector)
+
+
+def test_a_rotten_record_ends_it(world: World) -> None:
+    _fill(world)
+    safe = Safe(world)
+    saved = safe.save()
+    row = next(safe.open(saved).view.rows.after(layout.JOURNALS))
+    safe.bucket.rot(row.key, row.version_id, b"\0" * row.size_bytes)
+
+    with pytest.raises(IntegrityError):
+        _restore(safe, saved, other_bucket(world))
+
+
+def test_one_project_becomes_a_store(world: World) -> None:
+    said, safe = _fill(world), Safe(world)
+    target = other_bucket(world)
+
+    report = _restore(safe, safe.save(), target, Selection("demo"))
+
+    assert report.version_count == 3
+    restored = _reopened(world, target)
+    assert restored.pull("2") == said["2"]
+    assert restored.pull("latest", OTHER)
+    with pytest.raises(NotFoundError):
+        restored.pull("latest", ALONE)
+    restored.push({"new": random_bytes(70_000, seed=2)})
+    assert restored.pull()["new"] == random_bytes(70_000, seed=2)
+    assert not [item for item in restored.verify()[0] if not item.ok]
+
+
+def test_one_artifact_becomes_a_store_without_the_packs_of_others(
+    world: World,
+) -> None:
+    said, safe = _fill(world), Safe(world)
+    target = other_bucket(world)
+
+    _restore(safe, safe.save(), target, Selection("demo", ARTIFACT.artifact))
+
+    restored = _reopened(world, target)
+    assert restored.pull("1") == said["1"]
+    with pytest.raises(NotFoundError):
+        restored.pull("latest", OTHER)
+    # What only the other artifact had is stored anew, not shared.
+    restored.push({"new": random_bytes(70_000, seed=2)})
+    assert restored.pull()["new"] == random_bytes(70_000, seed=2)
+
+
+def test_a_single_version_is_no_store(world: World) -> None:
+    _fill(world)
+    safe = Safe(world)
+    chosen = Selection("demo", ARTIFACT.artifact, "1")
+
+    with pytest.raises(PreconditionError):
+        _restore(safe, safe.save(), other_bucket(world), chosen)
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(world: World) -> None:
+    _fill(world)
+    safe, target = Safe(world), other_bucket(world)
+    saved = safe.save()
+    engine = safe.open(saved)
+    for item, data in world.bucket.objects()[:5]:
+        target.put_new(item.key, data)
+    before = target.objects()
+
+    plan = plan_store(
+        engine,
+        ALL,
+        target,
+        key_service=world.key_service,
+        executor=world.executor,
+    )
+
+    assert target.objects() == before
+    assert (plan.backup, plan.root_sha256) == (saved.number, saved.root_digest)
+    assert plan.object_count == saved.root.object_count
+    assert plan.size_bytes == saved.root.size_bytes
+    assert plan.there_count == 5
+    assert plan.version_count == 4
+    assert plan.estimated_s > 0
+    assert len(plan.keks) == 3 + 1  # the store's, two projects', one artifact's
+    assert not any(kek.problem for kek in plan.keks)
+
+
+def test_a_plan_names_the_keks_that_vault_lacks(world: World) -> None:
+    _fill(world)
+    safe = Safe(world)
+    saved = safe.save()
+    engine = safe.open(saved)
+    name = world.repository.projects.all().__next__().scope.kek
+    world.destroyer.allow(name)
+    world.destroyer.destroy(name)
+
+    plan = plan_store(
+        engine,
+        ALL,
+        other_bucket(world),
+        key_service=world.key_service,
+        executor=world.executor,
+    )
+
+    assert [kek.name for kek in plan.keks if kek.problem] == [name]
+
+
+def test_the_receipt_is_signed_and_says_what_came_back(world: World) -> None:
+    _fill(world)
+    safe = Safe(world)
+    saved = safe.save()
+    report = _restore(safe, saved, other_bucket(world))
+
+    receipt = sign_report(world.signer, saved.root.store, report)
+
+    said = verify_receipt(receipt, world.signer.public_keys())
+    assert said["root"] == saved.root_digest
+    assert said["copied_count"] == report.copied_count
+    assert said["target"] == "store"
+    altered = receipt.replace(b'"payload":"e', b'"payload":"f')
+    with pytest.raises(IntegrityError):
+        verify_receipt(altered, world.signer.public_keys())
