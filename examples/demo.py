@@ -288,7 +288,8 @@ def roll_back(show: Show) -> None:
     """Point `prod` to where it was."""
     headline("7. Roll prod back")
     reason = "people liked the old one better"
-    run("strongroom", "rollback", WEIGHTS, "prod", "--reason", reason)
+    run("strongroom", "rollback", f"{WEIGHTS}@prod", "--dry-run")
+    run("strongroom", "rollback", f"{WEIGHTS}@prod", "--yes", "--reason", reason)
     now = show.client.show(f"{WEIGHTS}@prod").number
     claim(now == show.base, f"prod is version {now} again; version {show.tuned} stays")
 

@@ -8,7 +8,7 @@ no key, and no credential of Vault.
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -31,10 +31,9 @@ from strongroom_server.config.replication import (
     PrimarySection,
     ReplicaSection,
     ReplicationSettings,
+    read_public_keys,
     read_replication_settings,
 )
-from strongroom_server.core.shred_receipt import parse_keys
-from strongroom_server.core.signatures import PublicKey
 from strongroom_server.ports import Clock
 from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.replica_records import ReplicaRecords
@@ -43,6 +42,7 @@ from strongroom_server.services.replication import (
     Ends,
     Finding,
     Heads,
+    LagMeter,
     Promotion,
     ReplicaSurvey,
     Replicator,
@@ -58,7 +58,6 @@ _MAX_ROUNDS: Final = 10
 _MAX_WAIT_S: Final = 60.0
 #: By then, replicators have looked again, and ended what they were about to write.
 FENCE_S: Final = 60.0
-_MAX_KEYS_BYTES: Final = 1024 * 1024
 
 
 class _StoppedError(Exception):
@@ -82,33 +81,6 @@ class _StoppingThrottle(Throttle):
             raise _StoppedError
 
 
-class LagMeter:
-    """How far the replica is behind, as of now. Safe to use from many threads."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._current_s = clock.monotonic()
-        self.missing_count = 0
-        self.finding_count = 0
-
-    def note(self, report: RoundReport, began_s: float) -> None:
-        """Take what a round did that began then, by the monotonic clock."""
-        with self._lock:
-            if report.is_complete:
-                self._current_s = began_s
-            self.missing_count = report.missing_count
-            self.finding_count = report.finding_count
-
-    def lag_s(self) -> float:
-        """Return for how long nobody has seen that the replica has everything.
-
-        Whatever was committed before then is there: that is the recovery point.
-        """
-        with self._lock:
-            return self._clock.monotonic() - self._current_s
-
-
 def replicate(config: Path, *, once: bool) -> str:
     """Copy until SIGTERM or SIGINT; or, once, until the replica has everything.
 
@@ -126,7 +98,7 @@ def replicate(config: Path, *, once: bool) -> str:
     with ExitStack() as stack:
         clock = SystemClock()
         ends = _open_ends(settings, clock, stop, stack)
-        replicator = Replicator(ends, public_keys=_public_keys(settings.replica))
+        replicator = Replicator(ends, public_keys=read_public_keys(settings))
         try:
             if once:
                 return _replicate_once(replicator)
@@ -378,23 +350,6 @@ def _open_bucket(
         pool_size=settings.workers.threads,
     )
     return stack.enter_context(open_s3(s3, clock))
-
-
-def _public_keys(section: ReplicaSection) -> Mapping[str, PublicKey] | None:
-    path = section.public_keys_file
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            return parse_keys(file.read(_MAX_KEYS_BYTES))
-    except (OSError, ValueError) as error:
-        message = f"{path} holds no public keys of a store"
-        raise PreconditionError(
-            message,
-            reason=Reason.SETTING_INVALID,
-            hint="strongroom keys public > strongroom-keys.json",
-            path=path,
-        ) from error
 
 
 def _report(report: RoundReport) -> dict[str, Any]:

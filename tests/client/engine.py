@@ -9,6 +9,7 @@ from pathlib import Path
 from strongroom.config import ClientSettings
 from strongroom_server.ports import IssuedCertificate
 from strongroom_server.rpc.drill_servicer import DrillServicer
+from strongroom_server.services.backups import Backups
 from tests.rpc.authority import DEVELOPER, SERVER
 from tests.rpc.engine import serving_world
 from tests.rpc.running import Running
@@ -99,7 +100,8 @@ def impatient(settings: ClientSettings, stall_s: float) -> ClientSettings:
 @contextmanager
 def running_engine(
     drills: Callable[[World], DrillServicer] | None = None,
+    backups: Callable[[World], Backups] | None = None,
 ) -> Iterator[Engine]:
-    """Serve the real API on an engine in memory, without backups or with `drills`."""
-    with serving_world(drills=drills) as (world, server):
+    """Serve the real API on an engine in memory, with `backups` and `drills` or not."""
+    with serving_world(drills=drills, backups=backups) as (world, server):
         yield Engine(world, server)

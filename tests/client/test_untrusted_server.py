@@ -106,11 +106,10 @@ class Lies(
         raise NotImplementedError
 
     CreateProject = ListProjects = ListArtifacts = GetArtifact = _unused
-    CreateArtifact = _unused
+    CreateArtifact = ListReaders = _unused
     GetVersion = ListVersions = ListJournalEntries = DiffVersions = MoveRef = _unused
     DeleteVersion = UndeleteVersion = SetHold = SetPolicy = _unused
     ExplainRetention = CommitDraft = DiscardDraft = GetLineage = _unused
-    ListReaders = _unused
 
     def ReadFiles(self, requests: Any, context: Any) -> Any:  # noqa: ANN401, N802
         next(requests)

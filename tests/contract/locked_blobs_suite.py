@@ -5,7 +5,9 @@ A subclass gives two fixtures: `bucket`, empty and for this test alone, and `beh
 which does to the same keys what somebody with every right in the bucket could.
 """
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import pytest
@@ -23,6 +25,7 @@ from strongroom_server.ports import (
 )
 
 KEY = "packs/ab/1"
+RACES = 20
 
 
 class BehindLocks(Protocol):
@@ -161,6 +164,38 @@ class LockedBlobsSuite:
 
         held = Lock(lock.mode, lock.until_s + 60, is_held=True)
         assert bucket.lock_of(KEY, version_id=version_id) == held
+
+    def test_an_extension_and_a_hold_at_once_both_count(
+        self, bucket: LockedBlobs
+    ) -> None:
+        lock = lock_for(bucket, 60)
+        keys = [f"packs/ab/{number}" for number in range(RACES)]
+        version_ids = [bucket.put_locked(key, b"1", lock=lock) for key in keys]
+        barrier = threading.Barrier(3)
+
+        def extend(key: str, version_id: str, seconds: int) -> None:
+            barrier.wait(timeout=30)
+            until_s = lock.until_s + seconds
+            seen = bucket.extend(key, version_id=version_id, until_s=until_s)
+            assert seen.until_s >= until_s
+
+        def hold(key: str, version_id: str) -> None:
+            barrier.wait(timeout=30)
+            bucket.set_hold(key, version_id=version_id, is_held=True)
+
+        with ThreadPoolExecutor(3) as pool:
+            for place in zip(keys, version_ids, strict=True):
+                futures = [
+                    pool.submit(extend, *place, 60),
+                    pool.submit(extend, *place, 30),
+                    pool.submit(hold, *place),
+                ]
+                for future in futures:
+                    future.result()
+
+        expected = Lock(lock.mode, lock.until_s + 60, is_held=True)
+        for key, version_id in zip(keys, version_ids, strict=True):
+            assert bucket.lock_of(key, version_id=version_id) == expected
 
     def test_what_was_never_locked_is_not_extended(
         self, bucket: LockedBlobs, behind: BehindLocks

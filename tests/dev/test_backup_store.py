@@ -63,7 +63,7 @@ def test_the_writer_removes_nothing_and_is_told_so_by_name() -> None:
 
 
 def test_the_shredder_removes_key_slots_and_writes_nothing() -> None:
-    (allowed,) = statements("backup-shredder", "Allow")
+    listing, allowed = statements("backup-shredder", "Allow")
     (fence,) = [
         item for item in statements("backup-shredder", "Deny") if "NotResource" in item
     ]
@@ -73,6 +73,7 @@ def test_the_shredder_removes_key_slots_and_writes_nothing() -> None:
         "s3:DeleteObjectVersion",
         "s3:BypassGovernanceRetention",
     }
+    assert listing["Action"] == ["s3:ListBucket"]
     assert "s3:DeleteObject" not in allowed["Action"]
     assert not [action for action in allowed["Action"] if ":Put" in action]
 

@@ -5,7 +5,6 @@ Each begins with a backup and goes on committing behind it, so that what is prot
 and what is not differ. Each leaves the site whole, so that another may follow.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from tests.disaster.contents import CHECKPOINT, DATASET, PROD
 from tests.disaster.elsewhere import other_store, serving
 from tests.disaster.harm import delete_everything, hide_everything, overwrite_packs
 from tests.disaster.outcome import Recovery
-from tests.disaster.site import Site, wait_for_end
+from tests.disaster.site import Site, kill
 
 #: What a scenario does to a site, and how the site recovers.
 Scenario = Callable[[Site, Recovery], None]
@@ -94,10 +93,10 @@ def lost_index(site: Site, recovery: Recovery) -> None:
 def killed_backup(site: Site, recovery: Recovery) -> None:
     """The server is killed while it takes a backup; then the primary is lost."""
     site.contents.go_on()
-    before = len(site.backup_objects())
+    before, server = len(site.backup_objects()), site.server_pid
     process = site.live.start("backup", "create", "--json")
     wait_until(lambda: len(site.backup_objects()) > before + 1)
-    site.kill_server()
+    kill(server)
     process.communicate(timeout=_PATIENCE_S)
     locked = len(site.backup_objects()) - before
     recovery.notes.append(f"killed when {locked} new objects were locked")
@@ -117,8 +116,11 @@ def killed_restore(site: Site, recovery: Recovery) -> None:
     recovery.lost = site.contents.go_on()
     lose_primary(site)
     with recovery.timed():
-        for wanted in (5, 40):
-            process = site.start_server_program(*restore_command(site.settings, number))
+        for more in (5, 30):
+            wanted = len(site.primary_objects()) + more
+            process = site.start_server_program(
+                *restore_command(site.settings, number)
+            )
             wait_until(lambda: len(site.primary_objects()) >= wanted)  # noqa: B023
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=_PATIENCE_S)
@@ -182,7 +184,7 @@ def restore_command(settings: Path, number: int) -> tuple[str, ...]:
 def lose_primary(site: Site) -> int:
     """Have the primary deleted while a server runs; stop that; return how many."""
     count = delete_everything(site)
-    stop_server(site)
+    site.stop_server()
     # What it has written since is of no history that there will be: an operator
     # removes that, or restores into an empty prefix.
     delete_everything(site)
@@ -199,14 +201,6 @@ def restore_store(site: Site, number: int) -> None:
     site.up()
 
 
-def stop_server(site: Site) -> None:
-    """Stop the server, if it runs, and let it end as it wants to."""
-    pid = site.live.processes()["server"]["pid"]
-    if pid is not None:
-        os.kill(int(pid), signal.SIGTERM)
-        wait_for_end(int(pid))
-
-
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for the moment at which something is to be killed."""
     deadline = time.monotonic() + _PATIENCE_S
@@ -217,6 +211,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 #: By name, in the order in which one site can bear them all.
 SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "stolen backup credentials": stolen_credentials,
     "lost index": lost_index,
     "moved refs": moved_refs,
     "delete markers everywhere": delete_markers,
@@ -225,6 +220,5 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "deleted primary": deleted_primary,
     "killed mid-restore": killed_restore,
     "killed mid-backup": killed_backup,
-    "stolen backup credentials": stolen_credentials,
     "empty bucket at another endpoint": restored_elsewhere,
 }

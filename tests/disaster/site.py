@@ -89,12 +89,19 @@ class Site:
         """Start whatever is down, as an operator does."""
         self.strongroom("dev", "up", "--dir", str(self.live.root))
 
+    @property
+    def server_pid(self) -> int | None:
+        """The server's process, if it runs."""
+        pid = self.live.processes()["server"]["pid"]
+        return None if pid is None else int(pid)
+
     def kill_server(self) -> None:
         """End the server, which has no time to tidy up."""
-        pid = self.live.processes()["server"]["pid"]
-        if pid is not None:
-            os.kill(int(pid), signal.SIGKILL)
-            wait_for_end(int(pid))
+        kill(self.server_pid)
+
+    def stop_server(self) -> None:
+        """Stop the server, if it runs, and let it end as it wants to."""
+        kill(self.server_pid, signal.SIGTERM)
 
     def lose_index(self) -> None:
         """Remove all that the server keeps beside the bucket, but its audit log."""
@@ -177,6 +184,13 @@ def versions_in(weed: SeaweedFS) -> list[tuple[str, str]]:
             found += [(item["Key"], item["VersionId"]) for item in page.get(kind, ())]
     client.close()
     return found
+
+
+def kill(pid: int | None, number: int = signal.SIGKILL) -> None:
+    """Send a process a signal, and wait until it has ended; harmless without one."""
+    if pid is not None:
+        os.kill(pid, number)
+        wait_for_end(pid)
 
 
 def wait_for_end(pid: int) -> None:

@@ -5,7 +5,6 @@ A real OpenBao, its real snapshots, and the commands of docs/operations.md.
 """
 
 import hashlib
-import os
 import shutil
 import signal
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disaster.site import wait_for_end
+from tests.disaster.site import kill
 from tests.disaster.vault import StackVault
 from tests.support.cli import LiveStack
 
@@ -49,9 +48,7 @@ class Site:
 
     def restart(self) -> None:
         """Let the server forget keys that it holds."""
-        pid = self.live.pid("server")
-        os.kill(pid, signal.SIGTERM)
-        wait_for_end(pid)
+        kill(self.live.pid("server"), signal.SIGTERM)
         self.live.up()
 
 
@@ -121,3 +118,11 @@ def test_a_snapshot_that_is_older_than_a_project_costs_that_project_and_says_so(
     assert site.digest("kept/model@2") == sha256(b"kept, too" * 1000)
     assert site.live.run("push", str(site.folder / "tree"), "late/model").code == 16
     assert site.live.run("vault", "check", "--config", site.settings).code == 16
+
+
+def test_a_backup_is_compared_only_where_there_are_backups(site: Site) -> None:
+    asked = ("vault", "check", "--config", site.settings, "--backup", "newest")
+
+    refused = site.live.run(*asked)
+
+    assert (refused.code, "names no backup bucket" in refused.err) == (2, True), refused

@@ -84,6 +84,8 @@ SOURCES: Final[tuple[tuple[str, str, Extract], ...]] = (
     ("backup_root", "backup_extensions", _field("extension")),
     ("drill_report", "drill_reports", _field("report")),
     ("replica_object", "replica_records", _field("record")),
+    ("relocation_record", "relocation_records", _field("record")),
+    ("restore_receipt_envelope", "restore_receipts", _field("receipt")),
     ("replica_object", "journal_entries", _field("entry")),
     ("replica_object", "key_slots", _field("slot")),
 )

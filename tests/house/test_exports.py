@@ -64,6 +64,7 @@ PUBLIC_NAMES: Final = (
     "RetireReport",
     "RewrapReport",
     "RoleAssignment",
+    "RollbackPreview",
     "RotateReport",
     "Run",
     "ServerInfo",
@@ -88,6 +89,8 @@ PUBLIC_NAMES: Final = (
     "Version",
     "VersionAtRisk",
     "VersionInput",
+    "VersionReader",
+    "VersionReaders",
     "VersionState",
     "connect",
 )

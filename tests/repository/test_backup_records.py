@@ -239,6 +239,16 @@ def test_of_two_who_write_at_once_each_gets_a_number(place: Place) -> None:
     assert len(place.records.all()) == 4
 
 
+def test_other_bytes_of_the_same_length_are_not_taken_for_ours(place: Place) -> None:
+    place.bucket.put_locked("packs/a", b"evil", lock=place.lock)
+
+    kept = keep_locked(place.bucket, "packs/a", b"same", place.lock)
+
+    assert not kept.was_there
+    data = place.bucket.get("packs/a", version_id=kept.version_id, max_bytes=10)
+    assert data == b"same"
+
+
 def test_bytes_that_nobody_locked_are_stored_again_and_locked(place: Place) -> None:
     place.bucket.attack_overwrite("packs/a", b"same")
 

@@ -16,10 +16,12 @@ from strongroom_server.rpc.grant_servicer import GrantServicer
 from strongroom_server.rpc.key_servicer import KeyServicer
 from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.maintenance_servicer import MaintenanceServicer, ServerFacts
+from strongroom_server.rpc.protecting import ProtectedDates
 from strongroom_server.rpc.restore_servicer import RestoreServicer
 from strongroom_server.rpc.serve import Servicers
 from strongroom_server.rpc.transfer_servicer import TransferServicer
 from strongroom_server.services.approving import SecurityKeys
+from strongroom_server.services.backups import Backups
 from strongroom_server.services.checks import Checks
 from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.probes import StoreProbe
@@ -41,14 +43,18 @@ def serving_world(
     limits: GuardLimits | None = None,
     stall_s: float = 60.0,
     drills: Callable[[World], DrillServicer] | None = None,
+    backups: Callable[[World], Backups] | None = None,
+    restores: Callable[[World], RestoreServicer] | None = None,
 ) -> Iterator[tuple[World, Running]]:
     """Serve an engine in memory, decide by `authorizer`, and believe `keys`.
 
     Readers of this machine may share `memory`; calls are let in within `limits`, and
-    end if their caller is silent for `stall_s`. Without `drills` there are no backups.
+    end if their caller is silent for `stall_s`. Without `drills` and
+    `restores` there are no backups.
     """
     world = World()
     world.approving.keys = keys
+    taken = backups(world) if backups is not None else None
     probe = StoreProbe(
         blobs=world.blobs,
         clock=world.clock,
@@ -73,15 +79,16 @@ def serving_world(
             world.diffs,
             world.retention,
             world.lineages,
+            protected=ProtectedDates(taken.dates_of) if taken else None,
         ),
         transfers,
         _maintenance(world, checks, facts),
         KeyServicer(world.key_life, world.shredding),
         AccessServicer(authorizer, clock=world.clock),
         ApprovalServicer(world.approving),
-        BackupServicer(),
+        BackupServicer(taken),
         drills(world) if drills is not None else DrillServicer(),
-        RestoreServicer(),
+        restores(world) if restores is not None else RestoreServicer(),
         _grants(world),
     )
     names = world.repository.keyring

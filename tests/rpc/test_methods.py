@@ -11,10 +11,12 @@ from strongroom.v1 import (
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    backup_service_pb2,
     drill_service_pb2,
     grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
+    restore_service_pb2,
     transfer_service_pb2,
 )
 from strongroom_server.core.access import AccessAction
@@ -25,10 +27,12 @@ FILES: list[Any] = [
     access_service_pb2,
     approval_service_pb2,
     artifact_service_pb2,
+    backup_service_pb2,
     drill_service_pb2,
     grant_service_pb2,
     key_service_pb2,
     maintenance_service_pb2,
+    restore_service_pb2,
     transfer_service_pb2,
 ]
 RPCS: dict[str, Any] = {
@@ -125,6 +129,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
 
 #: What may take longer than other calls, beside streams.
 LONG = (
+    "ListBackups",
     *("CheckServer", "ListShredded", "PreviewShred", "ShredArtifact", "ShredProject"),
     *("CommitDraft", "DiscardDraft", "GetLineage", "ListDrills"),
 )

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from strongroom.errors import InvalidArgumentError, Reason
-from strongroom_server.config.replication import read_replication_settings
+from strongroom_server.config.replication import (
+    read_public_keys,
+    read_replication_settings,
+)
 
 GOOD = """
 [store]
@@ -83,3 +86,17 @@ def test_another_prefix_of_one_bucket_is_another_place(tmp_path: Path) -> None:
     assert read(tmp_path, parted)
     with pytest.raises(InvalidArgumentError, match="the same place"):
         read(tmp_path, near.replace("[replica]", '[replica]\nprefix = "b"'))
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"type": "other"}'])
+def test_a_file_without_public_keys_is_refused(
+    tmp_path: Path, content: str | None
+) -> None:
+    keys = tmp_path / "keys.json"
+    if content is not None:
+        keys.write_text(content)
+    path = tmp_path / "replica.toml"
+    path.write_text(f'{GOOD}public_keys_file = "{keys}"\n')
+
+    with pytest.raises(InvalidArgumentError, match="no public keys"):
+        read_public_keys(read_replication_settings(path))

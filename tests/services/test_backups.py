@@ -16,7 +16,7 @@ from strongroom.errors import (
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core.backup_root import verify_root
 from strongroom_server.ports import LockMode
-from strongroom_server.services.backups import Asked, bases
+from strongroom_server.services.backups import Asked, bases, taking
 from strongroom_server.services.shredding import Approval
 from tests.support.backups import DAY_S, BackedUp
 from tests.support.clock import ManualClock
@@ -317,6 +317,22 @@ def test_what_rotted_in_the_backup_bucket_is_found_by_the_sample(
     assert backed_up.verify(second.backup.number)[0] == []
 
 
+def test_all_that_rotted_is_found_if_all_is_read_back(
+    backed_up: BackedUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "SAMPLED", 1)
+    first = backed_up.take().backup
+    rows = list(backed_up.records.rows(first.root))
+    for row in rows[::2]:
+        backed_up.bucket.rot(row.key, row.version_id, bytes(row.size_bytes))
+
+    second = backed_up.take(Asked(read_all=True))
+
+    assert second.rotten_count == len(rows[::2])
+    assert second.sampled_count + second.rotten_count == len(rows)
+    assert backed_up.verify(second.backup.number)[0] == []
+
+
 def test_what_is_gone_from_the_backup_bucket_is_copied_anew(
     backed_up: BackedUp,
 ) -> None:
@@ -348,7 +364,7 @@ def test_an_interrupted_backup_is_found_again_and_not_read_twice(
     for step in steps:
         if getattr(step, "stage", "") == "journals":
             break
-    steps.close()
+    del steps  # The server is gone.
     assert backed_up.records.numbers() == []
 
     taken = backed_up.again().take()

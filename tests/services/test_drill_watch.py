@@ -11,6 +11,7 @@ import pytest
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ArtifactName
+from strongroom_server.core import layout
 from strongroom_server.core.drill import CanaryState
 from strongroom_server.core.records import Caller
 from strongroom_server.repository.leases import Leases
@@ -202,6 +203,22 @@ def test_other_servers_hear_of_a_failed_drill(store: DrillWorld) -> None:
     other.look()
 
     assert reason_of(other) is Reason.DRILL_FAILED
+
+
+def test_what_is_planted_hides_no_failed_drill(store: DrillWorld) -> None:
+    other = watch_of(store, every_s=0)
+    watch_of(store).look()
+    other.look()
+    for number in range(2, 80):
+        store.world.bucket.put_new(layout.drill_key(number), b"junk")
+    store.rot_all("packs/")
+    assert store.report().number == 80
+
+    other.look()
+
+    assert reason_of(other) is Reason.DRILL_FAILED
+    other.look()
+    assert len(other._refused) == 78
 
 
 def test_a_server_that_starts_anew_knows_what_was(store: DrillWorld) -> None:

@@ -15,7 +15,7 @@ from strongroom_server.repository.replica_records import (
     ReplicaRecords,
     require_serving,
 )
-from strongroom_server.services.replication import read_heads
+from strongroom_server.services.replication import LagMeter, read_heads
 from tests.support import sweeps
 from tests.support.clock import ManualClock
 from tests.support.replicas import (
@@ -408,3 +408,30 @@ def test_a_promotion_while_a_round_goes_on_stops_the_entries(
         regions.fresh(source=source).round()
 
     assert list(shown(regions.opened())[ARTIFACT.short]) == [1]
+
+
+def test_the_lag_grows_until_a_round_has_everything(
+    world: World, regions: Regions
+) -> None:
+    world.push({"a": b"1"})
+    clock = world.clock
+    assert isinstance(clock, ManualClock)
+    meter = LagMeter(clock)
+    clock.advance(10.0)
+    assert meter.lag_s() == 10.0
+
+    meter.note(regions.round(), clock.monotonic() - 2.0)
+    assert (meter.lag_s(), meter.missing_count) == (2.0, 0)
+
+    # What rots holds the journal back, and with it the recovery point.
+    world.push({"w": WEIGHTS})
+    item, data = max(
+        (found for found in world.bucket.objects() if "packs/" in found[0].key),
+        key=lambda found: found[0].version_id,
+    )
+    world.bucket.corrupt(item.key, item.version_id, data[:-1])
+    clock.advance(5.0)
+    meter.note(regions.round(), clock.monotonic())
+
+    assert meter.lag_s() == 7.0
+    assert (meter.missing_count, meter.finding_count) == (1, 1)

@@ -2,7 +2,6 @@
 """Restoring to a folder: plain files, each whole or not there, none overwritten."""
 
 import json
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +81,7 @@ def test_everything_comes_back_as_files(world: World, tmp_path: Path) -> None:
     assert {item.name for item in report.versions} == {
         "demo/minilm@1", "demo/minilm@2", "second/other@1",
     }  # fmt: skip
-    modes = {path: os.stat(folder / path).st_mode for path in expected}
+    modes = {path: (folder / path).stat().st_mode for path in expected}
     assert modes["demo/minilm/1/b/run.sh"] & stat.S_IXUSR
     assert not modes["demo/minilm/1/a.bin"] & stat.S_IXUSR
     assert not any(mode & 0o077 for mode in modes.values())

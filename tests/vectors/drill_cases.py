@@ -19,11 +19,29 @@ from tests.vectors.cases import changed, make_case
 from tests.vectors.key_cases import Case
 
 _PACK = f"packs/ab/{'ab' * 32}"
+_DIGEST = canary_digest(STORE)
+_VERSIONS = (
+    DrilledVersion(
+        "demo/minilm@2",
+        _DIGEST,
+        whole=True,
+        file_count=3,
+        restored_bytes=4000,
+        ok=False,
+    ),
+    DrilledVersion(
+        "demo/minilm@1",
+        _DIGEST,
+        whole=False,
+        file_count=1,
+        restored_bytes=100,
+        ok=True,
+    ),
+)
 
 
 def report_of(**changes: Any) -> DrillReport:  # noqa: ANN401
     """A report that says something in every field."""
-    digest = canary_digest(STORE)
     fields: dict[str, Any] = {
         "store": STORE,
         "number": 3,
@@ -44,25 +62,8 @@ def report_of(**changes: Any) -> DrillReport:  # noqa: ANN401
         "audit_id": "0a1b2c3d-17",
         "scheduled": False,
         "passed": False,
-        "canary": CanaryResult(CanaryState.GOOD, digest, digest, 1),
-        "versions": (
-            DrilledVersion(
-                "demo/minilm@2",
-                digest,
-                whole=True,
-                file_count=3,
-                restored_bytes=4000,
-                ok=False,
-            ),
-            DrilledVersion(
-                "demo/minilm@1",
-                digest,
-                whole=False,
-                file_count=1,
-                restored_bytes=100,
-                ok=True,
-            ),
-        ),
+        "canary": CanaryResult(CanaryState.GOOD, _DIGEST, _DIGEST, 1),
+        "versions": _VERSIONS,
         "version_count": 2,
         "findings": (
             DrillFinding(

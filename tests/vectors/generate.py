@@ -23,6 +23,7 @@ from tests.vectors import (
     name_cases,
     record_cases,
     replica_cases,
+    restore_cases,
     sweep_cases,
     table_cases,
     upload_cases,
@@ -36,8 +37,9 @@ STATEMENTS: Final = "mend_statements"
 ROOTS: Final = "backup_roots"
 EXTENSIONS: Final = "backup_extensions"
 DRILLS: Final = "drill_reports"
+RESTORES: Final = "restore_receipts"
 #: Formats with signatures, which differ from run to run.
-SIGNED: Final = frozenset({ENTRIES, STATEMENTS, ROOTS, EXTENSIONS, DRILLS})
+SIGNED: Final = frozenset({ENTRIES, STATEMENTS, ROOTS, EXTENSIONS, DRILLS, RESTORES})
 BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     "names": name_cases.names,
     "version_digests": name_cases.digests,
@@ -81,6 +83,8 @@ BUILDERS: Final[dict[str, Callable[[], list[Case]]]] = {
     EXTENSIONS: backup_cases.backup_extensions,
     DRILLS: drill_cases.drill_reports,
     "replica_records": replica_cases.replica_records,
+    "relocation_records": restore_cases.relocation_records,
+    RESTORES: restore_cases.restore_receipts,
 }
 
 

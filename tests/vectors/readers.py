@@ -34,7 +34,7 @@ from strongroom_server.core.sealing import ObjectKind, open_object
 from strongroom_server.core.selectors import resolve
 from strongroom_server.core.slots import open_slot, parse_slot
 from strongroom_server.core.suites import DigestAlgorithm
-from tests.vectors import backup_readers, drill_readers, replica_cases
+from tests.vectors import backup_readers, drill_readers, replica_cases, restore_cases
 from tests.vectors.table_cases import shown
 from tests.vectors.upkeep_readers import (
     Fields,
@@ -363,4 +363,6 @@ READERS: dict[str, Callable[[Fields, Fields], object]] = {
     "backup_extensions": backup_readers.read_backup_extension,
     "drill_reports": drill_readers.read_drill_report,
     "replica_records": replica_cases.read_replica_record,
+    "relocation_records": restore_cases.read_relocation_record,
+    "restore_receipts": restore_cases.read_restore_receipt,
 }

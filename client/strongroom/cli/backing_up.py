@@ -58,6 +58,13 @@ def create(
             help="The store was restored to an earlier time: histories may be shorter.",
         ),
     ] = False,
+    read_all: Annotated[
+        bool,
+        typer.Option(
+            "--read-all",
+            help="Read back all that earlier backups hold; copy anew what has rotted.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
     no_progress: NoProgressFlag = False,
 ) -> None:
@@ -80,7 +87,10 @@ def create(
         stages_shown(output, wanted=not no_progress) as progress,
     ):
         summary = client.create_backup(
-            names, allow_rewound=allow_rewound, progress=progress
+            names,
+            allow_rewound=allow_rewound,
+            read_all=read_all,
+            progress=progress,
         )
     output.record("summary", summary)
     _print_summary(output, summary)

@@ -76,15 +76,7 @@ def restore(
         receipt = client.restore(
             name, backup=from_backup, as_of=time, progress=progress
         )
-        _show(output, receipt)
-        if out is not None:
-            output.say(f"receipt: {_save(receipt, out)}")
-        if receipt.damaged_count:
-            raise IntegrityError(
-                f"{counted(receipt.damaged_count, 'thing')} could not be restored, "
-                f"first {receipt.damaged[0]}",
-                hint="Try another backup: `strongroom backup ls`.",
-            )
+        _show(output, receipt, out)
         if move_ref:
             number = _number(receipt)
             artifact = parse_uri(name).artifact.short
@@ -120,7 +112,7 @@ def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
     output.say("nothing was changed")
 
 
-def _show(output: Output, receipt: RestoreReceipt) -> None:
+def _show(output: Output, receipt: RestoreReceipt, out: Path | None) -> None:
     names = (name for name in RestoreReceipt.__dataclass_fields__ if name != "receipt")
     told = {name: getattr(receipt, name) for name in names}
     output.record("restored", told | {"receipt": receipt.receipt.decode()})
@@ -136,6 +128,14 @@ def _show(output: Output, receipt: RestoreReceipt) -> None:
     )
     for what in receipt.damaged:
         output.line(f"! not restored: {what}")
+    if out is not None:
+        output.say(f"receipt: {_save(receipt, out)}")
+    if receipt.damaged_count:
+        raise IntegrityError(
+            f"{counted(receipt.damaged_count, 'thing')} could not be restored, "
+            f"first {receipt.damaged[0]}",
+            hint="Try another backup: `strongroom backup ls`.",
+        )
 
 
 def _number(receipt: RestoreReceipt) -> int:

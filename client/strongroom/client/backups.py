@@ -35,6 +35,7 @@ class Backups(Drills):
         names: Sequence[str] = (),
         *,
         allow_rewound: bool = False,
+        read_all: bool = False,
         progress: StageCallback | None = None,
     ) -> BackupSummary:
         """Have a backup taken; broken off anywhere, the next call goes on with it.
@@ -43,6 +44,8 @@ class Backups(Drills):
             names: Projects, and `project/artifact`; nothing means the whole store.
             allow_rewound: Whether journals may be shorter than in earlier backups,
                 since the store was restored to an earlier time.
+            read_all: Whether everything is read back that earlier backups hold, and
+                copied anew if it has rotted; without it, a sample is.
             progress: Called as the server gets on.
 
         Raises:
@@ -52,7 +55,7 @@ class Backups(Drills):
                 it; names it.
         """
         request = pb.CreateBackupRequest(
-            names=map(_resource, names), allow_rewound=allow_rewound
+            names=map(_resource, names), allow_rewound=allow_rewound, read_all=read_all
         )
         summary = None
         with (
@@ -134,13 +137,13 @@ class Backups(Drills):
             self._caller.stream(methods.VERIFY_BACKUP, request) as stream,
         ):
             for response in stream:
-                match response.WhichOneof("part"):
-                    case "finding":
-                        yield _convert.backup_finding_of(response.finding)
-                    case "report":
-                        yield _convert.backup_report_of(response.report)
-                    case "progress":
-                        yield _convert.backup_stage_of(response.progress)
+                part = response.WhichOneof("part")
+                if part == "finding":
+                    yield _convert.backup_finding_of(response.finding)
+                elif part == "report":
+                    yield _convert.backup_report_of(response.report)
+                elif part == "progress":
+                    yield _convert.backup_stage_of(response.progress)
 
     def extend_backup(
         self, number: int, until: datetime, *, progress: StageCallback | None = None

@@ -70,12 +70,14 @@ class BackupProgress(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., done_count: _Optional[int] = ..., total_count: _Optional[int] = ..., copied_bytes: _Optional[int] = ...) -> None: ...
 
 class CreateBackupRequest(_message.Message):
-    __slots__ = ("names", "allow_rewound")
+    __slots__ = ("names", "allow_rewound", "read_all")
     NAMES_FIELD_NUMBER: _ClassVar[int]
     ALLOW_REWOUND_FIELD_NUMBER: _ClassVar[int]
+    READ_ALL_FIELD_NUMBER: _ClassVar[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     allow_rewound: bool
-    def __init__(self, names: _Optional[_Iterable[str]] = ..., allow_rewound: bool = ...) -> None: ...
+    read_all: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., allow_rewound: bool = ..., read_all: bool = ...) -> None: ...
 
 class BackupSummary(_message.Message):
     __slots__ = ("backup", "copied_count", "copied_bytes", "extended_count", "sampled_count", "rotten_count", "notes")

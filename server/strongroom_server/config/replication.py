@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings of a replicator: a file of its own, with two buckets and no Vault."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from strongroom_server.config.sections import TelemetrySection, WorkersSection
@@ -13,6 +15,11 @@ from strongroom_server.config.tables import (
     read_environ,
     setting_error,
 )
+from strongroom_server.core.shred_receipt import parse_keys
+from strongroom_server.core.signatures import PublicKey
+
+#: Of a file with public keys; a key has some KiB.
+_MAX_KEYS_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,25 @@ def read_replication_settings(path: Path) -> ReplicationSettings:
     settings = load_sections(ReplicationSettings, read_document(path), read_environ())
     _check(settings)
     return settings
+
+
+def read_public_keys(
+    settings: ReplicationSettings,
+) -> Mapping[str, PublicKey] | None:
+    """Return the keys that the store signs with; None if signatures are not checked.
+
+    Raises:
+        InvalidArgumentError: The file holds none (SETTING_INVALID).
+    """
+    path = settings.replica.public_keys_file
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return parse_keys(file.read(_MAX_KEYS_BYTES))
+    except (OSError, ValueError) as error:
+        message = f"{path} holds no public keys: write it with `strongroom keys public`"
+        raise setting_error(message) from error
 
 
 def _check(settings: ReplicationSettings) -> None:

@@ -114,16 +114,25 @@ def server_settings(layout: StackLayout, addresses: AddressBook, store: str) -> 
         },
         "telemetry": {"spans_file": str(layout.telemetry / "server-spans.jsonl")},
     }
+    tables |= _tables_of_some(layout, addresses)
+    caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
+    return caption + "".join(
+        f"\n[{name}]\n{_table(table)}" for name, table in tables.items()
+    )
+
+
+def _tables_of_some(
+    layout: StackLayout, addresses: AddressBook
+) -> dict[str, dict[str, _Value]]:
+    """Return the sections that not every stack has."""
+    tables: dict[str, dict[str, _Value]] = {}
     if _socket_fits(layout):
         tables["shared_memory"] = {"socket": str(layout.data_socket)}
     if addresses.port("backup-s3"):
         tables["backup"] = _backup(layout, addresses)
     if known_as := client_id(layout):
         tables["operators"] = _operators(layout, addresses, known_as)
-    caption = "# Written by `strongroom dev up`; what you change here is lost.\n"
-    return caption + "".join(
-        f"\n[{name}]\n{_table(table)}" for name, table in tables.items()
-    )
+    return tables
 
 
 def _approle_files(setting: str, files: tuple[Path, Path]) -> dict[str, str]:

@@ -19,7 +19,8 @@ from strongroom.format.names import (
 )
 from strongroom.v1 import artifact_service_pb2 as pb
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import ProjectRecord, VersionReader
+from strongroom_server.core.records import ProjectRecord
+from strongroom_server.core.version_readers import VersionReader
 from strongroom_server.rpc import convert
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.lineage_calls import LineageCalls

@@ -63,6 +63,7 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
             call.caller.trace_id,
             call.caller.audit_id,
             request.allow_rewound,
+            request.read_all,
             call.check,
         )
         for item in self._need().create(asked):

@@ -9,7 +9,8 @@ from typing import Final
 from strongroom.errors import InternalError
 from strongroom.format.names import VersionName
 from strongroom_server.core.access import AccessAction, Decision
-from strongroom_server.core.records import Caller, FoundReaders
+from strongroom_server.core.records import Caller
+from strongroom_server.core.version_readers import FoundReaders
 from strongroom_server.ports import Approved
 from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.identity import Peer

@@ -149,35 +149,15 @@ _ROWS: Final = (
         Phases.INTENT_OUTCOME,
         TimeClass.LONG,
     ),
-    Method(
-        f"{_ARTIFACTS}/MoveRef",
-        AccessAction.REF_MOVE,
-        targets.of_ref,
-        Phases.INTENT_OUTCOME,
-    ),
-    Method(
-        f"{_ARTIFACTS}/DeleteVersion",
-        AccessAction.VERSION_DELETE,
-        targets.of_number,
-        Phases.INTENT_OUTCOME,
-    ),
-    Method(
-        f"{_ARTIFACTS}/UndeleteVersion",
-        AccessAction.VERSION_UNDELETE,
-        targets.of_number,
-        Phases.INTENT_OUTCOME,
-    ),
-    Method(
-        f"{_ARTIFACTS}/SetHold",
-        AccessAction.HOLD_SET,
-        targets.of_artifact_or_number,
-        Phases.INTENT_OUTCOME,
-    ),
-    Method(
-        f"{_ARTIFACTS}/SetPolicy",
-        AccessAction.POLICY_SET,
-        targets.of_artifact("name"),
-        Phases.INTENT_OUTCOME,
+    *(
+        Method(f"{_ARTIFACTS}/{name}", action, named, Phases.INTENT_OUTCOME)
+        for name, action, named in (
+            ("MoveRef", AccessAction.REF_MOVE, targets.of_ref),
+            ("DeleteVersion", AccessAction.VERSION_DELETE, targets.of_number),
+            ("UndeleteVersion", AccessAction.VERSION_UNDELETE, targets.of_number),
+            ("SetHold", AccessAction.HOLD_SET, targets.of_artifact_or_number),
+            ("SetPolicy", AccessAction.POLICY_SET, targets.of_artifact("name")),
+        )
     ),
     Method(
         f"{_ARTIFACTS}/ExplainRetention",
@@ -376,19 +356,17 @@ _ROWS: Final = (
         )
         for name, action in (
             ("CreateBackup", AccessAction.BACKUP_CREATE),
+            ("GetBackup", AccessAction.BACKUP_LIST),
             ("VerifyBackup", AccessAction.BACKUP_VERIFY),
             ("ExtendBackup", AccessAction.BACKUP_EXTEND),
             ("SetBackupHold", AccessAction.BACKUP_HOLD),
         )
     ),
-    *(
-        Method(
-            f"{_BACKUPS}/{name}",
-            AccessAction.BACKUP_LIST,
-            targets.of_server,
-            time_class=TimeClass.LONG,
-        )
-        for name in ("ListBackups", "GetBackup")
+    Method(
+        f"{_BACKUPS}/ListBackups",
+        AccessAction.BACKUP_LIST,
+        targets.of_server,
+        time_class=TimeClass.LONG,
     ),
     Method(
         f"{_DRILLS}/RunDrill",

@@ -16,7 +16,7 @@ from typing import Final
 
 from strongroom.format.names import VersionName, parse_version_name
 from strongroom_server.core.access import AccessAction
-from strongroom_server.core.records import FoundReaders, VersionReader
+from strongroom_server.core.version_readers import FoundReaders, VersionReader
 from strongroom_server.ports import Clock
 from strongroom_server.rpc.call import Call
 from strongroom_server.rpc.methods import Method

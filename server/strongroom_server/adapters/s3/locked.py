@@ -7,16 +7,22 @@ versions of key slots in spite of governance, and nothing else.
 """
 
 import math
+import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
 from strongroom.errors import PreconditionError, Reason
-from strongroom_server.adapters.s3.connections import open_connections
-from strongroom_server.adapters.s3.errors import unsuitable, was_not_done
+from strongroom_server.adapters.s3.connections import S3Connections, open_connections
+from strongroom_server.adapters.s3.errors import (
+    unavailable,
+    unsuitable,
+    was_not_done,
+)
 from strongroom_server.adapters.s3.requests import S3Requests, always, crc32_header
 from strongroom_server.adapters.s3.settings import S3Settings
 from strongroom_server.adapters.s3.store import S3BlobStore
@@ -43,6 +49,12 @@ _MODE_HEADER: Final = "x-amz-object-lock-mode"
 _DATE_HEADER: Final = "x-amz-object-lock-retain-until-date"
 _HOLD_HEADER: Final = "x-amz-object-lock-legal-hold"
 _BYPASS: Final = {"x-amz-bypass-governance-retention": "true"}
+#: Changes of a version wait for each other, and for some others by chance.
+_TURNS: Final = 64
+#: How often a change is looked for before it is given up.
+_MAX_LOOKS: Final = 6
+_CONTESTED: Final = "somebody else changes the same lock"
+_UNLOCKED: Final = Lock(LockMode.GOVERNANCE, 0.0)
 _NAMESPACE: Final = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -84,7 +96,19 @@ def open_slot_remover(settings: S3Settings, clock: Clock) -> Iterator["S3SlotRem
 
 
 class S3LockedBlobs(S3BlobStore):
-    """A bucket with Object Lock, under one prefix; safe to use from many threads."""
+    """A bucket with Object Lock, under one prefix; safe to use from many threads.
+
+    SeaweedFS 4.48 keeps date and hold of a version in one record that it reads and
+    writes: of two changes at once one takes the other back. So changes of a version
+    wait for each other here, and each is looked at after it was made. Of two servers
+    one may still take the other's back, to what was before both and never to less.
+    """
+
+    def __init__(
+        self, connections: S3Connections, settings: S3Settings, clock: Clock
+    ) -> None:
+        super().__init__(connections, settings, clock)
+        self._turns = tuple(threading.Lock() for _ in range(_TURNS))
 
     def put_locked(self, key: str, data: ReadBuffer, *, lock: Lock) -> str:
         """See `LockedBlobs`. Repeated only where S3 said that nothing was done."""
@@ -99,37 +123,65 @@ class S3LockedBlobs(S3BlobStore):
         return self.retry(partial(_look, self, key, version_id), always)
 
     def extend(self, key: str, *, version_id: str, until_s: float) -> Lock:
-        """See `LockedBlobs`."""
-        lock = self.lock_of(key, version_id=version_id)
-        if lock is None or not lock.until_s:
-            raise unsuitable(
-                "PutObjectRetention", "a version that is to stay locked never was"
-            )
-        if lock.until_s >= until_s:
-            return lock
-        longer = Lock(lock.mode, float(math.ceil(until_s)), lock.is_held)
-        try:
-            document = _retention(version_id, longer)
-            self.retry(partial(_put_document, self, key, document), always)
-        except PreconditionError as error:
-            # Somebody else may have locked it for longer meanwhile, and S3 refuses
-            # to shorten that.
-            now = self.lock_of(key, version_id=version_id)
-            denied = error.reason is Reason.STORE_ACCESS_DENIED
-            if not denied or now is None or now.until_s < until_s:
-                raise
-            return now
-        return longer
+        """See `LockedBlobs`. What is returned was seen after it was put."""
+        refused: PreconditionError | None = None
+        seen_s = 0.0
+        with self._turn(key):
+            for _ in range(_MAX_LOOKS):
+                lock = self.lock_of(key, version_id=version_id)
+                if lock is None or not lock.until_s:
+                    raise unsuitable(
+                        "PutObjectRetention",
+                        "a version that is to stay locked never was",
+                    )
+                if lock.until_s >= until_s:
+                    return lock
+                # Somebody else may have locked it for longer meanwhile, and S3
+                # refuses to shorten that.
+                if refused is not None and lock.until_s == seen_s:
+                    raise refused
+                seen_s = lock.until_s
+                longer = replace(lock, until_s=until_s)
+                refused = self._put_date(key, version_id, longer)
+        raise unavailable("PutObjectRetention", _CONTESTED)
 
     def set_hold(self, key: str, *, version_id: str, is_held: bool) -> None:
-        """See `LockedBlobs`."""
-        status = _HELD[is_held]
+        """See `LockedBlobs`. It was seen, with a date as late as before."""
         document = _Document(
             "PutObjectLegalHold",
             {"legal-hold": "", "versionId": version_id},
-            f"<LegalHold {_NAMESPACE}><Status>{status}</Status></LegalHold>",
+            f"<LegalHold {_NAMESPACE}><Status>{_HELD[is_held]}</Status></LegalHold>",
         )
-        self.retry(partial(_put_document, self, key, document), always)
+        latest = _UNLOCKED
+        with self._turn(key):
+            for _ in range(_MAX_LOOKS):
+                lock = self.lock_of(key, version_id=version_id) or _UNLOCKED
+                if lock.until_s < latest.until_s:
+                    refused = self._put_date(key, version_id, latest)
+                    if refused is not None:
+                        raise refused
+                    continue
+                latest = lock
+                if lock.is_held == is_held:
+                    return
+                self.retry(partial(_put_document, self, key, document), always)
+        raise unavailable("PutObjectLegalHold", _CONTESTED)
+
+    def _put_date(
+        self, key: str, version_id: str, lock: Lock
+    ) -> PreconditionError | None:
+        """Put mode and date on a version; return what S3 refuses it with."""
+        document = _retention(version_id, lock)
+        try:
+            self.retry(partial(_put_document, self, key, document), always)
+        except PreconditionError as error:
+            if error.reason is not Reason.STORE_ACCESS_DENIED:
+                raise
+            return error
+        return None
+
+    def _turn(self, key: str) -> threading.Lock:
+        return self._turns[zlib.crc32(key.encode()) % len(self._turns)]
 
     def _put_under(self, key: str, data: ReadBuffer, headers: Mapping[str, str]) -> str:
         view = memoryview(data).cast("B")

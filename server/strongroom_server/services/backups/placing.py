@@ -8,7 +8,7 @@ before it is locked away: garbage is never kept as if it were good.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from strongroom.errors import IntegrityError, Reason
@@ -23,6 +23,7 @@ from strongroom_server.ports import (
     LockMode,
 )
 from strongroom_server.repository.copying import CopyItem, read_whole
+from strongroom_server.repository.inventory_view import read_object
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.locked_objects import extend_lock, keep_locked
 from strongroom_server.repository.mended import MendedPacks
@@ -110,6 +111,7 @@ class Placed:
             backup had it.
         copied_bytes: How much was read for it and stored.
         note: What is to be told of it; "" if nothing is.
+        was_rotten: Whether it had rotted in the backup bucket, and was copied anew.
     """
 
     wanted: Wanted
@@ -118,6 +120,7 @@ class Placed:
     is_missing: bool = False
     copied_bytes: int = 0
     note: str = ""
+    was_rotten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ class Placing:
         lock: Lock,
         judge: Judge,
         known_as: KnownAs,
+        read_all: bool = False,
     ) -> None:
         """Place objects.
 
@@ -151,7 +155,9 @@ class Placing:
             lock: For everything but key slots, which are locked by governance.
             judge: Holds bytes against their keys.
             known_as: By which other ids a version of the store may be pinned.
+            read_all: Whether what earlier backups hold is read back.
         """
+        self._read_all = read_all
         self._repository = repository
         self._bucket = bucket
         self._bases = bases
@@ -173,6 +179,8 @@ class Placing:
         """
         row, lock = wanted.row, self.lock_of(wanted.key)
         if row is not None and wanted.is_known:
+            if self._read_all and not is_whole(self._bucket, row):
+                return self.place_anew(wanted)
             is_missing = wanted.listed is None
             if extend_lock(self._bucket, wanted.key, row.version_id, lock):
                 fresh = self._known(wanted, row)
@@ -185,7 +193,9 @@ class Placing:
 
     def place_anew(self, wanted: Wanted) -> Placed:
         """Place an object that has rotted in the backup bucket; errors as `place`."""
-        return self._copy(wanted, self.lock_of(wanted.key))
+        placed = self._copy(wanted, self.lock_of(wanted.key))
+        note = f"{wanted.key} had rotted in the backup bucket: copied anew"
+        return replace(placed, was_rotten=True, note=placed.note or note)
 
     def _known(self, wanted: Wanted, row: StoredObject) -> StoredObject:
         known_as = self._ids(wanted, row)
@@ -334,3 +344,16 @@ def lock_of(key: str, lock: Lock) -> Lock:
     if key.startswith(_SLOTS):
         return Lock(LockMode.GOVERNANCE, lock.until_s, lock.is_held)
     return lock
+
+
+def is_whole(bucket: LockedBlobs, row: StoredObject) -> bool:
+    """Return whether the backup bucket has exactly the bytes of a row.
+
+    Raises:
+        UnavailableError: The bucket cannot be reached.
+    """
+    try:
+        read_object(bucket, row, row.size_bytes)
+    except (BlobNotFoundError, IntegrityError):
+        return False
+    return True

@@ -17,10 +17,9 @@ from strongroom_server.core import inventory, layout
 from strongroom_server.core.backup_root import MAX_MISSING, BackupRoot, PageEntry
 from strongroom_server.core.inventory import StoredObject
 from strongroom_server.core.scope import format_id
-from strongroom_server.ports import BlobNotFoundError, Lock, LockedBlobs, LockMode
+from strongroom_server.ports import Lock, LockedBlobs, LockMode
 from strongroom_server.repository.backup_records import BackupRecords
 from strongroom_server.repository.copying import Task, in_order
-from strongroom_server.repository.inventory_view import read_object
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.throttle import Throttle
 from strongroom_server.services.backups.bases import Bases, check_count
@@ -31,6 +30,7 @@ from strongroom_server.services.backups.placing import (
     Placed,
     Placing,
     Wanted,
+    is_whole,
 )
 from strongroom_server.services.backups.reach import PinnedMarks, Reach
 from strongroom_server.services.backups.results import BackupProgress, TakenBackup
@@ -73,6 +73,8 @@ class Asked:
         audit_id: Of its entry in the audit log.
         allow_rewound: Whether journals may be shorter than in earlier backups: the
             store was restored to an earlier time.
+        read_all: Whether everything is read back that earlier backups hold, not only
+            a sample.
         check: Called now and then; what it raises ends the backup.
     """
 
@@ -80,6 +82,7 @@ class Asked:
     trace_id: str = ""
     audit_id: str = ""
     allow_rewound: bool = False
+    read_all: bool = False
     check: Callable[[], None] = lambda: None
 
 
@@ -114,6 +117,7 @@ class _Tally:
         else:
             self.new_count += 1
             self.new_bytes += placed.row.size_bytes
+        self.rotten_count += placed.was_rotten
         self.copied_count += placed.copied_bytes > 0
         self.copied_bytes += placed.copied_bytes
 
@@ -177,7 +181,7 @@ class Taking:
             tally.copied_count,
             tally.copied_bytes,
             tally.extended_count,
-            len(tally.sample),
+            tally.extended_count if self._asked.read_all else len(tally.sample),
             tally.rotten_count,
             _first((*bases.notes, *tally.notes)),
         )
@@ -201,6 +205,7 @@ class Taking:
             lock=lock,
             judge=self._judge,
             known_as=self._known_as,
+            read_all=self._asked.read_all,
         )
         throttle = Throttle(
             self._repository.clock,
@@ -218,7 +223,8 @@ class Taking:
         def tasks() -> Iterator[Task[Placed]]:
             for wanted in stage.items:
                 self._asked.check()
-                size_bytes = 0 if wanted.is_known else wanted.size_bytes
+                is_read = self._asked.read_all or not wanted.is_known
+                size_bytes = wanted.size_bytes if is_read else 0
                 throttle.spend(size_bytes)
                 yield Task(partial(placing.place, wanted), size_bytes)
 
@@ -227,7 +233,7 @@ class Taking:
             tasks(), executor=self._repository.executor, in_flight=IN_FLIGHT
         ):
             self._tally.add(placed)
-            if placed.was_known:
+            if placed.was_known and not self._asked.read_all:
                 self._draw(placed.wanted)
             done += 1
             if done % _PROGRESS_OBJECTS == 0 or placed.copied_bytes:
@@ -253,11 +259,7 @@ class Taking:
             self._asked.check()
             row = self._tally.rows[wanted.key]
             if not is_whole(self._bucket, row):
-                placed = placing.place_anew(wanted)
-                self._tally.add(placed)
-                self._tally.rotten_count += 1
-                note = f"{wanted.key} had rotted in the backup bucket: copied anew"
-                self._tally.notes.append(note)
+                self._tally.add(placing.place_anew(wanted))
             yield self._progress("reading a sample back", done, len(self._tally.sample))
 
     def _check_slots(self, marks: PinnedMarks) -> None:
@@ -320,19 +322,6 @@ class Taking:
             audit_id=self._asked.audit_id,
             artifacts=heads.artifacts,
         )
-
-
-def is_whole(bucket: LockedBlobs, row: StoredObject) -> bool:
-    """Return whether the backup bucket has exactly the bytes of a row.
-
-    Raises:
-        UnavailableError: The bucket cannot be reached.
-    """
-    try:
-        read_object(bucket, row, row.size_bytes)
-    except (BlobNotFoundError, IntegrityError):
-        return False
-    return True
 
 
 def _first(notes: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Every server looks; of those that find one due, the holder of the lease runs it.
 others ran, each learns from the reports that are kept.
 """
 
-import contextlib
+import itertools
 import json
 import logging
 import threading
@@ -38,6 +38,7 @@ LEASE_S: Final = 300
 OVERDUE: Final = 2
 #: Reports that are read at a start; older ones say nothing of today.
 _MAX_READ: Final = 64
+_MAX_REFUSED: Final = 10_000
 _LEASE: Final = "drill"
 #: After one that could not be run, another is tried no sooner.
 RETRY_S: Final = 600.0
@@ -90,6 +91,8 @@ class DrillWatch:
         self._stop = threading.Event()
         self._seen = 0
         self._retry_s = 0.0
+        #: Numbers at which something lies that is no report.
+        self._refused: set[int] = set()
         self._started = clock.now()
         #: Of the newest backup that was drilled, the newest report.
         self._deciding: DrillReport | None = None
@@ -137,11 +140,23 @@ class DrillWatch:
         Raises:
             UnavailableError: The store cannot be reached.
         """
+        records = self._drills.records
         with self._lock:
-            seen = self._seen
-        for number in self._drills.records.numbers(after=seen)[-_MAX_READ:]:
-            with contextlib.suppress(IntegrityError, NotFoundError):
-                self._take_in(self._drills.records.load(number).report)
+            seen, refused = self._seen, frozenset(self._refused)
+        if not seen:
+            for saved in itertools.islice(records.newest(), _MAX_READ):
+                self._take_in(saved.report)
+            return
+        for number in records.numbers(after=seen):
+            if number in refused:
+                continue
+            try:
+                self._take_in(records.load(number).report)
+            except (IntegrityError, NotFoundError):
+                # Planted, so that it is not read at each look.
+                with self._lock:
+                    if len(self._refused) < _MAX_REFUSED:
+                        self._refused.add(number)
 
     def check(self) -> None:
         """Check that the newest drilled backup was good, and that drills happen.

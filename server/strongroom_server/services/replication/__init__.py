@@ -4,6 +4,7 @@
 from strongroom_server.services.replication.ends import Ends
 from strongroom_server.services.replication.entries import Heads, read_heads
 from strongroom_server.services.replication.findings import Finding
+from strongroom_server.services.replication.lag import LagMeter
 from strongroom_server.services.replication.promoting import Promotion, ReplicaSurvey
 from strongroom_server.services.replication.rounds import Replicator, RoundReport
 
@@ -11,6 +12,7 @@ __all__ = [
     "Ends",
     "Finding",
     "Heads",
+    "LagMeter",
     "Promotion",
     "ReplicaSurvey",
     "Replicator",
