@@ -31,7 +31,7 @@ export BUF_CACHE_DIR := $(CURDIR)/build/buf-cache
 .DELETE_ON_ERROR:
 
 .PHONY: help setup proto proto-check fmt lint types arch docs-check house check \
-	test contract e2e crash chaos audit-storm simulate fuzz security disaster compat integrations ci demo bench-memory bench bench-dedup bench-million bench-calls bench-rollback keys-rewrap lock clean
+	test contract e2e crash chaos audit-storm simulate fuzz security disaster compat integrations ci demo bench-memory bench bench-dedup bench-million bench-calls bench-rollback bench-backup keys-rewrap lock clean
 
 help: ## list the verbs (this)
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -186,6 +186,9 @@ bench-calls: setup ## calls a second with access and audit on, beside the same s
 
 bench-rollback: setup ## a ref of a 4 GiB artifact goes back: time, requests to S3, none about packs; BENCH_ARGS="--size 256MiB"
 	$(PY) -m tests.bench.bench_rollback $(BENCH_ARGS)
+
+bench-backup: setup ## a backup after a change of one tensor: bytes beside restic and rclone; BENCH_ARGS="--size 64MiB"
+	$(PY) -m tests.bench.bench_backup $(BENCH_ARGS)
 
 keys-rewrap: setup ## 10,000 key slots wrapped again: killed in the middle, resumed, proved; BENCH_ARGS="--slots 1000"
 	$(PY) -m tests.bench.keys_rewrap $(BENCH_ARGS)

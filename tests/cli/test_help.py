@@ -49,6 +49,7 @@ COMMANDS = [
     *(["backup", name] for name in ("create", "ls", "show", "verify")),
     *(["backup", name] for name in ("extend", "hold", "prove")),
     *(["drill", name] for name in ("run", "ls", "show")),
+    ["restore"],
     ["vault", "check"],
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from strongroom.config import ClientSettings
 from strongroom_server.ports import IssuedCertificate
 from strongroom_server.rpc.drill_servicer import DrillServicer
+from strongroom_server.rpc.restore_servicer import RestoreServicer
 from strongroom_server.services.backups import Backups
 from tests.rpc.authority import DEVELOPER, SERVER
 from tests.rpc.engine import serving_world
@@ -100,8 +101,12 @@ def impatient(settings: ClientSettings, stall_s: float) -> ClientSettings:
 @contextmanager
 def running_engine(
     drills: Callable[[World], DrillServicer] | None = None,
+    restores: Callable[[World], RestoreServicer] | None = None,
     backups: Callable[[World], Backups] | None = None,
 ) -> Iterator[Engine]:
     """Serve the real API on an engine in memory, with `backups` and `drills` or not."""
-    with serving_world(drills=drills, backups=backups) as (world, server):
+    with serving_world(drills=drills, backups=backups, restores=restores) as (
+        world,
+        server,
+    ):
         yield Engine(world, server)

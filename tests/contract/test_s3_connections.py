@@ -133,6 +133,26 @@ def test_an_error_that_is_not_of_s3_says_nothing_of_the_object(
         store.get("a/1", version_id="v", max_bytes=1)
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (403, PreconditionError),
+        (404, BlobNotFoundError),
+        (412, BlobExistsError),
+        (503, UnavailableError),
+    ],
+)
+def test_an_error_without_a_body_is_judged_by_its_status(
+    server: ScriptedS3, store: S3BlobStore, status: int, expected: type[Exception]
+) -> None:
+    server.answers.append(answer_of(status))
+
+    with pytest.raises(expected):
+        store.put_new("a/1", b"x")
+
+    assert len(server.heads) == 1
+
+
 def test_a_connection_that_was_closed_meanwhile_is_not_used(
     server: ScriptedS3, store: S3BlobStore, clock: ManualClock
 ) -> None:

@@ -63,7 +63,8 @@ def scheduled(stack: LiveStack, folder: Path) -> Iterator[Path]:
     written = (stack.root / "server/server.toml").read_text()
     settings.write_text(f"{written}\n[drill]\nevery_s = 3600\n")
     os.kill(stack.pid("server"), signal.SIGKILL)
-    command = [STRONGROOM.with_name("strongroom-server"), "serve", "--config", settings]
+    program = str(STRONGROOM.with_name("strongroom-server"))
+    command = [program, "serve", "--config", str(settings)]
     with (
         log.open("wb") as file,
         subprocess.Popen(command, stdout=file, stderr=file) as server,

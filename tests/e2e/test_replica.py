@@ -102,6 +102,28 @@ def fill(folder: Path, number: int) -> None:
     (folder / "big.bin").write_bytes(os.urandom(6 * MIB))
 
 
+def replicated_until_told_to_stop(config: Path) -> list[str]:
+    """Replicate until something has arrived, then SIGTERM; return what was logged."""
+    process = subprocess.Popen(
+        command("replicate", "--config", str(config)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    events: list[str] = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        events.append(json.loads(line)["event"])
+        if events[-1] == "replicated":
+            process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    # A last round may have brought what somebody wrote to the audit log.
+    while events[-3:-1] == ["replicated"] * 2:
+        del events[-2]
+    return events
+
+
 def wait_for_objects(client: Any, prefix: str, more: int) -> None:  # noqa: ANN401
     """Wait until the replica has so many more objects below a prefix than now."""
 
@@ -225,6 +247,9 @@ def test_a_replica_outlives_kills_of_its_replicator(
         assert shown[-2] <= shown[-1] <= kill + 1
     client.close()
 
+    events = replicated_until_told_to_stop(config)
+    assert events[0] == "replicating"
+    assert events[-2:] == ["replicated", "stopping"]
     once = told("replicate", "--once", "--config", str(config))
     assert (once["is_complete"], once["findings"]) == (True, 0)
     assert check_beginning(own_stack, far) == KILLS

@@ -131,7 +131,9 @@ def check_files(stack: LiveStack, pushed: dict[str, Path], folder: Path) -> None
 
 def kill_under_way(config: Path) -> None:
     """Begin to restore slowly, and kill the program in the midst of it."""
-    command = [SERVER, "restore", "--config", config, "--to-store", "--json"]
+    command: list[str | Path] = [
+        SERVER, "restore", "--config", config, "--to-store", "--json"
+    ]  # fmt: skip
     with subprocess.Popen(
         [*command, "--max-bytes-per-second", "3000000"],
         stdout=subprocess.PIPE,

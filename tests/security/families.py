@@ -13,6 +13,7 @@ from tests.security import (
     identities,
     journals,
     key_life,
+    locked_backups,
     names,
     salamanders,
     shredding,
@@ -52,4 +53,5 @@ FAMILIES: Final[tuple[Family, ...]] = (
     shredding.FAMILY,
     shredding_alone.FAMILY,
     vault_policies.FAMILY,
+    locked_backups.FAMILY,
 )

@@ -6,21 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from strongroom.errors import PreconditionError, Reason
 from strongroom.format.names import ArtifactName
-from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core.records import Kind
-from strongroom_server.ports import BlobVersion
-from strongroom_server.repository.replica_records import (
-    ReplicaRecords,
-    require_serving,
-)
 from strongroom_server.services.replication import LagMeter, read_heads
 from tests.support import sweeps
 from tests.support.clock import ManualClock
 from tests.support.replicas import (
+    Growing,
     Regions,
-    empty_bucket,
     refs_of,
     shown,
     two_regions,
@@ -213,33 +206,6 @@ def test_the_audit_log_has_no_checkpoint_of_more_than_is_there(
     )
 
 
-class Growing(MemoryBlobStore):
-    """A bucket in which something happens once, behind a listing of one folder."""
-
-    def __init__(self, inner: MemoryBlobStore, *, after: str) -> None:
-        super().__init__()
-        self._versions = inner._versions
-        self._lock = inner._lock
-        self._after = after
-        self._advanced_s = inner.time_s() - self.time_s()
-        self.grow: object = None
-
-    def first_versions(
-        self, prefix: str, *, start_after: str = ""
-    ) -> Iterator[BlobVersion]:
-        yield from super().first_versions(prefix, start_after=start_after)
-        self._happen(prefix)
-
-    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[BlobVersion]:
-        yield from super().versions(prefix, start_after=start_after)
-        self._happen(prefix)
-
-    def _happen(self, prefix: str) -> None:
-        if prefix == self._after and callable(self.grow):
-            grow, self.grow = self.grow, None
-            grow()
-
-
 def test_what_is_committed_while_a_round_goes_on_waits_for_the_next(
     world: World, regions: Regions
 ) -> None:
@@ -310,104 +276,6 @@ def test_the_rate_at_which_is_read_is_kept(world: World, regions: Regions) -> No
 
     took_s = clock.monotonic() - began_s
     assert took_s >= report.size_bytes / 100_000 * 0.9
-
-
-def test_a_bucket_with_anything_else_in_it_is_not_begun(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    regions.target.put_new("packs/aa/mine", b"somebody's")
-
-    with pytest.raises(PreconditionError) as caught:
-        regions.round()
-
-    assert caught.value.reason is Reason.STORE_UNSUITABLE
-    assert "packs/aa/mine" in caught.value.message
-    assert len(regions.target.objects()) == 1
-
-
-def test_a_living_store_is_never_taken_for_a_replica(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    with memory_world() as other:
-        other.push({"a": b"2"})
-        before = other.keys()
-
-        with pytest.raises(PreconditionError):
-            regions.fresh(target=other.bucket).round()
-
-        assert other.keys() == before
-
-
-def test_the_replica_of_another_store_is_refused(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    regions.round()
-    with memory_world() as other:
-        other.push({"a": b"2"})
-
-        with pytest.raises(PreconditionError, match="another store"):
-            regions.fresh(source=other.bucket).round()
-
-
-def test_a_bucket_without_a_store_is_not_replicated(regions: Regions) -> None:
-    with pytest.raises(PreconditionError, match=r"no strongroom\.json"):
-        regions.fresh(source=empty_bucket()).round()
-
-    assert regions.target.objects() == []
-
-
-def test_no_server_serves_a_replica_that_follows(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    require_serving(regions.target)
-    regions.round()
-
-    with pytest.raises(PreconditionError) as caught:
-        require_serving(regions.target)
-
-    assert caught.value.reason is Reason.STORE_UNSUITABLE
-    store = world.repository.keyring.store
-    ReplicaRecords(regions.target).promote(store, world.clock.now())
-    require_serving(regions.target)
-
-
-def test_no_replicator_writes_to_a_replica_that_was_promoted(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    regions.round()
-    store = world.repository.keyring.store
-    ReplicaRecords(regions.target).promote(store, world.clock.now())
-    stored = len(regions.target.objects())
-    world.push({"a": b"2"})
-
-    for replicator in (regions.replicator, regions.fresh()):
-        with pytest.raises(PreconditionError, match="promoted"):
-            replicator.round()
-
-    assert len(regions.target.objects()) == stored
-
-
-def test_a_promotion_while_a_round_goes_on_stops_the_entries(
-    world: World, regions: Regions
-) -> None:
-    world.push({"a": b"1"})
-    regions.round()
-    world.push({"a": b"2"})
-    store = world.repository.keyring.store
-    source = Growing(world.bucket, after="journals/")
-    source.grow = lambda: ReplicaRecords(regions.target).promote(
-        store, world.clock.now()
-    )
-
-    with pytest.raises(PreconditionError, match="promoted"):
-        regions.fresh(source=source).round()
-
-    assert list(shown(regions.opened())[ARTIFACT.short]) == [1]
 
 
 def test_the_lag_grows_until_a_round_has_everything(

@@ -24,6 +24,7 @@ from strongroom_server.core.restore_records import (
     RestoreTarget,
     Selection,
 )
+from strongroom_server.core.verify_records import StoreFinding
 from strongroom_server.ports import BlobStore
 from strongroom_server.repository.backup_records import SavedBackup
 from strongroom_server.repository.relocations import open_relocated, presigner_for
@@ -120,6 +121,23 @@ def test_a_store_comes_back_in_an_empty_bucket(world: World) -> None:
     assert restored.versions() == [2, 1]
     assert restored.pull("latest", ALONE)["y"] == random_bytes(50_000, seed=3)
     assert not [item for item in restored.verify()[0] if not item.ok]
+
+
+def test_a_damaged_record_of_relocations_is_named_by_verification(
+    world: World,
+) -> None:
+    _fill(world)
+    safe, target = Safe(world), other_bucket(world)
+    _restore(safe, safe.save(), target)
+    [record] = target.first_versions(layout.RELOCATIONS)
+    found = _reopened(world, target).store_verification.verify(None)
+    assert not [item for item in found if isinstance(item, StoreFinding)]
+
+    target.corrupt(record.key, record.version_id, b"{}")
+
+    found = _reopened(world, target).store_verification.verify(None)
+    damaged = [item.object for item in found if isinstance(item, StoreFinding)]
+    assert record.key in damaged
 
 
 def test_the_restored_store_goes_on(world: World) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core.signatures import PublicKey
-from strongroom_server.ports import BlobStore, Clock, VersionedBlobs
+from strongroom_server.ports import BlobStore, BlobVersion, Clock, VersionedBlobs
 from strongroom_server.repository.relocations import RelocatedBlobs
 from strongroom_server.repository.throttle import Throttle
 from strongroom_server.services.replication import Ends, Replicator, RoundReport
@@ -70,6 +70,33 @@ def two_regions(primary: World) -> Iterator[Regions]:
     """Yield a primary with an empty replica."""
     with ThreadPoolExecutor(4) as executor:
         yield Regions(primary, empty_bucket(primary.clock), executor)
+
+
+class Growing(MemoryBlobStore):
+    """A bucket in which something happens once, behind a listing of one folder."""
+
+    def __init__(self, inner: MemoryBlobStore, *, after: str) -> None:
+        super().__init__()
+        self._versions = inner._versions
+        self._lock = inner._lock
+        self._after = after
+        self._advanced_s = inner.time_s() - self.time_s()
+        self.grow: object = None
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        yield from super().first_versions(prefix, start_after=start_after)
+        self._happen(prefix)
+
+    def versions(self, prefix: str, *, start_after: str = "") -> Iterator[BlobVersion]:
+        yield from super().versions(prefix, start_after=start_after)
+        self._happen(prefix)
+
+    def _happen(self, prefix: str) -> None:
+        if prefix == self._after and callable(self.grow):
+            grow, self.grow = self.grow, None
+            grow()
 
 
 def shown(world: World) -> dict[str, dict[int, dict[str, bytes]]]:

@@ -69,7 +69,7 @@ def run_drill(
             f"drill {drill.number} of backup {drill.backup} failed: "
             f"{counted(drill.finding_count, 'finding')}, first {named}",
             reason=Reason.DRILL_FAILED,
-            hint="Take another backup, and drill that; see docs/operations.md.",
+            hint="See docs/operations.md, 3.27; strongroom backup create --read-all",
             drill=drill.number,
             key=named,
         )

@@ -247,7 +247,7 @@ def failed(report: DrillReport) -> IntegrityError:
     return IntegrityError(
         f"drill {report.number} of backup {report.backup.number} failed{what}",
         reason=Reason.DRILL_FAILED,
-        hint=f"strongroom drill show {report.number}; take a new backup.",
+        hint=f"strongroom drill show {report.number}; docs/operations.md, 3.27",
         drill=report.number,
         backup=report.backup.number,
         key=first.object_key if first else "",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core import layout, stored_objects
+from strongroom_server.core.relocation import parse_relocations
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
@@ -215,6 +216,7 @@ class ObjectChecks:
             MANIFESTS: self._judge_digest,
             PACKS: self._judge_digest,
             layout.SHREDS: self._repository.shreds.check_stored,
+            layout.RELOCATIONS: lambda _key, found: parse_relocations(found),
             **dict.fromkeys(_SEALED, self._judge_sealed),
         }
         if folder in judges:

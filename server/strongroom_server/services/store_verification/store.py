@@ -40,7 +40,10 @@ Scope = ProjectName | ArtifactName | None
 Item = StoreFinding | StoreProgress | StoreReport
 
 _RECORDS: Final = ("keys/", "projects/", "strongroom.json")
-_OTHERS: Final = ("drills/", "index/", "repairs/", "shreds/", "sweep/", "uploads/")
+_OTHERS: Final = (
+    *("drills/", "index/", "relocations/", "repairs/"),
+    *("shreds/", "sweep/", "uploads/"),
+)
 
 
 class StoreVerification:
