@@ -15,11 +15,6 @@ from strongroom_server.adapters.audit_log import AuditSummary, verify_audit_log
 from strongroom_server.adapters.cedar import ReloadingAuthorizer
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.s3 import open_s3
-from strongroom_server.adapters.shared_memory import (
-    SharedMemorySettings,
-    running_shared_memory,
-)
 from strongroom_server.adapters.vault import VaultSession
 from strongroom_server.config import (
     ServerSettings,
@@ -38,8 +33,9 @@ from strongroom_server.opening import (
     open_index,
     open_key_admin,
     open_remover,
+    open_shared_memory,
+    open_telemetry,
     open_tokens,
-    s3_settings,
 )
 from strongroom_server.opening_audit import open_audit_trail, open_noted_vault
 from strongroom_server.opening_backups import BackupParts, open_backups
@@ -47,6 +43,7 @@ from strongroom_server.opening_drills import DrillParts, DrillSources, open_dril
 from strongroom_server.opening_locked import open_backup_bucket, open_backup_slots
 from strongroom_server.opening_restores import open_restores
 from strongroom_server.opening_shredding import ShreddingParts, open_shredding
+from strongroom_server.opening_store import open_bucket
 from strongroom_server.ports import (
     BlobCopy,
     BlobRemover,
@@ -58,8 +55,6 @@ from strongroom_server.ports import (
 )
 from strongroom_server.process_signals import stop_on_signals
 from strongroom_server.repository.audit_log import SharedAuditLog
-from strongroom_server.repository.relocations import open_relocated
-from strongroom_server.repository.replica_records import require_serving
 from strongroom_server.repository.repository import (
     Repository,
     open_keyring,
@@ -99,7 +94,6 @@ from strongroom_server.telemetry import (
     CallThreads,
     gauge,
     log_to_stderr,
-    telemetry,
 )
 
 _LOG: Final = logging.getLogger("strongroom_server.app")
@@ -158,24 +152,11 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
     clock, entropy = SystemClock(), SystemEntropy()
     with ExitStack() as stack:
         authorizer = ReloadingAuthorizer(access_files(settings))
-        stack.enter_context(
-            telemetry(
-                service_name=settings.telemetry.service_name,
-                spans_file=settings.telemetry.spans_file,
-                otlp_endpoint=settings.telemetry.otlp_endpoint,
-                clock=clock,
-            )
-        )
+        open_telemetry(settings, clock, stack)
         threads = stack.enter_context(CallThreads(settings.workers.threads, "work"))
         requests, heads = KeyRequests(clock=clock), JournalHeads(clock=clock)
         vault = open_noted_vault(settings, requests, clock, entropy, stack)
-        inner = stack.enter_context(
-            open_s3(s3_settings(settings, settings.store.credentials_file), clock)
-        )
-        require_serving(inner)
-        probe = StoreProbe(blobs=inner, clock=clock, entropy=entropy, executor=threads)
-        probe.require()
-        blobs = open_relocated(inner, clock)
+        blobs, probe = open_bucket(settings, threads, clock, entropy, stack)
         keyring = open_keyring(
             blobs=blobs, key_service=vault.keys, clock=clock, entropy=entropy
         )
@@ -209,7 +190,7 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             settings, repository, vault, blobs, audit, probe, authorizer, identity,
             copies, remover, key_admin, shredding,
             open_approving(settings, repository, identity.rules.revoked),
-            _open_shared_memory(settings, entropy, stack),
+            open_shared_memory(settings, entropy, stack),
             open_backups(
                 settings, repository, bucket, stack, signer=vault.signer, audit=audit
             ),
@@ -219,22 +200,6 @@ def running_server(settings: ServerSettings) -> Iterator[Bound]:
             ),
         )  # fmt: skip
         yield stack.enter_context(parts.serving(clock, entropy))
-
-
-def _open_shared_memory(
-    settings: ServerSettings, entropy: Entropy, stack: ExitStack
-) -> SharedMemory | None:
-    """Listen for readers of this machine, if the settings say where."""
-    section = settings.shared_memory
-    if section.socket is None:
-        return None
-    shared = SharedMemorySettings(
-        section.socket,
-        tuple(map(int, section.uids)),
-        section.ring_bytes,
-        section.mapped_bytes,
-    )
-    return stack.enter_context(running_shared_memory(shared, entropy=entropy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,9 +297,8 @@ class _Parts:
             grace_s=listen.grace_s,
         )
 
-    def _servicers(self, clock: Clock) -> Servicers:
-        repository = self.repository
-        checks = Checks(
+    def _checks(self) -> Checks:
+        return Checks(
             key_service=self.vault.keys,
             signer=self.vault.signer,
             store_probe=lambda: (*self.probe.run(), *self.backups.probe()),
@@ -349,6 +313,9 @@ class _Parts:
             }
             | {**self.backups.alarms, **self.drills.alarms},
         )
+
+    def _servicers(self, clock: Clock) -> Servicers:
+        repository = self.repository
         facts = ServerFacts(
             version=version("strongroom"),
             store_id=repository.keyring.store.hex(),
@@ -374,7 +341,7 @@ class _Parts:
             ),
             MaintenanceServicer(
                 Verification(repository),
-                checks,
+                self._checks(),
                 facts,
                 store=StoreVerification(repository, self.copies),
                 repairing=Repairing(repository),

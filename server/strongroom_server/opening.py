@@ -18,6 +18,10 @@ from strongroom_server.adapters.oidc import OidcTokens
 from strongroom_server.adapters.revocation_file import RevocationFile
 from strongroom_server.adapters.s3 import S3Presigner, S3Settings, open_s3
 from strongroom_server.adapters.s3 import open_remover as open_s3_remover
+from strongroom_server.adapters.shared_memory import (
+    SharedMemorySettings,
+    running_shared_memory,
+)
 from strongroom_server.adapters.vault import (
     AppRoleLogin,
     VaultSession,
@@ -37,6 +41,7 @@ from strongroom_server.ports import (
     Entropy,
     Index,
     KeyAdmin,
+    SharedMemory,
     TokenVerifier,
 )
 from strongroom_server.repository.approvals import ApprovalRecords
@@ -55,6 +60,7 @@ from strongroom_server.services.approving import (
 )
 from strongroom_server.services.granting import GrantFeed, Granting
 from strongroom_server.services.uploads.by_grant import GrantedWriting
+from strongroom_server.telemetry import telemetry
 
 #: Certificates that somebody else renews are looked at again that often.
 CERTIFICATE_FILES_AGE: Final = timedelta(seconds=60)
@@ -351,4 +357,33 @@ def s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
         secret_key=secret_key,
         ca_file=str(settings.store.ca_file or ""),
         pool_size=settings.workers.threads + settings.listen.max_calls,
+    )
+
+
+def open_shared_memory(
+    settings: ServerSettings, entropy: Entropy, stack: ExitStack
+) -> SharedMemory | None:
+    """Listen for readers of this machine, if the settings say where."""
+    section = settings.shared_memory
+    if section.socket is None:
+        return None
+    shared = SharedMemorySettings(
+        section.socket,
+        tuple(map(int, section.uids)),
+        section.ring_bytes,
+        section.mapped_bytes,
+    )
+    return stack.enter_context(running_shared_memory(shared, entropy=entropy))
+
+
+def open_telemetry(settings: ServerSettings, clock: Clock, stack: ExitStack) -> None:
+    """Have spans and metrics go where the settings say."""
+    section = settings.telemetry
+    stack.enter_context(
+        telemetry(
+            service_name=section.service_name,
+            spans_file=section.spans_file,
+            otlp_endpoint=section.otlp_endpoint,
+            clock=clock,
+        )
     )

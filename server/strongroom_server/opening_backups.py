@@ -21,9 +21,10 @@ from strongroom_server.repository.relocations import RelocatedBlobs
 from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.backup_servicer import BackupServicer
 from strongroom_server.rpc.protecting import ProtectedDates
-from strongroom_server.services.auditing.own_runs import OwnRuns
+from strongroom_server.services.auditing.own_runs import OwnRun, OwnRuns
 from strongroom_server.services.backups import BackupRules, Backups, BackupSchedule
 from strongroom_server.services.backups.placing import KnownAs
+from strongroom_server.services.backups.schedule import LOOK_S
 from strongroom_server.services.store_verification.object_checks import ObjectChecks
 from strongroom_server.telemetry import gauge
 
@@ -88,7 +89,26 @@ def open_backups(
         judge=ObjectChecks(repository, None, with_keys=True),
         known_as=_known_as(repository.blobs),
     )
-    principal = settings.identity.spiffe_id
+    schedule = _open_schedule(settings, repository, backups, audit, stack)
+    return BackupParts(
+        BackupServicer(backups),
+        ProtectedDates(backups.dates_of),
+        {"backup": schedule.check},
+        probe.run,
+        bucket,
+    )
+
+
+def _open_schedule(
+    settings: ServerSettings,
+    repository: Repository,
+    backups: Backups,
+    audit: AuditSink,
+    stack: ExitStack,
+) -> BackupSchedule[OwnRun]:
+    """Have backups taken, or only looked at, by the clock."""
+    every_s, principal = settings.backup.every_s, settings.identity.spiffe_id
+    clock, entropy = repository.clock, repository.entropy
     schedule = BackupSchedule(
         backups,
         Leases(repository.blobs, clock=clock, entropy=entropy),
@@ -100,6 +120,7 @@ def open_backups(
             entropy=entropy,
         ),
         clock=clock,
+        interval_s=min(LOOK_S, every_s or LOOK_S),
     )
     for name, told, read in (
         ("age", "Since the newest backup was begun.", schedule.age_s),
@@ -109,13 +130,7 @@ def open_backups(
             gauge(f"strongroom.backup.{name}", told, unit="s", read=read)
         )
     stack.enter_context(schedule.running())
-    return BackupParts(
-        BackupServicer(backups),
-        ProtectedDates(backups.dates_of),
-        {"backup": schedule.check},
-        probe.run,
-        bucket,
-    )
+    return schedule
 
 
 def _known_as(blobs: BlobStore) -> KnownAs:

@@ -360,6 +360,7 @@ def _report(report: RoundReport) -> dict[str, Any]:
         "missing": report.missing_count,
         "slowest_s": round(report.slowest_s, 3),
         "findings": report.finding_count,
+        "vanished": report.vanished_count,
     }
 
 

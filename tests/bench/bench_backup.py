@@ -138,7 +138,7 @@ def measure(bench: Bench, size_bytes: int) -> int:
     tensor_bytes = size_bytes // TENSORS
     bench.source.mkdir()
     say(f"a checkpoint of {TENSORS} tensors, {size_bytes / MIB:.0f} MiB of noise")
-    rounds = []
+    rounds: list[dict[str, Copied]] = []
     for label in ("first", "after a change of one tensor"):
         _write(bench.source / "model.safetensors", tensor_bytes, is_new=not rounds)
         found = {
@@ -152,8 +152,8 @@ def measure(bench: Bench, size_bytes: int) -> int:
             say(f"  {name:26}{copied.told()}")
     checked = bench.stack.run("backup", "verify", "--deep", "--no-progress")
     say(f"\nstrongroom backup verify --deep: {checked.out.strip()}")
-    copied = rounds[1]["strongroom backup create"].size_bytes
-    is_kept = copied <= size_bytes // (TENSORS // 2) and checked.code == 0
+    copied_bytes = rounds[1]["strongroom backup create"].size_bytes
+    is_kept = copied_bytes <= size_bytes // (TENSORS // 2) and checked.code == 0
     say(
         f"one tensor is {tensor_bytes / MIB:.2f} MiB: {'kept' if is_kept else 'MISSED'}"
     )

@@ -47,10 +47,9 @@ COMMANDS = [
     *(["approvals", name] for name in ("run", "enroll")),
     ["access", "explain"],
     *(["backup", name] for name in ("create", "ls", "show", "verify")),
-    *(["backup", name] for name in ("extend", "hold", "prove")),
+    *(["backup", name] for name in ("extend", "hold")),
     *(["drill", name] for name in ("run", "ls", "show")),
     ["restore"],
-    ["vault", "check"],
 ]
 
 

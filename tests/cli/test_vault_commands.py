@@ -78,3 +78,12 @@ def test_a_backup_that_is_no_number_is_refused_before_anybody_is_asked(
     assert run(["vault", "check", "--config", str(config), "--backup", "last"]) == 2
 
     assert "'last' is no backup's number" in capsys.readouterr().err
+
+
+def test_the_check_explains_itself_with_an_example(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["vault", "check", "--help"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "strongroom vault check" in shown.partition("For example:")[2]

@@ -118,9 +118,7 @@ def killed_restore(site: Site, recovery: Recovery) -> None:
     with recovery.timed():
         for more in (5, 30):
             wanted = len(site.primary_objects()) + more
-            process = site.start_server_program(
-                *restore_command(site.settings, number)
-            )
+            process = site.start_server_program(*restore_command(site.settings, number))
             wait_until(lambda: len(site.primary_objects()) >= wanted)  # noqa: B023
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=_PATIENCE_S)

@@ -22,7 +22,7 @@ from bucket import Bucket
 from tests.support.cli import STRONGROOM, TIMEOUT_S, LiveStack
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SERVER = STRONGROOM.with_name("strongroom-server")
 SIZE = 3_000_000

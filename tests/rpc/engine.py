@@ -55,19 +55,7 @@ def serving_world(
     world = World()
     world.approving.keys = keys
     taken = backups(world) if backups is not None else None
-    probe = StoreProbe(
-        blobs=world.blobs,
-        clock=world.clock,
-        entropy=world.entropy,
-        executor=world.executor,
-    )
-    checks = Checks(
-        key_service=world.key_service,
-        signer=world.signer,
-        store_probe=probe.run,
-        key_clock=lambda: None,
-        authorizer=authorizer,
-    )
+    checks = _checks(world, authorizer)
     facts = ServerFacts("1.2.3", "store", lambda: END, authorizer.roles_of)
     transfers = TransferServicer(
         world.uploads, world.drafts, world.downloads, clock=world.clock, memory=memory
@@ -102,6 +90,22 @@ def serving_world(
     ) as server:
         yield world, server
     world.executor.shutdown()
+
+
+def _checks(world: World, authorizer: Authorizer) -> Checks:
+    probe = StoreProbe(
+        blobs=world.blobs,
+        clock=world.clock,
+        entropy=world.entropy,
+        executor=world.executor,
+    )
+    return Checks(
+        key_service=world.key_service,
+        signer=world.signer,
+        store_probe=probe.run,
+        key_clock=lambda: None,
+        authorizer=authorizer,
+    )
 
 
 def _grants(world: World) -> GrantServicer:

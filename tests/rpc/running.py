@@ -34,21 +34,18 @@ from strongroom_server.ports import (
     TokenVerifier,
 )
 from strongroom_server.rpc.access_servicer import AccessServicer
-from strongroom_server.rpc.backup_servicer import BackupServicer
 from strongroom_server.rpc.call_audit import CallAudit, NameSealer
 from strongroom_server.rpc.certificates import CertificateKeeper
-from strongroom_server.rpc.drill_servicer import DrillServicer
 from strongroom_server.rpc.guard import Guard
 from strongroom_server.rpc.health import Health
 from strongroom_server.rpc.identity import IdentityRules
 from strongroom_server.rpc.limits import GuardLimits
-from strongroom_server.rpc.restore_servicer import RestoreServicer
 from strongroom_server.rpc.reviews import Reviews
 from strongroom_server.rpc.serve import Listening, Servicers, serving
 from strongroom_server.rpc.watchdog import Watchdog
 from tests.rpc.authority import DEVELOPER, TRUST_DOMAIN, Authority, FixedIssuer
 from tests.rpc.roles import AUTHORIZER
-from tests.rpc.unasked import UnaskedApprovals, UnaskedKeys
+from tests.rpc.unasked import UnaskedApprovals, UnaskedKeys, without_backups
 
 ARTIFACT = "projects/demo/artifacts/minilm"
 VERSION = f"{ARTIFACT}/versions/1"
@@ -305,9 +302,7 @@ def _scripted(script: Script, authorizer: Authorizer) -> Servicers:
         UnaskedKeys(),
         AccessServicer(authorizer, clock=SystemClock()),
         UnaskedApprovals(),
-        BackupServicer(),
-        DrillServicer(),
-        RestoreServicer(),
+        *without_backups(),
     )
 
 

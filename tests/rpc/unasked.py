@@ -7,6 +7,9 @@ from typing import Any
 
 from strongroom.v1 import approval_service_pb2_grpc as approval_grpc
 from strongroom.v1 import key_service_pb2_grpc as key_grpc
+from strongroom_server.rpc.backup_servicer import BackupServicer
+from strongroom_server.rpc.drill_servicer import DrillServicer
+from strongroom_server.rpc.restore_servicer import RestoreServicer
 
 
 class UnaskedKeys(key_grpc.KeyServiceServicer):
@@ -39,3 +42,8 @@ class UnaskedApprovals(approval_grpc.ApprovalServiceServicer):
     GetApproval = _unused
     DecideApproval = _unused
     WithdrawApproval = _unused
+
+
+def without_backups() -> tuple[BackupServicer, DrillServicer, RestoreServicer]:
+    """Return what answers for backups on a server that has none."""
+    return BackupServicer(), DrillServicer(), RestoreServicer()

@@ -15,6 +15,7 @@ from strongroom_server.ports import LockMode
 from strongroom_server.repository.leases import Leases
 from strongroom_server.services.auditing.own_runs import OwnRun, OwnRuns
 from strongroom_server.services.backups import Asked, BackupRules, BackupSchedule
+from strongroom_server.services.backups.schedule import RETRY_S
 from tests.support.backups import DAY_S, BackedUp
 from tests.support.clock import ManualClock
 from tests.support.world import World
@@ -184,7 +185,26 @@ def test_a_backup_that_fails_is_recorded_and_alarms(site: Site) -> None:
     assert server.reason() is Reason.STORE_UNSUITABLE
     site.refuses.clear()
     server.schedule.tick()
+    assert server.reason() is Reason.STORE_UNSUITABLE
+    site.clock.advance(RETRY_S + 1)
+    server.schedule.tick()
     assert server.reason() is None
+    assert server.backed_up.records.numbers() == [1]
+
+
+def test_one_that_somebody_takes_ends_the_alarm(site: Site) -> None:
+    server = site.server()
+    site.refuses.append(PreconditionError("no", reason=Reason.STORE_UNSUITABLE))
+    server.schedule.tick()
+    site.refuses.clear()
+    site.clock.advance(60)
+
+    server.backed_up.take()
+    site.clock.advance(60)
+    server.schedule.tick()
+
+    assert server.reason() is None
+    assert server.backed_up.records.numbers() == [1]
 
 
 def test_it_is_told_when_the_last_one_is_too_old(site: Site) -> None:

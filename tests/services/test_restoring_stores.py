@@ -10,14 +10,12 @@ import pytest
 
 from strongroom.errors import (
     IntegrityError,
-    NotFoundError,
     PreconditionError,
     Reason,
 )
 from strongroom.format.names import ArtifactName, VersionName
 from strongroom_server.adapters.memory import MemoryBlobPresigner, MemoryBlobStore
 from strongroom_server.core import layout
-from strongroom_server.core.restore_receipt import verify_receipt
 from strongroom_server.core.restore_records import (
     RestoreProgress,
     RestoreReport,
@@ -31,7 +29,6 @@ from strongroom_server.repository.relocations import open_relocated, presigner_f
 from strongroom_server.services.restoring import (
     StoreRestore,
     plan_store,
-    sign_report,
 )
 from tests.support.saved_backups import Safe, other_bucket
 from tests.support.world import ARTIFACT, World, memory_world
@@ -51,7 +48,7 @@ def random_bytes(size: int, *, seed: int) -> bytes:
     return Random(seed).randbytes(size)
 
 
-def _fill(world: World) -> dict[str, dict[str, bytes]]:
+def fill(world: World) -> dict[str, dict[str, bytes]]:
     big = random_bytes(300_000, seed=1)
     said = {
         "1": {"a.bin": big, "b/c.txt": b"hello"},
@@ -65,7 +62,7 @@ def _fill(world: World) -> dict[str, dict[str, bytes]]:
     return said
 
 
-def _restore(
+def restore_into(
     safe: Safe,
     saved: SavedBackup,
     target: BlobStore,
@@ -98,23 +95,23 @@ def _needs(world: World, selector: str, pack: str) -> bool:
     )
 
 
-def _reopened(world: World, target: MemoryBlobStore) -> World:
+def moved_to(world: World, target: MemoryBlobStore) -> World:
     return world.reopened(blobs=open_relocated(target, world.clock))
 
 
 def test_a_store_comes_back_in_an_empty_bucket(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     saved = safe.save()
     world.push({"late": b"after the backup"})
     target = other_bucket(world)
 
-    report = _restore(safe, saved, target)
+    report = restore_into(safe, saved, target)
 
     assert (report.target, report.damaged_count) == (RestoreTarget.STORE, 0)
     assert report.there_count == 0
     assert report.copied_count == saved.root.object_count
     assert report.version_count == 4
-    restored = _reopened(world, target)
+    restored = moved_to(world, target)
     for selector, files in said.items():
         assert restored.pull(selector) == files
     assert restored.pull("prod") == said["1"]
@@ -126,25 +123,25 @@ def test_a_store_comes_back_in_an_empty_bucket(world: World) -> None:
 def test_a_damaged_record_of_relocations_is_named_by_verification(
     world: World,
 ) -> None:
-    _fill(world)
+    fill(world)
     safe, target = Safe(world), other_bucket(world)
-    _restore(safe, safe.save(), target)
+    restore_into(safe, safe.save(), target)
     [record] = target.first_versions(layout.RELOCATIONS)
-    found = _reopened(world, target).store_verification.verify(None)
+    found = moved_to(world, target).store_verification.verify(None)
     assert not [item for item in found if isinstance(item, StoreFinding)]
 
     target.corrupt(record.key, record.version_id, b"{}")
 
-    found = _reopened(world, target).store_verification.verify(None)
+    found = moved_to(world, target).store_verification.verify(None)
     damaged = [item.object for item in found if isinstance(item, StoreFinding)]
     assert record.key in damaged
 
 
 def test_the_restored_store_goes_on(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     target = other_bucket(world)
-    _restore(safe, safe.save(), target)
-    restored = _reopened(world, target)
+    restore_into(safe, safe.save(), target)
+    restored = moved_to(world, target)
 
     # Content that is there is shared, though its ids are of the first bucket.
     before = len(restored.repository.journals.artifacts(b"")), target.objects()
@@ -154,30 +151,30 @@ def test_the_restored_store_goes_on(world: World) -> None:
     known = [item.key for item, _ in before[1] if item.key.startswith("packs/")]
     assert len(packs) - len(known) <= 2
     assert restored.pull("latest") == {**said["2"], "new": b"new"}
-    again = _reopened(world, target)
+    again = moved_to(world, target)
     assert again.pull("3") == {**said["2"], "new": b"new"}
 
 
 def test_a_restored_store_is_backed_up_and_restored_again(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     second = other_bucket(world)
-    _restore(safe, safe.save(), second)
-    moved = _reopened(world, second)
+    restore_into(safe, safe.save(), second)
+    moved = moved_to(world, second)
     moved.push({"new": b"from the second bucket"})
     later = Safe(moved)
     third = other_bucket(world)
 
-    _restore(later, later.save(), third)
+    restore_into(later, later.save(), third)
 
-    found = _reopened(world, third)
+    found = moved_to(world, third)
     assert found.pull("1") == said["1"]
     assert found.pull("3") == {"new": b"from the second bucket"}
 
 
 def test_urls_for_sidecars_are_of_the_new_bucket(world: World) -> None:
-    _fill(world)
+    fill(world)
     safe, target = Safe(world), other_bucket(world)
-    _restore(safe, safe.save(), target)
+    restore_into(safe, safe.save(), target)
     blobs = open_relocated(target, world.clock)
     here = {item.key: item.version_id for item in blobs.first_versions(layout.PACKS)}
     there = {
@@ -211,7 +208,7 @@ class Stopping:
 def test_killed_at_any_point_it_goes_on_and_is_no_store_before_the_end(
     world: World,
 ) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     saved = safe.save()
     total = saved.root.object_count + 1  # and one record of relocations
     for puts in range(0, total, 3):
@@ -228,30 +225,30 @@ def test_killed_at_any_point_it_goes_on_and_is_no_store_before_the_end(
                 deque(restore.run(ALL), 0)
         stored = {item.key for item, _ in target.objects()}
         assert layout.STORE not in stored
-        report = _restore(safe, saved, target)
+        report = restore_into(safe, saved, target)
         assert report.there_count + report.copied_count == saved.root.object_count
         assert report.there_count == len(
             [key for key in stored if not key.startswith(layout.RELOCATIONS)]
         )
-        assert _reopened(world, target).pull("2") == said["2"]
+        assert moved_to(world, target).pull("2") == said["2"]
 
 
 def test_half_a_store_is_refused_by_servers(world: World) -> None:
-    _fill(world)
+    fill(world)
     safe, target = Safe(world), other_bucket(world)
     saved = safe.save()
     stopping: BlobStore = Stopping(target, saved.root.object_count)  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
-        _restore(safe, saved, stopping)
+        restore_into(safe, saved, stopping)
 
     with pytest.raises(IntegrityError) as caught:
-        _reopened(world, target)
+        moved_to(world, target)
 
     assert "strongroom.json is gone" in caught.value.message
 
 
 def test_the_emptied_bucket_itself_is_filled_again(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     saved = safe.save()
     bucket = world.bucket
     for number, (item, _) in enumerate(bucket.objects()):
@@ -262,23 +259,23 @@ def test_the_emptied_bucket_itself_is_filled_again(world: World) -> None:
         else:
             bucket.overwrite(item.key, b"garbage")
 
-    report = _restore(safe, saved, bucket)
+    report = restore_into(safe, saved, bucket)
 
     assert report.damaged_count == 0
     assert report.there_count
-    restored = _reopened(world, bucket)
+    restored = moved_to(world, bucket)
     assert restored.pull("1") == said["1"]
     assert restored.pull("2") == said["2"]
 
 
 def test_other_bytes_under_a_key_are_refused_by_name(world: World) -> None:
-    _fill(world)
+    fill(world)
     safe, target = Safe(world), other_bucket(world)
     key = next(key for key in world.keys(layout.PACKS))
     target.put_new(key, b"garbage")
 
     with pytest.raises(IntegrityError) as caught:
-        _restore(safe, safe.save(), target)
+        restore_into(safe, safe.save(), target)
 
     assert caught.value.reason is Reason.DIGEST_MISMATCH
     assert key in caught.value.message
@@ -287,7 +284,7 @@ def test_other_bytes_under_a_key_are_refused_by_name(world: World) -> None:
 def test_records_that_came_after_the_backup_are_refused_by_name(
     world: World,
 ) -> None:
-    _fill(world)
+    fill(world)
     safe = Safe(world)
     saved = safe.save()
     world.push({"late": b"late"})
@@ -299,7 +296,7 @@ def test_records_that_came_after_the_backup_are_refused_by_name(
     before = target.objects()
 
     for call in (
-        lambda: _restore(safe, saved, target),
+        lambda: restore_into(safe, saved, target),
         lambda: plan_store(
             safe.open(saved),
             ALL,
@@ -317,19 +314,19 @@ def test_records_that_came_after_the_backup_are_refused_by_name(
 
 
 def test_a_bucket_of_another_store_is_refused(world: World) -> None:
-    _fill(world)
+    fill(world)
     safe = Safe(world)
     with memory_world() as another:
         another.push({"a": b"a"})
 
         with pytest.raises(PreconditionError) as caught:
-            _restore(safe, safe.save(), another.bucket)
+            restore_into(safe, safe.save(), another.bucket)
 
     assert caught.value.reason is Reason.STORE_UNSUITABLE
 
 
 def test_a_rotten_pack_is_named_and_everything_else_comes_back(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
+    said, safe = fill(world), Safe(world)
     saved = safe.save()
     pack = next(
         row
@@ -339,11 +336,11 @@ def test_a_rotten_pack_is_named_and_everything_else_comes_back(world: World) -> 
     safe.bucket.rot(pack.key, pack.version_id, b"\0" * pack.size_bytes)
     target = other_bucket(world)
 
-    report = _restore(safe, saved, target)
+    report = restore_into(safe, saved, target)
 
     assert report.damaged_count == 1
     assert pack.key in report.damaged[0]
-    restored = _reopened(world, target)
+    restored = moved_to(world, target)
     assert restored.pull("latest", ALONE)
     with pytest.raises(IntegrityError):
         restored.pull("1" if _needs(world, "1", pack.key) else "2")
@@ -351,119 +348,11 @@ def test_a_rotten_pack_is_named_and_everything_else_comes_back(world: World) -> 
 
 
 def test_a_rotten_record_ends_it(world: World) -> None:
-    _fill(world)
+    fill(world)
     safe = Safe(world)
     saved = safe.save()
     row = next(safe.open(saved).view.rows.after(layout.JOURNALS))
     safe.bucket.rot(row.key, row.version_id, b"\0" * row.size_bytes)
 
     with pytest.raises(IntegrityError):
-        _restore(safe, saved, other_bucket(world))
-
-
-def test_one_project_becomes_a_store(world: World) -> None:
-    said, safe = _fill(world), Safe(world)
-    target = other_bucket(world)
-
-    report = _restore(safe, safe.save(), target, Selection("demo"))
-
-    assert report.version_count == 3
-    restored = _reopened(world, target)
-    assert restored.pull("2") == said["2"]
-    assert restored.pull("latest", OTHER)
-    with pytest.raises(NotFoundError):
-        restored.pull("latest", ALONE)
-    restored.push({"new": random_bytes(70_000, seed=2)})
-    assert restored.pull()["new"] == random_bytes(70_000, seed=2)
-    assert not [item for item in restored.verify()[0] if not item.ok]
-
-
-def test_one_artifact_becomes_a_store_without_the_packs_of_others(
-    world: World,
-) -> None:
-    said, safe = _fill(world), Safe(world)
-    target = other_bucket(world)
-
-    _restore(safe, safe.save(), target, Selection("demo", ARTIFACT.artifact))
-
-    restored = _reopened(world, target)
-    assert restored.pull("1") == said["1"]
-    with pytest.raises(NotFoundError):
-        restored.pull("latest", OTHER)
-    # What only the other artifact had is stored anew, not shared.
-    restored.push({"new": random_bytes(70_000, seed=2)})
-    assert restored.pull()["new"] == random_bytes(70_000, seed=2)
-
-
-def test_a_single_version_is_no_store(world: World) -> None:
-    _fill(world)
-    safe = Safe(world)
-    chosen = Selection("demo", ARTIFACT.artifact, "1")
-
-    with pytest.raises(PreconditionError):
-        _restore(safe, safe.save(), other_bucket(world), chosen)
-
-
-def test_a_plan_says_what_would_be_done_and_does_nothing(world: World) -> None:
-    _fill(world)
-    safe, target = Safe(world), other_bucket(world)
-    saved = safe.save()
-    engine = safe.open(saved)
-    for item, data in world.bucket.objects()[:5]:
-        target.put_new(item.key, data)
-    before = target.objects()
-
-    plan = plan_store(
-        engine,
-        ALL,
-        target,
-        key_service=world.key_service,
-        executor=world.executor,
-    )
-
-    assert target.objects() == before
-    assert (plan.backup, plan.root_sha256) == (saved.number, saved.root_digest)
-    assert plan.object_count == saved.root.object_count
-    assert plan.size_bytes == saved.root.size_bytes
-    assert plan.there_count == 5
-    assert plan.version_count == 4
-    assert plan.estimated_s > 0
-    assert len(plan.keks) == 3 + 1  # the store's, two projects', one artifact's
-    assert not any(kek.problem for kek in plan.keks)
-
-
-def test_a_plan_names_the_keks_that_vault_lacks(world: World) -> None:
-    _fill(world)
-    safe = Safe(world)
-    saved = safe.save()
-    engine = safe.open(saved)
-    name = world.repository.projects.all().__next__().scope.kek
-    world.destroyer.allow(name)
-    world.destroyer.destroy(name)
-
-    plan = plan_store(
-        engine,
-        ALL,
-        other_bucket(world),
-        key_service=world.key_service,
-        executor=world.executor,
-    )
-
-    assert [kek.name for kek in plan.keks if kek.problem] == [name]
-
-
-def test_the_receipt_is_signed_and_says_what_came_back(world: World) -> None:
-    _fill(world)
-    safe = Safe(world)
-    saved = safe.save()
-    report = _restore(safe, saved, other_bucket(world))
-
-    receipt = sign_report(world.signer, saved.root.store, report)
-
-    said = verify_receipt(receipt, world.signer.public_keys())
-    assert said["root"] == saved.root_digest
-    assert said["copied_count"] == report.copied_count
-    assert said["target"] == "store"
-    altered = receipt.replace(b'"payload":"e', b'"payload":"f')
-    with pytest.raises(IntegrityError):
-        verify_receipt(altered, world.signer.public_keys())
+        restore_into(safe, saved, other_bucket(world))

@@ -145,6 +145,7 @@ class Placing:
         judge: Judge,
         known_as: KnownAs,
         read_all: bool = False,
+        allow_changed: bool = False,
     ) -> None:
         """Place objects.
 
@@ -156,7 +157,11 @@ class Placing:
             judge: Holds bytes against their keys.
             known_as: By which other ids a version of the store may be pinned.
             read_all: Whether what earlier backups hold is read back.
+            allow_changed: Whether the store may have other bytes under a key than an
+                earlier backup: it went back in time, and on from there. Otherwise
+                nothing is written twice, so the earlier backup is right.
         """
+        self._allow_changed = allow_changed
         self._read_all = read_all
         self._repository = repository
         self._bucket = bucket
@@ -267,10 +272,17 @@ class Placing:
         )
 
     def _check(self, wanted: Wanted, data: bytes) -> None:
-        if wanted.sha256 and hashlib.sha256(data).hexdigest() != wanted.sha256:
+        digest = hashlib.sha256(data).hexdigest()
+        if wanted.sha256 and digest != wanted.sha256:
             raise IntegrityError(
                 f"{wanted.key} has other bytes than the journal's head binds",
                 reason=Reason.JOURNAL_CORRUPT,
+            )
+        row = wanted.row
+        if row is not None and digest != row.sha256 and not self._allow_changed:
+            raise IntegrityError(
+                f"{wanted.key} has other bytes than an earlier backup has",
+                reason=Reason.RECORD_CORRUPT,
             )
         self._checks.judge(wanted.key, data)
 

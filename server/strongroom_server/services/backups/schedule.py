@@ -28,6 +28,8 @@ from strongroom_server.services.backups.taking import Asked
 
 #: Between two looks at which backups there are.
 LOOK_S: Final = 60.0
+#: Before a backup that failed is tried again.
+RETRY_S: Final = 600.0
 #: For how long others wait for a server that died while it took one.
 LEASE_S: Final = 900
 LEASE: Final = "backup"
@@ -97,6 +99,7 @@ class BackupSchedule(Generic[RunT]):
         #: Why the last look, and the last run, failed.
         self._look_failure: StrongroomError | None = None
         self._run_failure: StrongroomError | None = None
+        self._failed_s = self._begin_s
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -116,6 +119,8 @@ class BackupSchedule(Generic[RunT]):
             self._backups.look()
             self._look_failure = None
             self._seen_s = self._clock.monotonic()
+            if self._newest() and self.age_s() < self._seen_s - self._failed_s:
+                self._run_failure = None  # Somebody has taken one since.
             if self._is_due():
                 with self._leases.hold(LEASE, lifetime_s=LEASE_S) as lease:
                     # Another server may have taken it since the look.
@@ -177,7 +182,8 @@ class BackupSchedule(Generic[RunT]):
     def _is_due(self) -> bool:
         every_s = self._backups.rules.every_s
         newest = self._newest()
-        if not every_s:
+        since_s = self._clock.monotonic() - self._failed_s
+        if not every_s or (self._run_failure is not None and since_s < RETRY_S):
             return False
         # One of a part of the store is none for the schedule.
         if newest is None or not newest.root.is_whole:
@@ -196,6 +202,7 @@ class BackupSchedule(Generic[RunT]):
         if failure is not None and not isinstance(failure, CancelledError):
             self._tell("backup_failed", failure, self._run_failure)
             self._run_failure = failure
+            self._failed_s = self._clock.monotonic()
 
     def _create(self, run: RunT, lease: Lease) -> None:
         asked = Asked(

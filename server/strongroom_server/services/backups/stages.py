@@ -187,10 +187,15 @@ class Stages:
             layout.journal_prefix(state.journal.project, state.journal.artifact): state
             for state in self._heads.states
         }
+        blobs, is_whole = self._repository.blobs, self._heads.is_whole
+        # Of the whole store, one listing has them all, in the same order.
+        all_listed = Listing(blobs.first_versions(layout.JOURNALS) if is_whole else ())
+        all_here = Listing(self._bucket.versions(layout.JOURNALS) if is_whole else ())
         for prefix in sorted(states):
-            state = states[prefix]
-            listed = Listing(self._repository.blobs.first_versions(prefix))
-            here = Listing(self._bucket.versions(prefix))
+            state, listed, here = states[prefix], all_listed, all_here
+            if not is_whole:
+                listed = Listing(blobs.first_versions(prefix))
+                here = Listing(self._bucket.versions(prefix))
             for entry in state.history.entries:
                 key = layout.journal_key(
                     state.journal.project, state.journal.artifact, entry.number

@@ -206,6 +206,7 @@ class Taking:
             judge=self._judge,
             known_as=self._known_as,
             read_all=self._asked.read_all,
+            allow_changed=self._asked.allow_rewound,
         )
         throttle = Throttle(
             self._repository.clock,
