@@ -33,6 +33,7 @@ ALICE: Final = "operator:alice"
 #: or to the rule `fresh-mfa`.
 LOOKING: Final = {
     *("access.explain", "approval.list", "artifact.get", "drill.read"),
+    *("backup.list", "backup.verify"),
     *("artifact.list", "journal.read", "key.list", "project.list", "ref.list"),
     *("retention.explain", "server.info", "store.check", "store.verify"),
     *("sweep.plan", "version.diff", "version.list", "version.read", "version.verify"),
@@ -299,6 +300,7 @@ def test_broken_glass_gives_what_people_may_and_can_be_taken_back() -> None:
 
     both = may("operator") | may("security-officer")
     final = {"hold.set", "key.retire", "policy.set", "sweep.apply"}
+    final |= {"backup.extend", "backup.hold"}  # A lock is never shortened.
     assert both - may("break-glass") == {"approval.request", *final}
     assert may("break-glass") <= both
     shreds = ("project.shred", "artifact.shred")

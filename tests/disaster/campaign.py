@@ -35,7 +35,7 @@ def disasters(
     """Yield how each scenario ended: on a site of its own, or on one for all."""
     if not one_site:
         for name in names:
-            with running_site() as site:
+            with running_site(thorough=True) as site:
                 yield strike(site, name), site
         return
     with running_site() as site:

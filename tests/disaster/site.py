@@ -45,6 +45,7 @@ class Site:
         folder: For what the owner keeps beside it.
         contents: What was written.
         vault: Its OpenBao.
+        thorough: Whether to take minutes more.
         commands: What was run to recover, in order.
     """
 
@@ -52,6 +53,7 @@ class Site:
     folder: Path
     contents: Contents
     vault: StackVault
+    thorough: bool = False
     commands: list[str] = field(default_factory=list)
 
     @property
@@ -157,7 +159,7 @@ class Site:
 
 
 @contextmanager
-def running_site() -> Iterator[Site]:
+def running_site(*, thorough: bool = False) -> Iterator[Site]:
     """Yield a site with contents; nothing of it is left afterwards."""
     # A short path, for the sockets.
     with tempfile.TemporaryDirectory(prefix="disaster-") as name:
@@ -169,7 +171,7 @@ def running_site() -> Iterator[Site]:
         try:
             contents = Contents(root / "client.toml", folder)
             contents.begin()
-            yield Site(live, folder, contents, StackVault(root))
+            yield Site(live, folder, contents, StackVault(root), thorough)
         finally:
             live.down()
 

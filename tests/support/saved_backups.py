@@ -55,9 +55,7 @@ class Safe:
     def slot_lock(self) -> Lock:
         return Lock(LockMode.GOVERNANCE, self.until.timestamp())
 
-    def save(
-        self, without: Callable[[str], bool] = lambda _: False
-    ) -> SavedBackup:
+    def save(self, without: Callable[[str], bool] = lambda _: False) -> SavedBackup:
         """Back up what the world holds now, but for some keys."""
         world, lock = self.world, self.lock
         moved = RelocatedBlobs(world.blobs, world.clock)

@@ -155,11 +155,20 @@ def make_app() -> typer.Typer:
     app.add_typer(keeping.policy_app, name="policy")
     app.add_typer(maintaining.index_app, name="index")
     app.add_typer(keys.keys_app, name="keys")
-    app.add_typer(backing_up.backup_app, name="backup")
-    app.add_typer(drilling.drill_app, name="drill")
+    app.add_typer(_own(backing_up.backup_app), name="backup")
+    app.add_typer(_own(drilling.drill_app), name="drill")
     app.add_typer(approvals.approvals_app, name="approvals")
     app.add_typer(access.make_access_app(), name="access")
     return app
+
+
+def _own(group: typer.Typer) -> typer.Typer:
+    """Return a group that other distributions may add commands to, for one program."""
+    own = typer.Typer(
+        help=group.info.help, no_args_is_help=True, pretty_exceptions_enable=False
+    )
+    own.registered_commands += group.registered_commands
+    return own
 
 
 def _version(wanted: bool) -> None:
