@@ -125,4 +125,4 @@ def test_a_backup_is_compared_only_where_there_are_backups(site: Site) -> None:
 
     refused = site.live.run(*asked)
 
-    assert (refused.code, "names no backup bucket" in refused.err) == (2, True), refused
+    assert (refused.code, "name no backup bucket" in refused.err) == (2, True), refused
