@@ -243,9 +243,9 @@ def client_issuer_policy(names: Names = DEFAULT_NAMES) -> str:
 def snapshot_policy(_names: Names = DEFAULT_NAMES) -> str:
     """Write the policy of whoever takes snapshots of Vault's storage."""
     return _document(
-        "Whoever takes snapshots of Vault's storage (a job, every night and behind each\n"
-        "backup): all of it, as Vault encrypts it; without the unseal keys it is noise.\n"
-        "May not put one back.",
+        "Whoever takes snapshots of Vault's storage (a job, every night and behind\n"
+        "each backup): all of it, as Vault encrypts it; without the unseal keys it\n"
+        "is noise. May not put one back.",
         _section("", _rule("sys/storage/raft/snapshot", "read")),
         _own_token(),
     )
