@@ -190,11 +190,49 @@ class SecuredConnection(http.client.HTTPSConnection):
     def connect(self) -> None:
         """Connect; who cuts it off must find the socket before it is secured."""
         http.client.HTTPConnection.connect(self)
+        self.secure()
+
+    def secure(self) -> None:
+        """Make the handshake over the socket that is there."""
         secured = self._tls.wrap_socket(
             self.sock, server_hostname=self.host, do_handshake_on_connect=False
         )
         self.sock = secured
         secured.do_handshake()
+
+
+def connect_within(
+    host: str, port: int, *, step_s: float, left_s: Callable[[], float]
+) -> socket.socket:
+    """Connect to the first address of a host that answers.
+
+    Args:
+        host: Its name, or an address.
+        port: To connect to.
+        step_s: For each address.
+        left_s: How much time is left for all of it: the name, and every address.
+
+    Raises:
+        TimeoutError: None was left.
+        OSError: It has no address, or none lets us connect.
+    """
+    failure: OSError = _too_late()
+    for family, kind, protocol, _, address in _addresses(host, port, left_s()):
+        limit_s = min(step_s, left_s())
+        if limit_s <= 0:
+            break
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(limit_s)
+            connection.connect(address)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            connection.settimeout(step_s)
+            return connection
+    raise failure
 
 
 class _Limit:
@@ -269,7 +307,7 @@ def _addresses(host: str, port: int, timeout_s: float) -> list[_Address]:
     # The system's resolver has no deadline, and its own patience ends some time.
     threading.Thread(target=ask, name="resolver", daemon=True).start()
     try:
-        answer = found.get(timeout=timeout_s)
+        answer = found.get(timeout=max(timeout_s, 0.0))
     except queue.Empty as error:
         raise _too_late() from error
     if isinstance(answer, OSError):

@@ -82,7 +82,7 @@ class FollowedFile(Generic[Value]):
         """
         self.current()
         if self._problem is not None:
-            raise self._problem
+            raise self._problem.with_traceback(None)  # or it would grow
 
     def _renew(self) -> None:
         stamp = self._look()

@@ -9,7 +9,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from strongroom.errors import NotFoundError, PreconditionError, Reason, StrongroomError
+from strongroom.errors import (
+    InternalError,
+    NotFoundError,
+    PreconditionError,
+    Reason,
+    StrongroomError,
+)
 from strongroom_server.adapters.memory import MemoryIndex
 from strongroom_server.adapters.memory_files import MemoryFiles
 from strongroom_server.config import ServerSettings
@@ -198,5 +204,8 @@ def audited(runs: OwnRuns, principal: str) -> Iterator[OwnDrill]:
         yield own
     except StrongroomError as error:
         runs.end(run, error)
+        raise
+    except Exception:
+        runs.end(run, InternalError("a drill met a bug"))
         raise
     runs.end(run)

@@ -21,7 +21,7 @@ from strongroom_server.config import ServerSettings, read_settings
 from strongroom_server.opening import s3_settings, vault_settings
 from strongroom_server.opening_locked import open_backup_bucket
 from strongroom_server.ports import BlobStore, Clock
-from strongroom_server.repository.backup_engine import store_of, view_of
+from strongroom_server.repository.backup_engine import signed_store, view_of
 from strongroom_server.repository.backup_records import BackupRecords
 from strongroom_server.repository.store import read_store
 from strongroom_server.services.keys import VaultCheck
@@ -99,7 +99,7 @@ def _open_backup(
             reason=Reason.SETTING_INVALID,
             hint="Set backup.endpoint, bucket and credentials_file.",
         )
-    store = store_of(bucket)
+    store = signed_store(bucket, vault.signer)
     records = BackupRecords(bucket, vault.signer, store)
     saved = records.newest() if number is None else records.load(number)
     if saved is None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ from strongroom_server.services.replication import (
 from strongroom_server.telemetry import CallThreads, gauge, log_to_stderr, telemetry
 
 _LOG: Final = logging.getLogger("strongroom_server.replica")
-#: Rounds that `--once` makes at most; each goes on where the last one was overtaken.
+#: Rounds of `--once` that sweeps may overtake; the next goes on where each ended.
 _MAX_ROUNDS: Final = 10
 #: After a failure, the next round waits for so long at most.
 _MAX_WAIT_S: Final = 60.0
@@ -148,30 +148,41 @@ def promote(config: Path, *, force: bool, stopped: bool) -> str:
         ends = _open_ends(settings, clock, threading.Event(), stack)
         promotion = Promotion(ends.target, ends.executor)
         survey = promotion.survey()
+        primary: dict[str, Any] = {"primary": "not asked"}
         if not survey.is_promoted:
-            missing = _missing_now(ends)
+            primary = _ask_primary(ends)
             if not force:
-                _require_whole(survey, missing)
+                _require_whole(survey, primary.get("missing", 0))
             promotion.promote(survey.store, clock.now())
             if not stopped:
                 # Who writes an entry now looked before the promotion was there.
                 clock.sleep(FENCE_S)
-        return _promoted(settings.replica, survey, promotion.survey())
+        return _promoted(settings.replica, survey, promotion.survey(), primary)
 
 
 def _replicate_once(replicator: Replicator) -> str:
-    for _ in range(_MAX_ROUNDS):
+    overtaken_count = 0
+    while True:
         report = replicator.round()
         if report.is_complete:
             return json.dumps({**_report(report), "is_complete": True})
-        if not report.is_overtaken and not report.heads.is_more:
+        overtaken_count += report.is_overtaken
+        if overtaken_count == _MAX_ROUNDS:
+            raise _waits(f"in each of {_MAX_ROUNDS} rounds a sweep was at work")
+        # More than one round takes up goes on for as long as it becomes less.
+        goes_on = report.heads.is_more and report.entry_count
+        if not report.is_overtaken and not goes_on:
             break
-    else:
-        message = f"in each of {_MAX_ROUNDS} rounds a sweep was at work"
-        raise UnavailableError(
-            message, reason=Reason.STORE_UNAVAILABLE, hint="Run it again later."
-        )
+    if not report.finding_count:
+        entries = f"{report.missing_count} journal entries are missing"
+        raise _waits(f"{entries}, and nothing was found that keeps them back")
     raise _not_whole(report.findings, report.finding_count)
+
+
+def _waits(message: str) -> UnavailableError:
+    return UnavailableError(
+        message, reason=Reason.STORE_UNAVAILABLE, hint="Run it again later."
+    )
 
 
 def _replicate_on(
@@ -237,29 +248,22 @@ def _gauges(meter: LagMeter) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    """What the primary has and the replica has not; whether anybody could look."""
-
-    entry_count: int
-    is_known: bool
-
-
-def _missing_now(ends: Ends) -> _Missing:
+def _ask_primary(ends: Ends) -> dict[str, Any]:
+    """Return whether the primary could be asked, and what it has that we have not."""
     try:
         heads = read_heads(ends.source, ends.target)
-    except (UnavailableError, PreconditionError):
-        # That is what replicas are for.
-        return _Missing(0, is_known=False)
-    return _Missing(heads.missing_count, is_known=True)
+    except (UnavailableError, PreconditionError) as error:
+        # That is what replicas are for; a wrong credential looks the same.
+        return {"primary": "out of reach", "primary_problem": error.message}
+    return {"primary": "asked", "missing": heads.missing_count}
 
 
-def _require_whole(survey: ReplicaSurvey, missing: _Missing) -> None:
+def _require_whole(survey: ReplicaSurvey, missing_count: int) -> None:
     if survey.finding_count:
         raise _not_whole(tuple(survey.findings), survey.finding_count)
-    if missing.entry_count:
+    if missing_count:
         raise PreconditionError(
-            f"the primary can be reached, and has {missing.entry_count} journal "
+            f"the primary can be reached, and has {missing_count} journal "
             "entries that the replica has not: they would be lost",
             reason=Reason.STORE_UNSUITABLE,
             hint="Stop the primary's servers, run `strongroom-server replicate --once` "
@@ -268,7 +272,7 @@ def _require_whole(survey: ReplicaSurvey, missing: _Missing) -> None:
 
 
 def _not_whole(findings: tuple[Finding, ...], count: int) -> IntegrityError:
-    first = findings[0] if findings else Finding("a journal", "it waits")
+    first = findings[0]
     return IntegrityError(
         f"the replica is not whole: {count} findings, the first of them {first.key}: "
         f"{first.problem}",
@@ -279,11 +283,15 @@ def _not_whole(findings: tuple[Finding, ...], count: int) -> IntegrityError:
 
 
 def _promoted(
-    section: ReplicaSection, survey: ReplicaSurvey, now: ReplicaSurvey
+    section: ReplicaSection,
+    survey: ReplicaSurvey,
+    now: ReplicaSurvey,
+    primary: dict[str, Any],
 ) -> str:
     told: dict[str, Any] = {
         "state": "promoted",
         "was_promoted": survey.is_promoted,
+        **primary,
         "journals": now.journal_count,
         "entries": now.entry_count,
         "late_entries": now.entry_count - survey.entry_count,

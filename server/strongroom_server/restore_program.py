@@ -46,7 +46,7 @@ from strongroom_server.opening import s3_settings, vault_settings
 from strongroom_server.opening_locked import open_backup_bucket
 from strongroom_server.opening_restores import open_backups_as_stores
 from strongroom_server.ports import BlobStore, Clock, Entropy, LockedBlobs
-from strongroom_server.repository.backup_engine import BackupEngine, store_of
+from strongroom_server.repository.backup_engine import BackupEngine, signed_store
 from strongroom_server.repository.backup_records import BackupRecords
 from strongroom_server.repository.repository import (
     Repository,
@@ -159,7 +159,8 @@ def _opened(options: RestoreOptions) -> Iterator[_Parts]:
             ThreadPoolExecutor(server.workers.threads, "restore")
         )
         bucket = _bucket(server, clock, stack)
-        records = BackupRecords(bucket, vault.signer, store_of(bucket))
+        store = signed_store(bucket, vault.signer)
+        records = BackupRecords(bucket, vault.signer, store)
         backups = open_backups_as_stores(
             records,
             bucket,
@@ -169,7 +170,9 @@ def _opened(options: RestoreOptions) -> Iterator[_Parts]:
             entropy=entropy,
             executor=executor,
         )
-        saved = backups.find(number=options.backup, as_of=options.as_of)
+        saved = backups.find(
+            options.selection, number=options.backup, as_of=options.as_of
+        )
         engine = backups.open(saved)
         yield _Parts(settings, vault, engine, executor, clock, entropy)
 
@@ -321,6 +324,7 @@ def _plan_lines(plan: RestorePlan) -> Iterator[str]:
         f"backup {plan.backup} of {plan.create_time:%Y-%m-%d %H:%M:%SZ}, newest commit "
         f"{_time(plan.newest_commit_time)}"
     )
+    yield _scope(plan.is_part)
     held = ", and by a legal hold" if plan.is_held else ""
     yield f"locked until {_time(plan.protected_until)}{held}"
     yield f"{plan.version_count} versions, {_size(plan.size_bytes)} to write"
@@ -343,10 +347,16 @@ def _report_lines(report: RestoreReport, receipt: str) -> Iterator[str]:
         f"{report.seconds:.1f} s: {report.copied_count} copied "
         f"({_size(report.copied_bytes)}), {report.there_count} there already"
     )
+    yield _scope(report.is_part)
     yield f"recovery point: {_time(report.recovery_point)}"
     for line in report.damaged:
         yield f"NOT RESTORED: {line}"
     yield f"receipt, for `strongroom receipt verify`: {receipt}"
+
+
+def _scope(is_part: bool) -> str:  # noqa: FBT001
+    part = "a part of the store only, as it was chosen then"
+    return f"that backup is of {part if is_part else 'the whole store'}"
 
 
 def _shown(value: object) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom_server.rpc import backup_servicer
 from strongroom_server.services.backups import Backups
 from tests.cli.conftest import Command
 from tests.client.engine import Engine, running_engine
@@ -61,6 +62,21 @@ def test_a_backup_is_taken_listed_and_shown(strongroom: Command) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_it_is_told_that_older_ones_are_not_listed(
+    strongroom: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        strongroom("backup", "create")
+    assert "older" not in strongroom("backup", "ls").out
+    monkeypatch.setattr(backup_servicer, "MAX_BACKUPS", 1)
+
+    listed = strongroom("backup", "ls").out.splitlines()
+
+    assert listed[1].split()[0] == "3"
+    assert listed[2:] == ["and 2 older ones"]
+
+
+@pytest.mark.usefixtures("store")
 def test_a_part_of_the_store_is_backed_up(strongroom: Command) -> None:
     assert strongroom("backup", "create", "--project", "demo").code == 0
     assert strongroom("backup", "create", "--artifact", "demo/minilm").code == 0
@@ -81,6 +97,7 @@ def test_damage_ends_with_14_and_is_named(strongroom: Command, store: BackedUp) 
     assert failed.code == 14
     assert f"! {row.key}" in failed.out
     assert "not whole" in failed.err
+    assert "strongroom backup create --read-all" in failed.err
     told = strongroom("backup", "verify", "--json").lines
     assert [item["message_type"] for item in told] == ["finding", "summary"]
 

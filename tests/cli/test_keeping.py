@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from strongroom.client import Client
+from strongroom.client import Client, connect
 from strongroom.values import Artifact, ArtifactPolicy
 from tests.cli.conftest import Command
 from tests.client.trees import write_tree
@@ -252,6 +252,27 @@ def test_a_first_rule_says_that_versions_go_and_a_further_one_does_not(
     assert "until now" not in further.err
     made = strongroom("policy", "set", f"{pushed}-new", "--kind", "weights", *best)
     assert (made.code, "until now" in made.err) == (0, False)
+
+
+def test_a_rule_by_a_number_that_no_version_has_is_warned_of(
+    strongroom: Command, config: Path, tmp_path: Path
+) -> None:
+    name = f"keep/{tmp_path.name.replace('_', '-')}"
+    tree = write_tree(tmp_path / "in", {"a": b"1"})
+    with connect(config_file=config) as client:
+        client.push(tree, name, metadata={"metric:loss": "0.5", "note": "text"})
+    mistyped = ("policy", "set", name, "--keep-best", "1", "--best-by", "loss")
+
+    tried = strongroom(*mistyped, "--dry-run")
+    made = strongroom(*mistyped)
+    explained = strongroom("explain", f"{name}@1")
+    mended = strongroom("policy", "set", name, "--best-by", "metric:loss")
+
+    for result in (tried, made, explained):
+        assert result.code == 0
+        assert "warning: no version has a number 'loss'" in result.err
+        assert "they have metric:loss\n" in result.err
+    assert "warning" not in mended.err + strongroom("explain", name).err
 
 
 def test_explain_says_why_each_version_stays_or_goes(

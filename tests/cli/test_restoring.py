@@ -75,9 +75,25 @@ def test_a_restore_tells_what_is_back_and_saves_its_receipt(
     checked = strongroom("receipt", "verify", str(saved), "--keys", str(keys))
     assert checked.code == 0
     assert json.loads(checked.out)["target"] == "living-store"
+    lose_packs(engine)
     again = strongroom("restore", "demo/minilm", "--out", str(saved))
     assert again.code != 0
-    assert "cannot be written" in again.err
+    assert "overwrites nothing" in again.err
+    assert not engine.world.keys(layout.PACKS)
+
+
+def test_a_receipt_that_cannot_be_saved_keeps_no_ref_from_moving(
+    strongroom: Command, engine: Engine, tmp_path: Path
+) -> None:
+    nowhere = str(tmp_path / "no" / "folder")
+
+    done = strongroom(
+        "restore", "demo/minilm@1", "--move-ref", "prod", "--out", nowhere
+    )
+
+    assert done.code != 0
+    assert "cannot be written" in done.err
+    assert engine.world.pull("prod") == FILES
 
 
 def test_a_plan_is_shown_and_nothing_done(strongroom: Command, engine: Engine) -> None:
@@ -129,6 +145,7 @@ def test_what_cannot_be_restored_ends_with_14(
     assert done.code == 14
     assert "! not restored: " in done.out
     assert "prod" not in done.out
+    assert "prod was not moved" in done.err
 
 
 @pytest.mark.usefixtures("engine")
@@ -140,8 +157,9 @@ def test_what_cannot_be_restored_ends_with_14(
         (["demo/minilm", "--as-of", "2020-01-01"], "no backup"),
         (["demo/minilm", "--from-backup", "9"], "backup 9"),
         (["demo/minilm@7"], "version 7"),
+        (["demo/minilm", "--reason", "why"], "--move-ref"),
     ],
-    ids=["path", "time", "early", "number", "version"],
+    ids=["path", "time", "early", "number", "version", "reason"],
 )
 def test_what_cannot_be_is_refused(
     strongroom: Command, args: list[str], says: str

@@ -30,7 +30,7 @@ from strongroom_server.adapters.shared_memory import (
     running_shared_memory,
 )
 from tests.client.engine import Engine
-from tests.client.trees import MIB
+from tests.client.trees import MIB, write_tree
 from tests.rpc.engine import serving_world
 
 WEIGHTS = np.random.default_rng(5).standard_normal(MIB, dtype=np.float32)
@@ -237,6 +237,12 @@ def test_an_error_of_the_training_is_not_hidden_by_a_late_one(client: Client) ->
         {"metrics": {"loss": 10**400}},
         {"metrics": {"loss": np.zeros(2)}},
         {"metrics": {1: 0.5}},
+        {"tensors": object()},
+        {"metadata": {"lr": 1e-4}},
+        {"metadata": {1: "one"}},
+        {"metadata": "lr=1e-4"},
+        {"message": 3},
+        {"message": "x" * 1001},
     ],
 )
 def test_what_cannot_be_saved_is_refused_at_once(
@@ -249,6 +255,30 @@ def test_what_cannot_be_saved_is_refused_at_once(
         assert checkpoints.latest() is None
     with pytest.raises(InvalidArgumentError):
         client.checkpoints("demo/refused", when_busy="sometimes")  # type: ignore[arg-type]
+    for setting in ({"retry_s": "5"}, {"wait_s": -1}, {"retry_s": float("nan")}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(setting))):
+            client.checkpoints("demo/refused", **setting)
+    with pytest.raises(InvalidArgumentError, match="a name is text"):
+        client.checkpoints(3)  # type: ignore[arg-type]
+
+
+def test_what_selects_no_version_is_no_checkpoint_to_load(client: Client) -> None:
+    with client.checkpoints("demo/selected") as checkpoints:
+        made = checkpoints.save({"w": b"1"}, step=1).result(60)
+        for wrong in (made, made.version, "demo/selected@1", -1, 0, True, 1.0):
+            with pytest.raises(InvalidArgumentError) as caught:
+                checkpoints.load(wrong)  # type: ignore[arg-type]
+            assert caught.value.hint
+            assert "VersionName" not in str(caught.value)
+
+
+def test_a_version_that_was_pushed_is_not_damaged_but_no_checkpoint(
+    client: Client, tmp_path: Path
+) -> None:
+    client.push(write_tree(tmp_path / "in", {"a": b"1"}), "demo/pushed")
+
+    with pytest.raises(PreconditionError, match="not saved as a checkpoint"):
+        client.checkpoints("demo/pushed").load()
 
 
 def test_metrics_are_numbers_of_any_kind_and_valid_json(client: Client) -> None:

@@ -5,6 +5,7 @@ import os
 import stat
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,27 @@ def test_what_does_not_exist_is_named_and_leaves_nothing(
     assert caught.value.reason is reason
     assert not (tmp_path / "deep").exists()
     assert leftovers(tmp_path) == []
+
+
+def test_a_description_that_is_no_text_is_refused_here(
+    client: Client, tmp_path: Path
+) -> None:
+    tree = write_tree(tmp_path / "in", {"a": b"1"})
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"metadata": {"lr": 1e-4}}, "metadata 'lr' is float, not text"),
+        ({"message": 3}, "message is int, not text"),
+        ({"message": "x" * 20_000}, "message has more than 1000 characters"),
+    ]
+    for said, told in wrong:
+        with pytest.raises(InvalidArgumentError, match=told) as caught:
+            client.push(tree, "demo/said", **said)
+        assert caught.value.hint
+        with pytest.raises(InvalidArgumentError, match=told):
+            client.draft("demo/said", **said)
+        with pytest.raises(InvalidArgumentError, match=told):
+            client.draft("demo/said").commit(**said)
+    with pytest.raises(InvalidArgumentError, match="kind 'data' is not one of"):
+        client.draft("demo/said", kind="data")
 
 
 @pytest.mark.parametrize("name", ["Demo/x", "demo", "demo/x@", "a/b@c@d", "../x"])

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,6 +209,19 @@ def test_what_cannot_be_read_is_refused_and_the_reader_lives(
     with pytest.raises(error) as caught:
         reader.read_many(["tiny", wanted])
     assert getattr(caught.value, "reason", None) is reason
+    assert reader.read("tiny") == b"tiny"
+
+
+def test_what_is_no_list_of_ranges_is_refused(reader: Reader) -> None:
+    wrong: list[Any] = ["tiny", [("tiny", 0, 3)], [1]]
+    for wanted in wrong:
+        with pytest.raises(InvalidArgumentError) as caught:
+            reader.read_many(wanted)
+        assert caught.value.hint
+        with pytest.raises(InvalidArgumentError):
+            list(reader.read_batches([wanted]))
+    with pytest.raises(InvalidArgumentError, match="'tiny' is one path"):
+        list(reader.read_batches(["tiny"]))
     assert reader.read("tiny") == b"tiny"
 
 

@@ -55,12 +55,40 @@ def test_a_body_may_come_in_chunks(size: int) -> None:
         assert not answer.will_close
 
 
-def test_a_length_beside_chunks_counts_for_nothing() -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"
-    with answered(head + b"5\r\nfirst\r\n0\r\n\r\n") as answer:
+def test_what_follows_the_last_chunk_is_dropped() -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    with answered(head + b"5\r\nfirst\r\n0\r\nx-sum: 1\r\n\r\n") as answer:
         answer.begin()
 
         assert answer.document(9) == b"first"
+        assert answer.isclosed()
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        # `int` takes all of these; of a negative size, all that comes would be read.
+        b"-1\r\n" + b"x" * 50_000,
+        b"+1\r\nx\r\n0\r\n\r\n",
+        b"0x1\r\nx\r\n0\r\n\r\n",
+        b"1_0\r\n" + b"x" * 16 + b"\r\n0\r\n\r\n",
+        b" 1\r\nx\r\n0\r\n\r\n",
+        b"000000001\r\nx\r\n0\r\n\r\n",
+        b"\r\n",
+        b"1;" + b"x" * MAX_LINE_BYTES + b"\r\nx\r\n0\r\n\r\n",
+        b"0\r\n" + b"a: b\r\n" * (MAX_HEADERS + 1) + b"\r\n",
+        b"0\r\n",
+    ],
+    ids=range(10),
+)
+def test_strange_chunks_are_refused_unread(chunks: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    with answered(head + chunks) as answer:
+        answer.begin()
+
+        with pytest.raises((StrangeAnswerError, IncompleteRead)) as caught:
+            answer.document(40_000)
+        assert not getattr(caught.value, "partial", b"")
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
@@ -138,6 +166,7 @@ def test_an_answer_without_its_length_is_no_object() -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: " + b"9" * 19 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * (MAX_HEADERS + 1) + b"\r\n",
         b"HTTP/1.1 200 OK\r\na: " + b"b" * MAX_LINE_BYTES + b"\r\n\r\n",
     ],
@@ -153,7 +182,7 @@ def test_what_is_no_answer_is_refused(head: bytes) -> None:
         b"content-length: 5\r\n\r\nfirs",
         b"transfer-encoding: chunked\r\n\r\n5\r\nfirs",
         b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n",
-        b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\nx\r\n",
+        b"transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n0\r\n",
     ],
 )
 def test_a_body_that_ends_early_is_no_body(data: bytes) -> None:

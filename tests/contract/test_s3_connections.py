@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections to S3: kept, given up in time, and believed only as far as they go."""
 
+import contextlib
 import socket
 import threading
 import zlib
@@ -228,8 +229,8 @@ def test_bytes_that_drip_do_not_keep_a_call_waiting_for_long(
         "head": b"HTTP/1.1 200 OK\r\nX: ",
         "body": b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
         "error": b"HTTP/1.1 404 X\r\ncontent-length: 9999\r\n\r\n",
-        "chunks": b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n"
-        b"transfer-encoding: chunked\r\n\r\n",
+        # Chunks of an object would be refused for want of its length.
+        "chunks": b"HTTP/1.1 404 X\r\ntransfer-encoding: chunked\r\n\r\n9999\r\n",
     }
 
     def drip(connection: socket.socket, head: bytes) -> None:
@@ -246,6 +247,42 @@ def test_bytes_that_drip_do_not_keep_a_call_waiting_for_long(
         with pytest.raises(UnavailableError):
             store.get("a/1", version_id="v", max_bytes=9999)
         stop.set()
+
+
+@pytest.mark.parametrize("silent", ["the name", "its addresses"])
+def test_a_host_that_is_silent_does_not_keep_a_call_waiting_for_long(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    stop = threading.Event()
+    hasty = replace(
+        SETTINGS,
+        endpoint="http://s3.invalid:9000",
+        connect_timeout_s=0.1,
+        operation_timeout_s=0.3,
+        attempt_count=1,
+    )
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # behind these, nobody gets an answer
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003 - socket's own
+            waiting.connect_ex(full.getsockname())
+
+        def found(*_args: object, **_kwargs: object) -> list[tuple[object, ...]]:
+            if silent == "the name":
+                stop.wait(60)
+            place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())
+            return [place] * 200
+
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        stack.callback(stop.set)
+        clock = SystemClock()
+        began_s = clock.monotonic()
+        store = stack.enter_context(open_s3(hasty, clock))
+        with pytest.raises(UnavailableError):
+            store.get("a/1", version_id="v", max_bytes=9)
+
+        assert clock.monotonic() - began_s < 10
 
 
 def test_an_object_without_its_length_is_refused(

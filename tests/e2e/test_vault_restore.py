@@ -7,7 +7,6 @@ A real OpenBao, its real snapshots, and the commands of docs/operations.md.
 import hashlib
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from tests.disaster.site import kill
 from tests.disaster.vault import StackVault
 from tests.support.cli import LiveStack
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -78,10 +78,8 @@ def test_a_vault_restored_from_its_snapshot_opens_all_that_its_keys_protect(
     site.vault.restore(snapshot)
 
     # The server has not been started anew: it finds back by itself.
-    deadline = time.monotonic() + PATIENCE_S
-    while site.live.run("push", str(site.folder / "tree"), "vision/late").code:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    late = ("push", str(site.folder / "tree"), "vision/late")
+    wait_until(lambda: site.live.run(*late).code == 0, timeout_s=PATIENCE_S)
     checked = site.live.check("vault", "check", "--config", site.settings, "--json")
     assert checked.summary["problem_count"] == 0
     assert checked.summary["opened_count"] == checked.summary["slot_count"] == 2

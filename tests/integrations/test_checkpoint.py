@@ -125,6 +125,53 @@ def test_a_directory_of_an_artifact_keeps_what_is_beside_it(
     assert torch.equal(state["w"], torch.ones(3))
 
 
+@pytest.mark.parametrize("path", ["", "/step-1"], ids=["alone", "in a directory"])
+def test_threads_without_anything_to_write_leave_no_files(
+    room: Client, artifact: str, path: str
+) -> None:
+    uri = f"strongroom://{artifact}{path}"
+    state = {"model": {"w": torch.rand(3), "v": torch.rand(5)}, "loader": {"step": 4}}
+
+    writer = ours.StrongroomWriter(uri, client=room, thread_count=4)
+    dcp.save(state, storage_writer=writer, no_dist=True)
+
+    names = [item.path.rpartition("/")[2] for item in room.list_files(artifact)]
+    assert ".metadata" in names
+    assert 2 <= len(names) <= 4  # three items, two of which may share a file
+    loaded = {
+        "model": {"w": torch.zeros(3), "v": torch.zeros(5)},
+        "loader": {"step": 0},
+    }
+    dcp.load(loaded, checkpoint_id=uri, no_dist=True)
+    assert torch.equal(loaded["model"]["v"], state["model"]["v"])
+    assert loaded["loader"] == {"step": 4}
+
+
+def test_a_rank_that_has_nothing_to_write_fails_no_save(
+    room: Client, artifact: str
+) -> None:
+    uri = f"strongroom://{artifact}"
+    first, other = (ours.StrongroomWriter(uri, client=room) for _ in range(2))
+    planner, idle = (dcp.DefaultSavePlanner() for _ in range(2))
+    planner.set_up_planner({"a": torch.ones(3)}, is_coordinator=True)
+    idle.set_up_planner({}, is_coordinator=False)
+    plans, metadata = planner.create_global_plan(
+        [planner.create_local_plan(), idle.create_local_plan()]
+    )
+    mine, theirs = first.prepare_global_plan(plans)
+
+    results = [
+        writer.write_data(done.finish_plan(plan), done).value()
+        for writer, done, plan in ((first, planner, mine), (other, idle, theirs))
+    ]
+    first.finish(metadata, results)
+
+    assert {item.path for item in room.list_files(artifact)} == {
+        ".metadata",
+        "__0_0.distcp",
+    }
+
+
 def test_a_save_that_fails_leaves_nothing_and_the_next_one_works(
     room: Client, artifact: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

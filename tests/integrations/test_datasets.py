@@ -110,6 +110,16 @@ def test_a_state_of_other_data_is_refused() -> None:
         rank(2, 2)
 
 
+def test_what_is_no_streamed_data_set_and_no_state_of_one_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="range is given in place of"):
+        loader(range(3))
+    with pytest.raises(InvalidArgumentError, match="in place of the state"):
+        rank(0, 1).load_state_dict(None)
+    for seed in (1.5, "a"):
+        with pytest.raises(InvalidArgumentError, match="as the seed"):
+            rank(0, 1, seed=seed)
+
+
 def test_records_are_cut_out_of_files(
     room: Client, artifact: str, tmp_path: Path
 ) -> None:

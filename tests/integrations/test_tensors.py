@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from strongroom.client import Client, StrongroomFile
-from strongroom.errors import IntegrityError, NotFoundError
+from strongroom.errors import IntegrityError, InvalidArgumentError, NotFoundError
 from tests.client.trees import write_tree
 
 torch = pytest.importorskip("torch", reason="the extra `torch` is not installed")
@@ -85,6 +85,9 @@ def test_a_slice_is_what_torch_would_cut_out(
         ((-1001,), IndexError),
         ((0, 0), IndexError),
         ((slice(0, 9, 2),), ValueError),
+        (slice(0, 3), InvalidArgumentError),
+        ((1.5,), InvalidArgumentError),
+        ((..., 0), InvalidArgumentError),
     ],
 )
 def test_an_index_that_torch_would_refuse_is_refused(

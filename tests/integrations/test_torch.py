@@ -8,7 +8,7 @@ import pytest
 
 from strongroom.client import Client
 from strongroom.config import ClientSettings
-from strongroom.errors import IntegrityError, NotFoundError
+from strongroom.errors import IntegrityError, InvalidArgumentError, NotFoundError
 from tests.client.engine import PACK_BYTES, Engine, running_engine
 from tests.client.trees import write_tree
 
@@ -52,6 +52,22 @@ def test_a_state_dictionary_comes_back_equal(client: Client) -> None:
     for name, tensor in state.items():
         assert loaded[name].dtype == tensor.dtype
         assert torch.equal(loaded[name], tensor)
+
+
+def test_what_is_no_state_of_tensors_is_refused(client: Client) -> None:
+    tied = torch.ones(3)
+    wrong = (
+        ({"step": 1}, "'step' is int, not a tensor"),
+        ({"model": {"w": tied}}, "'model' is dict, not a tensor"),
+        ("demo/model", "str is no mapping"),
+        ({"a": tied, "b": tied}, "share memory"),
+    )
+    for state, told in wrong:
+        with pytest.raises(InvalidArgumentError, match=told) as caught:
+            bridge.save_state_dict(client, state, "demo/no-tensors")
+        assert caught.value.hint
+    with pytest.raises(NotFoundError):
+        client.show("demo/no-tensors")
 
 
 def test_only_the_named_tensors_are_yielded(client: Client) -> None:

@@ -28,4 +28,4 @@ def test_the_examples_of_the_page_run(
     for block in blocks:
         exec(compile(block, "docs/training.md", "exec"), names)  # noqa: S102
 
-    assert len(blocks) == 8
+    assert len(blocks) == 10

@@ -156,6 +156,22 @@ def test_a_number_that_somebody_took_is_passed_over(place: Place) -> None:
     assert bad[1].reason is Reason.RECORD_CORRUPT
 
 
+def test_hundreds_of_planted_numbers_are_in_nobodys_way(place: Place) -> None:
+    saved = place.save()
+    for number in range(2, 152):
+        place.bucket.attack_overwrite(layout.backup_key(number), b"garbage")
+    for number in range(1, 151):
+        place.bucket.attack_overwrite(layout.backup_key(1, number), b"garbage")
+
+    later = place.until + timedelta(days=1)
+    longer = place.records.write_extension(
+        saved, protected_until=later, held=None, create_time=place.now, lock=place.lock
+    )
+
+    assert [item.extension for item in longer.extensions] == [151]
+    assert place.save().number == 152
+
+
 def test_a_marker_where_the_next_root_goes_hides_nothing(place: Place) -> None:
     first = place.save()
     place.bucket.attack_overwrite(layout.backup_key(2), b"garbage")

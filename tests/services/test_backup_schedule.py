@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups are taken by the clock, by one server, and it is told when they are not."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,8 +11,9 @@ from strongroom.errors import PreconditionError, Reason, StrongroomError
 from strongroom.format.names import ProjectName
 from strongroom_server.adapters.memory import MemoryAuditLog, MemoryBlobStore
 from strongroom_server.adapters.memory_locked import MemoryLockedBlobs
+from strongroom_server.core import layout
 from strongroom_server.core.audit import Phase
-from strongroom_server.ports import LockMode
+from strongroom_server.ports import BlobNotFoundError, LockMode
 from strongroom_server.repository.leases import Leases
 from strongroom_server.services.auditing.own_runs import OwnRun, OwnRuns
 from strongroom_server.services.backups import Asked, BackupRules, BackupSchedule
@@ -62,7 +64,7 @@ class Site:
     """A store, its backup bucket, and as many servers as wanted."""
 
     clock: ManualClock = field(default_factory=ManualClock)
-    refuses: list[StrongroomError] = field(default_factory=list)
+    refuses: list[Exception] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.bucket = MemoryLockedBlobs(self.clock)
@@ -246,3 +248,96 @@ def test_a_server_that_ends_breaks_off_and_the_next_goes_on(site: Site) -> None:
     assert server.reason() is None
     site.server().schedule.tick()
     assert server.backed_up.records.numbers() == [1]
+
+
+def test_a_run_that_crashes_is_recorded_as_a_bug_and_the_next_one_goes_on(
+    site: Site,
+) -> None:
+    server = site.server()
+    site.refuses.append(BlobNotFoundError("gone"))
+
+    server.schedule.tick()
+
+    assert server.audit.events()[-1].outcome == "INTERNAL"
+    assert server.reason() is Reason.INTERNAL
+    site.refuses.clear()
+    site.clock.advance(RETRY_S + 1)
+    server.schedule.tick()
+    assert server.reason() is None
+
+
+def test_a_look_that_crashes_ends_no_thread(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = site.server()
+
+    def crash() -> None:
+        raise BlobNotFoundError("gone")
+
+    monkeypatch.setattr(server.backed_up.backups, "look", crash)
+
+    server.schedule.tick()
+
+    assert server.reason() is Reason.INTERNAL
+
+
+def test_a_failure_that_is_told_again_and_again_does_not_grow(site: Site) -> None:
+    server = site.server()
+    site.refuses.append(PreconditionError("no", reason=Reason.STORE_UNSUITABLE))
+    server.schedule.tick()
+
+    for _ in range(50):
+        assert server.reason() is Reason.STORE_UNSUITABLE
+
+    frames = traceback.extract_tb(site.refuses[0].__traceback__)
+    assert len(frames) < 10
+
+
+def test_the_log_says_what_failed_and_what_failed_next(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = site.server()
+    for check in ("lock", "lock", "bypass"):
+        message = f"fails check {check}"
+        site.refuses[:] = [PreconditionError(message, reason=Reason.STORE_UNSUITABLE)]
+        server.schedule.tick()
+        site.clock.advance(RETRY_S + 1)
+
+    lines = [record.getMessage() for record in caplog.records]
+    told = [line for line in lines if "backup_failed" in line]
+    assert [line.count("check lock") for line in told] == [1, 0]
+    assert "check bypass" in told[1]
+
+
+def test_a_backup_from_the_future_is_due_and_told(site: Site) -> None:
+    site.clock.advance(DAY_S)
+    server = site.server()
+    server.schedule.tick()
+    site.clock.advance(-DAY_S)
+    other = site.server()
+    site.refuses.append(PreconditionError("no", reason=Reason.STORE_UNSUITABLE))
+    other.schedule.tick()
+    assert other.audit.events()[-1].reason == "STORE_UNSUITABLE"
+
+    watching = site.server()
+    watching.backed_up.backups.look()
+
+    assert watching.reason() is Reason.BACKUP_OVERDUE
+    site.refuses.clear()
+    watching.schedule.tick()
+    assert watching.reason() is None
+    watching.schedule.tick()
+    assert watching.backed_up.records.numbers() == [1, 2]
+
+
+def test_it_is_told_that_a_backup_is_gone_before_its_date(site: Site) -> None:
+    server = site.server()
+    server.schedule.tick()
+    assert server.reason() is None
+    key = layout.backup_key(1)
+    (root,) = site.bucket.first_versions(key)
+    site.bucket.lose(key, root.version_id)
+
+    server.backed_up.backups.look()
+
+    assert server.reason() is Reason.RECORD_CORRUPT

@@ -111,6 +111,7 @@ def test_a_second_backup_copies_only_what_is_new(backed_up: BackedUp) -> None:
 def test_locks_are_extended_by_what_newer_backups_need(backed_up: BackedUp) -> None:
     first = backed_up.take().backup
     backed_up.bucket.advance(20 * DAY_S)
+    backed_up.world.bucket.advance(20 * DAY_S)
 
     second = backed_up.take().backup
 

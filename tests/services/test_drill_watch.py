@@ -5,15 +5,19 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom.format.names import ArtifactName
 from strongroom_server.core import layout
-from strongroom_server.core.drill import CanaryState
+from strongroom_server.core.drill import PART, CanaryState
 from strongroom_server.core.records import Caller
+from strongroom_server.ports import BlobNotFoundError, Lock, LockMode
+from strongroom_server.repository.backup_records import SavedBackup
+from strongroom_server.repository.drill_records import SavedDrill
 from strongroom_server.repository.leases import Leases
 from strongroom_server.services.drills import DrillWatch, OwnDrill
 from tests.support.drills import DrillWorld, drill_world
@@ -193,6 +197,97 @@ def test_only_a_good_drill_of_the_same_or_a_newer_backup_ends_the_alarm(
     assert reason_of(watch) is None
 
 
+def part(saved: SavedBackup, store: DrillWorld) -> SavedBackup:
+    """Write a backup of one project, of what a whole one has."""
+    root = replace(saved.root, scope=(saved.root.journals[0].project,))
+    until = saved.protected_until.timestamp()
+    return store.backups.write_root(root, lock=Lock(LockMode.COMPLIANCE, until))
+
+
+def test_a_good_drill_of_a_part_ends_no_alarm_of_the_whole(store: DrillWorld) -> None:
+    whole = store.backups.load(1)
+    pack = store.rot(next(iter(store.packs_of("demo/minilm"))))
+    bad = store.drill()
+    store.rot(pack)  # the same bit again: it is whole
+    small = part(whole, store)
+    good = store.drill(small.number)
+    assert good.report.passed
+    assert good.report.part.startswith(PART)
+
+    watch, other = watch_of(store, every_s=0), watch_of(store, every_s=0)
+    for saved in (bad, good, bad):
+        watch.note(saved)
+    other.learn()  # the newest first
+    assert {reason_of(watch), reason_of(other)} == {Reason.DRILL_FAILED}
+    assert watch.age_s() == -1.0
+
+    mended = store.back_up()
+    watch.note(store.drill(mended.number))
+    assert reason_of(watch) is None
+
+
+def test_a_newer_good_drill_of_the_same_part_ends_its_alarm(store: DrillWorld) -> None:
+    whole = store.backups.load(1)
+    small = part(whole, store)
+    pack = store.rot(next(iter(store.packs_of("demo/minilm"))))
+    watch = watch_of(store, every_s=0)
+    watch.note(store.drill(small.number))
+    assert reason_of(watch) is Reason.DRILL_FAILED
+    store.rot(pack)
+    other = replace(whole.root, scope=(b"x" * len(whole.root.journals[0].project),))
+    watch.note(store.drill(part(replace(whole, root=other), store).number))
+    watch.note(store.drill(part(whole, store).number))
+
+    assert reason_of(watch) is None
+
+
+def test_a_schedule_drills_the_whole_store_behind_parts_of_it(
+    store: DrillWorld,
+) -> None:
+    small = part(store.backups.load(1), store)
+    watch = watch_of(store)
+    # Somebody's own look at a part is none for the schedule.
+    watch.note(store.drill(small.number))
+
+    watch.look()
+
+    assert store.drills.get(2).report.backup.number == 1
+    assert not store.drills.get(2).report.part
+
+
+def test_where_there_are_parts_only_the_newest_is_drilled() -> None:
+    with drill_world() as store:
+        store.world.push({"a": b"x"}, ArtifactName("demo", "minilm"))
+        whole = store.back_up()
+        small = part(whole, store)
+        for item, _ in store.bucket.objects():
+            if item.key == layout.backup_key(whole.number):
+                store.bucket.lose(item.key, item.version_id)
+        watch = watch_of(store)
+
+        watch.look()
+        watch.look()
+
+        assert store.records.numbers() == [1]
+        assert store.drills.get(1).report.backup.number == small.number
+        assert watch.age_s() == 0.0
+
+
+def test_a_clock_that_is_ahead_keeps_nobody_from_drilling(store: DrillWorld) -> None:
+    saved = store.drill()
+    ahead = replace(saved.report, end_time=saved.report.end_time + timedelta(days=365))
+    watch = watch_of(store)
+    watch.note(SavedDrill(ahead, saved.data))
+
+    assert watch.age_s() == 0.0
+    advance(store, hours=25)
+    watch.look()
+
+    assert store.records.numbers() == [1, 2]
+    advance(store, hours=49)
+    assert reason_of(watch) is Reason.DRILL_OVERDUE
+
+
 def test_other_servers_hear_of_a_failed_drill(store: DrillWorld) -> None:
     other = watch_of(store, every_s=0)
     other.look()
@@ -271,6 +366,29 @@ def test_a_drill_that_cannot_be_run_is_told_once(
 
     lines = [json.loads(record.getMessage()) for record in caplog.records]
     assert [line["reason"] for line in lines] == ["BACKUP_NOT_FOUND"]
+
+
+def test_a_bug_does_not_end_the_schedule_and_is_told(
+    store: DrillWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = watch_of(store)
+    make_canary = watch._drills.make_canary
+
+    def fail(caller: Caller) -> datetime:
+        watch._drills.make_canary = make_canary
+        raise BlobNotFoundError("packs/1")
+
+    watch._drills.make_canary = fail
+    with (
+        caplog.at_level(logging.WARNING, "strongroom_server.drills"),
+        watch.running(),
+    ):
+        wait_until(lambda: bool(caplog.records))
+        advance(store, minutes=11)
+        wait_until(lambda: store.records.numbers() == [1])
+
+    [line] = [json.loads(record.getMessage()) for record in caplog.records]
+    assert (line["reason"], line["message"]) == ("INTERNAL", "BlobNotFoundError")
 
 
 def test_a_server_that_ends_gives_its_drill_up(store: DrillWorld) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drills: what is whole is restored and told so; what is not is named."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,11 +14,15 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.format.names import ArtifactName, ProjectName
+from strongroom_server.adapters.memory import MemoryAuditLog
 from strongroom_server.core import layout
 from strongroom_server.core.canary import CANARY, canary_digest
 from strongroom_server.core.drill import CanaryState, DrillReport
 from strongroom_server.core.drill_report import verify_report
+from strongroom_server.opening_drills import audited
+from strongroom_server.ports import BlobNotFoundError
 from strongroom_server.repository.drill_records import SavedDrill
+from strongroom_server.services.auditing.own_runs import OwnRuns
 from strongroom_server.services.drills import DrillLimits, DrillProgress
 from strongroom_server.services.shredding import Approval
 from tests.support.drills import DrillWorld, drill_world
@@ -97,6 +102,18 @@ def test_nothing_of_the_primary_is_restored_from(store: DrillWorld) -> None:
     drills.make_canary = lambda _: store.clock.now()
 
     assert store.drill(drills=drills).report.passed
+
+
+def test_a_backup_without_the_stores_record_fails_the_drill(store: DrillWorld) -> None:
+    store.back_up()
+    for item, _ in store.bucket.objects():
+        if item.key == layout.STORE:
+            store.bucket.lose(item.key, item.version_id)
+
+    report = store.report()
+
+    assert not report.passed
+    assert reasons(report) == {"RECORD_CORRUPT"}
 
 
 def test_a_canary_that_was_swapped_fails_and_is_told(store: DrillWorld) -> None:
@@ -249,6 +266,34 @@ def test_an_artifact_that_was_shredded_alone_is_left_out_with_its_slots(
 
     assert report.passed
     assert "demo/alone@1" not in {item.name for item in report.versions}
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "OK"),
+        (UnavailableError("enough", reason=Reason.DRAINING), "UNAVAILABLE"),
+        (BlobNotFoundError("packs/1"), "INTERNAL"),
+    ],
+)
+def test_the_audit_log_hears_how_a_servers_own_drill_ended(
+    store: DrillWorld, error: Exception | None, outcome: str
+) -> None:
+    audit, world = MemoryAuditLog(), store.world
+    runs = OwnRuns(
+        audit,
+        names=world.repository.keyring,
+        principal=lambda: CALLER.principal,
+        clock=store.clock,
+        entropy=world.entropy,
+    )
+
+    with contextlib.suppress(UnavailableError, BlobNotFoundError):  # noqa: SIM117
+        with audited(runs, CALLER.principal):
+            if error is not None:
+                raise error
+
+    assert [event.outcome for event in audit.events()] == ["", outcome]
 
 
 def test_one_server_runs_one_drill_at_a_time(store: DrillWorld) -> None:

@@ -8,6 +8,8 @@ import pytest
 from strongroom.errors import InvalidArgumentError, NotFoundError
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.adapters.memory_locked import MemorySlotRemover
+from strongroom_server.core import layout
+from strongroom_server.services.backups import Asked
 from strongroom_server.services.shredding import Approval, BackupSlots, Shredding
 from tests.support.backups import DAY_S, BackedUp, unchecked
 from tests.support.samples import filled
@@ -92,7 +94,7 @@ def test_versions_tell_until_when_they_are_safe(backed_up: BackedUp) -> None:
 def test_what_is_no_backup_is_told_and_harms_nobody(backed_up: BackedUp) -> None:
     backed_up.bucket.attack_overwrite(f"backups/{1:020d}/{0:020d}", b"planted")
 
-    taken = backed_up.take()
+    taken = backed_up.take(Asked(allow_rewound=True))
 
     state = backed_up.backups.look()
     assert [saved.number for saved in state.backups] == [taken.backup.number]
@@ -142,3 +144,62 @@ def test_a_backup_that_is_not_there_is_not_found(backed_up: BackedUp) -> None:
     for number in (0, 1):
         with pytest.raises(NotFoundError):
             backed_up.backups.find(number)
+
+
+def test_the_locks_of_pages_and_records_are_checked_too(backed_up: BackedUp) -> None:
+    saved = backed_up.take().backup
+    later = saved.protected_until.replace(year=saved.protected_until.year + 1)
+    list(backed_up.backups.extend(1, later, check=unchecked))
+    bucket, page = backed_up.bucket, saved.root.pages[0]
+    places = {
+        layout.backup_page_key(page.sha256): page.version_id,
+        **{
+            item.key: item.version_id
+            for item in bucket.first_versions(layout.backup_prefix(1))
+        },
+    }
+    assert len(places) == 3
+    assert backed_up.verify() == ([], backed_up.verify()[1])
+
+    for key, version_id in places.items():
+        lock = bucket.lock_of(key, version_id=version_id)
+        bucket._set_lock(key, version_id, None)
+        assert backed_up.verify(deep=False)[0] == [key]
+        bucket._set_lock(key, version_id, lock)
+
+    key, version_id = next(iter(places.items()))
+    data = bucket.get(key, version_id=version_id, max_bytes=page.size_bytes)
+    bucket.lose(key, version_id)
+    bucket.attack_overwrite(key, data)
+    assert backed_up.verify(deep=False)[0] == [key]
+
+
+@pytest.mark.parametrize("is_lifted_later", [True, False])
+def test_a_hold_that_is_set_while_another_is_lifted_stays(
+    backed_up: BackedUp, *, is_lifted_later: bool
+) -> None:
+    for _ in range(2):
+        backed_up.take()
+    backups = backed_up.backups
+    list(backups.hold(1, is_held=True, check=unchecked))
+    beside: list[int] = []
+
+    def hold_beside() -> None:
+        if not beside:
+            beside.append(2)
+            list(backups.hold(2, is_held=True, check=unchecked))
+
+    def lift_beside() -> None:
+        beside.append(1)
+        # The last object of the backup: all the others were held, nothing is signed.
+        if len(beside) == backed_up.records.load(2).root.object_count:
+            list(backups.hold(1, is_held=False, check=unchecked))
+
+    if is_lifted_later:
+        list(backups.hold(2, is_held=True, check=lift_beside))
+    else:
+        list(backups.hold(1, is_held=False, check=hold_beside))
+
+    assert not backed_up.records.load(1).is_held
+    assert backed_up.records.load(2).is_held
+    assert backed_up.verify(2)[0] == []

@@ -5,6 +5,7 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -322,3 +323,34 @@ def test_a_root_of_another_store_is_refused(world: World) -> None:
         other = Safe(another, safe.bucket)
         with pytest.raises((IntegrityError, NotFoundError)):
             other.records.load(saved.number)
+
+
+def test_damage_at_a_path_that_was_not_asked_for_ends(
+    world: World, tmp_path: Path
+) -> None:
+    class Strange:
+        """Tells of a path in front of all."""
+
+        def open(self, name: object, *, paths: object) -> NoReturn:
+            raise IntegrityError("damaged", reason=Reason.RECORD_CORRUPT, path="Z")
+
+    safe = Safe(world)
+    engine = safe.open(safe.save())
+    restore = FolderRestore(engine, Strange(), DiskFolder(tmp_path))
+
+    *_, report = restore.run(Selection("demo", ARTIFACT.artifact, "1"))
+
+    assert isinstance(report, RestoreReport)
+    assert (report.copied_count, report.damaged_count) == (0, len(FILES))
+
+
+def test_a_backup_whose_first_record_is_gone_is_damaged(world: World) -> None:
+    safe = Safe(world)
+    saved = safe.save()
+    for item in list(safe.bucket.versions(layout.STORE)):
+        safe.bucket.lose(item.key, item.version_id)
+
+    with pytest.raises(IntegrityError) as caught:
+        safe.open(saved)
+
+    assert caught.value.reason is Reason.RECORD_CORRUPT

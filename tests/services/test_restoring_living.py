@@ -13,6 +13,7 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import VersionName
+from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core import layout
 from strongroom_server.core.restore_records import (
     RestorePlan,
@@ -20,7 +21,7 @@ from strongroom_server.core.restore_records import (
     RestoreTarget,
 )
 from strongroom_server.opening_restores import open_living_restore
-from strongroom_server.ports import BlobVersion
+from strongroom_server.ports import BlobVersion, ReadBuffer
 from strongroom_server.services.restoring import LivingRequest, LivingRestore
 from tests.services.test_restoring_stores import random_bytes
 from tests.support.saved_backups import Safe
@@ -158,6 +159,59 @@ def test_a_journal_that_went_on_otherwise_is_refused(safe: Safe) -> None:
     assert world.pull("latest") == {"other": b"story"}
 
 
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_server_that_remembers_what_was_cut_off_puts_nothing_behind_others_entries(
+    safe: Safe, written: int
+) -> None:
+    keys = safe.world.keys(layout.JOURNALS)
+    _lose(safe.world, lambda item: item.key in keys[-2:])
+    other = _fresh(safe)
+    for number in range(written):
+        other.push({"other": b"story %d" % number})
+    before = safe.world.bucket.objects()
+
+    with pytest.raises(PreconditionError) as caught:
+        _restore(safe)
+
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+    assert safe.world.bucket.objects() == before
+    assert len(_fresh(safe).versions()) == 1 + written
+
+
+def test_who_writes_while_a_journal_is_put_back_is_not_buried(safe: Safe) -> None:
+    keys = safe.world.keys(layout.JOURNALS)
+    _lose(safe.world, lambda item: item.key in keys[-2:])
+
+    def write_first(key: str) -> None:
+        if key == keys[-2]:
+            _fresh(safe).push({"other": b"story"})
+
+    world = safe.world.reopened(blobs=_Raced(safe.world.bucket, write_first))
+
+    with pytest.raises(PreconditionError) as caught:
+        _restore(safe, world=world)
+
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+    assert safe.world.keys(layout.JOURNALS) == keys[:-1]
+    assert _fresh(safe).pull("latest") == {"other": b"story"}
+
+
+def test_nothing_is_put_in_front_of_others_entries(safe: Safe) -> None:
+    keys = safe.world.keys(layout.JOURNALS)
+    _lose(safe.world, lambda item: item.key in keys[-2:])
+    other = _fresh(safe)
+    for number in range(3):
+        other.push({"other": b"story %d" % number})
+    _lose(safe.world, lambda item: item.key in keys[-2:])
+    before = safe.world.bucket.objects()
+
+    with pytest.raises(PreconditionError) as caught:
+        _restore(safe, world=_fresh(safe))
+
+    assert caught.value.reason is Reason.STORE_UNSUITABLE
+    assert safe.world.bucket.objects() == before
+
+
 def test_a_deleted_version_comes_back_as_a_new_one(safe: Safe) -> None:
     world = safe.world
     world.push({"c": b"later"})
@@ -235,6 +289,19 @@ def test_what_the_backup_does_not_have_is_told(safe: Safe) -> None:
     with pytest.raises(NotFoundError) as caught:
         _restore(safe, backup=7)
     assert caught.value.reason is Reason.BACKUP_NOT_FOUND
+
+
+class _Raced(MemoryBlobStore):
+    """The same bucket, which somebody else writes to right before we do."""
+
+    def __init__(self, other: MemoryBlobStore, before: Callable[[str], None]) -> None:
+        super().__init__()
+        self.__dict__.update(other.__dict__)
+        self._before = before
+
+    def put_new(self, key: str, data: ReadBuffer) -> str:
+        self._before(key)
+        return super().put_new(key, data)
 
 
 def _version(selector: str) -> VersionName:

@@ -13,6 +13,7 @@ from strongroom_server.adapters.memory_locked import (
 from strongroom_server.core import layout, shred_receipt
 from strongroom_server.ports import BlobVersion, Lock, LockMode
 from strongroom_server.services.shredding import BackupSlots, Shredding
+from strongroom_server.services.shredding.previews import slot_prefixes
 from tests.support.shredding import APPROVAL, DEAD, GONE, doomed_world, refused
 from tests.support.world import CALLER, World
 
@@ -74,6 +75,48 @@ def test_every_version_of_its_slots_goes_and_the_others_stay(world: World) -> No
     notes = told["notes"]
     assert isinstance(notes, list)
     assert "removed from the backup bucket" in notes[-1]
+
+
+def test_the_stores_own_slots_go_first_so_that_no_backup_copies_them(
+    world: World,
+) -> None:
+    slots = _slots(world)
+    bucket = backed_up(world)
+    seen: list[bool] = []
+
+    class Watched(MemorySlotRemover):
+        def remove(self, key: str, *, version_id: str) -> bool:
+            there = (item.key for item, _ in world.bucket.objects())
+            seen.append(any(item.startswith(slots) for item in there))
+            return super().remove(key, version_id=version_id)
+
+    shred(world, BackupSlots(bucket, Watched(bucket)))
+
+    assert seen
+    assert not any(seen)
+
+
+def test_a_slot_that_a_backup_puts_meanwhile_is_removed_too(world: World) -> None:
+    bucket = backed_up(world)
+    scope = world.repository.projects.get(DEAD).scope
+    slot, last = layout.slot_key(scope.domain, 0, 0), slot_prefixes(scope)[-1]
+    late = [slot]
+
+    class Late(MemoryLockedBlobs):
+        """Behind the slots of one kind, a backup puts what it had read before."""
+
+        def versions(
+            self, prefix: str, *, start_after: str = ""
+        ) -> Iterator[BlobVersion]:
+            if prefix == last and late:
+                lock = Lock(LockMode.GOVERNANCE, bucket.time_s() + 86_400)
+                bucket.put_over(late.pop(), b"slot", lock=lock)
+            return bucket.versions(prefix, start_after=start_after)
+
+    shred(world, BackupSlots(Late(world.clock), MemorySlotRemover(bucket)))
+
+    assert not late
+    assert list(bucket.versions(slot)) == []
 
 
 def test_what_is_held_there_is_told_and_opens_nothing(world: World) -> None:

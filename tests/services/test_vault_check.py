@@ -18,6 +18,7 @@ from strongroom_server.adapters.memory_keys import (
 )
 from strongroom_server.core.merkle import Frontier
 from strongroom_server.core.signed_note import Checkpoint
+from strongroom_server.ports import BlobNotFoundError
 from strongroom_server.repository.audit_log import SharedAuditLog
 from strongroom_server.services.keys import (
     KeyLife,
@@ -214,6 +215,22 @@ def test_junk_at_a_journals_place_says_nothing_of_vault(site: Site) -> None:
     problems, _ = site.check()
 
     assert problems == []
+
+
+def test_an_entry_that_is_listed_and_gone_is_told(site: Site) -> None:
+    class Gone(MemoryBlobStore):
+        def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+            if key.startswith("journals/"):
+                raise BlobNotFoundError(key)
+            return super().get(key, version_id=version_id, max_bytes=max_bytes)
+
+    gone = Gone(site.clock)
+    gone.__dict__.update(site.world.bucket.__dict__)
+    site.world.blobs = gone
+
+    [problem], _ = site.check()
+
+    assert problem.reason is Reason.JOURNAL_CORRUPT
 
 
 def test_a_key_that_was_destroyed_and_is_back_is_named_and_destroyed_again(

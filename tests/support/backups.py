@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.memory_locked import MemoryLockedBlobs
 from strongroom_server.core.inventory import StoredObject
 from strongroom_server.ports import LockMode
@@ -36,7 +37,9 @@ class BackedUp:
     """A world with its backups."""
 
     world: World = field(default_factory=World)
-    bucket: MemoryLockedBlobs = field(default_factory=MemoryLockedBlobs)
+    bucket: MemoryLockedBlobs = field(
+        default_factory=lambda: MemoryLockedBlobs(SystemClock())
+    )
     rules: BackupRules = field(
         default_factory=lambda: BackupRules(LockMode.COMPLIANCE, 30 * DAY_S)
     )

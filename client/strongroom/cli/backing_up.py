@@ -33,6 +33,8 @@ backup_app = typer.Typer(
 _HEADING: Final = (
     "BACKUP", "TAKEN", "PROTECTED UNTIL", "VERSIONS", "SIZE", "NEW", "OF", "NOTES",
 )  # fmt: skip
+#: What a backup tells at its end; `backup show` has the rest.
+_SHOWN_NOTES: Final = 10
 _Number = Annotated[
     int, typer.Argument(min=0, help="The backup's number; the newest one without.")
 ]
@@ -112,8 +114,11 @@ def _print_summary(output: Output, summary: BackupSummary) -> None:
     if backup.newest_commit_time is not None:
         output.line(f"recovery point {format_time(backup.newest_commit_time)}")
     output.line(f"root sha256:{backup.root_digest}")
-    for note in summary.notes:
+    for note in summary.notes[:_SHOWN_NOTES]:
         output.line(f"! {note}")
+    if len(summary.notes) > _SHOWN_NOTES:
+        left = len(summary.notes) - _SHOWN_NOTES
+        output.line(f"! and {left} more; after a restore, that is what came later")
 
 
 @backup_app.command("ls")
@@ -142,6 +147,9 @@ def list_backups(
     output.table(rows, right=(0, 3, 4, 5), heading=_HEADING)
     for item in listing.untrusted:
         output.line(f"! {item.number} is no backup: {item.problem}")
+    unlisted = listing.total_count - len(rows)
+    if unlisted:
+        output.line(f"and {unlisted} older ones")
     if not rows:
         output.say("there is no backup; take one with: strongroom backup create")
 
@@ -282,7 +290,7 @@ def _end_check(
             f"backup {report.number} is not whole: "
             f"{counted(report.problem_count, 'problem')}, first {first}",
             reason=Why.RECORD_CORRUPT,
-            hint="Take another one: strongroom backup create.",
+            hint="Take another one: strongroom backup create --read-all",
             backup=report.number,
             key=first,
         )

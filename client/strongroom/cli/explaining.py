@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.best_numbers import warn_of_unknown_number
 from strongroom.cli.keeping import describe_policy
 from strongroom.cli.output import Output, counted, format_size, format_time
 from strongroom.cli.progress import stages_shown
@@ -82,6 +83,8 @@ def explain(
 
 def _explain_versions(client: Client, output: Output, name: str) -> None:
     found = client.explain(name)
+    artifact = name.partition("@")[0]
+    warn_of_unknown_number(output, client, artifact, found.policy)
     output.record("policy", found.policy)
     for item in found.versions:
         output.record("version", item)

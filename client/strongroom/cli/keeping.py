@@ -6,16 +6,13 @@ from typing import Annotated, Final, TypedDict
 
 import typer
 
+from strongroom.cli.best_numbers import warn_of_unknown_number
 from strongroom.cli.output import Output, format_time
 from strongroom.cli.quantities import parse_days
 from strongroom.cli.session import DryRunFlag, JsonFlag, Reason, session_of
 from strongroom.client import Client
 from strongroom.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
-from strongroom.values import (
-    Artifact,
-    ArtifactPolicy,
-    Version,
-)
+from strongroom.values import Artifact, ArtifactPolicy, Version
 
 hold_app = typer.Typer(
     no_args_is_help=True, help="Legal holds: what is held cannot be deleted."
@@ -279,6 +276,7 @@ def set_policy(
             reason=reason,
             validate_only=dry_run,
         )
+        warn_of_unknown_number(output, client, artifact, wanted)
     _print_policy(output, replace(made, policy=wanted))
     before = None if etag == _NO_ARTIFACT else now
     _say_effect(output, artifact, before, wanted, dry_run=dry_run)

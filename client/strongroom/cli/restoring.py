@@ -16,12 +16,12 @@ from strongroom.cli.session import (
     Reason,
     session_of,
 )
+from strongroom.client import Client
 from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
     PreconditionError,
 )
-from strongroom.format.names import parse_uri
 from strongroom.values import RestorePlan, RestoreReceipt
 
 
@@ -65,6 +65,7 @@ def restore(
     """
     output = Output(as_json=as_json)
     time = _time(as_of)
+    _check_options(move_ref, reason, out)
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
@@ -76,14 +77,47 @@ def restore(
         receipt = client.restore(
             name, backup=from_backup, as_of=time, progress=progress
         )
-        _show(output, receipt, out)
-        if move_ref:
-            number = _number(receipt)
-            artifact = parse_uri(name).artifact.short
-            why = reason or f"restored from backup {receipt.backup}"
-            moved = client.move_ref(artifact, move_ref, number, reason=why)
-            output.record("ref", moved)
-            output.line(f"{artifact}@{moved.name} is version {moved.version}")
+        _show(output, receipt)
+        try:
+            _move_ref(output, client, receipt, move_ref, reason)
+        finally:
+            if out is not None:
+                output.say(f"receipt: {_save(receipt, out)}")
+        if receipt.damaged_count:
+            raise _damaged(receipt, move_ref)
+
+
+def _check_options(move_ref: str, reason: str, out: Path | None) -> None:
+    """Check what can be known before anything is restored."""
+    if reason and not move_ref:
+        message = "--reason is for the move of a ref, and --move-ref names none"
+        raise InvalidArgumentError(message, hint="Leave it out, or add --move-ref.")
+    if out is not None and out.exists():
+        message = f"{out} exists: a receipt overwrites nothing"
+        raise InvalidArgumentError(message, hint="Name another file with --out.")
+
+
+def _move_ref(
+    output: Output, client: Client, receipt: RestoreReceipt, ref: str, reason: str
+) -> None:
+    """Let a ref, if one was named, point at what came back whole."""
+    if not ref or receipt.damaged_count:
+        return
+    number = _number(receipt)
+    artifact = receipt.versions[0].name.rpartition("@")[0]
+    why = reason or f"restored from backup {receipt.backup}"
+    moved = client.move_ref(artifact, ref, number, reason=why)
+    output.record("ref", moved)
+    output.line(f"{artifact}@{moved.name} is version {moved.version}")
+
+
+def _damaged(receipt: RestoreReceipt, move_ref: str) -> IntegrityError:
+    kept = f"; {move_ref} was not moved" if move_ref else ""
+    return IntegrityError(
+        f"{counted(receipt.damaged_count, 'thing')} could not be restored, "
+        f"first {receipt.damaged[0]}{kept}",
+        hint="Try another backup: `strongroom backup ls`.",
+    )
 
 
 def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
@@ -112,7 +146,7 @@ def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
     output.say("nothing was changed")
 
 
-def _show(output: Output, receipt: RestoreReceipt, out: Path | None) -> None:
+def _show(output: Output, receipt: RestoreReceipt) -> None:
     names = (name for name in RestoreReceipt.__dataclass_fields__ if name != "receipt")
     told = {name: getattr(receipt, name) for name in names}
     output.record("restored", told | {"receipt": receipt.receipt.decode()})
@@ -128,14 +162,6 @@ def _show(output: Output, receipt: RestoreReceipt, out: Path | None) -> None:
     )
     for what in receipt.damaged:
         output.line(f"! not restored: {what}")
-    if out is not None:
-        output.say(f"receipt: {_save(receipt, out)}")
-    if receipt.damaged_count:
-        raise IntegrityError(
-            f"{counted(receipt.damaged_count, 'thing')} could not be restored, "
-            f"first {receipt.damaged[0]}",
-            hint="Try another backup: `strongroom backup ls`.",
-        )
 
 
 def _number(receipt: RestoreReceipt) -> int:
@@ -154,7 +180,9 @@ def _save(receipt: RestoreReceipt, path: Path) -> Path:
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise InvalidArgumentError(
-            message, hint="Restore again with another --out: it is done once only."
+            message,
+            hint="All else was done. Restoring again with another --out copies nothing "
+            "twice, and gives a receipt of that run.",
         ) from error
     return path
 

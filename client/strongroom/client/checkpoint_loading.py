@@ -4,9 +4,11 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.format.names import ArtifactName
 from strongroom.values import File, Version
 
 if TYPE_CHECKING:
@@ -104,7 +106,7 @@ def metadata_of(
     """
     if isinstance(step, bool) or not isinstance(step, int):
         message = f"step {step!r} is no number of a step"
-        raise InvalidArgumentError(message)
+        raise InvalidArgumentError(message, hint="Give a number: int(step).")
     told = {STEP_KEY: str(step)}
     for name, number in metrics.items():
         told[METRIC_PREFIX + name] = repr(number)
@@ -114,6 +116,33 @@ def metadata_of(
             raise InvalidArgumentError(message, hint="Choose another key.")
         told[key] = value
     return told
+
+
+def address_of(artifact: ArtifactName, version: object) -> str:
+    """Return the URI of what is to be loaded.
+
+    Args:
+        artifact: Of which.
+        version: Its number, whatever selects it, or None for the newest one.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if version is None:
+        return artifact.short
+    hint = "Give its number: load(version.number)."
+    if isinstance(version, str):
+        if "/" not in version and "@" not in version:
+            return f"{artifact.short}@{version}"
+        message = f"{version!r} is a name, and selects no version of {artifact.short}"
+        raise InvalidArgumentError(message, hint=hint)
+    if isinstance(version, bool) or not isinstance(version, Integral):
+        message = f"{type(version).__name__} is no number of a version"
+        raise InvalidArgumentError(message, hint=hint)
+    if int(version) < 1:
+        message = f"{version} is no number of a version: the first one is 1"
+        raise InvalidArgumentError(message, hint="Leave it out for the newest one.")
+    return f"{artifact.short}@{version}"
 
 
 def load_checkpoint(
@@ -144,9 +173,9 @@ def _told_by(version: Version) -> tuple[int, dict[str, float]]:
         }
     except (KeyError, ValueError) as error:
         message = f"{version.name} was not saved as a checkpoint: it names no step"
-        raise IntegrityError(
+        raise PreconditionError(
             message,
-            reason=Reason.RECORD_CORRUPT,
+            reason=Reason.ARGUMENT_INVALID,
             hint="Read its files with `tensors` and `open`.",
         ) from error
     return step, metrics

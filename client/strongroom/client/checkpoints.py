@@ -4,6 +4,7 @@
 import atexit
 import contextvars
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -19,10 +20,12 @@ from strongroom._transfer.sender import Push
 from strongroom.client.checkpoint_loading import (
     LoadedCheckpoint,
     Reading,
+    address_of,
     load_checkpoint,
     metadata_of,
     numbers_of,
 )
+from strongroom.client.descriptions import check_description
 from strongroom.client.saves import (
     PendingSave,
     SaveSettings,
@@ -34,7 +37,6 @@ from strongroom.client.tensor_layout import TensorLayout
 from strongroom.errors import (
     DeadlineExceededError,
     ExhaustedError,
-    InvalidArgumentError,
     NotFoundError,
     PreconditionError,
     Reason,
@@ -75,9 +77,6 @@ class Checkpoints:
         artifact: ArtifactName,
         settings: SaveSettings,
     ) -> None:
-        if settings.when_busy not in {"wait", "refuse"}:
-            message = f"when_busy is {settings.when_busy!r}, not 'wait' or 'refuse'"
-            raise InvalidArgumentError(message)
         self._client = client
         self._caller = caller
         self._name = artifact
@@ -157,6 +156,7 @@ class Checkpoints:
         """
         self._check_owner()
         self._raise_late()
+        check_description(message, metadata)
         layout = TensorLayout(tensors)
         numbers = numbers_of(metrics)
         told = metadata_of(step, numbers, metadata)
@@ -201,13 +201,13 @@ class Checkpoints:
             device: Where the tensors go.
 
         Raises:
+            InvalidArgumentError: That is no version's number, and no selector.
             NotFoundError: There is none.
-            IntegrityError: Stored bytes are damaged; or the version was not saved as a
-                checkpoint, but pushed (RECORD_CORRUPT).
+            PreconditionError: The version was not saved as a checkpoint, but pushed.
+            IntegrityError: Stored bytes are damaged.
             StrongroomError: What else the server refused.
         """
-        uri = self._name.short if version is None else f"{self._name.short}@{version}"
-        return load_checkpoint(self._client, uri, device)
+        return load_checkpoint(self._client, address_of(self._name, version), device)
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until every save is durable.
@@ -246,10 +246,16 @@ class Checkpoints:
         _OPEN.discard(self)
         self._raise_late()
 
-    def unheard(self) -> list[BaseException]:
-        """Return what saves failed for that nobody was told."""
-        failures = [save.unheard for save in self._saves]
-        return [failure for failure in failures if failure is not None]
+    def unheard(self) -> list[str]:
+        """Return a line for each save that failed, and that nobody was told of."""
+        return [
+            f"{self._lost(save)}: {str(save.unheard) or type(save.unheard).__name__}"
+            for save in self._saves
+            if save.unheard is not None
+        ]
+
+    def _lost(self, save: PendingSave) -> str:
+        return f"step {save.step} of {self._name.short} was not stored"
 
     def _check_owner(self) -> None:
         # A lock may be held for ever here, by a thread that the fork left behind.
@@ -332,6 +338,7 @@ class Checkpoints:
             try:
                 result = staged.context.run(self._push, staged)
             except BaseException as error:  # noqa: BLE001 - raised where it is asked for
+                error.add_note(self._lost(staged.save))
                 staged.save.end(None, error)
             else:
                 staged.save.end(result, None)
@@ -375,12 +382,10 @@ _OPEN: Final[set[Checkpoints]] = set()
 
 
 def _tell_unheard() -> None:
-    failures = [failure for item in tuple(_OPEN) for failure in item.unheard()]
-    if len(failures) > 1:
-        message = "checkpoints were not saved"
-        raise BaseExceptionGroup(message, failures)
-    for failure in failures:
-        raise failure
+    for line in [line for item in tuple(_OPEN) for line in item.unheard()]:
+        # What is raised here would come as a traceback that names no step.
+        if sys.stderr is not None:
+            sys.stderr.write(f"strongroom: {line}\n")
 
 
 atexit.register(_tell_unheard)

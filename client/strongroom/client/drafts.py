@@ -23,6 +23,7 @@ from strongroom._transfer.part_sources import (
     sorted_files,
 )
 from strongroom._transfer.parts import PartPlace, patiently, send_part
+from strongroom.client.descriptions import check_description
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
 from strongroom.format.names import ArtifactName, parse_uri
 from strongroom.v1 import transfer_service_pb2 as pb
@@ -79,6 +80,8 @@ class Draft:
         if not (base is None or base == LATEST_BASE or type(base) is int):
             problem = f"base {base!r} is neither a version's number nor 'latest'"
             raise InvalidArgumentError(problem, hint="Leave it out to start empty.")
+        check_description(message, metadata)
+        kind_to_message(kind)  # now, rather than with the first part
         self._client = client
         self._caller = caller
         self._name = artifact
@@ -240,6 +243,7 @@ class Draft:
             NotFoundError: Nothing was put, or it is gone (DRAFT_NOT_FOUND).
             StrongroomError: What else the server refused.
         """
+        check_description(message, metadata)
         request = self._commit_request(
             expected_file_count,
             self._message if message is None else message,

@@ -18,6 +18,7 @@ from strongroom._transfer.push import push_version
 from strongroom._transfer.remote_file import StrongroomFile
 from strongroom._transfer.sender import Push
 from strongroom.client.catalog import parse_artifact
+from strongroom.client.descriptions import check_description
 from strongroom.client.drafts import Base, Draft
 from strongroom.client.hub import HF, PLAIN, Layout, check_layout, pull_to_hub_cache
 from strongroom.client.reader import Reader
@@ -137,8 +138,7 @@ class Client(Saving):
         """Store a file or a directory as the next version of an artifact.
 
         Nothing is visible before all of it is durable. Content equal to the newest
-        version makes no new version, and the result says so. Files that the newest
-        version has as well are not sent.
+        version makes no new one, as the result says. Files that it has are not sent.
 
         A push that was interrupted, for whatever reason, can go on where it was, from
         any machine that has the same files: the `metadata` of the error has its
@@ -170,6 +170,7 @@ class Client(Saving):
         if upload_id and request_id not in {None, upload_id}:
             message = "upload_id names a push by its request id, so only one is needed"
             raise InvalidArgumentError(message, hint="Leave request_id out.")
+        check_description(message, metadata)
         push = Push(
             source=scan_source(source),
             artifact=parse_artifact(artifact),
@@ -294,7 +295,8 @@ class Client(Saving):
 
         A server on this machine fills the memory once for all of its readers, and
         hands it over without a copy; `numpy.frombuffer` and `torch.frombuffer` take
-        it as it is. It lasts as long as anything looks at it. Where no server shares
+        it as it is. A write to such a tensor of torch's kills the process: `clone()`
+        it first. It lasts as long as anything looks at it. Where no server shares
         memory, or it has no room, the file is read into memory of this process.
 
         Raises:

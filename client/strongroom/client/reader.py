@@ -101,7 +101,7 @@ class Reader:
             DeadlineExceededError: Another one is, and was not done in time.
             StrongroomError: What else the server refused.
         """
-        parts = [_range_of(item) for item in wanted]
+        parts = _ranges_of(wanted)
         batches = [
             parts[start : start + MAX_FILES]
             for start in range(0, len(parts), MAX_FILES)
@@ -187,7 +187,7 @@ class Reader:
                 # Several at once: small batches share requests and answers.
                 if len(asked) <= ahead // 2:
                     more = islice(batches, ahead + 1 - len(asked))
-                    stream.ask([_check(map(_range_of, batch)) for batch in more])
+                    stream.ask([_check(_ranges_of(batch)) for batch in more])
                 if not asked:
                     return
                 yield stream.take()
@@ -333,12 +333,25 @@ class _Answers:
         self._session.ask(_needed(again))
 
 
-def _range_of(item: Wanted) -> FileRange:
-    return FileRange(item) if isinstance(item, str) else item
+def _ranges_of(wanted: Iterable[object]) -> list[FileRange]:
+    if isinstance(wanted, str):
+        message = f"{wanted[:200]!r} is one path, and several are read here"
+        raise InvalidArgumentError(message, hint=f"Give a list: [{wanted[:200]!r}].")
+    return [_range_of(item) for item in wanted]
 
 
-def _check(wanted: Iterable[FileRange]) -> list[FileRange]:
-    batch = list(wanted)
+def _range_of(item: object) -> FileRange:
+    if isinstance(item, FileRange):
+        return item
+    if isinstance(item, str):
+        return FileRange(item)
+    message = f"{type(item).__name__} is neither a path nor a FileRange"
+    raise InvalidArgumentError(
+        message, hint="Give FileRange(path, offset=…, length=…)."
+    )
+
+
+def _check(batch: list[FileRange]) -> list[FileRange]:
     if len(batch) > MAX_FILES:
         message = f"{len(batch)} files in one batch: at most {MAX_FILES}"
         raise InvalidArgumentError(message)

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 from strongroom._files.staged import StagedFile, StagedSource
@@ -39,6 +40,16 @@ class SaveSettings:
     when_busy: WhenBusy = "wait"
     wait_s: float = 600.0
     retry_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.when_busy not in {"wait", "refuse"}:
+            message = f"when_busy is {self.when_busy!r}, not 'wait' or 'refuse'"
+            raise InvalidArgumentError(message)
+        for name, most in (("wait_s", threading.TIMEOUT_MAX), ("retry_s", math.inf)):
+            seconds = getattr(self, name)
+            if not isinstance(seconds, Real) or not 0 <= float(seconds) <= most:
+                message = f"{name} is {seconds!r}, no number of seconds to wait"
+                raise InvalidArgumentError(message)
 
 
 class PendingSave:

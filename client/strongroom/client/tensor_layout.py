@@ -60,6 +60,7 @@ class TensorLayout:
     """
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
+        _check_mapping(tensors)
         items = [_item_of(name, tensor) for name, tensor in tensors.items()]
         # As the reference does, so that every tensor is aligned to its elements.
         items.sort(key=lambda item: (-DTYPE_BITS[item.dtype], item.name))
@@ -77,6 +78,12 @@ class TensorLayout:
             if item.size_bytes:
                 item.copy(buffer[position:end])
             position = end
+
+
+def _check_mapping(tensors: object) -> None:
+    if not isinstance(tensors, Mapping):
+        message = f"{type(tensors).__name__} is no mapping of names to tensors"
+        raise InvalidArgumentError(message, hint="Give model.state_dict().")
 
 
 def _header_of(items: list[_Item], *, is_torch: bool) -> bytes:

@@ -18,7 +18,12 @@ import torch
 
 from strongroom._transfer.remote_file import StrongroomFile
 from strongroom.client.tensor_spans import TensorSpan, read_tensor_spans
-from strongroom.errors import IntegrityError, NotFoundError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+    Reason,
+)
 from strongroom.format.names import parse_uri
 
 #: The file meant where a URI names only a version.
@@ -172,8 +177,10 @@ class TensorFile:
             IndexError: A number is outside of its dimension, or there are too many.
             IntegrityError: Stored bytes are damaged.
             KeyError: The file has no such tensor.
-            ValueError: A slice has a step.
+            ValueError: A slice has a step; or the index is no tuple of numbers and
+                slices (InvalidArgumentError).
         """
+        _check_index(index)
         span = self.spans.get(name)
         if span is None:
             message = f"{self.file.name} has no tensor {name!r}"
@@ -292,6 +299,13 @@ def _shards(index: StrongroomFile) -> list[str]:
             hint="Push the model again as it was saved.",
             path=index.file.path,
         ) from error
+
+
+def _check_index(index: object) -> None:
+    for item in index if isinstance(index, tuple) else [None]:
+        if not isinstance(item, int | slice):
+            message = f"{index!r} is no tuple of numbers and slices"
+            raise InvalidArgumentError(message, hint="Give such as (slice(0, 3), 1).")
 
 
 def _ranges(shape: tuple[int, ...], index: Index) -> list[tuple[int, int]]:

@@ -293,6 +293,7 @@ def parse_uri(text: str) -> Uri:
     Raises:
         InvalidArgumentError: It does not parse (NAME_MALFORMED, PATH_MALFORMED).
     """
+    _check_text(text)
     rest = text
     if text.startswith(SCHEME):
         rest = text.removeprefix(SCHEME).lstrip("/")
@@ -304,6 +305,12 @@ def parse_uri(text: str) -> Uri:
     if at and not selector:
         raise _refused(text, "has nothing behind '@'")
     return Uri(ArtifactName(project, artifact), selector or LATEST, path)
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        message = f"a name is text, and no {type(text).__name__}"
+        raise InvalidArgumentError(message, reason=Reason.NAME_MALFORMED)
 
 
 def _split_path(rest: str) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ rank's results and stores `.metadata`: a checkpoint shows whole or not at all.
 
 import io
 import operator
+import queue
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -167,6 +168,19 @@ class StrongroomWriter(FsspecWriter):
             message = f"wrote {len(written.value())} of {len(plan.items)} items"
             raise InternalError(message)
         return written
+
+    def _write_data(
+        self, planner: SavePlanner, file_queue: "queue.Queue[tuple[Any, ...]]"
+    ) -> "Future[list[WriteResult]]":
+        # Torch makes a file for each thread, if it has nothing for it, too; of those
+        # no result tells, and `finish` counts the files that results tell of.
+        kept: queue.Queue[tuple[Any, ...]] = queue.Queue()
+        while not file_queue.empty():
+            entry = file_queue.get_nowait()
+            *_, items = entry
+            if items:
+                kept.put(entry)
+        return super()._write_data(planner, kept)
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         """Make the version, of which nothing showed before; on the coordinator.

@@ -14,6 +14,7 @@ forked, spawned or made by a fork server.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from numbers import Integral
 from typing import Any, Final, Protocol
 
 import torch
@@ -169,7 +170,7 @@ class StreamedDataset(IterableDataset[Any]):
                 workers of all ranks get as many, and no rank waits for another.
 
         Raises:
-            InvalidArgumentError: There is no such rank.
+            InvalidArgumentError: There is no such rank, or the seed is no integer.
         """
         super().__init__()
         self.samples = samples
@@ -178,7 +179,8 @@ class StreamedDataset(IterableDataset[Any]):
         if not 0 <= self.rank < self.world_size:
             message = f"rank {self.rank} of {self.world_size}"
             raise InvalidArgumentError(message)
-        self.seed = seed
+        _check_is(seed, Integral, "an integer as the seed")
+        self.seed = int(seed)
         self.shuffle = shuffle
         self.even = even
         #: How many processes read for this rank; `ResumableLoader` says it.
@@ -239,6 +241,7 @@ class StreamedDataset(IterableDataset[Any]):
             InvalidArgumentError: The state is of other samples, of another order, or
                 of a release that wrote it otherwise.
         """
+        _check_is(state, Mapping, "the state of a data set")
         ours = self.state_dict()
         for name in ("version", "seed", "shuffle", "even", "sample_count"):
             if state.get(name) != ours[name]:
@@ -302,6 +305,7 @@ class ResumableLoader:
                 `multiprocessing_context`; `forkserver` is the safest of them.
                 `persistent_workers` is False and `in_order` True, whatever is said.
         """
+        _check_is(dataset, StreamedDataset, "a StreamedDataset(samples)")
         self.dataset = dataset
         self.batch_size = batch_size
         dataset.workers = max(1, num_workers)
@@ -362,6 +366,12 @@ class ResumableLoader:
         """Count what an iteration that was broken off has taken."""
         self.dataset.load_state_dict(self.state_dict())
         self._steps = 0
+
+
+def _check_is(value: object, kind: type, wanted: str) -> None:
+    if not isinstance(value, kind):
+        message = f"{type(value).__name__} is given in place of {wanted}"
+        raise InvalidArgumentError(message)
 
 
 def _own_rank() -> int:

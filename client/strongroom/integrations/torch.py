@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from strongroom.client import Client
 from strongroom.client.tensors import DEFAULT_PATH
+from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import Uri, check_path, parse_uri
 from strongroom.integrations.readers import TravellingReader
 from strongroom.values import FileRange, Kind, PushResult
@@ -63,8 +64,11 @@ def save_state_dict(
             disks. The system's default, unless given.
 
     Raises:
+        InvalidArgumentError: What is no tensor is among them, such as an optimizer's
+            state; or tensors share memory.
         StrongroomError: As of `Client.push`.
     """
+    _check_state(state)
     from safetensors.torch import save_file  # noqa: PLC0415 - only saving needs it
 
     with tempfile.TemporaryDirectory(prefix="strongroom-", dir=folder) as made:
@@ -73,7 +77,15 @@ def save_state_dict(
             _below(root, name).write_bytes(content)
         tensors = {name: item.detach().contiguous() for name, item in state.items()}
         # Without the format, transformers refuses to load the file.
-        save_file(tensors, _below(root, path), metadata={"format": "pt"})
+        try:
+            save_file(tensors, _below(root, path), metadata={"format": "pt"})
+        except RuntimeError as error:
+            message = f"safetensors refuses these tensors: {str(error)[:300]}"
+            raise InvalidArgumentError(
+                message,
+                hint="Of tensors that share memory leave out all but one, or clone() "
+                "them; client.checkpoints(…).save stores them as they are.",
+            ) from error
         return client.push(
             root, artifact, kind=kind, message=message, metadata=metadata
         )
@@ -123,6 +135,22 @@ class ArtifactDataset(Dataset[tuple[str, bytes]]):
         paths = [self.files[index].path for index in indices]
         contents = self._reader.read_many([FileRange(path) for path in paths])
         return list(zip(paths, contents, strict=True))
+
+
+def _check_state(state: object) -> None:
+    if not isinstance(state, Mapping):
+        message = f"{type(state).__name__} is no mapping of names to tensors"
+        raise InvalidArgumentError(
+            message, hint="save_state_dict(client, model.state_dict(), …)"
+        )
+    for name, item in state.items():
+        if not isinstance(item, torch.Tensor):
+            message = f"{name!r} is {type(item).__name__}, not a tensor"
+            raise InvalidArgumentError(
+                message,
+                hint="An optimizer's state goes into a checkpoint: the bytes of "
+                "torch.save, as the state of client.checkpoints(…).save.",
+            )
 
 
 def _below(root: Path, name: str) -> Path:

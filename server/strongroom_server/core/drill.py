@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a drill finds out: the values that its report is made of."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from strongroom_server.core.backup_root import BackupRoot
+
 #: Versions, and findings, that a report names; it counts them all.
 MAX_VERSIONS: Final = 128
 MAX_FINDINGS: Final = 64
 MAX_NOTES: Final = 16
+#: How the note begins that says which part of a store a backup is of.
+PART: Final = "the backup is of a part of the store: "
 
 
 class CanaryState(StrEnum):
@@ -151,3 +156,17 @@ class DrillReport:
     recovery_time_ms: int
     recovery_point_s: int
     notes: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """Which part of the store was drilled, as `note_of_part`; "" for all of it."""
+        return next((note for note in self.notes if note.startswith(PART)), "")
+
+
+def note_of_part(root: BackupRoot) -> str:
+    """Say which part of a store a backup is of, the same words for the same part."""
+    ids = b"".join((*root.scope, b"/", *(a + b for a, b in root.artifacts)))
+    return (
+        f"{PART}{len(root.scope)} projects and {len(root.artifacts)} artifacts beside "
+        f"them ({hashlib.sha256(ids).hexdigest()[:16]})"
+    )

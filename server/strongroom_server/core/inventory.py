@@ -135,7 +135,7 @@ def inventory_error(what: str) -> IntegrityError:
     return IntegrityError(
         f"{what}: this is no inventory, or it was altered",
         reason=Reason.RECORD_CORRUPT,
-        hint="Take another backup: `strongroom backup ls` shows those that there are.",
+        hint="Take another backup: `strongroom backup create --read-all`.",
     )
 
 

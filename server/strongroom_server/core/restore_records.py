@@ -116,6 +116,7 @@ class RestorePlan:
         estimated_s: How long it would take at the rate at which a sample was read.
         keks: What Vault must have.
         approvals: What has to be approved on the way, in words.
+        is_part: Whether the backup is of a part of the store only.
     """
 
     backup: int
@@ -132,6 +133,7 @@ class RestorePlan:
     estimated_s: float
     keks: tuple[NeededKek, ...]
     approvals: tuple[str, ...] = ()
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,7 @@ class RestoreReport:
         versions: The first of them.
         damaged_count: What could not be restored.
         damaged: The first of that: keys or files, and why.
+        is_part: Whether the backup is of a part of the store only.
     """
 
     target: RestoreTarget
@@ -205,3 +208,4 @@ class RestoreReport:
     versions: tuple[RestoredVersion, ...] = ()
     damaged_count: int = 0
     damaged: tuple[str, ...] = ()
+    is_part: bool = False

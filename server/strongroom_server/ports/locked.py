@@ -95,13 +95,17 @@ class LockedBlobs(Protocol):
         ...
 
     def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
-        """See `BlobStore`."""
+        """See `BlobStore`.
+
+        Raises:
+            IntegrityError: As there; or the bucket answers, and never gives it.
+        """
         ...
 
     def read_into(
         self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
     ) -> None:
-        """See `BlobStore`."""
+        """See `BlobStore`, and `get`."""
         ...
 
     def first_versions(

@@ -5,17 +5,18 @@ Neither the store that was backed up nor any server's state is needed. What it r
 is what the backup's signed root names; it can write nothing.
 """
 
-import contextlib
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final
 
-from strongroom.errors import IntegrityError, NotFoundError, Reason
-from strongroom_server.core import layout
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    Reason,
+    StrongroomError,
+)
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.suites import DEFAULT_SUITE
 from strongroom_server.ports import (
-    BlobNotFoundError,
     Clock,
     Entropy,
     Index,
@@ -23,7 +24,7 @@ from strongroom_server.ports import (
     LockedBlobs,
     Signer,
 )
-from strongroom_server.repository.backup_records import SavedBackup
+from strongroom_server.repository.backup_records import BackupRecords, SavedBackup
 from strongroom_server.repository.inventory_view import (
     BlobReader,
     InventoryView,
@@ -34,9 +35,6 @@ from strongroom_server.repository.repository import (
     open_keyring,
     open_repository,
 )
-from strongroom_server.repository.store import parse_store
-
-_MAX_RECORD_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +61,27 @@ class BackupEngine:
         return later or self.repository.shreds.is_dead(name)
 
 
-def store_of(bucket: LockedBlobs) -> bytes:
-    """Return the id of the store that a bucket has backups of.
+def signed_store(bucket: LockedBlobs, signer: Signer) -> bytes:
+    """Return the id of the store that a bucket has backups of, as a root tells it.
 
-    Nothing is believed for that: a root that is signed for another store is refused.
+    `strongroom.json` is not asked: anybody who may write to the bucket may have put
+    one there before us. Whose root is signed by the store's keys is believed.
 
     Raises:
-        NotFoundError: There is no backup in it (BACKUP_NOT_FOUND).
-        IntegrityError: Its `strongroom.json` is damaged (RECORD_CORRUPT).
-        UnavailableError: S3 cannot be reached.
+        NotFoundError: No root in it is signed by these keys (BACKUP_NOT_FOUND).
+        PreconditionError: Vault refuses the public keys (KEK_ACCESS_DENIED).
+        UnavailableError: S3 or Vault cannot be reached.
     """
-    # The oldest version is the one that was locked first; others may lie over it.
-    first = next(iter(bucket.first_versions(layout.STORE)), None)
-    if first is not None and first.key == layout.STORE:
-        with contextlib.suppress(BlobNotFoundError):
-            return parse_store(
-                bucket.get(
-                    layout.STORE,
-                    version_id=first.version_id,
-                    max_bytes=_MAX_RECORD_BYTES,
-                )
-            )
+    bad: dict[int, StrongroomError] = {}
+    for saved in BackupRecords(bucket, signer, b"").newest_first(bad):
+        return saved.root.store
+    unsigned = f"; {len(bad)} are not signed as they must be" if bad else ""
     raise NotFoundError(
-        "there is no backup in this bucket",
+        f"there is no backup in this bucket{unsigned}",
         reason=Reason.BACKUP_NOT_FOUND,
-        hint="Look at backup.endpoint, bucket and prefix in the settings.",
+        hint="Look at backup.endpoint, bucket and prefix in the settings; if there "
+        "should be one, this Vault is another one, or was restored from before its "
+        "signing keys were rotated.",
     )
 
 

@@ -7,7 +7,7 @@ neither hide a backup nor make one up; the worst they do is to take a number.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,6 @@ from strongroom.errors import (
     PreconditionError,
     Reason,
     StrongroomError,
-    UnavailableError,
 )
 from strongroom_server.core import backup_extension, backup_root, inventory, layout
 from strongroom_server.core.backup_extension import Extension, protection
@@ -34,10 +33,16 @@ from strongroom_server.ports import (
     Signer,
 )
 from strongroom_server.repository.locked_objects import keep_locked
-from strongroom_server.repository.numbered_blobs import put_numbered
+from strongroom_server.repository.numbered_blobs import (
+    crowded,
+    first_free,
+    put_numbered,
+)
 
-#: Numbers that are tried if others take them, or plant something there.
+#: Numbers that are tried if others take them meanwhile.
 _MAX_TRIES: Final = 100
+#: What is shorter is no signed root; nothing is fetched to find that out.
+_MIN_SIGNED_BYTES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class BackupRecords:
     """Reads and writes what says what a backup holds. Safe to use from many threads."""
 
     def __init__(self, bucket: LockedBlobs, signer: Signer, store: bytes) -> None:
-        """`store` is the id of the store that the backups are of."""
+        """`store` is the id of the store that the backups are of; b"" is any."""
         self._bucket = bucket
         self._signer = signer
         self._store = store
@@ -101,19 +106,28 @@ class BackupRecords:
             UnavailableError: S3 or Vault cannot be reached.
         """
         prefix = layout.backup_prefix(number)
-        items = list(self._bucket.first_versions(prefix))
-        root_key = layout.backup_key(number)
-        places = {item.key: item for item in items}
-        if root_key not in places:
-            raise _not_found(number)
-        keys = self._signer.public_keys()
-        data = self._read(places[root_key], backup_root.MAX_ROOT_BYTES)
-        root = backup_root.verify_root(data, keys)
-        if root.store != self._store or root.number != number:
-            raise backup_root.root_error()
-        digest = hashlib.sha256(data).hexdigest()
-        extensions = tuple(self._extensions(items, root, digest, keys))
-        return _saved(root, data, extensions)
+        return self._load(number, list(self._bucket.first_versions(prefix)))
+
+    def newest_first(
+        self, bad: dict[int, StrongroomError] | None = None
+    ) -> Iterator[SavedBackup]:
+        """Yield the backups that can be trusted; each is read when it is its turn.
+
+        Args:
+            bad: Filled with what is none, by number, and why.
+
+        Raises:
+            UnavailableError: S3 or Vault cannot be reached.
+            PreconditionError: Vault refuses the public keys (KEK_ACCESS_DENIED).
+        """
+        listed = self._listed()
+        for number in sorted(listed, reverse=True):
+            try:
+                yield self._load(number, listed[number])
+            except (NotFoundError, IntegrityError, PreconditionError) as error:
+                _check_is_of_record(error)
+                if bad is not None:
+                    bad[number] = error
 
     def survey(self) -> tuple[list[SavedBackup], dict[int, StrongroomError]]:
         """Return all backups, oldest first; and by number what is none, and why.
@@ -122,14 +136,8 @@ class BackupRecords:
             UnavailableError: S3 or Vault cannot be reached.
             PreconditionError: Vault refuses the public keys (KEK_ACCESS_DENIED).
         """
-        good: list[SavedBackup] = []
         bad: dict[int, StrongroomError] = {}
-        for number in self.numbers():
-            try:
-                good.append(self.load(number))
-            except (NotFoundError, IntegrityError, PreconditionError) as error:
-                _check_is_of_record(error)
-                bad[number] = error
+        good = [*self.newest_first(bad)][::-1]
         return good, bad
 
     def all(self) -> list[SavedBackup]:
@@ -138,20 +146,23 @@ class BackupRecords:
 
     def newest(self) -> SavedBackup | None:
         """Return the newest that can be trusted, if any. Errors as `survey`."""
-        for number in reversed(self.numbers()):
-            try:
-                return self.load(number)
-            except (NotFoundError, IntegrityError, PreconditionError) as error:
-                _check_is_of_record(error)
-        return None
+        return next(self.newest_first(), None)
 
-    def write_root(self, root: BackupRoot, *, lock: Lock) -> SavedBackup:
+    def write_root(
+        self,
+        root: BackupRoot,
+        *,
+        lock: Lock,
+        after: int | None = None,
+        check: Callable[[SavedBackup], None] = lambda _: None,
+    ) -> SavedBackup:
         """Sign and store a root; from now on there is this backup.
 
         Args:
-            root: What it holds. Its number, and which one came before it, are decided
-                here, since others may be writing, too.
+            root: What it holds; its number, and which came before, are decided here.
             lock: As the root says of every object.
+            after: The number of the newest backup when this one began.
+            check: Called with each that came since; what it raises ends it.
 
         Raises:
             IntegrityError: It says what no root can say (RECORD_CORRUPT).
@@ -161,8 +172,14 @@ class BackupRecords:
         bucket = _Locking(self._bucket, lock)
         tried = 0
         for _ in range(_MAX_TRIES):
-            newest = self.newest()
-            number = max(tried, newest.number if newest else 0) + 1
+            taken = self.numbers()  # Before the look: what comes later fails the put.
+            newest: SavedBackup | None = None
+            for saved in self.newest_first():
+                newest = newest or saved
+                if after is None or saved.number <= after:
+                    break
+                check(saved)
+            number = first_free(max(tried, newest.number if newest else 0), taken)
             fresh = replace(
                 root, number=number, previous=newest.root_digest if newest else ""
             )
@@ -172,7 +189,7 @@ class BackupRecords:
             if put_numbered(bucket, layout.backup_key(number), data):
                 return _saved(fresh, data, ())
             tried = number
-        raise _crowded(layout.BACKUPS)
+        raise crowded(layout.BACKUPS, _MAX_TRIES)
 
     def write_extension(
         self,
@@ -183,7 +200,7 @@ class BackupRecords:
         create_time: datetime,
         lock: Lock,
     ) -> SavedBackup:
-        """Sign and store that every object of a backup is locked for longer, or held.
+        """Sign and store that all of a backup is locked for longer, or held; return it.
 
         Args:
             saved: The backup, whose objects are locked so by now.
@@ -192,15 +209,15 @@ class BackupRecords:
             create_time: Now.
             lock: For the record itself.
 
-        Returns:
-            The backup as it is now.
-
         Raises:
             UnavailableError: S3 or Vault failed; it may have been stored.
         """
         bucket = _Locking(self._bucket, lock)
-        first = saved.extensions[-1].extension + 1 if saved.extensions else 1
-        for number in range(first, first + _MAX_TRIES):
+        number = saved.extensions[-1].extension if saved.extensions else 0
+        for _ in range(_MAX_TRIES):
+            items = self._bucket.first_versions(layout.backup_prefix(saved.number))
+            places = (layout.backup_place(item.key) for item in items)
+            number = first_free(number, (place[1] for place in places if place))
             extension = Extension(
                 self._store,
                 saved.number,
@@ -215,7 +232,7 @@ class BackupRecords:
             data = backup_extension.seal_extension(payload, signatures)
             if put_numbered(bucket, layout.backup_key(saved.number, number), data):
                 return self.load(saved.number)
-        raise _crowded(layout.backup_prefix(saved.number))
+        raise crowded(layout.backup_prefix(saved.number), _MAX_TRIES)
 
     def write_page(self, rows: Sequence[StoredObject], lock: Lock) -> PageEntry:
         """Have the bucket hold a page of an inventory, locked so or for longer.
@@ -251,6 +268,32 @@ class BackupRecords:
                     raise inventory.inventory_error(f"page {page.sha256}")
                 last = row.key
                 yield row
+
+    def _listed(self) -> dict[int, list[BlobVersion]]:
+        """Return roots and extensions by number, as they are listed; unchecked."""
+        found: dict[int, list[BlobVersion]] = {}
+        for item in self._bucket.first_versions(layout.BACKUPS):
+            if item.key >= layout.BACKUP_PAGES:
+                break
+            place = layout.backup_place(item.key)
+            if place is not None:
+                found.setdefault(place[0], []).append(item)
+        return found
+
+    def _load(self, number: int, items: Sequence[BlobVersion]) -> SavedBackup:
+        """Return the backup whose records were listed; errors as `load`."""
+        root_key = layout.backup_key(number)
+        places = {item.key: item for item in items}
+        if root_key not in places:
+            raise _not_found(number)
+        keys = self._signer.public_keys()
+        data = self._read(places[root_key], backup_root.MAX_ROOT_BYTES)
+        root = backup_root.verify_root(data, keys)
+        if root.store != (self._store or root.store) or root.number != number:
+            raise backup_root.root_error()
+        digest = hashlib.sha256(data).hexdigest()
+        extensions = tuple(self._extensions(items, root, digest, keys))
+        return _saved(root, data, extensions)
 
     def _page_bytes(self, page: PageEntry) -> bytes:
         """Return the bytes of a page, whichever version of its key has them."""
@@ -300,6 +343,9 @@ class BackupRecords:
                 yield found
 
     def _read(self, item: BlobVersion, max_bytes: int) -> bytes:
+        # Nothing is fetched that was put there only to keep us busy.
+        if not _MIN_SIGNED_BYTES <= item.size_bytes <= max_bytes:
+            raise backup_root.root_error()
         try:
             return self._bucket.get(
                 item.key, version_id=item.version_id, max_bytes=max_bytes
@@ -351,12 +397,4 @@ def _not_found(number: int) -> NotFoundError:
         reason=Reason.BACKUP_NOT_FOUND,
         hint="`strongroom backup ls` shows those that there are.",
         number=number,
-    )
-
-
-def _crowded(prefix: str) -> UnavailableError:
-    return UnavailableError(
-        f"{_MAX_TRIES} objects below {prefix} of the backup bucket are in the way, and "
-        "none of ours",
-        hint="Find out who else writes to the bucket.",
     )

@@ -5,7 +5,8 @@ Of all who write to one number, exactly one may believe that it is theirs. Reade
 take the oldest version of a key, so that is what a writer has to look at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Final, Protocol
 
 from strongroom.errors import IntegrityError, UnavailableError
@@ -69,6 +70,15 @@ def put_numbered(blobs: NumberedBlobs, key: str, data: bytes) -> bool:
     raise AssertionError
 
 
+def first_free(after: int, numbers: Iterable[int]) -> int:
+    """Return the first number behind one that nobody has taken.
+
+    What somebody planted costs no try, so that it keeps nothing from being written.
+    """
+    taken = frozenset(numbers)
+    return next(number for number in count(after + 1) if number not in taken)
+
+
 def first_version(blobs: NumberedBlobs, key: str) -> BlobVersion | None:
     """Return the version of a key that readers take; None if it has none.
 
@@ -78,6 +88,14 @@ def first_version(blobs: NumberedBlobs, key: str) -> BlobVersion | None:
     # It comes first of all that begin with its key, which may be many.
     first = next(iter(blobs.first_versions(key)), None)
     return first if first is not None and first.key == key else None
+
+
+def crowded(prefix: str, tries: int) -> UnavailableError:
+    """Return the error of a writer whom others were always ahead of."""
+    return UnavailableError(
+        f"others took {tries} numbers below {prefix} of the bucket",
+        hint="Find out who else writes to the bucket.",
+    )
 
 
 def _is_ours(blobs: NumberedBlobs, first: BlobVersion | None, data: bytes) -> bool:

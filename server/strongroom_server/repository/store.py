@@ -7,7 +7,12 @@ from typing import Final
 from strongroom.errors import IntegrityError, PreconditionError, Reason
 from strongroom_server.core import canonical, layout
 from strongroom_server.core.scope import STORE_BYTES
-from strongroom_server.ports import BlobExistsError, BlobStore, Entropy
+from strongroom_server.ports import (
+    BlobExistsError,
+    BlobNotFoundError,
+    BlobStore,
+    Entropy,
+)
 from strongroom_server.repository.object_copies import copies_of
 
 FORMAT: Final = 1
@@ -74,7 +79,13 @@ def read_store(blobs: BlobStore) -> bytes | None:
     )
     if first is None:
         return None
-    data = blobs.get(layout.STORE, version_id=first.version_id, max_bytes=_MAX_BYTES)
+    try:
+        data = blobs.get(
+            layout.STORE, version_id=first.version_id, max_bytes=_MAX_BYTES
+        )
+    except BlobNotFoundError:
+        # Listed, and gone: of a backup, the object that its inventory names.
+        data = b""
     # Nothing shows of this record alone that a digit of the id has changed. A repair
     # stands beside it only if a server that knew the id saw that it was wrong.
     for copy in copies_of(blobs, layout.STORE, max_bytes=_MAX_BYTES):

@@ -83,7 +83,10 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         untrusted = sorted(state.untrusted.items(), reverse=True)
         return sendable(
             pb.ListBackupsResponse(
-                backups=map(convert.backup_message, state.backups[:MAX_BACKUPS]),
+                backups=[
+                    convert.backup_message(saved, state.counts[saved.number])
+                    for saved in state.backups[:MAX_BACKUPS]
+                ],
                 untrusted=[
                     pb.UntrustedBackup(number=number, problem=error.message)
                     for number, error in untrusted[:MAX_UNTRUSTED]

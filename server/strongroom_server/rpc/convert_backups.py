@@ -12,6 +12,7 @@ from strongroom_server.services.backups import (
     BackupProgress,
     BackupReport,
     TakenBackup,
+    counts_of,
 )
 
 #: Keys of objects that the store has lost, in one message.
@@ -28,9 +29,17 @@ def progress_message(item: BackupProgress) -> pb.BackupProgress:
     )
 
 
-def backup_message(saved: SavedBackup) -> pb.Backup:
-    """Return a backup."""
+def backup_message(
+    saved: SavedBackup, counts: tuple[int, int] | None = None
+) -> pb.Backup:
+    """Return a backup.
+
+    Args:
+        saved: What it says of itself.
+        counts: Of its artifacts and versions, where its root has no journals any more.
+    """
     root = saved.root
+    artifacts, versions = counts or counts_of(root.journals)
     newest = root.newest_commit_time
     return pb.Backup(
         number=root.number,
@@ -45,10 +54,8 @@ def backup_message(saved: SavedBackup) -> pb.Backup:
         whole=root.is_whole,
         project_ids=map(format_id, root.scope),
         artifact_ids=[format_id(artifact) for _, artifact in root.artifacts],
-        artifact_count=len(root.journals),
-        version_count=sum(
-            last - first + 1 for head in root.journals for first, last in head.versions
-        ),
+        artifact_count=artifacts,
+        version_count=versions,
         object_count=root.object_count,
         size_bytes=root.size_bytes,
         new_object_count=root.new_object_count,

@@ -22,6 +22,8 @@ _ENDS: Final = (b"\r\n", b"\n")
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: [^\n]*)?\r?\n")
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
+#: What is said behind the size of a chunk counts for nothing.
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
 #: Others say that the answer will come.
 _FIRST_FINAL_STATUS: Final = 200
 _WITHOUT_BODY: Final = (204, 304)
@@ -57,6 +59,10 @@ class S3Answer(HTTPResponse):
         length = self.header("content-length")
         if length and not _LENGTH.fullmatch(length):
             raise StrangeAnswerError(length)
+        if length and coding:
+            # Two readers could find two ends.
+            message = "a length beside chunks"
+            raise StrangeAnswerError(message)
         # Where `HTTPResponse` reads a body by them.
         self.chunked, self.chunk_left = bool(coding), None
         self.length = int(length) if length and not coding else None
@@ -95,6 +101,22 @@ class S3Answer(HTTPResponse):
         if expected is not None and len(data) != expected:
             raise IncompleteRead(data, expected - len(data))
         return data
+
+    def _read_next_chunk_size(self) -> int:
+        """Return the size of the next chunk, as `HTTPResponse` asks for it.
+
+        Its own takes whatever `int` does: of a chunk of -1 bytes, it reads all that
+        comes, whatever the limit.
+        """
+        found = _CHUNK.fullmatch(self._read_line())
+        if found is None:
+            message = "a chunk without a size"
+            raise StrangeAnswerError(message)
+        return int(found[1], 16)
+
+    def _read_and_discard_trailer(self) -> None:
+        """Read what follows the last chunk: no more than headers, and whole."""
+        self._read_headers()
 
     def _read_line(self) -> bytes:
         line = bytes(self.fp.readline(MAX_LINE_BYTES))

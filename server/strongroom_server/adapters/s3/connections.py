@@ -26,7 +26,11 @@ from strongroom_server.adapters.s3.errors import (
 )
 from strongroom_server.adapters.s3.settings import S3Settings
 from strongroom_server.adapters.s3.signing import S3Signer, query_of
-from strongroom_server.bounded_http import Cutter, SecuredConnection
+from strongroom_server.bounded_http import (
+    Cutter,
+    SecuredConnection,
+    connect_within,
+)
 from strongroom_server.ports import Clock, ReadBuffer
 
 #: What is sent or read between two looks at the deadline. A socket's timeout
@@ -116,7 +120,7 @@ class S3Connections:
         kept = False
         try:
             with self._cutter.until(deadline_s, connection):
-                sock = self._connected(connection)
+                sock = self._connected(connection, deadline_s)
                 self._send(sock, head, request.body, deadline_s)
                 sock.settimeout(self._settings.read_timeout_s)
                 with contextlib.closing(S3Answer(sock, request.method)) as found:
@@ -148,10 +152,18 @@ class S3Connections:
             raise unsuitable("any call", "a setting that is no single line of ASCII")
         return text.encode()
 
-    def _connected(self, connection: _Connection) -> socket.socket:
+    def _connected(self, connection: _Connection, deadline_s: float) -> socket.socket:
         if connection.sock is None:
             try:
-                connection.connect()
+                # Nothing could cut it off before there is a socket.
+                connection.sock = connect_within(
+                    connection.host,
+                    connection.port,
+                    step_s=self._settings.connect_timeout_s,
+                    left_s=lambda: deadline_s - self._clock.monotonic(),
+                )
+                if isinstance(connection, SecuredConnection):
+                    connection.secure()
             except ssl.SSLCertVerificationError:
                 raise  # The next attempt would find the same.
             except (OSError, UnicodeError) as error:

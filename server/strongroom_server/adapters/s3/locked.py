@@ -16,7 +16,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
-from strongroom.errors import PreconditionError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.adapters.s3.connections import S3Connections, open_connections
 from strongroom_server.adapters.s3.errors import (
     unavailable,
@@ -110,6 +115,20 @@ class S3LockedBlobs(S3BlobStore):
         super().__init__(connections, settings, clock)
         self._turns = tuple(threading.Lock() for _ in range(_TURNS))
 
+    def get(self, key: str, *, version_id: str, max_bytes: int) -> bytes:
+        """See `LockedBlobs`."""
+        with self._given(key):
+            return super().get(key, version_id=version_id, max_bytes=max_bytes)
+
+    def read_into(
+        self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
+    ) -> None:
+        """See `LockedBlobs`."""
+        with self._given(key):
+            super().read_into(
+                key, version_id=version_id, offset_bytes=offset_bytes, buffer=buffer
+            )
+
     def put_locked(self, key: str, data: ReadBuffer, *, lock: Lock) -> str:
         """See `LockedBlobs`. Repeated only where S3 said that nothing was done."""
         return self._put_under(key, data, {"if-none-match": "*", **_lock_headers(lock)})
@@ -117,6 +136,27 @@ class S3LockedBlobs(S3BlobStore):
     def put_over(self, key: str, data: ReadBuffer, *, lock: Lock) -> str:
         """See `LockedBlobs`. Repeated only where S3 said that nothing was done."""
         return self._put_under(key, data, _lock_headers(lock))
+
+    @contextmanager
+    def _given(self, key: str) -> Iterator[None]:
+        """Tell one object that S3 never gives, while it answers, from S3 being down.
+
+        Stores that check what lies on their disks refuse to read what has rotted, and
+        answer as if they were out of order: all else can still be restored.
+        """
+        try:
+            yield
+        except UnavailableError as error:
+            if error.reason is not Reason.STORE_UNAVAILABLE:
+                raise
+            self.check_ready()
+            raise IntegrityError(
+                f"the backup bucket answers, and does not give {key}: {error.message}",
+                reason=Reason.RECORD_CORRUPT,
+                hint="`strongroom backup create --read-all` stores it anew from the "
+                "primary.",
+                key=key,
+            ) from error
 
     def lock_of(self, key: str, *, version_id: str) -> Lock | None:
         """See `LockedBlobs`."""

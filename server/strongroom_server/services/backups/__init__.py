@@ -2,7 +2,11 @@
 """Backups: taking them, checking them, keeping them, and what they protect."""
 
 from strongroom_server.services.backups.backups import Backups
-from strongroom_server.services.backups.protection import BackupState, Protection
+from strongroom_server.services.backups.protection import (
+    BackupState,
+    Protection,
+    counts_of,
+)
 from strongroom_server.services.backups.results import (
     BackupFinding,
     BackupProgress,
@@ -25,5 +29,6 @@ __all__ = [
     "ExtendedBackup",
     "Protection",
     "TakenBackup",
+    "counts_of",
     "note_backup",
 ]

@@ -5,7 +5,7 @@ Nothing here ends a lock sooner. Locks are extended before it is signed that the
 and a hold is lifted only from what no other held backup needs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -62,6 +62,47 @@ class _Looked:
     is_shredded: bool = False
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What a check has come to so far."""
+
+    object_count: int = 0
+    problem_count: int = 0
+    read_bytes: int = 0
+    shredded_count: int = 0
+    earliest_s: float | None = None
+
+    def add(self, looked: _Looked) -> Iterator[BackupFinding]:
+        """Count what was seen of an object; yield what is wrong with it."""
+        self.read_bytes += looked.read_bytes
+        self.shredded_count += looked.is_shredded
+        if looked.problem:
+            yield self.found(BackupFinding(looked.key, looked.problem))
+        elif not looked.is_shredded:
+            self.earliest_s = min(self.earliest_s or looked.until_s, looked.until_s)
+
+    def found(self, finding: BackupFinding) -> BackupFinding:
+        """Count a finding."""
+        self.problem_count += 1
+        return finding
+
+    def report(self, number: int) -> BackupReport:
+        """Return what it came to."""
+        until = (
+            None
+            if self.earliest_s is None
+            else datetime.fromtimestamp(self.earliest_s, UTC)
+        )
+        return BackupReport(
+            number,
+            self.object_count,
+            self.read_bytes,
+            self.problem_count,
+            until,
+            self.shredded_count,
+        )
+
+
 class Keeping:
     """Checks and keeps backups. Safe to use from many threads."""
 
@@ -78,8 +119,9 @@ class Keeping:
         """Hold the backup bucket against the root of a backup; last comes the report.
 
         Every object must be there in the version that the root binds, and be locked as
-        it says; but for key slots of what was shredded since. Its bytes are read only
-        if `deep`.
+        it says; but for key slots of what was shredded since. So must the pages of its
+        inventory, its root and its extensions. Bytes are read only if `deep`, but for
+        those of pages and records.
 
         Raises:
             NotFoundError: There is no such backup.
@@ -88,15 +130,16 @@ class Keeping:
         """
         saved = self._records.load(number)
         here = Listing(self._bucket.versions(""))
-        count = problems = read_bytes = shredded = 0
-        earliest: float | None = None
+        tally = _Tally()
         for page in saved.root.pages:
             check()
             rows = self._page(page)
             if isinstance(rows, BackupFinding):
-                problems += 1
-                yield rows
+                yield tally.found(rows)
                 continue
+            key = layout.backup_page_key(page.sha256)
+            own = StoredObject(key, page.version_id, page.sha256, page.size_bytes, ())
+            yield from tally.add(self._look_at(saved, own, deep=deep))
             tasks = (
                 Task(
                     partial(self._look, saved, row, here.at(row.key), deep=deep),
@@ -107,19 +150,18 @@ class Keeping:
             for looked in in_order(
                 tasks, executor=self._repository.executor, in_flight=_IN_FLIGHT
             ):
-                count += 1
-                read_bytes += looked.read_bytes
-                shredded += looked.is_shredded
-                if looked.problem:
-                    problems += 1
-                    yield BackupFinding(looked.key, looked.problem)
-                elif not looked.is_shredded:
-                    earliest = min(earliest or looked.until_s, looked.until_s)
+                tally.object_count += 1
+                yield from tally.add(looked)
             yield BackupProgress(
-                "checking objects", count, saved.root.object_count, read_bytes
+                "checking objects",
+                tally.object_count,
+                saved.root.object_count,
+                tally.read_bytes,
             )
-        until = None if earliest is None else datetime.fromtimestamp(earliest, UTC)
-        yield BackupReport(number, count, read_bytes, problems, until, shredded)
+        for place in self._record_places(saved):
+            own = StoredObject(place.key, place.version_id, "", 0, ())
+            yield from tally.add(self._look_at(saved, own, deep=False))
+        yield tally.report(number)
 
     def extend(
         self, number: int, until: datetime, *, check: Callable[[], None]
@@ -171,7 +213,21 @@ class Keeping:
         saved = self._records.load(number)
         until_s = max(saved.protected_until.timestamp(), self._bucket.time_s() + 60)
         lock = Lock(LockMode(saved.root.mode), float(int(until_s)), is_held)
-        yield from self._keep(saved, lock, held=is_held, check=check)
+        for item in self._keep(saved, lock, held=is_held, check=check):
+            if is_held and isinstance(item, ExtendedBackup):
+                # Who lifted another hold meanwhile could not know of this one, and took
+                # it from what both need. From now on everybody sees it.
+                self._hold_all(item.backup, lock, check=check)
+            yield item
+
+    def _hold_all(
+        self, saved: SavedBackup, lock: Lock, *, check: Callable[[], None]
+    ) -> None:
+        for _ in self._all(
+            Task(partial(self._keep_one, place, lock, may_lift=False))
+            for place in self._places(saved)
+        ):
+            check()
 
     def _keep(
         self,
@@ -193,18 +249,32 @@ class Keeping:
                 yield Task(partial(self._keep_one, place, lock, may_lift=may_lift))
 
         count = 0
-        for _ in in_order(
-            tasks(), executor=self._repository.executor, in_flight=_IN_FLIGHT
-        ):
+        for _ in self._all(tasks()):
             count += 1
             if count % _PROGRESS_OBJECTS == 0:
                 yield BackupProgress("extending locks", count, saved.root.object_count)
+        if held is False:
+            self._hold_anew(saved, kept_by_others)
         now = datetime.fromtimestamp(self._bucket.time_s(), UTC).replace(microsecond=0)
         until = datetime.fromtimestamp(lock.until_s, UTC)
         fresh = self._records.write_extension(
             saved, protected_until=until, held=held, create_time=now, lock=lock
         )
         yield ExtendedBackup(fresh, count)
+
+    def _all(self, tasks: Iterable[Task[None]]) -> Iterator[None]:
+        return in_order(tasks, executor=self._repository.executor, in_flight=_IN_FLIGHT)
+
+    def _hold_anew(self, saved: SavedBackup, known: frozenset[_Place]) -> None:
+        """Hold what was lifted here, and another backup was held with meanwhile."""
+        others = frozenset(self._held_by_others(saved)) - known
+        if not others:
+            return
+        for place in self._places(saved):
+            if place in others:
+                self._bucket.set_hold(
+                    place.key, version_id=place.version_id, is_held=True
+                )
 
     def _keep_one(self, place: _Place, lock: Lock, *, may_lift: bool) -> None:
         own = lock_of(place.key, lock)
@@ -214,7 +284,8 @@ class Keeping:
             raise IntegrityError(
                 f"{place.key} of the backup is gone, or was never locked",
                 reason=Reason.RECORD_CORRUPT,
-                hint="Check it with `strongroom backup verify`, and take another one.",
+                hint="Check it with `strongroom backup verify`, and take another one: "
+                "`strongroom backup create --read-all`.",
                 key=place.key,
             )
         if may_lift:
@@ -235,6 +306,10 @@ class Keeping:
             for row in self._records.read_page(page):
                 yield _Place(row.key, row.version_id)
             yield _Place(layout.backup_page_key(page.sha256), page.version_id)
+        yield from self._record_places(saved)
+
+    def _record_places(self, saved: SavedBackup) -> Iterator[_Place]:
+        """Yield the root of a backup and its extensions."""
         for item in self._bucket.first_versions(layout.backup_prefix(saved.number)):
             place = layout.backup_place(item.key)
             known = {0, *(item.extension for item in saved.extensions)}
@@ -268,11 +343,17 @@ class Keeping:
             if self._is_shredded(row.key):
                 return _Looked(is_shredded=True, key=row.key)
             return _Looked("it is gone, or has another size", key=row.key)
+        return self._look_at(saved, row, deep=deep)
+
+    def _look_at(self, saved: SavedBackup, row: StoredObject, *, deep: bool) -> _Looked:
+        """Hold a version's lock, and its bytes if `deep`, against what is signed."""
         try:
             lock = self._bucket.lock_of(row.key, version_id=row.version_id)
             read_bytes = self._read(row) if deep else 0
-        except (BlobNotFoundError, IntegrityError) as error:
-            return _Looked(str(error) or "it is gone", key=row.key)
+        except BlobNotFoundError:
+            return _Looked("the version that is to be locked is gone", key=row.key)
+        except IntegrityError as error:
+            return _Looked(error.message, key=row.key)
         problem = _lock_problem(saved, row, lock)
         until_s = lock.until_s if lock is not None else 0.0
         return _Looked(problem, until_s, read_bytes, row.key)

@@ -15,6 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from strongroom.errors import (
     CancelledError,
+    InternalError,
     PreconditionError,
     Reason,
     StrongroomError,
@@ -24,7 +25,7 @@ from strongroom_server.repository.backup_records import SavedBackup
 from strongroom_server.repository.leases import Lease, Leases
 from strongroom_server.services.backups.backups import Backups
 from strongroom_server.services.backups.results import TakenBackup
-from strongroom_server.services.backups.taking import Asked
+from strongroom_server.services.backups.taking import MAX_SKEW_S, Asked
 
 #: Between two looks at which backups there are.
 LOOK_S: Final = 60.0
@@ -127,9 +128,10 @@ class BackupSchedule(Generic[RunT]):
                     self._backups.look()
                     if lease is not None and self._is_due():
                         self._take(lease)
-        except StrongroomError as error:
-            self._tell("backup_look_failed", error, self._look_failure)
-            self._look_failure = error
+        except Exception as error:  # noqa: BLE001 - the alarm tells
+            failure = _known(error)
+            self._tell("backup_look_failed", failure, self._look_failure)
+            self._look_failure = failure
 
     def check(self) -> None:
         """Check that backups are not late, and that the newest does not end soon.
@@ -140,8 +142,12 @@ class BackupSchedule(Generic[RunT]):
         """
         for failure in (self._run_failure, self._look_failure):
             if failure is not None:
-                raise failure
+                # Raised at every look: it must not grow by a traceback each time.
+                raise failure.with_traceback(None)
+        self._backups.protection.check()
         newest, rules = self._newest(), self._backups.rules
+        if rules.every_s and self._is_of_the_future():
+            raise _overdue("the last backup is dated in the future", newest)
         if rules.every_s and self.age_s() > rules.every_s + rules.margin_s:
             since = (
                 "never" if newest is None else f"{newest.root.create_time:%F %T} UTC"
@@ -188,21 +194,24 @@ class BackupSchedule(Generic[RunT]):
         # One of a part of the store is none for the schedule.
         if newest is None or not newest.root.is_whole:
             return True
-        return self.age_s() >= every_s
+        return self.age_s() >= every_s or self._is_of_the_future()
+
+    def _is_of_the_future(self) -> bool:
+        """Return whether the newest backup's date is no measure of its age."""
+        return self.age_s() < -MAX_SKEW_S
 
     def _take(self, lease: Lease) -> None:
         run = self._own_runs.begin(ACTION)
         failure: StrongroomError | None = None
         try:
             self._create(run, lease)
-        except StrongroomError as error:
-            failure = error
-        finally:
-            self._own_runs.end(run, failure)
+        except Exception as error:  # noqa: BLE001 - the alarm tells
+            failure = _known(error)
         if failure is not None and not isinstance(failure, CancelledError):
             self._tell("backup_failed", failure, self._run_failure)
             self._run_failure = failure
             self._failed_s = self._clock.monotonic()
+        self._own_runs.end(run, failure)
 
     def _create(self, run: RunT, lease: Lease) -> None:
         asked = Asked(
@@ -230,8 +239,12 @@ class BackupSchedule(Generic[RunT]):
     def _tell(
         self, event: str, error: StrongroomError, before: StrongroomError | None
     ) -> None:
-        if before is None or before.reason is not error.reason:
-            line = {"event": event, "reason": error.reason.value}
+        if before is None or before.message != error.message:
+            line = {
+                "event": event,
+                "reason": error.reason.value,
+                "message": error.message,
+            }
             _LOG.error("%s", json.dumps(line))
 
     def _run(self) -> None:
@@ -245,6 +258,15 @@ def note_backup(note: Callable[[str, str], None], taken: TakenBackup) -> None:
     note("backup", str(taken.backup.number))
     note("root", taken.backup.root_digest)
     note("copied_bytes", str(taken.copied_bytes))
+
+
+def _known(error: Exception) -> StrongroomError:
+    """Return an error that can be told; what is none of ours is a bug of ours."""
+    if isinstance(error, StrongroomError):
+        return error
+    known = InternalError(f"a backup ended with {type(error).__qualname__}")
+    known.__cause__ = error
+    return known
 
 
 def _overdue(problem: str, newest: SavedBackup | None) -> PreconditionError:

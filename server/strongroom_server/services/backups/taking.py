@@ -12,7 +12,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from strongroom.errors import IntegrityError, InternalError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InternalError,
+    PreconditionError,
+    Reason,
+)
 from strongroom_server.core import inventory, layout
 from strongroom_server.core.backup_root import MAX_MISSING, BackupRoot, PageEntry
 from strongroom_server.core.inventory import StoredObject
@@ -22,7 +27,11 @@ from strongroom_server.repository.backup_records import BackupRecords
 from strongroom_server.repository.copying import Task, in_order
 from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.throttle import Throttle
-from strongroom_server.services.backups.bases import Bases, check_count
+from strongroom_server.services.backups.bases import (
+    Bases,
+    check_count,
+    check_not_overtaken,
+)
 from strongroom_server.services.backups.heads import Chosen, Heads, read_heads
 from strongroom_server.services.backups.placing import (
     Judge,
@@ -41,6 +50,8 @@ SAMPLED: Final = 16
 #: Objects under way at once: most are locks that are extended.
 IN_FLIGHT: Final = 16
 MAX_NOTES: Final = 100
+#: Between the clocks of the two buckets; as the probes allow.
+MAX_SKEW_S: Final = 300.0
 _PROGRESS_OBJECTS: Final = 50
 
 
@@ -150,15 +161,19 @@ class Taking:
         Raises:
             IntegrityError: Something that it needs is damaged or gone, and nobody
                 has it; or a journal has lost entries.
+            PreconditionError: The clocks of the two buckets differ (STORE_UNSUITABLE).
+            ConflictError: Another one came meanwhile, and has more.
             UnavailableError: The store, Vault or the backup bucket cannot be reached.
         """
         repository = self._repository
+        now_s = self._bucket.time_s()
         create_time = datetime.fromtimestamp(repository.blobs.time_s(), UTC)
-        until_s = float(int(self._bucket.time_s()) + self._rules.retention_s)
+        _check_clocks_agree(create_time.timestamp() - now_s)
+        until_s = float(int(now_s) + self._rules.retention_s)
         lock = Lock(self._rules.mode, until_s)
         yield BackupProgress("reading earlier backups", 0)
         bases = Bases(self._records, self._bucket)
-        bases.load()
+        bases.load(may_be_none=self._asked.allow_rewound, check=self._asked.check)
         repository.shreds.refresh()
         heads = yield from self._read_heads()
         if not self._asked.allow_rewound:
@@ -174,7 +189,12 @@ class Taking:
             pages.append(page)
             yield BackupProgress("writing the inventory", len(pages))
         root = self._root(heads, tuple(pages), create_time, lock)
-        saved = self._records.write_root(root, lock=lock)
+        saved = self._records.write_root(
+            root,
+            lock=lock,
+            after=bases.newest,
+            check=partial(check_not_overtaken, repository, heads, create_time),
+        )
         tally = self._tally
         yield TakenBackup(
             saved,
@@ -322,6 +342,20 @@ class Taking:
             trace_id=self._asked.trace_id,
             audit_id=self._asked.audit_id,
             artifacts=heads.artifacts,
+        )
+
+
+def _check_clocks_agree(skew_s: float) -> None:
+    """Check that the store's clock, which dates a backup, is as the backup bucket's.
+
+    Ages are told by the latter: a backup from the future would never be too old.
+    """
+    if abs(skew_s) > MAX_SKEW_S:
+        raise PreconditionError(
+            f"the store's clock is {abs(skew_s):.0f} seconds "
+            f"{'ahead of' if skew_s > 0 else 'behind'} the backup bucket's",
+            reason=Reason.STORE_UNSUITABLE,
+            hint="Mend the clock that is wrong (NTP).",
         )
 
 

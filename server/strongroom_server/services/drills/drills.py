@@ -23,6 +23,7 @@ from strongroom_server.core.drill import (
     DrilledBackup,
     DrillFinding,
     DrillReport,
+    note_of_part,
 )
 from strongroom_server.core.drill_sample import SEED_BYTES
 from strongroom_server.core.records import Caller
@@ -100,7 +101,8 @@ class Drills:
         A drill that fails has a report, too: failing is not raised.
 
         Args:
-            number: Of the backup; 0 means the newest one.
+            number: Of the backup; 0 means the newest one of the whole store, or, if
+                there is none, the newest.
             caller: Who has it done.
             scheduled: Whether nobody asked for it.
             check: Called in between; what it raises ends the drill.
@@ -178,25 +180,47 @@ class Drills:
     def _find(self, run: "_Run") -> SavedBackup | None:
         """Return the backup to drill; None if its root is no root."""
         if not run.number:
-            saved = self._backups.newest()
-            if saved is None:
-                raise NotFoundError(
-                    "there is no backup to restore from",
-                    reason=Reason.BACKUP_NOT_FOUND,
-                    hint="Make one: strongroom backup create",
-                )
-            newer = [item for item in self._backups.numbers() if item > saved.number]
-            if newer:
-                run.notes.append(
-                    f"what lies under {layout.backup_prefix(newer[-1])} is no backup "
-                    "of this store, or rotten; an older one was restored from"
-                )
-            return saved
+            return self._newest(run)
         try:
             return self._backups.load(run.number)
         except IntegrityError as error:
             run.fail(error, run.number)
             return None
+
+    def _newest(self, run: "_Run") -> SavedBackup:
+        """Return the newest backup of the whole store, else the newest there is.
+
+        One of a part says nothing of what a disaster needs.
+        """
+        part: SavedBackup | None = None
+        bad = 0
+        for number in reversed(self._backups.numbers()):
+            try:
+                saved = self._backups.load(number)
+            except (NotFoundError, IntegrityError):
+                bad = bad or number
+                continue
+            except PreconditionError as error:
+                if error.reason is not Reason.FORMAT_UNSUPPORTED:
+                    raise
+                bad = bad or number
+                continue
+            part = part or saved
+            if saved.root.is_whole:
+                part = saved
+                break
+        if part is None:
+            raise NotFoundError(
+                "there is no backup to restore from",
+                reason=Reason.BACKUP_NOT_FOUND,
+                hint="Make one: strongroom backup create",
+            )
+        if bad > part.number:
+            run.notes.append(
+                f"what lies under {layout.backup_prefix(bad)} is no backup "
+                "of this store, or rotten; an older one was restored from"
+            )
+        return part
 
     def _is_dead(self, project: bytes, artifact: bytes) -> bool:
         graves = self._repository.keyring.graves
@@ -336,6 +360,8 @@ class _Run:
         return max(int((self._begin_time - newest).total_seconds()), 0)
 
     def _all_notes(self) -> Iterator[str]:
+        if self.saved is not None and not self.saved.root.is_whole:
+            yield note_of_part(self.saved.root)
         yield from self.notes
         drilling = self._drilling
         if drilling is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.ports import (
+    BlobNotFoundError,
     BlobVersion,
     Clock,
     Entropy,
@@ -104,16 +105,23 @@ def open_backup(
             refuses it; or something in it needs a newer release.
         UnavailableError: The bucket, or Vault, cannot be reached.
     """
-    opened = open_backup_engine(
-        bucket,
-        saved,
-        key_service=parts.keys,
-        signer=parts.signer,
-        index=parts.open_index(),
-        clock=parts.clock,
-        entropy=parts.entropy,
-        executor=parts.executor,
-    )
+    try:
+        opened = open_backup_engine(
+            bucket,
+            saved,
+            key_service=parts.keys,
+            signer=parts.signer,
+            index=parts.open_index(),
+            clock=parts.clock,
+            entropy=parts.entropy,
+            executor=parts.executor,
+        )
+    except BlobNotFoundError as error:
+        raise IntegrityError(
+            f"an object is gone that backup {saved.number} cannot be opened without",
+            reason=Reason.RECORD_CORRUPT,
+            hint="Use an older backup: `strongroom backup ls`.",
+        ) from error
     if opened.repository.keyring.store != saved.root.store:
         raise IntegrityError(
             f"backup {saved.number} holds the record of another store",

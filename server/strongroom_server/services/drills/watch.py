@@ -39,6 +39,8 @@ OVERDUE: Final = 2
 #: Reports that are read at a start; older ones say nothing of today.
 _MAX_READ: Final = 64
 _MAX_REFUSED: Final = 10_000
+#: Parts of the store whose drills are told apart.
+_MAX_PARTS: Final = 256
 _LEASE: Final = "drill"
 #: After one that could not be run, another is tried no sooner.
 RETRY_S: Final = 600.0
@@ -94,8 +96,10 @@ class DrillWatch:
         #: Numbers at which something lies that is no report.
         self._refused: set[int] = set()
         self._started = clock.now()
-        #: Of the newest backup that was drilled, the newest report.
-        self._deciding: DrillReport | None = None
+        #: By what they are of, the whole store or a part: of the newest backup, the
+        #: newest drill that was good; and that which failed, if none has settled it.
+        self._good: dict[str, DrillReport] = {}
+        self._failed: dict[str, DrillReport] = {}
         self._last_time: datetime | None = None
         self._good_time: datetime | None = None
 
@@ -159,15 +163,16 @@ class DrillWatch:
                         self._refused.add(number)
 
     def check(self) -> None:
-        """Check that the newest drilled backup was good, and that drills happen.
+        """Check that no drill failed that a good one has not settled, and they happen.
 
         Raises:
-            IntegrityError: It was not (DRILL_FAILED); names the object.
+            IntegrityError: One did (DRILL_FAILED); names the object.
             PreconditionError: No good drill for twice their interval (DRILL_OVERDUE).
         """
         with self._lock:
-            deciding, good = self._deciding, self._good_time
-        if deciding is not None and not deciding.passed:
+            deciding = max(self._failed.values(), key=_rank, default=None)
+            good = self._good_time
+        if deciding is not None:
             raise failed(deciding)
         if not self._every_s:
             return
@@ -193,12 +198,8 @@ class DrillWatch:
             try:
                 self.look()
                 told = ""
-            except StrongroomError as error:
-                # Said once until it changes; the alarm says it all the time.
-                if told != error.message:
-                    line = {"event": "drill_not_run", "reason": error.reason.value}
-                    _LOG.warning("%s", json.dumps({**line, "message": error.message}))
-                told = error.message
+            except Exception as error:  # noqa: BLE001 - the next look tries again
+                told = _tell(error, told)
             self._stop.wait(self._look_s)
 
     def _drill(self, lease: Lease) -> None:
@@ -230,14 +231,22 @@ class DrillWatch:
     def _take_in(self, report: DrillReport) -> None:
         with self._lock:
             self._seen = max(self._seen, report.number)
-            self._last_time = max(self._last_time or report.end_time, report.end_time)
+            kept = self._good if report.passed else self._failed
+            known = kept.get(report.part)
+            if known is not None or not report.part or len(kept) < _MAX_PARTS:
+                newest = report if known is None else max(known, report, key=_rank)
+                kept[report.part] = newest
+            good = list(self._good.values())
+            for part, bad in list(self._failed.items()):
+                if any(_settles(item, bad) for item in good):
+                    del self._failed[part]
+            if report.part and not report.scheduled:
+                return  # Somebody's look at a part is none for the schedule.
+            # By the clock of a server that is ahead, none would be due for long.
+            end_time = min(report.end_time, self._clock.now())
+            self._last_time = max(self._last_time or end_time, end_time)
             if report.passed:
-                good = self._good_time or report.end_time
-                self._good_time = max(good, report.end_time)
-            # That an older backup is good does not mend a newer one.
-            known = self._deciding
-            if known is None or _rank(report) >= _rank(known):
-                self._deciding = report
+                self._good_time = max(self._good_time or end_time, end_time)
 
 
 def failed(report: DrillReport) -> IntegrityError:
@@ -254,8 +263,31 @@ def failed(report: DrillReport) -> IntegrityError:
     )
 
 
+def _tell(error: Exception, told: str) -> str:
+    """Log why no drill was run, unless that was told last; return what it is."""
+    reason, message = Reason.INTERNAL, type(error).__qualname__
+    if isinstance(error, StrongroomError):
+        reason, message = error.reason, error.message
+    # Said once until it changes; the alarm says in time that drills are overdue.
+    if message != told:
+        line = {"event": "drill_not_run", "reason": reason.value, "message": message}
+        _LOG.warning("%s", json.dumps(line))
+    return message
+
+
 def _rank(report: DrillReport) -> tuple[int, int]:
     return report.backup.number, report.number
+
+
+def _settles(good: DrillReport, bad: DrillReport) -> bool:
+    """Whether a good drill ends the alarm of one that failed.
+
+    That an older backup is good does not mend a newer one, nor does a part the whole.
+    """
+    if good.backup.number == bad.backup.number:
+        return good.number >= bad.number
+    is_newer = good.backup.number > bad.backup.number
+    return is_newer and good.part in {"", bad.part}
 
 
 def _failed_line(report: DrillReport) -> dict[str, object]:

@@ -28,6 +28,7 @@ from strongroom_server.core.signed_note import MAX_NOTE_BYTES, open_note
 from strongroom_server.core.tombstone import Tombstone
 from strongroom_server.core.vault_policy import LOG_KEYS, SIGNING_KEYS
 from strongroom_server.ports import (
+    BlobNotFoundError,
     BlobStore,
     BlobVersion,
     CheckpointSigner,
@@ -308,9 +309,7 @@ class VaultCheck:
         last: IntegrityError | None = None
         for item in newest:
             try:
-                data = self._blobs.get(
-                    item.key, version_id=item.version_id, max_bytes=MAX_ENTRY_BYTES
-                )
+                data = self._read(item, MAX_ENTRY_BYTES, Reason.JOURNAL_CORRUPT)
                 stored_objects.check_entry(data, item.key, store, keys)
             except IntegrityError as error:
                 if error.reason is not Reason.JOURNAL_CORRUPT:
@@ -328,10 +327,21 @@ class VaultCheck:
         listed = self._blobs.first_versions(prefix)
         newest = max(listed, key=lambda item: item.key, default=None)
         if newest is not None:
-            note = self._blobs.get(
-                newest.key, version_id=newest.version_id, max_bytes=MAX_NOTE_BYTES
+            open_note(self._read(newest, MAX_NOTE_BYTES, Reason.AUDIT_CORRUPT), keys)
+
+    def _read(self, item: BlobVersion, max_bytes: int, reason: Reason) -> bytes:
+        """Return what was listed; if it is gone, of a backup, it is damaged."""
+        try:
+            return self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=max_bytes
             )
-            open_note(note, keys)
+        except BlobNotFoundError as error:
+            raise IntegrityError(
+                f"{item.key} is listed, and gone",
+                reason=reason,
+                hint="Restore it from a backup; or ask for another backup.",
+                key=item.key,
+            ) from error
 
 
 def check_found(report: VaultReport) -> None:

@@ -124,6 +124,8 @@ class FolderRestore:
                 self._write(chosen, wanted, tally)
             except IntegrityError as error:
                 damaged = str(error.metadata.get("path", wanted[0].path))
+                if damaged not in {item.path for item in wanted}:
+                    damaged = wanted[0].path  # Or it would be tried for ever.
                 tally.damage(f"{chosen.told}/{damaged}", error)
                 sums.is_whole = False
                 last = path_order(damaged)

@@ -12,12 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 
-from strongroom.errors import (
-    IntegrityError,
-    NotFoundError,
-    PreconditionError,
-    Reason,
-)
+from strongroom.errors import IntegrityError
 from strongroom.format.names import LATEST, ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.history import Committed, History
@@ -41,6 +36,7 @@ from strongroom_server.services.restoring.choosing import (
     ChosenVersion,
     chosen_versions,
 )
+from strongroom_server.services.restoring.entries import JournalEntries
 from strongroom_server.services.restoring.parts import (
     Mending,
     RestoreItem,
@@ -147,14 +143,15 @@ class LivingRestore:
         yield tally.report()
 
     def _open(self, request: LivingRequest) -> BackupEngine:
-        saved = self._backups.find(number=request.backup, as_of=request.as_of)
+        saved = self._backups.find(
+            request.selection, number=request.backup, as_of=request.as_of
+        )
         return self._backups.open(saved)
 
     def _put_back(
         self, engine: BackupEngine, chosen: ChosenVersion, tally: Tally
     ) -> None:
         """Put back records that are gone: keys before what they open, journal last."""
-        journal = chosen.artifact.journal
         project = engine.repository.projects.get(
             ProjectName(chosen.artifact.name.project)
         )
@@ -163,9 +160,9 @@ class LivingRestore:
             layout.slots_prefix(project.scope.domain),
             layout.slots_prefix(chosen.artifact.scope.domain),
             layout.project_key(project.scope.project),
-            layout.journal_prefix(journal.project, journal.artifact),
         )
-        self._check_not_forked(engine, chosen)
+        entries = JournalEntries(self._repository, engine, chosen.artifact)
+        entries.compare()
         for prefix in dict.fromkeys(prefixes):
             for row in engine.view.rows.after(prefix):
                 if first_version(self._repository.blobs, row.key) is not None:
@@ -177,28 +174,7 @@ class LivingRestore:
                     self._repository.blobs.put_new(row.key, data)
                     tally.copied_count += 1
                     tally.copied_bytes += len(data)
-
-    def _check_not_forked(self, engine: BackupEngine, chosen: ChosenVersion) -> None:
-        """Check that the living journal's entries are those of the backup.
-
-        Where entries at its end were lost, and others were written in their place,
-        the two tell different stories, and neither can take in the other.
-        """
-        theirs = chosen.artifact.history
-        with contextlib.suppress(NotFoundError, IntegrityError):
-            ours = self._living(chosen.artifact.name)
-            common = min(len(ours.entries), len(theirs.entries))
-            if common and (
-                ours.entries[common - 1].digest != theirs.entries[common - 1].digest
-            ):
-                name = chosen.artifact.name.short
-                raise PreconditionError(
-                    f"the journal of {name} went on otherwise than backup "
-                    f"{engine.saved.number} has it",
-                    reason=Reason.STORE_UNSUITABLE,
-                    hint="Restore it to a folder (`strongroom-server restore "
-                    "--to-folder`), and push it to an artifact of another name.",
-                )
+        entries.put_back(tally)
 
     def _mend(
         self, engine: BackupEngine, request: LivingRequest, tally: Tally

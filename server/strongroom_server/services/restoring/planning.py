@@ -30,6 +30,7 @@ from strongroom_server.services.restoring.choosing import (
     chosen_versions,
 )
 from strongroom_server.services.restoring.stores import (
+    check_room,
     check_store_target,
     check_target,
 )
@@ -67,9 +68,10 @@ def plan_store(
     executor: Executor,
 ) -> RestorePlan:
     """Return what restoring into a bucket would do; errors as `StoreRestore.run`."""
-    check_store_target(selection)
+    check_store_target(engine, selection)
     check_target(engine, target)
     is_chosen = chosen_rows(engine, selection, _pass_over)
+    check_room(engine, is_chosen)
     there = _Merged(target.first_versions(""))
     objects = size = there_count = left = 0
     for row in engine.view.rows.after(""):
@@ -134,6 +136,7 @@ def _plan(
         there_count=there,
         estimated_s=left / rate,
         keks=needed_keks(engine, key_service),
+        is_part=not saved.root.is_whole,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from strongroom.errors import (
+    ExhaustedError,
     IntegrityError,
     PreconditionError,
     Reason,
@@ -37,6 +38,7 @@ from strongroom_server.repository.copying import (
 from strongroom_server.repository.journals import JournalId
 from strongroom_server.repository.numbered_blobs import first_version
 from strongroom_server.repository.relocations import (
+    MAX_ROWS,
     RelocatedBlobs,
     Relocations,
     relocation_of,
@@ -132,10 +134,11 @@ class StoreRestore:
                 the backup is damaged, or what was restored does not read back.
             UnavailableError: One of the buckets, or Vault, failed.
         """
-        check_store_target(selection)
+        check_store_target(self._engine, selection)
         check_target(self._engine, self._target)
         tally = Tally(self._clock, RestoreTarget.STORE, self._engine.saved, selection)
         is_chosen = chosen_rows(self._engine, selection, tally.damage)
+        check_room(self._engine, is_chosen)
         if selection.is_all:
             tally.total_bytes = self._engine.saved.root.size_bytes
         throttle = Throttle(self._clock, max_bytes_per_second=self._rate)
@@ -228,12 +231,21 @@ class StoreRestore:
                     )
 
 
-def check_store_target(selection: Selection) -> None:
+def check_store_target(engine: BackupEngine, selection: Selection) -> None:
     """Check that a selection can become a store: journals come whole.
 
     Raises:
-        PreconditionError: A single version was asked for (STORE_UNSUITABLE).
+        PreconditionError: A single version was asked for, or all of a backup that is
+            of a part of the store only (STORE_UNSUITABLE).
     """
+    if selection.is_all and not engine.saved.root.is_whole:
+        raise PreconditionError(
+            f"backup {engine.saved.number} is of a part of the store, and would not "
+            "be all of it",
+            reason=Reason.STORE_UNSUITABLE,
+            hint="Take one of the whole store, name a project or an artifact of this "
+            "one, or restore it with --to-folder.",
+        )
     if selection.version:
         raise PreconditionError(
             "a single version cannot be a store: its artifact's journal names the "
@@ -271,6 +283,30 @@ def check_target(engine: BackupEngine, target: BlobStore) -> None:
             hint="Stop all servers, then restore into an empty bucket or prefix, or "
             "remove them with the credential of the bucket's owner. To mend a store "
             "that has gone on since: strongroom restore.",
+        )
+
+
+def check_room(
+    engine: BackupEngine, is_chosen: Rows, *, max_rows: int = MAX_ROWS
+) -> None:
+    """Check that a server will hold where everything came from that is restored.
+
+    Raises:
+        ExhaustedError: There are more places than that (TOO_LARGE).
+        IntegrityError: The backup's inventory is damaged.
+    """
+    needed = sum(
+        len(row.known_as) or 1
+        for row in engine.view.rows.after("")
+        if layout.is_named_by_digest(row.key) and is_chosen(row)
+    )
+    if needed > max_rows:
+        raise ExhaustedError(
+            f"packs and manifests are known by {needed} places, and a server holds "
+            f"{max_rows}: no server would open what was restored",
+            reason=Reason.TOO_LARGE,
+            hint="Restore single projects with --project, each into a bucket of its "
+            "own, or to a folder.",
         )
 
 

@@ -81,4 +81,5 @@ class Tally:
             versions=tuple(self.versions),
             damaged_count=self.damaged_count,
             damaged=tuple(self.damaged),
+            is_part=not root.is_whole,
         )

@@ -6,7 +6,7 @@ nothing else there. It is not what kills: no key opens them any more. So a backu
 bucket that cannot be reached keeps nobody from shredding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from strongroom.errors import PreconditionError, Reason, UnavailableError
@@ -17,6 +17,9 @@ from strongroom_server.services.shredding.previews import slot_prefixes
 
 #: Somebody who writes slots while they are removed is not followed for ever.
 _MAX_PASSES: Final = 10
+#: Over all of them: a backup under way may put what it had read into the first, while
+#: the last are removed.
+_LOOKS: Final = 2
 
 
 class BackupSlots:
@@ -31,14 +34,18 @@ class BackupSlots:
         self._bucket = bucket
         self._remover = remover
 
-    def remove(self, scopes: Iterable[Scope]) -> InBackups:
-        """Remove every version of every slot of these domains, as far as it goes."""
+    def remove(self, scopes: Sequence[Scope]) -> InBackups:
+        """Remove every version of every slot of these domains, as far as it goes.
+
+        For slots that the store has lost by now; backups would copy others again.
+        """
         removed, locked = set[str](), set[str]()
         problem = ""
         try:
-            for scope in scopes:
-                for prefix in slot_prefixes(scope):
-                    self._empty(prefix, removed, locked)
+            for _ in range(_LOOKS):
+                for scope in scopes:
+                    for prefix in slot_prefixes(scope):
+                        self._empty(prefix, removed, locked)
         except (PreconditionError, UnavailableError) as error:
             problem = error.message
         gone = removed - locked

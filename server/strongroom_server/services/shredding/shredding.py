@@ -3,10 +3,11 @@
 
 In this order, each step harmless if it is repeated, so that a run that broke off is
 finished by running it again: Vault lets the KEK be destroyed; the tombstone, from
-which on no server opens anything of it; the KEK; the key slots; the receipt.
+which on no server opens anything of it; the KEK; the key slots, the store's before
+those in the backup bucket; the receipt.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -22,7 +23,7 @@ from strongroom.format.names import ArtifactName
 from strongroom_server.core import shred_receipt
 from strongroom_server.core.records import Caller
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.shred_receipt import Destroyed
+from strongroom_server.core.shred_receipt import Destroyed, InBackups
 from strongroom_server.core.signatures import PublicKey
 from strongroom_server.core.tombstone import (
     ShredOrder,
@@ -249,11 +250,9 @@ class Shredding:
         for item in (scope, *further):
             check()
             self._destroy_kek(destroyer, item.kek)
-        in_backups = None
-        if self._backup_slots is not None:
-            in_backups = self._backup_slots.remove((scope, *further))
         found = shreds.receipt(tombstone)
         if found is not None:
+            self._remove_from_backups((scope, *further))
             return found
         kek_time = self._repository.clock.now()
         removed, locked = set[str](), set[str]()
@@ -262,6 +261,8 @@ class Shredding:
             more, kept = self._remove_slots(remover, item)
             removed |= more
             locked |= kept
+        # Behind the store's: a backup under way copies what it still finds there.
+        in_backups = self._remove_from_backups((scope, *further))
         gone = sorted({*order.slots, *removed} - {*locked})
         destroyed = Destroyed(
             kek_time,
@@ -276,6 +277,12 @@ class Shredding:
             scope, order, destroyed, time=tombstone.time
         )
         return shreds.write_receipt(tombstone, payload)
+
+    def _remove_from_backups(self, scopes: Sequence[Scope]) -> InBackups | None:
+        """Remove their slots from the backup bucket; None if there is none."""
+        if self._backup_slots is None:
+            return None
+        return self._backup_slots.remove(scopes)
 
     def _still_held(self) -> timedelta:
         """Return for how long keys may be held by who does not hear of the end.

@@ -85,7 +85,7 @@ class ShredWatch:
             StrongroomError: It did not, or was not.
         """
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)  # or it would grow
         before = self._repository.clock.now() - UNFINISHED_AFTER
         for tombstone in self._repository.shreds.unfinished(before):
             project = format_id(tombstone.scope.project)
