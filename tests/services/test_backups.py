@@ -11,6 +11,7 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.format.names import ArtifactName, ProjectName
+from strongroom_server.core import layout
 from strongroom_server.core.backup_root import verify_root
 from strongroom_server.ports import LockMode
 from strongroom_server.services.backups import Asked
@@ -198,7 +199,8 @@ def test_what_was_exchanged_in_the_store_is_taken_from_the_backup_before(
     shred_other(world)
     world.bucket.put_new("audit/a/batches/0", b"a batch")
     before = backed_up.rows(backed_up.take().backup)
-    key = next(key for key in before if key.startswith(prefix))
+    dead = layout.project_key(world.repository.projects.id_of(ProjectName("other")))
+    key = next(key for key in before if key.startswith(prefix) and key != dead)
     items = [item for item, _ in world.bucket.objects() if item.key == key]
     for item in items:
         world.bucket.delete_version(key, item.version_id)
