@@ -169,10 +169,10 @@ def test_a_push_that_breaks_goes_on_by_itself(
 def test_an_error_names_the_upload(client: Client, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "in", {"a": b"1"})
     upload_id = str(uuid.uuid4())
+    client.push(tree, "demo/named", kind="weights")
 
     with pytest.raises(StrongroomError) as caught:
-        client.push(tree, "demo/named", kind="weights", message="m" * 1001,
-                    request_id=upload_id)  # fmt: skip
+        client.push(tree, "demo/named", kind="dataset", request_id=upload_id)
 
     assert caught.value.metadata["upload_id"] == upload_id
 

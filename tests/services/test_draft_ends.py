@@ -309,7 +309,8 @@ def test_a_damaged_part_is_damage_and_no_smaller_version(world: World) -> None:
     item, data = next(
         found for found in world.bucket.objects() if found[0].key.startswith("uploads/")
     )
-    world.bucket.corrupt(item.key, item.version_id, data[:-1] + b"\0")
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    world.bucket.corrupt(item.key, item.version_id, damaged)
 
     with pytest.raises(IntegrityError) as caught:
         commit(world)
