@@ -10,10 +10,19 @@ from pathlib import Path
 
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom_server.core import vault_policy
+from strongroom_server.replica_arguments import (
+    add_promote,
+    add_replicate,
+    add_status,
+)
 from strongroom_server.restore_arguments import add_restore, run_restore
 
 SIDECAR = "sidecar"
-_REPLICA_COMMANDS = ("replicate", "replica", "promote")
+_REPLICA_COMMANDS = {
+    "replicate": ("make a bucket follow a store's, until SIGTERM", add_replicate),
+    "replica": ("how far a replica is behind", add_status),
+    "promote": ("make a replica a store of its own, for good", add_promote),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,12 +35,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except StrongroomError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        sys.stderr.write(f"  reason: {error.code} {error.reason.value}\n")
-        if error.hint:
-            sys.stderr.write(f"  next: {error.hint}\n")
+        sys.stderr.write(_told(error, as_json=getattr(options, "json", False)))
         return error.exit_code
     return 0
+
+
+def _told(error: StrongroomError, *, as_json: bool) -> str:
+    """Return what is said of an error, as `strongroom` says it, too."""
+    if as_json:
+        line = {
+            "message_type": "exit_error",
+            "code": error.code,
+            "reason": error.reason.value,
+            "message": error.message,
+            "hint": error.hint,
+            "metadata": error.metadata,
+            "retriable": error.retriable,
+            "exit_code": error.exit_code,
+        }
+        return json.dumps(line, default=str) + "\n"
+    # What others wrote cannot steer the terminal, or pass itself off as a line of ours.
+    clean = (c if c.isprintable() else f"\\x{ord(c):02x}" for c in error.message)
+    told = f"strongroom-server: {''.join(clean)}\n"
+    told += f"  why:  {error.code} {error.reason.value}\n"
+    return told + (f"  next: {error.hint}\n" if error.hint else "")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -99,16 +126,22 @@ def _replica(options: argparse.Namespace) -> None:
     # Late, as above: no key and no Vault.
     from strongroom_server import replica_program  # noqa: PLC0415
 
+    write, config = _write, options.config
     match options.command:
         case "replicate":
-            told = replica_program.replicate(options.config, once=options.once)
+            replica_program.replicate(config, once=options.once, write=write)
         case "promote":
             told = replica_program.promote(
-                options.config, force=options.force, stopped=options.stopped
+                config, force=options.force, stopped=options.stopped
             )
+            write(told)
         case _:
-            told = replica_program.status(options.config)
-    sys.stdout.write(f"{told}\n" if told else "")
+            replica_program.status(config, write=write)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,35 +159,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(audit)
     _add_vault(commands.add_parser("vault", help="print a policy for Vault"))
     _add_witness(commands.add_parser("witness", help="watch over an audit log"))
-    _add_replica(commands)
+    for name, (about, add) in _REPLICA_COMMANDS.items():
+        added = commands.add_parser(name, help=about)
+        add(added)
+        _add_config(added)
     add_restore(commands.add_parser("restore", help="from a backup, without a server"))
     return parser
-
-
-def _add_replica(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> None:
-    replicate = commands.add_parser(
-        "replicate", help="make a bucket follow a store's, until SIGTERM"
-    )
-    replicate.add_argument(
-        "--once", action="store_true", help="end when the replica has everything"
-    )
-    replica = commands.add_parser("replica", help="how far a replica is behind")
-    replica.add_argument("action", choices=["status"])
-    promote = commands.add_parser(
-        "promote", help="make a replica a store of its own, for good"
-    )
-    promote.add_argument(
-        "--force", action="store_true",
-        help="though the primary has more, or the replica is not whole",
-    )  # fmt: skip
-    promote.add_argument(
-        "--stopped", action="store_true",
-        help="no replicator runs any more: do not wait a minute for one",
-    )  # fmt: skip
-    for parser in (replicate, replica, promote):
-        _add_config(parser)
 
 
 def _add_witness(witness: argparse.ArgumentParser) -> None:

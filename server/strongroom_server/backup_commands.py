@@ -2,29 +2,27 @@
 """`strongroom backup prove`: check a backup's signed root; asks nobody."""
 
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from strongroom.errors import IntegrityError, InvalidArgumentError
 from strongroom_server.core.backup_root import (
     MAX_ROOT_BYTES,
     format_root,
     verify_root,
 )
-from strongroom_server.core.shred_receipt import parse_keys
+from strongroom_server.core.signatures import PublicKey
+from strongroom_server.offline_checks import Keys, check_offline
 
 
 def prove(
     file: Annotated[
-        Path, typer.Argument(help="The root: `strongroom backup show --root FILE`.")
+        Path, typer.Argument(help="The root: `strongroom backup show --out FILE`.")
     ],
     *,
-    keys: Annotated[
-        Path, typer.Option(help="The store's public keys: `strongroom keys public`.")
-    ],
+    keys: Keys,
 ) -> None:
     """Check a backup's signed root offline, with public keys alone; print it, as JSON.
 
@@ -32,34 +30,9 @@ def prove(
 
       strongroom backup prove backup-7.json --keys strongroom-keys.json
     """
-    try:
-        public = parse_keys(_read(keys))
-    except ValueError as error:
-        message = f"{keys} holds no public keys of a store"
-        raise InvalidArgumentError(
-            message, hint="strongroom keys public > strongroom-keys.json"
-        ) from error
-    data = _read(file).strip()
-    try:
-        root = verify_root(data, public)
-    except IntegrityError as error:
-        raise IntegrityError(
-            f"{file} is not as a server with these keys signed it",
-            reason=error.reason,
-            hint="It was altered, or these are another store's keys: fetch both anew.",
-        ) from error
-    told = json.loads(format_root(root))
-    text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=True)
-    sys.stdout.write(f"{text}\n")
-    sys.stderr.write("good: signed with keys of this store\n")
+    check_offline(file, keys, _told, max_bytes=MAX_ROOT_BYTES)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_ROOT_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise InvalidArgumentError(
-            message, hint="strongroom backup prove --help"
-        ) from error
+def _told(data: bytes, keys: Mapping[str, PublicKey]) -> Mapping[str, Any]:
+    body: Mapping[str, Any] = json.loads(format_root(verify_root(data, keys)))
+    return body

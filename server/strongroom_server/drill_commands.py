@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """`strongroom drill verify`: check a drill's report with public keys; asks nobody."""
 
-import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from strongroom.errors import IntegrityError, InvalidArgumentError
 from strongroom_server.core.drill_report import MAX_REPORT_BYTES, told, verify_report
-from strongroom_server.core.shred_receipt import parse_keys
+from strongroom_server.core.signatures import PublicKey
+from strongroom_server.offline_checks import Keys, check_offline
 
 
 def verify(
     file: Annotated[Path, typer.Argument(help="The report.")],
     *,
-    keys: Annotated[
-        Path, typer.Option(help="The store's public keys: `strongroom keys public`.")
-    ],
+    keys: Keys,
 ) -> None:
     """Check a drill's report offline, with public keys alone; print it, as JSON.
 
@@ -29,33 +26,8 @@ def verify(
 
       strongroom drill verify drill-7.json --keys strongroom-keys.json
     """
-    try:
-        public = parse_keys(_read(keys))
-    except ValueError as error:
-        message = f"{keys} holds no public keys of a store"
-        raise InvalidArgumentError(
-            message, hint="strongroom keys public > strongroom-keys.json"
-        ) from error
-    data = _read(file).strip()
-    try:
-        report = verify_report(data, public)
-    except IntegrityError as error:
-        raise IntegrityError(
-            f"{file} is not as a server with these keys signed it",
-            reason=error.reason,
-            hint="It was altered, or these are another store's keys: fetch both anew.",
-        ) from error
-    text = json.dumps(told(report), indent=2, sort_keys=True, ensure_ascii=True)
-    sys.stdout.write(f"{text}\n")
-    sys.stderr.write("good: signed with keys of this store\n")
+    check_offline(file, keys, _told, max_bytes=MAX_REPORT_BYTES)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_REPORT_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise InvalidArgumentError(
-            message, hint="strongroom drill verify --help"
-        ) from error
+def _told(data: bytes, keys: Mapping[str, PublicKey]) -> Mapping[str, Any]:
+    return told(verify_report(data, keys))

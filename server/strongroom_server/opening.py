@@ -242,6 +242,7 @@ def access_files(settings: ServerSettings) -> AccessFiles:
         access.shipped_roles,
         access.shipped_rules,
         access.protected_refs,
+        settings.backup.lock_days_alone,
     )
 
 
@@ -319,17 +320,10 @@ def open_copies(
         if section.path is not None or section.credentials_file is None:
             copies.append(FolderCopy(section.name, section.path or Path()))
             continue
-        access_key, secret_key = read_credentials(section.credentials_file)
-        s3 = S3Settings(
-            endpoint=section.endpoint,
-            region=section.region,
-            bucket=section.bucket,
-            prefix=section.prefix,
-            access_key=access_key,
-            secret_key=secret_key,
-            ca_file=str(section.ca_file or ""),
-            pool_size=settings.workers.threads,
-        )
+        keys = read_credentials(section.credentials_file)
+        pool_size = settings.workers.threads
+        role = f"the copy {section.name!r}"
+        s3 = S3Settings.of(section, keys, pool_size=pool_size, role=role)
         blobs = stack.enter_context(open_s3(s3, clock))
         copies.append(BucketCopy(section.name, blobs))
     return copies
@@ -347,17 +341,9 @@ def open_remover(
 
 def s3_settings(settings: ServerSettings, credentials: Path) -> S3Settings:
     """Return where the bucket is, with a credential for it."""
-    access_key, secret_key = read_credentials(credentials)
-    return S3Settings(
-        endpoint=settings.store.endpoint,
-        region=settings.store.region,
-        bucket=settings.store.bucket,
-        prefix=settings.store.prefix,
-        access_key=access_key,
-        secret_key=secret_key,
-        ca_file=str(settings.store.ca_file or ""),
-        pool_size=settings.workers.threads + settings.listen.max_calls,
-    )
+    pool_size = settings.workers.threads + settings.listen.max_calls
+    keys = read_credentials(credentials)
+    return S3Settings.of(settings.store, keys, pool_size=pool_size)
 
 
 def open_shared_memory(

@@ -22,9 +22,13 @@ from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.backup_servicer import BackupServicer
 from strongroom_server.rpc.protecting import ProtectedDates
 from strongroom_server.services.auditing.own_runs import OwnRun, OwnRuns
-from strongroom_server.services.backups import BackupRules, Backups, BackupSchedule
-from strongroom_server.services.backups.placing import KnownAs
-from strongroom_server.services.backups.schedule import LOOK_S
+from strongroom_server.services.backups import (
+    LOOK_S,
+    BackupRules,
+    Backups,
+    BackupSchedule,
+    KnownAs,
+)
 from strongroom_server.services.store_verification.object_checks import ObjectChecks
 from strongroom_server.telemetry import gauge
 
@@ -122,12 +126,14 @@ def _open_schedule(
         clock=clock,
         interval_s=min(LOOK_S, every_s or LOOK_S),
     )
-    for name, told, read in (
-        ("age", "Since the newest backup was begun.", schedule.age_s),
-        ("time_left", "Until locks of the newest backup end.", schedule.time_left_s),
+    planted = "Objects among the records of backups that are none of ours."
+    for name, told, unit, read in (
+        ("age", "Since the newest backup was begun.", "s", schedule.age_s),
+        ("time_left", "Until locks of the newest one end.", "s", schedule.time_left_s),
+        ("planted", planted, "{object}", schedule.planted_count),
     ):
         stack.enter_context(
-            gauge(f"strongroom.backup.{name}", told, unit="s", read=read)
+            gauge(f"strongroom.backup.{name}", told, unit=unit, read=read)
         )
     stack.enter_context(schedule.running())
     return schedule

@@ -79,15 +79,8 @@ def open_backup_slots(
 
 def backup_s3(settings: ServerSettings, credentials: Path) -> S3Settings:
     """Return where the backup bucket is, with a credential for it."""
-    access_key, secret_key = read_credentials(credentials)
-    section = settings.backup
-    return S3Settings(
-        endpoint=section.endpoint,
-        region=section.region,
-        bucket=section.bucket,
-        prefix=section.prefix,
-        access_key=access_key,
-        secret_key=secret_key,
-        ca_file=str(section.ca_file or ""),
-        pool_size=settings.workers.threads,
+    pool_size = settings.workers.threads
+    keys = read_credentials(credentials)
+    return S3Settings.of(
+        settings.backup, keys, pool_size=pool_size, role="the backup bucket"
     )

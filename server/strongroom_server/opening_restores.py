@@ -1,20 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens what restores run on: backups as stores, and other use cases' help."""
 
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import partial
 
-from strongroom.format.names import ArtifactName, VersionName
-from strongroom_server.adapters.memory import MemoryIndex
+from strongroom_server.adapters.bounded_index import BoundedIndex
 from strongroom_server.adapters.vault import VaultSession
-from strongroom_server.core.history import Committed
-from strongroom_server.core.records import (
-    Caller,
-    FileBlock,
-    FileEnded,
-    FileStarted,
-)
 from strongroom_server.ports import (
     Clock,
     Entropy,
@@ -30,61 +21,13 @@ from strongroom_server.repository.backup_records import BackupRecords, SavedBack
 from strongroom_server.repository.inventory_view import InventoryCopy
 from strongroom_server.repository.repository import Repository
 from strongroom_server.rpc.restore_servicer import Restores, RestoreServicer
-from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.restoring import (
     LivingRestore,
     OpenedBackups,
-    VersionWriter,
     sign_report,
 )
 from strongroom_server.services.store_verification import StoreVerification
-from strongroom_server.services.uploads import Uploads, UploadStart
-
-
-class StoredAnew:
-    """Writes versions of a backup into the store as a push would."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._uploads = Uploads(repository)
-
-    def write(
-        self,
-        engine: BackupEngine,
-        artifact: ArtifactName,
-        version: Committed,
-        *,
-        caller: Caller,
-        request_id: str,
-    ) -> Iterator[int]:
-        """See `VersionWriter`."""
-        name = VersionName(artifact, str(version.version))
-        start = UploadStart(
-            artifact,
-            None,
-            version.message,
-            version.metadata,
-            request_id,
-            lineage=version.lineage,
-        )
-        with (
-            self._uploads.begin(start, caller=caller) as upload,
-            Downloads(engine.repository).open(name, paths=()) as read,
-        ):
-            for item in read.items:
-                match item:
-                    case FileStarted(path, size_bytes, executable):
-                        upload.start_file(
-                            path, size_bytes=size_bytes, executable=executable
-                        )
-                    case FileBlock(offset_bytes, data):
-                        upload.write(data, offset_bytes=offset_bytes)
-                        yield 0
-                    case FileEnded(digest):
-                        upload.end_file(digest)
-                    case _:  # nobody shares memory here
-                        raise AssertionError(item)
-            result = upload.commit(file_count=version.file_count, digest=version.digest)
-        yield result.version.number
+from strongroom_server.writing_anew import StoredAnew
 
 
 def open_backups_as_stores(
@@ -105,7 +48,7 @@ def open_backups_as_stores(
             saved,
             key_service=key_service,
             signer=signer,
-            index=MemoryIndex(),
+            index=BoundedIndex(),
             clock=clock,
             entropy=entropy,
             executor=executor,
@@ -154,6 +97,3 @@ def open_living_restore(
         mends=mends,
         writer=StoredAnew(repository),
     )
-
-
-_writer: type[VersionWriter] = StoredAnew

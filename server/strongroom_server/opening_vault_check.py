@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,8 @@ from strongroom_server.opening import s3_settings, vault_settings
 from strongroom_server.opening_locked import open_backup_bucket
 from strongroom_server.ports import BlobStore, Clock
 from strongroom_server.repository.backup_engine import signed_store, view_of
-from strongroom_server.repository.backup_records import BackupRecords
+from strongroom_server.repository.backup_records import BackupRecords, SavedBackup
+from strongroom_server.repository.signed_records import SignedRecords
 from strongroom_server.repository.store import read_store
 from strongroom_server.services.keys import VaultCheck
 
@@ -32,8 +34,21 @@ NEWEST: Final = "newest"
 _THREADS: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedCheck:
+    """What compares, and with what.
+
+    Attributes:
+        check: What compares.
+        backup: The number of the backup; 0 if it is the store.
+    """
+
+    check: VaultCheck
+    backup: int
+
+
 @contextmanager
-def open_vault_check(config: Path, *, backup: str = "") -> Iterator[VaultCheck]:
+def open_vault_check(config: Path, *, backup: str = "") -> Iterator[OpenedCheck]:
     """Open what a store, or a backup of it, needs of Vault; nothing is written.
 
     Args:
@@ -51,11 +66,13 @@ def open_vault_check(config: Path, *, backup: str = "") -> Iterator[VaultCheck]:
             open_vault(vault_settings(settings), clock=clock, entropy=entropy)
         )
         vault.keys.check_ready()
+        found = 0
         if backup:
-            store, blobs = _open_backup(settings, vault, number, clock, stack)
+            saved, blobs = _open_backup(settings, vault, number, clock, stack)
+            store, found = saved.root.store, saved.number
         else:
             store, blobs = _open_store(settings, clock, stack)
-        yield VaultCheck(
+        check = VaultCheck(
             store,
             blobs=blobs,
             key_service=vault.keys,
@@ -66,6 +83,7 @@ def open_vault_check(config: Path, *, backup: str = "") -> Iterator[VaultCheck]:
             entropy=entropy,
             executor=stack.enter_context(ThreadPoolExecutor(_THREADS, "vault-check")),
         )
+        yield OpenedCheck(check, found)
 
 
 def _open_store(
@@ -90,7 +108,7 @@ def _open_backup(
     number: int | None,
     clock: Clock,
     stack: ExitStack,
-) -> tuple[bytes, BlobStore]:
+) -> tuple[SavedBackup, BlobStore]:
     """Open a backup; None stands for the newest one."""
     bucket = open_backup_bucket(settings, clock, stack)
     if bucket is None:
@@ -99,8 +117,9 @@ def _open_backup(
             reason=Reason.SETTING_INVALID,
             hint="Set backup.endpoint, bucket and credentials_file.",
         )
-    store = signed_store(bucket, vault.signer)
-    records = BackupRecords(bucket, vault.signer, store)
+    signed = SignedRecords(bucket)
+    store = signed_store(bucket, vault.signer, signed)
+    records = BackupRecords(bucket, vault.signer, store, signed)
     saved = records.newest() if number is None else records.load(number)
     if saved is None:
         raise NotFoundError(
@@ -110,16 +129,16 @@ def _open_backup(
             hint="If there should be one, this Vault is another one, or was restored "
             "from before its signing keys were rotated.",
         )
-    return store, view_of(bucket, saved)
+    return saved, view_of(bucket, saved)
 
 
 def _number(backup: str) -> int | None:
     """Return the number of a backup; None stands for the newest one."""
     if backup == NEWEST:
         return None
-    if not backup.isdecimal() or not backup.isascii():
+    if not backup.isdecimal() or not backup.isascii() or not int(backup[:40]):
         raise InvalidArgumentError(
-            f"{backup[:40]!r} is no backup's number",
+            f"{backup[:40]!r} is no backup's number, which are from 1",
             hint=f"Name one of `strongroom backup ls`, or say {NEWEST}.",
             field="backup",
         )

@@ -8,7 +8,7 @@ no key, and no credential of Vault.
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from strongroom.errors import (
-    IntegrityError,
     PreconditionError,
     Reason,
     StrongroomError,
@@ -36,12 +35,19 @@ from strongroom_server.config.replication import (
 )
 from strongroom_server.ports import Clock
 from strongroom_server.process_signals import stop_on_signals
+from strongroom_server.replica_telling import (
+    counts_of,
+    not_copied,
+    not_whole,
+    told_promotion,
+    told_round,
+    told_status,
+)
 from strongroom_server.repository.replica_records import ReplicaRecords
 from strongroom_server.repository.throttle import Throttle
 from strongroom_server.services.replication import (
     Ends,
     Finding,
-    Heads,
     LagMeter,
     Promotion,
     ReplicaSurvey,
@@ -81,11 +87,13 @@ class _StoppingThrottle(Throttle):
             raise _StoppedError
 
 
-def replicate(config: Path, *, once: bool) -> str:
+def replicate(config: Path, *, once: bool, write: Callable[[str], object]) -> None:
     """Copy until SIGTERM or SIGINT; or, once, until the replica has everything.
 
-    Returns:
-        With `once`, what was done, as a line of JSON.
+    Args:
+        config: The replicator's settings.
+        once: Whether to end then.
+        write: Takes, with `once`, what was done, as a line of JSON.
 
     Raises:
         StrongroomError: The settings or a bucket do not allow it; once, also what
@@ -101,18 +109,19 @@ def replicate(config: Path, *, once: bool) -> str:
         replicator = Replicator(ends, public_keys=read_public_keys(settings))
         try:
             if once:
-                return _replicate_once(replicator)
+                _replicate_once(replicator, write)
+                return
             _replicate_on(replicator, settings.replica, clock, stop)
         except _StoppedError:
             pass
         _log("stopping")
-    return ""
 
 
-def status(config: Path) -> str:
-    """Return how far the replica is behind the primary, as a line of JSON.
+def status(config: Path, *, write: Callable[[str], object]) -> None:
+    """Tell how far the replica is behind the primary, as a line of JSON.
 
     Raises:
+        PreconditionError: It is no replica, which is told, too (STORE_UNSUITABLE).
         StrongroomError: The settings are wrong, or a bucket cannot be reached.
     """
     settings = read_replication_settings(config)
@@ -120,11 +129,14 @@ def status(config: Path) -> str:
         ends = _open_ends(settings, SystemClock(), threading.Event(), stack)
         heads = read_heads(ends.source, ends.target)
         state = ReplicaRecords(ends.target).state()
-        told = {
-            "state": state.value if state is not None else "none",
-            **_heads(heads, ends.source.time_s()),
-        }
-        return json.dumps(told)
+        write(told_status(state, heads, ends.source.time_s()))
+        if state is None:
+            raise PreconditionError(
+                f"the bucket {settings.replica.bucket} is no replica yet",
+                reason=Reason.STORE_UNSUITABLE,
+                hint="If one was replicated to, the settings name another bucket or "
+                "prefix: mend [replica]. Else: strongroom-server replicate",
+            )
 
 
 def promote(config: Path, *, force: bool, stopped: bool) -> str:
@@ -157,15 +169,19 @@ def promote(config: Path, *, force: bool, stopped: bool) -> str:
             if not stopped:
                 # Who writes an entry now looked before the promotion was there.
                 clock.sleep(FENCE_S)
-        return _promoted(settings.replica, survey, promotion.survey(), primary)
+        place = _place(settings.replica)
+        return told_promotion(place, survey, promotion.survey(), primary)
 
 
-def _replicate_once(replicator: Replicator) -> str:
+def _replicate_once(replicator: Replicator, write: Callable[[str], object]) -> None:
     overtaken_count = 0
     while True:
         report = replicator.round()
         if report.is_complete:
-            return json.dumps({**_report(report), "is_complete": True})
+            write(told_round(report))
+            if report.finding_count:
+                raise not_copied(report.findings, report.finding_count)
+            return
         overtaken_count += report.is_overtaken
         if overtaken_count == _MAX_ROUNDS:
             raise _waits(f"in each of {_MAX_ROUNDS} rounds a sweep was at work")
@@ -173,10 +189,11 @@ def _replicate_once(replicator: Replicator) -> str:
         goes_on = report.heads.is_more and report.entry_count
         if not report.is_overtaken and not goes_on:
             break
+    write(told_round(report))
     if not report.finding_count:
         entries = f"{report.missing_count} journal entries are missing"
         raise _waits(f"{entries}, and nothing was found that keeps them back")
-    raise _not_whole(report.findings, report.finding_count)
+    raise not_whole(report.findings, report.finding_count)
 
 
 def _waits(message: str) -> UnavailableError:
@@ -216,7 +233,7 @@ def _replicate_on(
 def _tell(report: RoundReport, told: frozenset[Finding]) -> frozenset[Finding]:
     """Log what a round did, and what it found that was not told before."""
     if report.object_count or report.entry_count:
-        _log("replicated", **_report(report))
+        _log("replicated", **counts_of(report))
     for finding in report.findings:
         if finding not in told:
             _log("replica_finding", logging.ERROR, **asdict(finding))
@@ -260,7 +277,7 @@ def _ask_primary(ends: Ends) -> dict[str, Any]:
 
 def _require_whole(survey: ReplicaSurvey, missing_count: int) -> None:
     if survey.finding_count:
-        raise _not_whole(tuple(survey.findings), survey.finding_count)
+        raise not_whole(tuple(survey.findings), survey.finding_count)
     if missing_count:
         raise PreconditionError(
             f"the primary can be reached, and has {missing_count} journal "
@@ -271,45 +288,13 @@ def _require_whole(survey: ReplicaSurvey, missing_count: int) -> None:
         )
 
 
-def _not_whole(findings: tuple[Finding, ...], count: int) -> IntegrityError:
-    first = findings[0]
-    return IntegrityError(
-        f"the replica is not whole: {count} findings, the first of them {first.key}: "
-        f"{first.problem}",
-        reason=Reason.RECORD_CORRUPT,
-        hint="See `The primary is gone: promote the replica` in docs/operations.md.",
-        finding_count=count,
-    )
-
-
-def _promoted(
-    section: ReplicaSection,
-    survey: ReplicaSurvey,
-    now: ReplicaSurvey,
-    primary: dict[str, Any],
-) -> str:
-    told: dict[str, Any] = {
-        "state": "promoted",
-        "was_promoted": survey.is_promoted,
-        **primary,
-        "journals": now.journal_count,
-        "entries": now.entry_count,
-        "late_entries": now.entry_count - survey.entry_count,
-        "objects": now.object_count,
-        "newest_entry_s": now.newest_s,
-        "findings": [asdict(item) for item in now.findings],
-        "settings": {
-            "store.endpoint": section.endpoint,
-            "store.region": section.region,
-            "store.bucket": section.bucket,
-            "store.prefix": section.prefix,
-            "store.credentials_file": "a server's own credential for this bucket",
-            "index.path": "a new folder",
-            "audit.path": "a new folder",
-            "audit.log": "a new name",
-        },
+def _place(section: ReplicaSection) -> dict[str, str]:
+    return {
+        "store.endpoint": section.endpoint,
+        "store.region": section.region,
+        "store.bucket": section.bucket,
+        "store.prefix": section.prefix,
     }
-    return json.dumps(told)
 
 
 def _open_ends(
@@ -346,42 +331,12 @@ def _open_bucket(
     clock: Clock,
     stack: ExitStack,
 ) -> S3BlobStore:
-    access_key, secret_key = read_credentials(section.credentials_file)
-    s3 = S3Settings(
-        endpoint=section.endpoint,
-        region=section.region,
-        bucket=section.bucket,
-        prefix=section.prefix,
-        access_key=access_key,
-        secret_key=secret_key,
-        ca_file=str(section.ca_file or ""),
-        pool_size=settings.workers.threads,
-    )
+    keys = read_credentials(section.credentials_file)
+    is_ours = isinstance(section, ReplicaSection)
+    role = "the replica's bucket" if is_ours else "the primary's bucket"
+    pool_size = settings.workers.threads
+    s3 = S3Settings.of(section, keys, pool_size=pool_size, role=role)
     return stack.enter_context(open_s3(s3, clock))
-
-
-def _report(report: RoundReport) -> dict[str, Any]:
-    return {
-        "objects": report.object_count,
-        "entries": report.entry_count,
-        "bytes": report.size_bytes,
-        "missing": report.missing_count,
-        "slowest_s": round(report.slowest_s, 3),
-        "findings": report.finding_count,
-        "vanished": report.vanished_count,
-    }
-
-
-def _heads(heads: Heads, now_s: float) -> dict[str, Any]:
-    return {
-        "journals": heads.journal_count,
-        "entries": heads.entry_count,
-        "missing": heads.missing_count,
-        "is_more": heads.is_more,
-        "ahead": sum(item.ahead_count for item in heads.missing),
-        "lag_s": round(max(now_s - heads.oldest_s, 0.0), 1) if heads.oldest_s else 0.0,
-        "newest_entry_s": heads.newest_s,
-    }
 
 
 def _failure(error: StrongroomError) -> dict[str, Any]:

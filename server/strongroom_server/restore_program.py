@@ -6,27 +6,26 @@ goes to a folder, as plain files, or into the bucket that `[store]` of the setti
 names, which is then a store.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
 
 from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
+    NotFoundError,
     PreconditionError,
     Reason,
+    StrongroomError,
     UnavailableError,
 )
 from strongroom_server import process_memory
+from strongroom_server.adapters.bounded_index import BoundedIndex
 from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
-from strongroom_server.adapters.memory import MemoryIndex
 from strongroom_server.adapters.restore_folder import RECEIPT, DiskFolder
 from strongroom_server.adapters.s3 import open_s3
 from strongroom_server.adapters.vault import VaultSession, open_vault
@@ -45,7 +44,7 @@ from strongroom_server.core.suites import DEFAULT_SUITE
 from strongroom_server.opening import s3_settings, vault_settings
 from strongroom_server.opening_locked import open_backup_bucket
 from strongroom_server.opening_restores import open_backups_as_stores
-from strongroom_server.ports import BlobStore, Clock, Entropy, LockedBlobs
+from strongroom_server.ports import BlobStore, Clock, Entropy, LockedBlobs, Signer
 from strongroom_server.repository.backup_engine import BackupEngine, signed_store
 from strongroom_server.repository.backup_records import BackupRecords
 from strongroom_server.repository.repository import (
@@ -53,16 +52,17 @@ from strongroom_server.repository.repository import (
     open_keyring,
     open_repository,
 )
+from strongroom_server.repository.signed_records import SignedRecords
+from strongroom_server.restore_telling import Telling
 from strongroom_server.services.downloads import Downloads
 from strongroom_server.services.restoring import (
     FolderRestore,
     StoreRestore,
+    held_versions,
     plan_folder,
     plan_store,
     sign_report,
 )
-
-_MIB: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,8 @@ class RestoreOptions:
         to_folder: The folder; None is the bucket of the settings.
         dry_run: Whether to tell only what would be done.
         as_json: Whether to write a line of JSON for each thing told.
-        receipt: Where to write the receipt; beside the files if None.
+        out: Where to write the signed receipt: a new file; if None, here, or beside
+            the files.
         max_bytes_per_second: How fast to copy into a bucket; 0 for no limit.
     """
 
@@ -88,7 +89,7 @@ class RestoreOptions:
     to_folder: Path | None = None
     dry_run: bool = False
     as_json: bool = False
-    receipt: Path | None = None
+    out: Path | None = None
     max_bytes_per_second: int = 0
 
 
@@ -117,13 +118,14 @@ def restore(options: RestoreOptions, write: Callable[[str], object]) -> None:
     """
     process_memory.keep_private()
     options.selection.check()
-    if options.receipt is not None and options.receipt.exists():
+    if options.out is not None and options.out.exists():
         raise InvalidArgumentError(
-            f"{options.receipt} exists: a receipt overwrites nothing",
+            f"{options.out} exists: a receipt overwrites nothing",
             reason=Reason.TARGET_EXISTS,
+            hint="Name a new file with --out; what was restored already stays.",
         )
     with _opened(options) as parts:
-        tell = _Telling(options.as_json, write)
+        tell = Telling(write, as_json=options.as_json)
         if options.dry_run:
             tell.plan(_plan(options, parts))
             return
@@ -147,20 +149,96 @@ def restore(options: RestoreOptions, write: Callable[[str], object]) -> None:
             )
 
 
+def list_backups(options: RestoreOptions, write: Callable[[str], object]) -> None:
+    """Tell which backups there are; or, of one that was chosen, what is in it.
+
+    Raises:
+        IntegrityError: Some of it cannot be read; all else was told (DATA_LOSS).
+        NotFoundError: There is no backup, or no such thing in it.
+        StrongroomError: As the parts do.
+    """
+    process_memory.keep_private()
+    options.selection.check()
+    tell = Telling(write, as_json=options.as_json)
+    is_one = options.backup or options.as_of or not options.selection.is_all
+    with ExitStack() as stack:
+        if is_one:
+            parts = stack.enter_context(_opened(options))
+            tell_contents(parts.engine, options.selection, tell)
+            return
+        settings = read_restore_settings(options.config)
+        clock = SystemClock()
+        vault = stack.enter_context(_vault(settings, clock))
+        bucket = _bucket(settings.server, clock, stack)
+        tell_backups(bucket, vault.signer, tell)
+
+
+def tell_backups(bucket: LockedBlobs, signer: Signer, tell: Telling) -> None:
+    """Tell which backups a bucket has, and what is none, and why.
+
+    Raises:
+        NotFoundError: It has none (BACKUP_NOT_FOUND); what looks like one was told.
+    """
+    nobody: NotFoundError | None = None
+    store, signed = b"", SignedRecords(bucket)
+    try:
+        store = signed_store(bucket, signer, signed)
+    except NotFoundError as error:
+        nobody = error
+    bad: dict[int, StrongroomError] = {}
+    records = BackupRecords(bucket, signer, store, signed)
+    tell.backups(records.newest_first(bad), bad)
+    if nobody is not None:
+        raise nobody
+
+
+def tell_contents(engine: BackupEngine, selection: Selection, tell: Telling) -> None:
+    """Tell what can be restored of a backup, by name.
+
+    Raises:
+        IntegrityError: Some of it cannot be read; all else was told (DATA_LOSS).
+    """
+    damaged: list[str] = []
+
+    def damage(what: str, error: StrongroomError) -> None:
+        damaged.append(f"{what}: {error.message}")
+
+    tell.header(engine.saved)
+    # They come by the ids of projects and artifacts, which are random.
+    versions = sorted(
+        held_versions(engine, selection, damage),
+        key=lambda version: version.name.rpartition("@")[0],
+    )
+    tell.held(versions, damaged)
+    if damaged:
+        raise IntegrityError(
+            f"{len(damaged)} {'thing' if len(damaged) == 1 else 'things'} of backup "
+            f"{engine.saved.number} cannot be read, first {damaged[0]}",
+            hint="See which KEKs Vault lacks with --dry-run in place of --list; or "
+            "look into an older backup.",
+        )
+
+
+@contextmanager
+def _vault(settings: RestoreSettings, clock: Clock) -> Iterator[VaultSession]:
+    vault = vault_settings(settings.server)
+    with open_vault(vault, clock=clock, entropy=SystemEntropy()) as session:
+        yield session
+
+
 @contextmanager
 def _opened(options: RestoreOptions) -> Iterator[_Parts]:
     settings = read_restore_settings(options.config)
     server, clock, entropy = settings.server, SystemClock(), SystemEntropy()
     with ExitStack() as stack:
-        vault = stack.enter_context(
-            open_vault(vault_settings(server), clock=clock, entropy=entropy)
-        )
+        vault = stack.enter_context(_vault(settings, clock))
         executor = stack.enter_context(
             ThreadPoolExecutor(server.workers.threads, "restore")
         )
         bucket = _bucket(server, clock, stack)
-        store = signed_store(bucket, vault.signer)
-        records = BackupRecords(bucket, vault.signer, store)
+        signed = SignedRecords(bucket)
+        store = signed_store(bucket, vault.signer, signed)
+        records = BackupRecords(bucket, vault.signer, store, signed)
         backups = open_backups_as_stores(
             records,
             bucket,
@@ -245,7 +323,7 @@ def _open_store(parts: _Parts, blobs: BlobStore) -> Repository:
         keyring=keyring,
         blobs=blobs,
         signer=parts.vault.signer,
-        index=MemoryIndex(),
+        index=BoundedIndex(),
         clock=parts.clock,
         entropy=parts.entropy,
         executor=parts.executor,
@@ -259,7 +337,7 @@ def _write_receipt(
     """Write the receipt; return where it is, or, for programs, itself."""
     if options.to_folder is not None:
         DiskFolder(options.to_folder).finish(receipt)
-    path = options.receipt
+    path = options.out
     if path is None and options.as_json:
         return receipt.decode()
     if path is None and options.to_folder is not None:
@@ -275,101 +353,6 @@ def _write_receipt(
             f"the receipt {path} cannot be written: {error.strerror}; what "
             "was asked for is restored",
             reason=Reason.STORE_UNAVAILABLE,
-            hint="Run it again with another --receipt: what is there is not copied "
-            "again.",
+            hint="Run it again with another --out: what is there is not copied again.",
         ) from error
     return receipt.decode() if options.as_json else str(path)
-
-
-class _Telling:
-    """Tells in lines, for people or for programs."""
-
-    def __init__(self, as_json: bool, write: Callable[[str], object]) -> None:  # noqa: FBT001
-        self._as_json = as_json
-        self._write = write
-
-    def progress(self, item: RestoreProgress) -> None:
-        """Tell how far it is."""
-        if self._as_json:
-            self._json("progress", asdict(item))
-            return
-        of = f" of {_size(item.total_bytes)}" if item.total_bytes else ""
-        self._write(
-            f"{item.stage}: {item.done_count} there, {_size(item.done_bytes)}{of}\n"
-        )
-
-    def plan(self, plan: RestorePlan) -> None:
-        """Tell what would be done."""
-        if self._as_json:
-            self._json("plan", asdict(plan))
-            return
-        for line in _plan_lines(plan):
-            self._write(f"{line}\n")
-
-    def report(self, report: RestoreReport, receipt: str) -> None:
-        """Tell what was done, and how it is proved."""
-        if self._as_json:
-            shown = asdict(replace(report, seconds=round(report.seconds, 3)))
-            self._json("report", {**shown, "receipt": receipt})
-            return
-        for line in _report_lines(report, receipt):
-            self._write(f"{line}\n")
-
-    def _json(self, event: str, body: dict[str, Any]) -> None:
-        self._write(json.dumps({"event": event, **body}, default=_shown) + "\n")
-
-
-def _plan_lines(plan: RestorePlan) -> Iterator[str]:
-    yield (
-        f"backup {plan.backup} of {plan.create_time:%Y-%m-%d %H:%M:%SZ}, newest commit "
-        f"{_time(plan.newest_commit_time)}"
-    )
-    yield _scope(plan.is_part)
-    held = ", and by a legal hold" if plan.is_held else ""
-    yield f"locked until {_time(plan.protected_until)}{held}"
-    yield f"{plan.version_count} versions, {_size(plan.size_bytes)} to write"
-    if plan.object_count:
-        yield f"{plan.object_count} stored objects, {plan.there_count} there already"
-    else:
-        yield f"{plan.file_count} files"
-    yield f"about {plan.estimated_s:.0f} s at the rate of a sample just read"
-    for kek in plan.keks:
-        versions = ", ".join(map(str, kek.versions))
-        state = f"MISSING: {kek.problem}" if kek.problem else "there"
-        yield f"KEK {kek.name}, versions {versions}: {state}"
-    yield from plan.approvals or ("no approvals are needed",)
-    yield "nothing was changed (--dry-run)"
-
-
-def _report_lines(report: RestoreReport, receipt: str) -> Iterator[str]:
-    yield (
-        f"restored {report.version_count} versions from backup {report.backup} in "
-        f"{report.seconds:.1f} s: {report.copied_count} copied "
-        f"({_size(report.copied_bytes)}), {report.there_count} there already"
-    )
-    yield _scope(report.is_part)
-    yield f"recovery point: {_time(report.recovery_point)}"
-    for line in report.damaged:
-        yield f"NOT RESTORED: {line}"
-    yield f"receipt, for `strongroom receipt verify`: {receipt}"
-
-
-def _scope(is_part: bool) -> str:  # noqa: FBT001
-    part = "a part of the store only, as it was chosen then"
-    return f"that backup is of {part if is_part else 'the whole store'}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, StrEnum):
-        return value.value
-    raise TypeError(value)
-
-
-def _time(time: datetime | None) -> str:
-    return "none" if time is None else f"{time:%Y-%m-%d %H:%M:%SZ}"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / _MIB:.1f} MiB"

@@ -52,6 +52,7 @@ from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
+from strongroom_server.repository.pack_arrivals import PackArrivals
 from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.certificates import CertificateKeeper
 from strongroom_server.rpc.file_reads import FileReads
@@ -134,7 +135,7 @@ class _Parts:
     channel: CentralChannel
     grants: CentralGrants
     book: GrantBook
-    cache: PackCache
+    kept: PackArrivals
     downloads: GrantedDownloads
     writes: CentralWrites
     write_engine: GrantedWriteEngine
@@ -181,7 +182,7 @@ class _Parts:
                 read=lambda: float(len(self.book.held())),
             ),
             watchdog.running(),
-            LeaseWatch(self.book, self.grants, self.cache).running(),
+            LeaseWatch(self.book, self.grants, self.kept).running(),
             serving_sidecar(
                 _listening(settings),
                 local=self._local(calls, clock, listen.stall_s),
@@ -251,11 +252,11 @@ def _open(
     connections = PackConnections(clock, ca_file=settings.store.ca_file)
     stack.callback(connections.close)
     packs = HttpPacks(connections)
-    cache = _open_cache(settings, clock, entropy)
     half = settings.memory.max_bytes // 2
-    disk = ByteBudget(half)
-    chunks = ChunkReader(GrantedChunks(book, fetcher=packs, cache=cache, budget=disk))
-    bases = GrantedChunks(book, fetcher=packs, cache=cache, budget=disk, keeps=False)
+    kept = PackArrivals(_open_cache(settings, clock, entropy), ByteBudget(half))
+    stack.callback(kept.close)
+    chunks = ChunkReader(GrantedChunks(book, fetcher=packs, packs=kept))
+    bases = GrantedChunks(book, fetcher=packs, packs=kept, keeps=False)
     engine = GrantedEngine(book, chunks, threads, ByteBudget(half), clock)
     write_half = settings.memory.max_write_bytes // 2
     write_engine = GrantedWriteEngine(
@@ -275,7 +276,7 @@ def _open(
         channel,
         grants,
         book,
-        cache,
+        kept,
         GrantedDownloads(engine),
         CentralWrites(channel),
         write_engine,

@@ -119,10 +119,10 @@ def check(
     # Late, so that `policy` needs no client of S3.
     from strongroom_server.opening_vault_check import open_vault_check
 
-    with open_vault_check(settings_file(config), backup=backup) as vault_check:
-        for item in vault_check.run():
+    with open_vault_check(settings_file(config), backup=backup) as opened:
+        for item in opened.check.run():
             if isinstance(item, VaultReport):
-                _tell_report(item, as_json=as_json)
+                _tell_report(item, opened.backup, as_json=as_json)
                 check_found(item)
             else:
                 _tell_problem(item, as_json=as_json)
@@ -137,17 +137,19 @@ def _tell_problem(problem: VaultProblem, *, as_json: bool) -> None:
     print_safely(f"  {'next':<9} {problem.hint}")
 
 
-def _tell_report(report: VaultReport, *, as_json: bool) -> None:
+def _tell_report(report: VaultReport, backup: int, *, as_json: bool) -> None:
     newest = report.newest_key_time
     if as_json:
         fields = {
             **asdict(report),
             "store": report.store.hex(),
+            "backup": backup or None,
             "newest_key_time": newest and newest.isoformat(),
         }
         print_json({"message_type": "summary", **fields})
         return
-    print_safely(f"  store      {report.store.hex()}")
+    what = f", as backup {backup} has it" if backup else ""
+    print_safely(f"  store      {report.store.hex()}{what}")
     print_safely(
         f"  keys       {report.opened_count} of {report.slot_count} open, "
         f"of {report.domain_count} key domains; {report.shredded_count} are shredded"

@@ -8,6 +8,8 @@ import pytest
 
 from strongroom.cli.access import _told
 from strongroom.values import AccessExplanation, AccessRemedy
+from strongroom_server.config.backups import BackupSection
+from strongroom_server.dev.access_cli import LOCK_DAYS_ALONE
 from tests.cli.conftest import Command
 from tests.rpc.authority import READER
 
@@ -121,6 +123,26 @@ def test_policies_of_ones_own_count(strongroom: Command, files: Path) -> None:
     assert (with_it.code, without.code) == (0, 1)
 
 
+def test_locks_for_long_are_decided_as_servers_do_unless_told_otherwise(
+    strongroom: Command, files: Path
+) -> None:
+    assignments = files / "assignments.toml"
+    assignments.write_text(
+        '[[assignments]]\nprincipal = "operator:alice"\nroles = ["operator"]\n'
+        'resources = ["server"]\n'
+    )
+    expectations = files / "locks.csv"
+    expectations.write_text(
+        "principal,action,resource,expected,policy,mfa,lock_days\n"
+        "operator:alice,backup.extend,server,allow,,true,70\n"
+        "operator:alice,backup.extend,server,deny,long-locks,true,71\n"
+    )
+    asked = ("access", "test", str(expectations), "--assignments", str(assignments))
+
+    assert strongroom(*asked).code == 0
+    assert strongroom(*asked, "--lock-days-alone", "0").code == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -193,3 +215,7 @@ def test_what_a_person_lacks_beside_rights_is_told(
 
     assert f"  would be allowed with: {told}" in lines
     assert "  decided by: policy fresh-mfa" in lines
+
+
+def test_how_long_one_locks_alone_is_what_servers_take() -> None:
+    assert BackupSection().lock_days_alone == LOCK_DAYS_ALONE

@@ -52,7 +52,7 @@ def test_who_asked_takes_it_back(desk: Desk) -> None:
     shown = desk("bob", "approvals", "show", name)
     late = desk("bob", "approvals", "approve", name, "--yes", seen(desk, name))
 
-    assert (other.code, other.error["reason"]) == (12, "ACTION_NOT_ALLOWED")
+    assert (other.code, other.error["reason"]) == (10, "APPROVAL_NOT_FOUND")
     assert (taken.code, taken.out) == (0, f"{name}: withdrawn\n")
     assert f"approval   {name}: withdrawn" in shown.out
     assert '"typing error"' in shown.out

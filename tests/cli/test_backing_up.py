@@ -124,8 +124,8 @@ def test_a_saved_root_is_checked_with_public_keys_alone(
     root, keys = tmp_path / "root.json", tmp_path / "keys.json"
     keys.write_text(strongroom("keys", "public").out)
 
-    assert strongroom("backup", "show", "--root", str(root)).code == 0
-    assert strongroom("backup", "show", "--root", str(root)).code == 11
+    assert strongroom("backup", "show", "--out", str(root)).code == 0
+    assert strongroom("backup", "show", "--out", str(root)).code == 0
     good = strongroom("backup", "prove", str(root), "--keys", str(keys))
 
     assert good.code == 0
@@ -133,3 +133,32 @@ def test_a_saved_root_is_checked_with_public_keys_alone(
     root.write_bytes(root.read_bytes().replace(b'"payload":"', b'"payload":"A'))
     assert strongroom("backup", "prove", str(root), "--keys", str(keys)).code == 14
     assert strongroom("backup", "prove", str(root), "--keys", str(root)).code == 2
+    assert strongroom("backup", "show", "--out", str(root)).code == 11
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("number", ["0", "-1"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("backup", "show"),
+        ("backup", "verify"),
+        ("backup", "hold"),
+        ("backup", "extend", "--until", "2099-01-01"),
+        ("drill", "run", "--backup"),
+        ("restore", "demo/minilm", "--backup"),
+        ("restore", "demo/minilm", "--dry-run", "--backup"),
+    ],
+)
+def test_no_number_but_none_at_all_stands_for_the_newest_backup(
+    strongroom: Command, args: tuple[str, ...], number: str
+) -> None:
+    """A script that fills in an empty variable gets no backup it did not name."""
+    strongroom("backup", "create")
+    given = (number,) if args[-1] == "--backup" else ("--", number)
+
+    refused = strongroom(*args, *given)
+
+    assert refused.code == 2
+    assert f"there is no backup {number}" in refused.err
+    assert "strongroom backup ls" in refused.err

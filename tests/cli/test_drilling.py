@@ -119,7 +119,7 @@ def test_a_report_is_saved_and_checked_offline(
     assert (told["number"], told["passed"], told["canary"]) == (1, True, "good")
     # The same report again is found in the file; another one is refused.
     assert strongroom("drill", "show", "1", "--out", str(saved)).code == 0
-    assert strongroom("drill", "run", "--out", str(saved)).code == 2
+    assert strongroom("drill", "run", "--out", str(saved)).code == 11
     nowhere = str(tmp_path / "none" / "drill.json")
     assert strongroom("drill", "show", "1", "--out", nowhere).code == 2
 

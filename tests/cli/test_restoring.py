@@ -64,9 +64,7 @@ def test_a_restore_tells_what_is_back_and_saves_its_receipt(
     lose_packs(engine)
     saved, keys = tmp_path / "receipt.json", tmp_path / "keys.json"
 
-    done = strongroom(
-        "restore", "demo/minilm@1", "--from-backup", "1", "--out", str(saved)
-    )
+    done = strongroom("restore", "demo/minilm@1", "--backup", "1", "--out", str(saved))
 
     assert done.code == 0, done
     assert "demo/minilm@1 is back: 2 files, 68.4 KiB, sha256:" in done.out
@@ -155,7 +153,7 @@ def test_what_cannot_be_restored_ends_with_14(
         (["demo/minilm@1/a.bin"], "a single file"),
         (["demo/minilm", "--as-of", "yesterday"], "no time"),
         (["demo/minilm", "--as-of", "2020-01-01"], "no backup"),
-        (["demo/minilm", "--from-backup", "9"], "backup 9"),
+        (["demo/minilm", "--backup", "9"], "backup 9"),
         (["demo/minilm@7"], "version 7"),
         (["demo/minilm", "--reason", "why"], "--move-ref"),
     ],

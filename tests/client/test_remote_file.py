@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from strongroom._transfer import remote_file
+from strongroom._transfer.ranges import RangeReader
 from strongroom.client import Client, StrongroomFile
 from strongroom.errors import NotFoundError, Reason
 from tests.client.trees import MIB, write_tree
@@ -88,6 +90,49 @@ def test_readinto_fills_buffers_of_any_type(remote: StrongroomFile) -> None:
     short = bytearray(20)
     assert remote.readinto(short) == 10
     assert short[:10] == CONTENT[-10:]
+
+
+@pytest.fixture
+def ranges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where the ranges start that are asked for, each by a call of its own."""
+    starts: list[int] = []
+
+    class Counted(RangeReader):
+        def _open(self) -> None:
+            starts.append(self._position_bytes)
+            super()._open()
+
+    monkeypatch.setattr(remote_file, "RangeReader", Counted)
+    return starts
+
+
+def test_small_reads_between_large_ones_begin_no_range(
+    remote: StrongroomFile, ranges: list[int]
+) -> None:
+    # As the tensors of a model are read: matrices, and vectors between them.
+    sizes = [2 * MIB, 4096, 2 * MIB, 100]
+    read = bytearray(sum(sizes))
+    remote.seek(10)
+    remote.expect(10 + len(read))
+    position = 0
+    for size in sizes:
+        with memoryview(read)[position : position + size] as part:
+            assert remote.readinto(part) == size
+        position += size
+
+    assert read == CONTENT[10 : 10 + len(read)]
+    assert ranges == [10]
+
+
+def test_what_is_expected_may_not_come(
+    remote: StrongroomFile, ranges: list[int]
+) -> None:
+    remote.expect(len(CONTENT) + MIB)
+    assert remote.read(100) == CONTENT[:100]
+    remote.seek(3 * MIB)
+    assert remote.read(100) == CONTENT[3 * MIB : 3 * MIB + 100]
+    assert remote.read() == CONTENT[3 * MIB + 100 :]
+    assert ranges == [0, 3 * MIB]
 
 
 def test_read1_and_peek_do_not_wait_for_more(remote: StrongroomFile) -> None:

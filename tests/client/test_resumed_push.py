@@ -4,6 +4,7 @@
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,3 +312,23 @@ def test_signs_of_life_come_while_nothing_is_sent(
     tree = write_tree(tmp_path / "in", ALL)
 
     assert push_again(client, tree, "demo/alive").unchanged
+
+
+def test_the_files_of_the_base_are_listed_by_few_calls(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ArtifactName("demo", "many")
+    engine.world.push({f"{number:04}": b"" for number in range(2500)}, name)
+    calls = 0
+    unary = client._caller.unary
+
+    def counted(*arguments: Any) -> Any:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        return unary(*arguments)
+
+    monkeypatch.setattr(client._caller, "unary", counted)
+    base = open_base(client._caller, name)
+    assert base is not None
+    assert base.find("2499") is not None
+    assert calls == 1

@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from strongroom.client.tensor_spans import read_tensor_spans
+from strongroom.client.tensor_spans import (
+    TensorSpan,
+    neighbours_of,
+    read_tensor_spans,
+)
 from strongroom.errors import IntegrityError, Reason
 
 
@@ -55,6 +59,29 @@ def test_what_safetensors_writes_is_read() -> None:
         assert span.size_bytes == array.nbytes
         data = content[span.offset_bytes : span.offset_bytes + span.size_bytes]
         assert data == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (None, [["a", "b", "c"], ["d"]]),
+        ({"a", "c", "d"}, [["a"], ["c"], ["d"]]),
+        ({"d", "c", "b"}, [["b", "c"], ["d"]]),
+        (set[str](), []),
+    ],
+)
+def test_what_lies_side_by_side_is_read_together(
+    names: set[str] | None, found: list[list[str]]
+) -> None:
+    places = {"a": (8, 4), "b": (12, 1), "c": (13, 5), "d": (20, 1)}
+    spans = [
+        TensorSpan(name, "U8", (size,), offset, size)
+        for name, (offset, size) in places.items()
+    ]
+
+    together = neighbours_of(spans, names)
+
+    assert [[span.name for span in group] for group in together] == found
 
 
 def test_tensors_come_in_order_of_their_bytes() -> None:

@@ -145,6 +145,8 @@ class AuthorizerSuite:
             "auth_age_s": 301,
             "approvals": 2,
             "workload": STRANGER,
+            "lifts": True,
+            "lock_days": 7,
         }
         forbidding = {
             f"{name}.cedar": f'@id("{name.replace("_", "-")}") forbid (principal, '

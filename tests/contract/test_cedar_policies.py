@@ -330,6 +330,27 @@ def test_rules_hold_for_roles_of_a_sites_own_unless_it_leaves_them_out(
     assert without.read().decide(*move).policy_id == "own@assignment-1"
 
 
+@pytest.mark.parametrize(
+    ("days", "approvals", "allowed"), [(70, 0, True), (71, 0, False), (71, 1, True)]
+)
+def test_locks_for_long_are_a_rule_that_comes_with_the_server(
+    tmp_path: Path, days: int, approvals: int, *, allowed: bool
+) -> None:
+    path = tmp_path / "assignments.toml"
+    path.write_text(
+        f'[[assignments]]\nprincipal = "{ALICE}"\nroles = ["operator"]\n'
+        'resources = ["server"]\n'
+    )
+    facts = replace(FACTS, mfa=True, approvals=approvals, lock_days=days)
+    extend = (ALICE, AccessAction.BACKUP_EXTEND, "server", facts)
+
+    with_rules = AccessFiles(path, lock_days_alone=70)
+    without = AccessFiles(path, shipped_rules=False, lock_days_alone=70)
+
+    assert with_rules.read().decide(*extend).allowed is allowed
+    assert without.read().decide(*extend).allowed
+
+
 def test_a_person_is_named_bare_in_policies_and_a_program_never_is_one() -> None:
     text = '@id("alice") permit (principal == Operator::"alice", action, resource);'
     authorizer = CedarAuthorizer({"alice.cedar": text}, ())

@@ -165,3 +165,23 @@ def test_our_own_errors_pass(error: Exception) -> None:
 
     assert caught.value is error
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("reset"),
+        NotConnectedError("refused"),
+        S3RefusalError(403, "AccessDenied"),
+        S3RefusalError(404, "NoSuchBucket"),
+        S3RefusalError(500, "InternalError"),
+    ],
+)
+def test_which_of_the_buckets_it_was_is_told(error: Exception) -> None:
+    with (
+        pytest.raises(StrongroomError) as caught,
+        s3_errors("ListObjectVersions", place="the backup bucket"),
+    ):
+        raise error
+
+    assert "ListObjectVersions in the backup bucket" in caught.value.message

@@ -101,3 +101,20 @@ def test_extensions_add_time_and_never_take_it() -> None:
     assert protection(root, []) == (NEXT_MONTH, False)
     assert protection(root, [first, later, sooner]) == (later.protected_until, True)
     assert protection(root, [later, lifted]) == (later.protected_until, False)
+
+
+def test_a_head_is_found_by_its_artifact_and_knows_its_versions() -> None:
+    heads = tuple(
+        JournalHead(filled("project", 18), filled(name, 18), 3, bytes(32), ranges)
+        for name, ranges in (("a", ((1, 2), (5, 5))), ("b", ()), ("c", ((7, 9),)))
+    )
+    heads = tuple(sorted(heads, key=lambda head: head.place))
+
+    for head in heads:
+        assert backup_root.head_of(heads, *head.place) == head
+    assert backup_root.head_of(heads, filled("other", 18), heads[0].artifact) is None
+    assert backup_root.head_of((), *heads[0].place) is None
+    [held] = [head for head in heads if head.versions[:1] == ((1, 2),)]
+    assert [held.holds(number) for number in range(7)] == [
+        False, True, True, False, False, True, False,
+    ]  # fmt: skip

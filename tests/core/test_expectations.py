@@ -51,6 +51,14 @@ def test_people_have_facts_of_their_own() -> None:
     )
 
 
+def test_requests_have_facts_of_their_own() -> None:
+    row = "operator:a,backup.hold,server,deny,true,12"
+
+    (lifting,) = parse_expectations([f"{HEADING},lifts,lock_days", row])
+
+    assert (lifting.facts.lifts, lifting.facts.lock_days) == (True, 12)
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
@@ -63,6 +71,8 @@ def test_people_have_facts_of_their_own() -> None:
         ([HEADING, "", ROW.replace("read", "fly")], "line 3: 'version.fly'"),
         ([f"{HEADING},hour_utc", f"{ROW},noon"], "line 2: 'noon'"),
         ([f"{HEADING},mfa", f"{ROW},yes"], "line 2: 'yes'"),
+        ([f"{HEADING},lifts", f"{ROW},yes"], "line 2: 'yes'"),
+        ([f"{HEADING},lock_days", f"{ROW},-1"], "line 2: '-1'"),
         ([f"{HEADING},auth_age_s", f"{ROW},-1"], "line 2: '-1'"),
         ([f"{HEADING},approvals", f"{ROW},two"], "line 2: 'two'"),
     ],

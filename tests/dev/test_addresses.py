@@ -41,6 +41,19 @@ def test_a_port_that_somebody_took_is_replaced_and_the_others_stay(
     assert AddressBook(path).port("a") == book.port("a")
 
 
+def test_two_stacks_that_start_at_once_get_ports_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zlib.crc32", lambda _: 7)  # Both look at the same ports.
+    one, two = AddressBook(tmp_path / "1.json"), AddressBook(tmp_path / "2.json")
+    names = ["a", "b", "c"]
+
+    one.choose(names)
+    two.choose(names)
+
+    assert len({book.port(name) for book in (one, two) for name in names}) == 6
+
+
 def test_ports_lie_below_those_of_outgoing_connections(tmp_path: Path) -> None:
     book = AddressBook(tmp_path / "stack.json")
     names = [f"name-{number}" for number in range(20)]

@@ -46,7 +46,7 @@ def overwritten_packs(site: Site, recovery: Recovery) -> None:
     with recovery.timed():
         site.up()
         for name in sorted({version.name for version in site.contents.versions}):
-            site.strongroom("restore", name, "--from-backup", str(number))
+            site.strongroom("restore", name, "--backup", str(number))
         site.strongroom("verify", "--store")
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +111,8 @@ def check_files(stack: LiveStack, pushed: dict[str, Path], folder: Path) -> None
     config.write_text("\n[".join(needed))
     target = folder / "files"
     plan = restore(config, "--to-folder", str(target), "--dry-run")[-1]
-    assert (plan["event"], plan["version_count"], plan["file_count"]) == ("plan", 3, 6)
+    assert plan["message_type"] == "plan"
+    assert (plan["version_count"], plan["file_count"]) == (3, 6)
     assert not any(kek["problem"] for kek in plan["keks"])
     assert not target.exists()
     report = restore(config, "--to-folder", str(target))[-1]
@@ -129,8 +129,8 @@ def check_files(stack: LiveStack, pushed: dict[str, Path], folder: Path) -> None
     assert not any(path.name == "weights.bin" for path in found)
 
 
-def kill_under_way(config: Path) -> None:
-    """Begin to restore slowly, and kill the program in the midst of it."""
+def kill_under_way(config: Path, bucket: Bucket) -> None:
+    """Begin to restore slowly, and kill the program once a first pack is copied."""
     command: list[str | Path] = [
         SERVER, "restore", "--config", config, "--to-store", "--json"
     ]  # fmt: skip
@@ -139,10 +139,16 @@ def kill_under_way(config: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as slow:
-        assert slow.stdout is not None
-        slow.stdout.readline()
-        threading.Event().wait(2.0)
-        slow.kill()
+        try:
+            wait_until(
+                lambda: (
+                    any(True for _ in bucket.objects("moved/packs/"))
+                    or slow.poll() is not None
+                ),
+                timeout_s=TIMEOUT_S,
+            )
+        finally:
+            slow.kill()
         assert slow.wait(30) == -signal.SIGKILL
 
 
@@ -168,11 +174,11 @@ def check_living(stack: LiveStack, pushed: dict[str, Path], folder: Path) -> Non
         bucket.remove(stored)
     receipt, keys = folder / "receipt.json", folder / "keys.json"
     for name in (NAME, ALONE):
-        told = stack.check("restore", name, "--from-backup", "1", "--json").summary
+        told = stack.check("restore", name, "--backup", "1", "--json").summary
         assert told["damaged_count"] == 0
     check_versions(stack, pushed, folder / "mended")
     stack.check("delete", f"{NAME}@2", "--reason", "by mistake")
-    args = ("--from-backup", "1", "--move-ref", "prod", "--out", str(receipt))
+    args = ("--backup", "1", "--move-ref", "prod", "--out", str(receipt))
     stack.check("restore", f"{NAME}@2", *args)
     keys.write_text(stack.check("keys", "public").out)
     told = json.loads(
@@ -187,7 +193,7 @@ def check_elsewhere(stack: LiveStack, pushed: dict[str, Path], folder: Path) -> 
     """Restore into another prefix, be killed, go on, and serve from there."""
     with tempfile.TemporaryDirectory(prefix="els-") as name:
         config = elsewhere(stack, Path(name), "moved")
-        kill_under_way(config)
+        kill_under_way(config, Bucket(stack.root))
         refused = subprocess.run(
             [SERVER, "serve", "--config", config],
             capture_output=True,

@@ -36,6 +36,8 @@ BIG = hashlib.shake_256(b"weights").digest(40 * MIB)
 NAME = "demo/model"
 #: Central tells at once; a loaded machine may be late.
 PATIENCE_S = 20.0
+#: Longer than a pack takes to the disk.
+LOOK_S = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,19 @@ def stack() -> Iterator[LiveStack]:
     finally:
         live.down()
     shutil.rmtree(root)
+
+
+def cached(stack: LiveStack) -> list[Path]:
+    """Return the packs on the disk, once no more come: they come behind readers."""
+    before: list[Path] | None = None
+    for _ in range(round(PATIENCE_S / LOOK_S)):
+        found = sorted((stack.root / "sidecar/cache/packs").glob("*/*"))
+        if found == before and not any(path.name[0] == "." for path in found):
+            return found
+        before = found
+        time.sleep(LOOK_S)
+    message = f"packs still come to the disk after {PATIENCE_S:g} s"
+    raise AssertionError(message)
 
 
 @pytest.fixture
@@ -108,8 +123,8 @@ def test_the_same_bytes_come_through_the_sidecar(
             assert content == (tree / name).read_bytes()
         start = 16 * MIB - 9
         assert reader.read("big.bin", offset=start, length=99) == BIG[start:][:99]
-    kept = list((stack.root / "sidecar/cache/packs").rglob("*"))
-    assert sum(path.stat().st_size for path in kept if path.is_file()) > len(BIG)
+    kept = cached(stack)
+    assert sum(path.stat().st_size for path in kept) > len(BIG)
 
 
 def test_neither_the_sidecar_nor_its_files_hold_a_secret_of_the_store(
@@ -159,6 +174,7 @@ def test_the_cache_holds_nothing_that_anybody_can_read(
     client.push(source, "demo/marked")
     assert client.read_bytes("demo/marked/marked").startswith(marker)
 
+    cached(stack)
     cache = [data for name, data in written_files(stack) if "sidecar/cache" in name]
     assert sum(map(len, cache)) > 8 * MIB
     assert not any(marker[:40] in data for data in cache)
@@ -233,11 +249,10 @@ def test_what_is_damaged_in_the_cache_is_fetched_anew(
 ) -> None:
     client.push(tree, "demo/damaged")
     assert client.read_bytes("demo/damaged/big.bin") == BIG
-    for path in (stack.root / "sidecar/cache/packs").rglob("*"):
-        if path.is_file():
-            data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 1
-            path.write_bytes(data)
+    for path in cached(stack):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
 
     assert client.read_bytes("demo/damaged/big.bin") == BIG
 
@@ -247,6 +262,7 @@ def test_the_cache_may_be_deleted_at_any_time(
 ) -> None:
     client.push(tree, "demo/emptied")
     assert client.read_bytes("demo/emptied/big.bin") == BIG
+    cached(stack)  # Or what is being written would keep the folder from going.
     shutil.rmtree(stack.root / "sidecar/cache")
 
     assert client.read_bytes("demo/emptied/big.bin") == BIG

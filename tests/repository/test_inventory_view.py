@@ -5,7 +5,12 @@ import hashlib
 
 import pytest
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    PreconditionError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.adapters.memory_locked import MemoryLockedBlobs
 from strongroom_server.core import layout
 from strongroom_server.core.backup_root import PageEntry
@@ -140,6 +145,48 @@ def test_a_page_that_rotted_is_refused_unless_another_version_has_it(
 
     place.bucket.put_over(key, data, lock=LOCK)
     assert place.get(KEYS[0], f"p-{KEYS[0]}") == KEYS[0].encode()
+
+
+def rot_on_disk(
+    place: Place, monkeypatch: pytest.MonkeyPatch, bad: tuple[str, str]
+) -> None:
+    """Have the bucket answer for one version as if it were out of order."""
+    get = place.bucket.get
+
+    def refuse(key: str, *, version_id: str, max_bytes: int) -> bytes:
+        if (key, version_id) == bad:
+            message = "503"
+            raise UnavailableError(message, reason=Reason.STORE_UNAVAILABLE)
+        return get(key, version_id=version_id, max_bytes=max_bytes)
+
+    monkeypatch.setattr(place.bucket, "get", refuse)
+
+
+def test_a_page_that_cannot_be_read_is_named_and_no_object_is_blamed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = place.pages[0]
+    key = layout.backup_page_key(page.sha256)
+    rot_on_disk(place, monkeypatch, (key, page.version_id))
+
+    with pytest.raises(IntegrityError) as failure:
+        place.get(KEYS[0], place.rows[0].version_id)
+
+    assert failure.value.metadata["key"] == key
+    assert KEYS[0] not in failure.value.message
+    place.get(KEYS[-1], place.rows[-1].version_id)
+
+
+def test_another_version_of_a_page_that_cannot_be_read_does(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = place.pages[0]
+    key = layout.backup_page_key(page.sha256)
+    data = place.bucket.get(key, version_id=page.version_id, max_bytes=page.size_bytes)
+    place.bucket.attack_overwrite(key, data)
+    rot_on_disk(place, monkeypatch, (key, page.version_id))
+
+    assert place.get(KEYS[0], place.rows[0].version_id) == KEYS[0].encode()
 
 
 def test_nothing_is_written(whole: Place) -> None:

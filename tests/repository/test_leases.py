@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Of several servers, one holds a lease; nobody holds one for ever."""
 
+from collections.abc import Iterator
+
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.core import layout
+from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.leases import MAX_LIFETIME_S, Leases
 from tests.support.clock import ManualClock
 
@@ -76,3 +79,41 @@ def test_a_damaged_record_keeps_nobody_from_anything() -> None:
 
     with one.hold("backup", lifetime_s=LIFETIME_S) as lease:
         assert lease is not None
+
+
+class CountedBlobs(MemoryBlobStore):
+    """Counts what it lists."""
+
+    listed = 0
+
+    def first_versions(
+        self, prefix: str, *, start_after: str = ""
+    ) -> Iterator[BlobVersion]:
+        for item in super().first_versions(prefix, start_after=start_after):
+            self.listed += 1
+            yield item
+
+
+def test_what_was_seen_is_not_listed_again_and_again() -> None:
+    clock = ManualClock()
+    blobs = CountedBlobs(clock)
+    one = Leases(blobs, clock=clock, entropy=SystemEntropy())
+    for _ in range(50):
+        with one.hold("backup", lifetime_s=LIFETIME_S) as held:
+            assert held is not None
+
+    assert len(blobs.objects()) == 100
+    # Each looks at the newest that it knows and at its own, and at what it writes.
+    assert blobs.listed < 50 * 8
+
+
+def test_what_somebody_removed_keeps_nobody_from_a_lease() -> None:
+    _, blobs, (one, two) = servers(2)
+    with one.hold("backup", lifetime_s=LIFETIME_S):
+        pass
+    for item, _ in list(blobs.objects()):
+        blobs.delete_version(item.key, item.version_id)
+
+    for leases in (one, two):
+        with leases.hold("backup", lifetime_s=LIFETIME_S) as held:
+            assert held is not None

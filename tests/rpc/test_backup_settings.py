@@ -31,6 +31,13 @@ def test_backups_are_kept_for_five_weeks_unless_it_is_said_otherwise() -> None:
     assert (backup.every_s, backup.margin_s) == (0, 86_400)
 
 
+def test_one_person_locks_for_twice_the_retention_unless_it_is_said_otherwise() -> None:
+    usual = load_settings(changed("backup", **GOOD, retention_days=40), {}).backup
+    own = load_settings(changed("backup", **GOOD, alone_days=50), {}).backup
+
+    assert (usual.lock_days_alone, own.lock_days_alone) == (80, 50)
+
+
 def test_locks_may_last_just_as_long_as_a_late_backup_takes() -> None:
     exact = {"retention_days": 8, "every_s": 7 * 86_400, "margin_s": 86_400}
 

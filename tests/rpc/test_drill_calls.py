@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drills over real mTLS: who may, what is answered, what is recorded."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ from tests.support.access import make_authorizer
 from tests.support.drills import DrillWorld
 from tests.support.world import World
 
+PULSE_S = 0.02
 NOT_ALLOWED = ("PERMISSION_DENIED", "ACTION_NOT_ALLOWED")
 
 
@@ -52,7 +54,7 @@ def drilled() -> Iterator[Drilled]:
         leases = Leases(world.blobs, clock=world.clock, entropy=world.entropy)
         watch = DrillWatch(store.drills, leases, Told().audited, clock=world.clock)
         made.append((store, watch))
-        return DrillServicer(store.drills, watch)
+        return DrillServicer(store.drills, watch, pulse_s=PULSE_S)
 
     with serving_world(drills=drills) as (world, server), server.channel() as channel:
         world.push({"a": b"content" * 1000})
@@ -82,6 +84,29 @@ def test_a_drill_is_answered_with_progress_and_its_report(drilled: Drilled) -> N
     assert (report.number, report.requester) == (1, DEVELOPER)
     assert report.audit_id
     assert drilled.watch.age_s() >= 0
+
+
+def test_while_the_bucket_is_silent_the_server_says_that_it_goes_on(
+    drilled: Drilled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drilled.store.back_up()
+    bucket, is_heard = drilled.store.bucket, threading.Event()
+    get = bucket.get
+
+    def silent(key: str, *, version_id: str, max_bytes: int) -> bytes:
+        assert is_heard.wait(20)
+        return get(key, version_id=version_id, max_bytes=max_bytes)
+
+    monkeypatch.setattr(bucket, "get", silent)
+    parts = drilled.stub.RunDrill(pb.RunDrillRequest(), timeout=30)
+
+    # Without signs of life, nothing comes until the bucket answers, and so for ever.
+    heard = [next(parts).progress.stage for _ in range(5)]
+    is_heard.set()
+    *_, last = parts
+
+    assert heard == ["open"] * 5
+    assert last.drill.passed
 
 
 def test_a_failed_drill_is_no_failed_call_and_alarms(drilled: Drilled) -> None:

@@ -63,16 +63,20 @@ class Rounds:
         return self._reports.pop(0)
 
 
-def once(*reports: RoundReport) -> str:
-    return _replicate_once(cast("Replicator", Rounds(*reports)))
+def once(*reports: RoundReport) -> list[str]:
+    said: list[str] = []
+    _replicate_once(cast("Replicator", Rounds(*reports)), said.append)
+    return said
 
 
 def test_more_than_ten_rounds_may_have_something_to_copy() -> None:
     more = [report(entry_count=50_000, is_more=True)] * 30
 
-    told = json.loads(once(*more, report(is_complete=True)))
+    [line] = once(*more, report(is_complete=True))
+    told = json.loads(line)
 
     assert told["is_complete"]
+    assert (told["message_type"], told["findings"]) == ("replicated", [])
 
 
 def test_sweeps_that_overtake_each_round_are_told_as_that() -> None:
@@ -92,8 +96,23 @@ def test_entries_that_wait_for_nothing_that_was_found_are_no_damage(
 
 
 def test_what_keeps_entries_back_is_named() -> None:
-    with pytest.raises(IntegrityError, match="1 findings, the first of them packs/1"):
+    with pytest.raises(IntegrityError, match="1 finding, the first of them packs/1"):
         once(report(findings=(Finding("packs/1", "rotten"),)))
+
+
+def test_what_no_entry_waits_for_is_named_too_and_is_no_success() -> None:
+    found = (Finding("packs/1", "rotten"), Finding("packs/2", "taken"))
+    said: list[str] = []
+    rounds = Rounds(report(is_complete=True, findings=found))
+
+    with pytest.raises(IntegrityError, match="not every object") as caught:
+        _replicate_once(cast("Replicator", rounds), said.append)
+
+    told = json.loads(said[0])
+    assert caught.value.exit_code == 14
+    assert told["is_complete"]
+    assert told["finding_count"] == len(told["findings"]) == 2
+    assert told["findings"][0] == {"key": "packs/1", "problem": "rotten"}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from strongroom_server.repository.buffers import BufferPool
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
+from strongroom_server.repository.pack_arrivals import PackArrivals
 from strongroom_server.rpc.admission import Admission
 from strongroom_server.rpc.forwarding import Forwarder
 from strongroom_server.rpc.health import Health
@@ -87,8 +88,7 @@ def engine_of(
     source = GrantedChunks(
         book,
         fetcher=MemoryPacks(world),
-        cache=MemoryPackCache(max_bytes=0),
-        budget=ByteBudget(64 * MIB),
+        packs=PackArrivals(MemoryPackCache(max_bytes=0), ByteBudget(64 * MIB)),
     )
     engine = GrantedWriteEngine(
         clock=clock,

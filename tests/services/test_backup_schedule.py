@@ -341,3 +341,25 @@ def test_it_is_told_that_a_backup_is_gone_before_its_date(site: Site) -> None:
     server.backed_up.backups.look()
 
     assert server.reason() is Reason.RECORD_CORRUPT
+
+
+def test_it_is_told_that_somebody_else_writes_among_the_records(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = site.server()
+    server.schedule.tick()
+    assert server.schedule.planted_count() == 0
+    bucket = server.backed_up.bucket
+    for number, extension in ((1, 1), (1, 2), (9, 0), (9, 1)):
+        key = layout.backup_key(number, extension)
+        bucket.attack_overwrite(key, b"planted")
+
+    for _ in range(3):
+        server.schedule.tick()
+
+    assert server.schedule.planted_count() == 4
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line for line in lines if "planted" in line] == [
+        '{"event": "backup_planted", "count": 4}'
+    ]
+    assert server.reason() is None

@@ -126,3 +126,14 @@ def test_a_clock_that_is_wrong_dates_no_backup(backed_up: BackedUp, days: int) -
 
     assert failure.value.reason is Reason.STORE_UNSUITABLE
     assert backed_up.records.numbers() == []
+
+
+def test_the_newest_is_of_the_whole_store_if_there_is_one(backed_up: BackedUp) -> None:
+    backed_up.world.push({"x": b"x"}, OTHER)
+    backed_up.take(Asked((ProjectName("other"),)))
+    assert backed_up.backups.find(0).number == 1
+    backed_up.take()
+    backed_up.take(Asked((ProjectName("other"),)))
+
+    assert backed_up.backups.find(0).number == 2
+    assert backed_up.verify(0)[1].number == 2

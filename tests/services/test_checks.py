@@ -13,10 +13,11 @@ from strongroom_server.adapters.clock import SystemClock
 from strongroom_server.adapters.entropy import SystemEntropy
 from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.adapters.memory_keys import MemorySigner
+from strongroom_server.core.layout import PROBE
 from strongroom_server.core.signatures import Signature
 from strongroom_server.ports import BlobStore, BlobVersion, ReadBuffer
 from strongroom_server.services.checks import Checks
-from strongroom_server.services.probes import CLOCK, PREFIX, StoreProbe
+from strongroom_server.services.probes import CLOCK, StoreProbe
 from tests.support.access import make_authorizer
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.world import World
@@ -100,7 +101,7 @@ def test_a_store_that_keeps_its_promises_passes(executor: ThreadPoolExecutor) ->
 
     assert [item.ok for item in results] == [True] * 7
     assert len({item.check for item in results}) == 7
-    assert all(item.key.startswith(PREFIX) for item, _ in blobs.objects())
+    assert all(item.key.startswith(PROBE) for item, _ in blobs.objects())
 
 
 @pytest.mark.parametrize(

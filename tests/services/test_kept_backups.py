@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from strongroom.errors import InvalidArgumentError, NotFoundError
+from strongroom.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.adapters.memory_locked import MemorySlotRemover
 from strongroom_server.core import layout
+from strongroom_server.repository import signed_extensions
 from strongroom_server.services.backups import Asked
 from strongroom_server.services.shredding import Approval, BackupSlots, Shredding
 from tests.support.backups import DAY_S, BackedUp, unchecked
@@ -63,6 +64,35 @@ def test_a_hold_keeps_all_of_a_backup_until_it_is_lifted(backed_up: BackedUp) ->
     assert not (second - first) & held
     assert backed_up.records.load(1).is_held
     assert not backed_up.records.load(2).is_held
+
+
+def test_no_hold_is_lifted_while_another_may_be_behind_what_was_planted(
+    backed_up: BackedUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signed_extensions, "MAX_PLANTED", 5)
+    for number in (1, 2):
+        backed_up.take()
+        list(backed_up.backups.hold(number, is_held=True, check=unchecked))
+    for number in range(2, 22):  # Above the second one's hold.
+        planted = layout.backup_key(2, number)
+        backed_up.bucket.attack_overwrite(planted, filled("planted", 900))
+    fresh = backed_up.again()
+    rows = [*fresh.records.rows(fresh.records.load(1).root)]
+    fresh = backed_up.again()
+
+    with pytest.raises(UnavailableError, match="backup 2 were not read yet"):
+        list(fresh.backups.hold(1, is_held=False, check=unchecked))
+
+    assert fresh.records.load(1).is_held
+    locks = [
+        backed_up.bucket.lock_of(row.key, version_id=row.version_id) for row in rows
+    ]
+    assert all(lock is not None and lock.is_held for lock in locks)
+    for _ in range(4):
+        fresh.records.load(2)
+    list(fresh.backups.hold(1, is_held=False, check=unchecked))
+    assert not fresh.records.load(1).is_held
+    assert fresh.records.load(2).is_held
 
 
 def test_a_check_tells_of_locks_that_end_too_soon(backed_up: BackedUp) -> None:

@@ -31,7 +31,7 @@ def sidecar() -> Iterator[Sidecar]:
     with sidecar_world() as made:
         made.world.push({"a": DATA})
         made.world.push({"a": DATA + b"2"})
-        leases = LeaseWatch(made.book, made.grants, made.cache)
+        leases = LeaseWatch(made.book, made.grants, made.kept)
         with leases.running():
             yield made
 
@@ -149,7 +149,7 @@ def test_what_nobody_watches_is_asked_for_before_it_is_used(
     monkeypatch.setattr(watch, "MAX_GROUPS", 0)
     with sidecar_world() as sidecar:
         sidecar.world.push({"a": DATA})
-        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.cache)
+        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.kept)
         [entry] = sidecar.book.open(ONE, paths=()).entries
         page = entry.chunks[0].page  # type: ignore[attr-defined]
         with leases.running():
@@ -203,7 +203,7 @@ def test_who_tells_of_an_end_says_nothing_of_the_others() -> None:
         [entry] = sidecar.book.open(TWO, paths=()).entries
         page = entry.chunks[0].page  # type: ignore[attr-defined]
         page.doubt()
-        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.cache)
+        leases = LeaseWatch(sidecar.book, sidecar.grants, sidecar.kept)
         ended = Revoked(ONE.resource, "KEY_SHREDDED", "shredded")
 
         leases._hear([ONE, TWO], [ended])

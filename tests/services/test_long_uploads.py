@@ -18,8 +18,10 @@ from strongroom_server.adapters.memory import MemoryBlobStore
 from strongroom_server.repository import content_writer
 from strongroom_server.repository.file_receiver import MAX_HELD_S
 from strongroom_server.services.uploads import Upload
+from strongroom_server.services.uploads import progress as upload_progress
 from tests.support.clock import ManualClock
 from tests.support.faulty import Fault, FaultyBlobStore
+from tests.support.resumed import begin, commit, send
 from tests.support.samples import filled
 from tests.support.weights import safetensors_file
 from tests.support.world import World, memory_world
@@ -48,16 +50,32 @@ def test_a_push_that_was_cut_off_does_not_store_its_chunks_again(world: World) -
     assert world.reopened().pull() == {"m.safetensors": data}
 
 
+@pytest.mark.parametrize(("limit", "value"), [("INDEX_CHUNKS", 2), ("INDEX_BYTES", 1)])
 def test_a_long_upload_writes_index_segments_as_it_goes(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(content_writer, "INDEX_CHUNKS", 2)
+    monkeypatch.setattr(content_writer, limit, value)
     data = tensors(100)
 
     world.push({"m.safetensors": data})
 
     assert len(world.keys("index/")) > 1
     assert world.reopened().push({"n.safetensors": data}).version.stored_bytes < 10_000
+
+
+def test_records_of_a_fast_upload_leave_no_packs_half_full(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_progress, "RECORD_BYTES", 16 * 2**20)
+    files = {f"{number:02}": filled(f"fast {number}", 2**20) for number in range(60)}
+    with begin(world) as upload:
+        send(upload, files)
+        commit(upload, files)
+
+    # 15 files a pack, and one for the file table.
+    assert len(world.keys("packs/")) == 60 / 15 + 1
+    assert world.keys("uploads/")
+    assert world.pull() == files
 
 
 def test_uploads_wait_for_each_other_and_give_everything_back(world: World) -> None:

@@ -129,8 +129,14 @@ def test_what_the_backup_does_not_have_is_told(
 ) -> None:
     safe = Safe(world)
 
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as caught:
         _restore(safe, safe.save(), tmp_path, selection)
+
+    # Of the backup, not of the store that lives: that one may have it.
+    assert "strongroom log" not in caught.value.hint
+    if not selection.path:
+        assert caught.value.message.startswith("in backup 1: ")
+        assert "--list" in caught.value.hint
 
 
 @pytest.mark.parametrize(

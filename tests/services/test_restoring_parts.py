@@ -89,7 +89,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(world: World) -> None:
     )
 
     assert target.objects() == before
-    assert (plan.backup, plan.root_sha256) == (saved.number, saved.root_digest)
+    assert (plan.backup, plan.root_digest) == (saved.number, saved.root_digest)
     assert plan.object_count == saved.root.object_count
     assert plan.size_bytes == saved.root.size_bytes
     assert plan.there_count == 5
@@ -116,7 +116,7 @@ def test_a_plan_names_the_keks_that_vault_lacks(world: World) -> None:
         executor=world.executor,
     )
 
-    assert [kek.name for kek in plan.keks if kek.problem] == [name]
+    assert [kek.kek for kek in plan.keks if kek.problem] == [name]
 
 
 def test_the_receipt_is_signed_and_says_what_came_back(world: World) -> None:

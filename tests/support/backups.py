@@ -57,6 +57,7 @@ class BackedUp:
             self.rules,
             require=self.require,
             judge=ObjectChecks(repository, None, with_keys=True),
+            known_as=lambda _key, _version_id: (),
         )
 
     def take(self, asked: Asked | None = None) -> TakenBackup:
@@ -71,7 +72,8 @@ class BackedUp:
         """Check a backup; return the keys of what is wrong, and the report."""
         *items, report = self.backups.verify(number, deep=deep, check=unchecked)
         assert isinstance(report, BackupReport)
-        return [item.key for item in items if isinstance(item, BackupFinding)], report
+        found = [item.object for item in items if isinstance(item, BackupFinding)]
+        return found, report
 
     def rows(self, saved: SavedBackup) -> dict[str, str]:
         """Return what a backup holds: digests by key."""

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from strongroom_server.adapters.memory import MemoryIndex
 from strongroom_server.adapters.memory_files import MemoryFiles
 from strongroom_server.adapters.memory_locked import MemoryLockedBlobs
+from strongroom_server.canary_writing import CanaryWriter
 from strongroom_server.core import layout
 from strongroom_server.core.backup_root import BackupRoot, JournalHead
 from strongroom_server.core.drill import DrillReport
 from strongroom_server.core.inventory import StoredObject, cut_pages
-from strongroom_server.opening_drills import CanaryWriter
 from strongroom_server.ports import Clock, Lock, LockMode
 from strongroom_server.repository.backup_records import BackupRecords, SavedBackup
 from strongroom_server.repository.drill_records import DrillRecords, SavedDrill

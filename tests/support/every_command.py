@@ -5,12 +5,15 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from tests.support.cli import LiveStack, Result
+from tests.support.cli import STRONGROOM, TIMEOUT_S, LiveStack, Result
 from tests.support.people import terminal_of
 from tests.support.searching import Place, stored_objects
 
@@ -41,6 +44,21 @@ class Session:
         result = self.run(*args, **environ)
         assert result.code == 0, (args, result)
         return result
+
+    def serve(self, *args: str, code: int = 0) -> Result:
+        """Run `strongroom-server`, which must end so; keep what it says."""
+        done = subprocess.run(
+            [STRONGROOM.with_name("strongroom-server"), *args],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            cwd=self.folder,
+        )
+        line = " ".join(["strongroom-server", *args])
+        self.said.append((line, (done.stdout + done.stderr).encode()))
+        assert done.returncode == code, (line, done)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def transfer(self) -> None:
         """Put versions in, and get them out."""
@@ -132,29 +150,67 @@ class Session:
         saved = str(self.folder / "root.json")
         self.check("backup", "create")
         self.check("backup", "ls")
-        self.check("backup", "show", "--root", saved)
+        self.check("backup", "show", "--out", saved)
         self.check("backup", "verify", "1", "--deep")
         assert self.run("backup", "extend", "1", "--until", "2099-01-01").code != 0
         self.check("backup", "hold", "1")
-        self.check("backup", "hold", "1", "--lift")
+        assert self.run("backup", "hold", "1", "--lift").code != 0
         public = self.folder / "root-keys.json"
         public.write_text(self.check("keys", "public").out)
         self.check("backup", "prove", saved, "--keys", str(public))
         restored = str(self.folder / "restored.json")
-        self.check("restore", NAME, "--from-backup", "1", "--dry-run")
-        self.check("restore", NAME, "--from-backup", "1", "--out", restored)
+        self.check("restore", NAME, "--backup", "1", "--dry-run")
+        self.check("restore", NAME, "--backup", "1", "--out", restored)
         self.check("receipt", "verify", restored, "--keys", str(public))
         report = str(self.folder / "drill.json")
         self.check("drill", "run", "--out", report)
         self.check("drill", "ls")
         self.check("drill", "show", "1", "--json")
         self.check("drill", "verify", report, "--keys", str(public))
+        self.restore_without_server()
+        self.replicate()
+
+    def restore_without_server(self) -> None:
+        """Restore from the backup bucket and Vault alone, and list what there is."""
+        config = ("--config", str(self.stack.root / "server/server.toml"))
+        one = ("restore", *config, "--backup", "1")
+        self.serve("restore", *config, "--list")
+        self.serve(*one, "--list", "--json")
+        target = ("--to-folder", str(self.folder / "restored-files"))
+        self.serve(*one, *target, "--dry-run")
+        self.serve(*one, *target, "--artifact", NAME, "--version", "1")
+        assert self.serve(*one, "--list", "--project", "none", code=10).err
+
+    def replicate(self) -> None:
+        """Have a prefix of another bucket follow the store, and promote it."""
+        settings = tomllib.loads((self.stack.root / "server/server.toml").read_text())
+        public = self.folder / "replica-keys.json"
+        public.write_text(self.check("keys", "public").out)
+        config = self.folder / "replica.toml"
+        config.write_text(replica_settings(settings, public))
+        for command in (["replicate", "--once"], ["replica", "status"], ["promote"]):
+            stopped = ["--stopped"] if command == ["promote"] else []
+            self.serve(*command, *stopped, "--config", str(config))
 
     def approve(self, asked: str, terminal: Mapping[str, str]) -> None:
         """Approve what somebody asked for, as somebody else."""
         shown = self.check("approvals", "show", asked, "--json", **terminal)
         digest = json.loads(shown.out)["digest"]
         self.check("approvals", "approve", asked, "--yes", digest, **terminal)
+
+    def lift(self, officer: Mapping[str, str]) -> None:
+        """Ask that the hold of a backup is lifted, and think better of it."""
+        asked = self.asked("backup", "hold", "1", "--lift", **officer)
+        self.check("approvals", "withdraw", asked, "--reason", "no", **officer)
+
+    def sign_in(self, people: Mapping[str, Mapping[str, str]]) -> None:
+        """Sign people in, each at a terminal of their own."""
+        root = str(self.stack.root)
+        for name, terminal in people.items():
+            self.check("login", **terminal)
+            self.check("whoami", **terminal)
+            self.check("dev", "otp", name, "--dir", root)
+        self.check("dev", "people", "--dir", root)
 
     def agree(self) -> None:
         """Destroy an artifact, then its project, for which two people are needed."""
@@ -164,12 +220,9 @@ class Session:
         self.check("push", str(self.folder / "tree"), "old/model")
         self.check("create", "old/alone", "--exclusive")
         self.check("push", str(self.folder / "tree"), "old/alone", "--exclusive")
-        for name, terminal in (("alice", alice), ("bob", bob)):
-            self.check("login", **terminal)
-            self.check("whoami", **terminal)
-            self.check("dev", "otp", name, "--dir", root)
-        self.check("dev", "people", "--dir", root)
+        self.sign_in({"alice": alice, "bob": bob})
         assert self.run("dev", "sign-in", "alice", "https://x", "--dir", root).code
+        self.lift(bob)
         self.check("shred", "old", "--dry-run", **alice)
         first, second, third = (
             self.asked("shred", "old", "--reason", why, **alice)
@@ -216,6 +269,19 @@ class Session:
         self.check("audit", "export", str(self.folder / "exported"), **settings)
         vault_log = str(self.stack.root / "vault/audit.log")
         self.run("audit", "reconcile", "--vault-log", vault_log, **settings)
+
+
+def replica_settings(settings: Mapping[str, Any], public: Path) -> str:
+    """Return a replicator's settings: the backups' bucket has room for a replica."""
+    store, backup = settings["store"], settings["backup"]
+    lines = ["[store]", *_bucket(store), "[replica]", *_bucket(backup)]
+    lines += ['prefix = "second/"', f'public_keys_file = "{public}"']
+    return "\n".join(lines)
+
+
+def _bucket(section: Mapping[str, Any]) -> list[str]:
+    names = ("endpoint", "bucket", "credentials_file")
+    return [f'{name} = "{section[name]}"' for name in names]
 
 
 def is_running(pid: int) -> bool:

@@ -289,12 +289,7 @@ class Writer:
     def __post_init__(self) -> None:
         sidecar = self.sidecar
         self.writes, self.puts = MemoryWrites(sidecar.world), MemoryPuts(sidecar.world)
-        chunks = GrantedChunks(
-            sidecar.book,
-            fetcher=sidecar.packs,
-            cache=sidecar.cache,
-            budget=ByteBudget(64 * MIB),
-        )
+        chunks = GrantedChunks(sidecar.book, fetcher=sidecar.packs, packs=sidecar.kept)
         self.engine = GrantedWriteEngine(
             clock=sidecar.clock,
             entropy=sidecar.world.entropy,

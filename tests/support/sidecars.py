@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sidecar's engine over central's engine in memory: who asks whom is counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
+from strongroom_server.repository.pack_arrivals import PackArrivals
 from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
 from strongroom_server.services.granting import GrantFeed, Granting
 from tests.support.clock import ManualClock
@@ -35,6 +36,8 @@ from tests.support.world import World, memory_world
 
 LIFETIME_S = 100
 MIB = 1024 * 1024
+#: How long packs may take to the disk, which is memory here.
+SETTLED_S = 30.0
 
 
 @dataclass
@@ -133,6 +136,8 @@ class MemoryPacks:
         self._bucket = world.bucket
         self.requests: list[tuple[str, int]] = []
         self.refusals = 0
+        #: How many of the packs that are fetched whole next are damaged on their way.
+        self.damaged = 0
 
     def read_into(self, url: str, *, offset_bytes: int, buffer: memoryview) -> None:
         """See `PackFetcher`."""
@@ -142,12 +147,19 @@ class MemoryPacks:
             raise BlobNotFoundError(url)
         buffer[:] = part
 
-    def read_whole(self, url: str, *, max_bytes: int) -> bytearray:
+    def read_whole(
+        self, url: str, room: Callable[[int], memoryview], *, max_bytes: int
+    ) -> memoryview:
         """See `PackFetcher`."""
         data = self._read(url, 0)
         if len(data) > max_bytes:
             raise BlobNotFoundError(url)
-        return bytearray(data)
+        view = room(len(data))
+        view[:] = data
+        if self.damaged:
+            self.damaged -= 1
+            view[: len(data) // 2] = bytes(len(data) // 2)
+        return view
 
     def _read(self, url: str, size_bytes: int) -> bytes:
         key, _, query = url.removeprefix("memory://").partition("?versionId=")
@@ -174,6 +186,7 @@ class Sidecar:
     grants: MemoryGrants
     packs: MemoryPacks
     cache: MemoryPackCache
+    kept: PackArrivals
     book: GrantBook
     downloads: GrantedDownloads
     lifetime_s: float = field(default=LIFETIME_S)
@@ -193,6 +206,7 @@ class Sidecar:
                     files[path] = bytearray()
                 elif isinstance(item, FileBlock):
                     files[path] += item.data
+        assert self.kept.settle(SETTLED_S)
         return {path: bytes(data) for path, data in files.items()}
 
 
@@ -204,11 +218,13 @@ def sidecar_world(*, cache_bytes: int = 256 * MIB) -> Iterator[Sidecar]:
         grants, packs = MemoryGrants(world), MemoryPacks(world)
         cache = MemoryPackCache(max_bytes=cache_bytes)
         book = GrantBook(grants, clock=clock, executor=executor)
-        chunks = GrantedChunks(
-            book, fetcher=packs, cache=cache, budget=ByteBudget(64 * MIB)
-        )
+        kept = PackArrivals(cache, ByteBudget(64 * MIB))
+        chunks = GrantedChunks(book, fetcher=packs, packs=kept)
         engine = GrantedEngine(
             book, ChunkReader(chunks), executor, ByteBudget(64 * MIB), clock
         )
         downloads = GrantedDownloads(engine)
-        yield Sidecar(world, executor, clock, grants, packs, cache, book, downloads)
+        yield Sidecar(
+            world, executor, clock, grants, packs, cache, kept, book, downloads
+        )
+        kept.close()

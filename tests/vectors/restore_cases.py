@@ -69,7 +69,7 @@ def restore_receipts() -> list[Case]:
     report = RestoreReport(
         target=RestoreTarget.STORE,
         backup=7,
-        root_sha256=filled("root 7", 32).hex(),
+        root_digest=filled("root 7", 32).hex(),
         recovery_point=_TIME,
         start_time=_TIME,
         seconds=1.5,

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import metadata
 from typing import Final
 
 import grpc
@@ -21,6 +20,7 @@ import grpc
 from strongroom import _system, _telemetry
 from strongroom._channel.identity import IdentitySource, Material, open_source
 from strongroom._channel.methods import service_config
+from strongroom._version import VERSION
 from strongroom.config import ClientSettings
 from strongroom.errors import (
     InvalidArgumentError,
@@ -242,5 +242,5 @@ def _options(
         ("grpc.max_reconnect_backoff_ms", max_reconnect_ms),
         # The endpoint is named on purpose; a proxy could only break mTLS.
         ("grpc.enable_http_proxy", 0),
-        ("grpc.primary_user_agent", f"strongroom/{metadata.version('strongroom')}"),
+        ("grpc.primary_user_agent", f"strongroom/{VERSION}"),
     )

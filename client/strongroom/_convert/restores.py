@@ -22,7 +22,7 @@ def restore_plan_of(message: pb.RestorePlan) -> RestorePlan:
     has_point = message.HasField("recovery_point")
     return RestorePlan(
         backup=message.backup,
-        root_sha256=message.root_sha256,
+        root_digest=message.root_digest,
         create_time=time_of(message.create_time),
         recovery_point=time_of(message.recovery_point) if has_point else None,
         protected_until=time_of(message.protected_until),
@@ -33,7 +33,6 @@ def restore_plan_of(message: pb.RestorePlan) -> RestorePlan:
         keks=tuple(
             NeededKek(kek.kek, tuple(kek.versions), kek.problem) for kek in message.keks
         ),
-        approvals=tuple(message.approvals),
     )
 
 

@@ -73,7 +73,7 @@ class Placement:
 
     def close(self) -> None:
         """Let go of the hidden sibling."""
-        self._small.close()
+        self._small.close(keep=self.staging.kept)
         self._folder.close()
 
     def put(self, path: str, *, executable: bool, content: bytes) -> None:

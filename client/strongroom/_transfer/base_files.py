@@ -7,6 +7,7 @@ does not need it: it then sends everything.
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from strongroom._channel.caller import Caller
 from strongroom._channel.methods import LIST_FILES
@@ -21,6 +22,8 @@ from strongroom.format.digest import path_order
 from strongroom.format.names import LATEST, ArtifactName, VersionName
 from strongroom.v1 import artifact_service_pb2 as pb
 
+#: As many as the server lists at once: each call is one that is audited.
+_PAGE_FILES: Final = 10_000
 #: There is no such version, or this caller may not list it, or it cannot be read.
 _UNUSABLE = (NotFoundError, PermissionDeniedError, PreconditionError, IntegrityError)
 
@@ -70,7 +73,9 @@ class BaseFiles:
                 page = self._caller.unary(
                     LIST_FILES,
                     pb.ListFilesRequest(
-                        parent=self._name, page_token=page.next_page_token
+                        parent=self._name,
+                        page_size=_PAGE_FILES,
+                        page_token=page.next_page_token,
                     ),
                 )
             except _UNUSABLE:
@@ -85,7 +90,9 @@ def open_base(caller: Caller, artifact: ArtifactName) -> BaseFiles | None:
     """
     name = VersionName(artifact, LATEST).resource
     try:
-        first = caller.unary(LIST_FILES, pb.ListFilesRequest(parent=name))
+        first = caller.unary(
+            LIST_FILES, pb.ListFilesRequest(parent=name, page_size=_PAGE_FILES)
+        )
         return BaseFiles(caller, artifact, first)
     except _UNUSABLE:
         return None

@@ -15,9 +15,11 @@ from strongroom.format.digest import format_digest
 from strongroom.format.names import VersionName
 from strongroom.values import File, Version
 
-#: The first range at a new place, and how far sequential reading widens it.
+#: The first range at a new place, and how far sequential reading widens it: each
+#: further one is a call of its own, and the server fetches nothing in between. What
+#: it fetches ahead of a reader has a bound that does not depend on the range.
 _FIRST_WINDOW_BYTES: Final = 1 << 20
-_LAST_WINDOW_BYTES: Final = 64 << 20
+_LAST_WINDOW_BYTES: Final = 1 << 30
 _GROWTH: Final = 4
 #: A gap up to this size is read over; a larger one starts a new range.
 _SKIPPED_BYTES: Final = 1 << 20
@@ -33,7 +35,7 @@ _PEEKED_BYTES: Final = 8192
 class StrongroomFile(io.BufferedIOBase):
     """One file of a version, as a binary file object.
 
-    Reads ahead as long as reading is sequential, in ranges that grow to 64 MiB; each
+    Reads ahead as long as reading is sequential, in ranges that grow to 1 GiB; each
     range is authenticated by the server. A file that is read from its start to its
     end is compared with its digest before the last bytes are handed out, unless the
     server shares memory with us: it is on this machine then, and has authenticated
@@ -54,6 +56,8 @@ class StrongroomFile(io.BufferedIOBase):
         #: Where the next block of `_reader` starts.
         self._fetch_position = 0
         self._fetch_end = 0
+        #: What is read at places before it goes on up to it.
+        self._expected_end = 0
         self._window_bytes = _FIRST_WINDOW_BYTES
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._sha256 = hashlib.sha256()
@@ -198,6 +202,13 @@ class StrongroomFile(io.BufferedIOBase):
             self._check_digest(sha256.digest())
         return data.getvalue()
 
+    def expect(self, end: int) -> None:
+        """Have what is read next fetched by one call, up to `end` in bytes.
+
+        Whatever is read is right all the same.
+        """
+        self._expected_end = end
+
     def close(self) -> None:
         """End the call that still runs, if any."""
         self._stop()
@@ -210,10 +221,12 @@ class StrongroomFile(io.BufferedIOBase):
         filled = 0
         while filled < len(view):
             left = len(view) - filled
-            if left >= _DIRECT_BYTES:
+            # What was kept comes first: going on behind it needs no new range.
+            found = self._kept_at(self._position)
+            if found is None and left >= _DIRECT_BYTES:
                 filled += self._take(view[filled:])
                 continue
-            start, block = self._block_at(self._position, len(view) - filled)
+            start, block = found or self._block_at(self._position, left)
             begin = self._position - start
             with memoryview(block) as source:
                 part = source[begin : begin + len(view) - filled]
@@ -237,10 +250,16 @@ class StrongroomFile(io.BufferedIOBase):
         self._advance(reader, size_bytes)
         return size_bytes
 
-    def _block_at(self, position: int, wanted_bytes: int) -> tuple[int, bytes]:
+    def _kept_at(self, position: int) -> tuple[int, bytes] | None:
         for start, block in reversed(self._kept.items()):
             if start <= position < start + len(block):
                 return start, block
+        return None
+
+    def _block_at(self, position: int, wanted_bytes: int) -> tuple[int, bytes]:
+        found = self._kept_at(position)
+        if found is not None:
+            return found
         ahead = position - self._fetch_position
         if self._reader is None or not 0 <= ahead <= _SKIPPED_BYTES:
             self._open_range(position, wanted_bytes)
@@ -256,7 +275,9 @@ class StrongroomFile(io.BufferedIOBase):
             self._window_bytes = min(grown, _LAST_WINDOW_BYTES)
         else:
             self._window_bytes = _FIRST_WINDOW_BYTES
-        length = min(max(self._window_bytes, wanted_bytes), self.size - position)
+        expected = self._expected_end - position
+        length = max(self._window_bytes, wanted_bytes, expected)
+        length = min(length, self.size - position)
         self._reader = RangeReader(
             self._caller,
             self._name,

@@ -9,19 +9,15 @@ from strongroom.cli.output import Output, counted, short_digest
 from strongroom.cli.session import JsonFlag, session_of
 from strongroom.values import AccessExplanation, AccessRemedy
 
-
-def make_access_app() -> typer.Typer:
-    """Return the group; other distributions add commands to it."""
-    app = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
-    app.callback()(_group)
-    app.command()(explain)
-    return app
+access_app = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 
 
+@access_app.callback()
 def _group() -> None:
     """Who may do what, and why."""
 
 
+@access_app.command()
 def explain(
     context: typer.Context,
     *,

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands `backup`: taken, listed, checked, kept for longer; none removes any."""
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.backup_numbers import BackupArgument, chosen_backup
 from strongroom.cli.output import Output, counted, format_size, format_time
 from strongroom.cli.progress import stages_shown
+from strongroom.cli.saving import parse_time, save_new
 from strongroom.cli.session import (
     JsonFlag,
     NoProgressFlag,
@@ -17,9 +17,7 @@ from strongroom.cli.session import (
     session_of,
 )
 from strongroom.errors import (
-    AlreadyExistsError,
     IntegrityError,
-    InvalidArgumentError,
 )
 from strongroom.errors import Reason as Why
 from strongroom.values import Backup, BackupFinding, BackupReport, BackupSummary, Stage
@@ -35,10 +33,7 @@ _HEADING: Final = (
 )  # fmt: skip
 #: What a backup tells at its end; `backup show` has the rest.
 _SHOWN_NOTES: Final = 10
-_Number = Annotated[
-    int, typer.Argument(min=0, help="The backup's number; the newest one without.")
-]
-_OneNumber = Annotated[int, typer.Argument(min=1, help="The backup's number.")]
+_OneNumber = Annotated[int, typer.Argument(help="The backup's number, from 1.")]
 
 
 @backup_app.command("create")
@@ -174,9 +169,9 @@ def _row(backup: Backup) -> tuple[str, ...]:
 @backup_app.command("show")
 def show(
     context: typer.Context,
-    number: _Number = 0,
+    number: BackupArgument = None,
     *,
-    root: Annotated[
+    out: Annotated[
         Path | None,
         typer.Option(help="Where to save the signed root: a new file."),
     ] = None,
@@ -188,15 +183,16 @@ def show(
 
       strongroom backup show
 
-      strongroom backup show 7 --root backup-7.json
+      strongroom backup show 7 --out backup-7.json
     """
-    output = Output(as_json=as_json)
+    output, wanted = Output(as_json=as_json), chosen_backup(number)
     with session_of(context).client() as client:
-        if root is None:
-            backup = client.backup(number)
+        if out is None:
+            backup = client.backup(wanted)
         else:
-            backup, data = client.backup_root(number)
-            _save(root, data)
+            backup, data = client.backup_root(wanted)
+            hint = f"strongroom backup show {backup.number} --out FILE"
+            save_new(out, data, hint=hint)
     output.record("backup", backup)
     newest = backup.newest_commit_time
     chosen = (*backup.project_ids, *backup.artifact_ids)
@@ -222,14 +218,14 @@ def show(
     )  # fmt: skip
     for key in backup.missing:
         output.line(f"! {key} was lost by the store")
-    if root is not None:
-        output.say(f"{root}: strongroom backup prove {root} --keys KEYS checks it")
+    if out is not None:
+        output.say(f"{out}: strongroom backup prove {out} --keys KEYS checks it")
 
 
 @backup_app.command("verify")
 def verify(
     context: typer.Context,
-    number: _Number = 0,
+    number: BackupArgument = None,
     *,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read every byte back, too.")
@@ -248,12 +244,13 @@ def verify(
       strongroom backup verify 7 --deep
     """
     output = Output(as_json=as_json)
+    wanted = chosen_backup(number)
     findings, report = list[BackupFinding](), None
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
     ):
-        for part in client.iter_verify_backup(number, deep=deep):
+        for part in client.iter_verify_backup(wanted, deep=deep):
             match part:
                 case BackupFinding():
                     findings.append(part)
@@ -314,12 +311,12 @@ def extend(
       strongroom backup extend 7 --until 2027-01-31
     """
     output = Output(as_json=as_json)
-    wanted = _parse_time(until)
+    chosen, wanted = chosen_backup(number), parse_time(until)
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
     ):
-        backup = client.extend_backup(number, wanted, progress=progress)
+        backup = client.extend_backup(chosen, wanted, progress=progress)
     output.record("backup", backup)
     output.line(
         f"backup {number}: protected until {format_time(backup.protected_until)}"
@@ -332,7 +329,8 @@ def hold(
     number: _OneNumber,
     *,
     lift: Annotated[
-        bool, typer.Option("--lift", help="Lift the hold; dates stay as they are.")
+        bool,
+        typer.Option("--lift", help="Lift the hold, once another person approves."),
     ] = False,
     as_json: JsonFlag = False,
     no_progress: NoProgressFlag = False,
@@ -343,33 +341,11 @@ def hold(
 
       strongroom backup hold 7
     """
-    output = Output(as_json=as_json)
+    output, chosen = Output(as_json=as_json), chosen_backup(number)
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
     ):
-        backup = client.hold_backup(number, held=not lift, progress=progress)
+        backup = client.hold_backup(chosen, held=not lift, progress=progress)
     output.record("backup", backup)
     output.line(f"backup {number}: {'held' if backup.held else 'held no longer'}")
-
-
-def _parse_time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        message = f"{text!r} is no time, such as 2027-01-31 or 2027-01-31T12:00Z"
-        raise InvalidArgumentError(message, value=text) from error
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-
-
-def _save(path: Path, data: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-    except FileExistsError as error:
-        message = f"{path} exists"
-        raise AlreadyExistsError(message, hint="Name a new file.", path=path) from error
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise InvalidArgumentError(message, path=path) from error

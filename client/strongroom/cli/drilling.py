@@ -7,10 +7,12 @@ from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.backup_numbers import BackupOption, chosen_backup
 from strongroom.cli.output import Output, counted, format_size, format_time
 from strongroom.cli.progress import stages_shown
+from strongroom.cli.saving import save_new
 from strongroom.cli.session import JsonFlag, NoProgressFlag, session_of
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.errors import IntegrityError, Reason
 from strongroom.values import Drill
 
 drill_app = typer.Typer(
@@ -36,9 +38,7 @@ _Out = Annotated[
 def run_drill(
     context: typer.Context,
     *,
-    backup: Annotated[
-        int, typer.Option(min=0, help="The backup's number; the newest one without.")
-    ] = 0,
+    backup: BackupOption = None,
     out: _Out = None,
     as_json: JsonFlag = False,
     no_progress: NoProgressFlag = False,
@@ -55,12 +55,12 @@ def run_drill(
 
       strongroom drill run --backup 12 --out drill.json
     """
-    output = Output(as_json=as_json)
+    output, chosen = Output(as_json=as_json), chosen_backup(backup)
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
     ):
-        drill = client.run_drill(backup, progress=progress)
+        drill = client.run_drill(chosen, progress=progress)
     _show(output, drill, out)
     if not drill.passed:
         first = drill.findings[0] if drill.findings else None
@@ -158,7 +158,8 @@ def _show(output: Output, drill: Drill, out: Path | None) -> None:
     for note in drill.notes:
         output.say(f"- {note}")
     if out is not None:
-        output.say(f"report: {_save(drill, out)}")
+        hint = f"strongroom drill show {drill.number} --out FILE"
+        output.say(f"report: {save_new(out, drill.report, hint=hint)}")
 
 
 def _told(drill: Drill) -> dict[str, object]:
@@ -214,23 +215,3 @@ def _long(seconds: int) -> str:
     if seconds < 2 * _DAY_S:
         return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
     return f"{seconds // _DAY_S} days"
-
-
-def _save(drill: Drill, path: Path) -> Path:
-    """Write the report to a new file, or find it in one that holds it already."""
-    try:
-        with path.open("xb") as file:
-            file.write(drill.report)
-    except FileExistsError as error:
-        if path.is_file() and path.read_bytes() == drill.report:
-            return path
-        message = f"{path} exists, and holds something else"
-        raise InvalidArgumentError(
-            message, hint=f"strongroom drill show {drill.number} --out FILE"
-        ) from error
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise InvalidArgumentError(
-            message, hint=f"strongroom drill show {drill.number} --out FILE"
-        ) from error
-    return path

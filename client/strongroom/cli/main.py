@@ -4,12 +4,18 @@
 import sys
 from typing import Final
 
+from strongroom._version import VERSION
+
 #: As a shell says it: 128 and SIGINT.
 INTERRUPTED: Final = 130
 
 
 def main() -> int:
     """Run the command line on `sys.argv`; return the exit code."""
+    if sys.argv[1:] == ["--version"]:
+        # The question of installers and scripts: no command is loaded for it.
+        print(f"strongroom {VERSION}")
+        return 0
     try:
         from strongroom.cli.memory import reuse_memory
         from strongroom.cli.program import run

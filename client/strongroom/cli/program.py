@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -15,26 +14,10 @@ from typing import Annotated, Final
 import typer
 from typer.main import get_command
 
-from strongroom.cli import (
-    access,
-    approvals,
-    backing_up,
-    changing,
-    drilling,
-    explaining,
-    keeping,
-    keys,
-    lineage,
-    listing,
-    maintaining,
-    proving,
-    restoring,
-    rolling_back,
-    shredding,
-    signing_in,
-    transfers,
-)
+from strongroom._version import VERSION
+from strongroom.cli.commands import add_own_commands, called_command, is_own_command
 from strongroom.cli.output import print_error
+from strongroom.cli.plain_values import pass_plain_values
 from strongroom.cli.session import Session
 from strongroom.errors import (
     InternalError,
@@ -105,7 +88,9 @@ def _command(args: Sequence[str]) -> str:
 def _command_path(args: Sequence[str]) -> str:
     """Return the names of the command that was called, from the first on."""
     names = ["strongroom"]
-    commands: Mapping[str, object] = getattr(get_command(make_app()), "commands", {})
+    commands: Mapping[str, object] = getattr(
+        get_command(make_app(args)), "commands", {}
+    )
     for item in args:
         if item in commands:
             names.append(item)
@@ -113,8 +98,13 @@ def _command_path(args: Sequence[str]) -> str:
     return " ".join(names)
 
 
-def make_app() -> typer.Typer:
-    """Return the program, without what other distributions add."""
+def make_app(args: Sequence[str] = ()) -> typer.Typer:
+    """Return the program, without what other distributions add.
+
+    Args:
+        args: What follows `strongroom`. Other commands than the one that is called
+            are left out: they take longer to load than many take to run.
+    """
     app = typer.Typer(
         name="strongroom",
         help="An encrypted artifact store for AI training.",
@@ -123,57 +113,13 @@ def make_app() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for command in (
-        transfers.push,
-        transfers.pull,
-        transfers.cat,
-        listing.ls,
-        listing.show,
-        listing.log,
-        listing.diff,
-        changing.create,
-        rolling_back.rollback,
-        restoring.restore,
-        keeping.delete,
-        keeping.undelete,
-        explaining.explain,
-        lineage.lineage,
-        proving.verify,
-        maintaining.repair,
-        maintaining.sweep,
-        shredding.shred,
-        proving.doctor,
-        proving.trace,
-        signing_in.login,
-        signing_in.logout,
-        signing_in.whoami,
-    ):
-        app.command()(command)
-    app.add_typer(changing.ref_app, name="ref")
-    app.add_typer(changing.project_app, name="project")
-    app.add_typer(keeping.hold_app, name="hold")
-    app.add_typer(keeping.policy_app, name="policy")
-    app.add_typer(maintaining.index_app, name="index")
-    app.add_typer(keys.keys_app, name="keys")
-    app.add_typer(_own(backing_up.backup_app), name="backup")
-    app.add_typer(_own(drilling.drill_app), name="drill")
-    app.add_typer(approvals.approvals_app, name="approvals")
-    app.add_typer(access.make_access_app(), name="access")
+    add_own_commands(app, called_command(args))
     return app
-
-
-def _own(group: typer.Typer) -> typer.Typer:
-    """Return a group that other distributions may add commands to, for one program."""
-    own = typer.Typer(
-        help=group.info.help, no_args_is_help=True, pretty_exceptions_enable=False
-    )
-    own.registered_commands += group.registered_commands
-    return own
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"strongroom {metadata.version('strongroom')}")
+        print(f"strongroom {VERSION}")
         raise typer.Exit
 
 
@@ -197,18 +143,28 @@ def _options(
 
 
 def _run(args: list[str]) -> int:
-    app = make_app()
+    app = make_app(args)
     _add_commands(app, args)
-    code = app(args, prog_name="strongroom", standalone_mode=False)
+    program = get_command(app)
+    pass_plain_values(program)
+    code = program(args, prog_name="strongroom", standalone_mode=False)
     return code if isinstance(code, int) else 0
 
 
 def _add_commands(app: typer.Typer, args: list[str]) -> None:
     """Mount what other distributions add, but load only what is called or listed."""
+    word = called_command(args)
+    if is_own_command(word):
+        return
+    # Late: it takes 20 ms, and looks at every distribution that is installed.
+    from importlib import metadata
+
     listed = args[0] in {"--help", "--show-completion", "--install-completion"}
     for entry_point in metadata.entry_points(group=ENTRY_POINTS):
         # `access.test` is the command `test` of the group `access`.
         *groups, name = entry_point.name.split(".")
+        if groups and word is not None and groups[0] != word:
+            continue  # Of the groups, the called one alone is there to mount it in.
         called = {*groups, name} <= {*args}
         if not (called or listed or (groups and {*groups} <= {*args})):
             continue

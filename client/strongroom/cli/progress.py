@@ -4,11 +4,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from strongroom import _system
 from strongroom.cli.output import Output, format_size, printable
-from strongroom.values import Progress, ProgressCallback, Stage, StageCallback
+from strongroom.values import Progress, ProgressCallback
+
+if TYPE_CHECKING:
+    from strongroom.values import Stage, StageCallback
 
 _INTERVAL_S: Final = 1.0
 
@@ -79,7 +82,7 @@ def _bar(label: str) -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def stages_shown(output: Output, *, wanted: bool) -> Iterator[StageCallback | None]:
+def stages_shown(output: Output, *, wanted: bool) -> "Iterator[StageCallback | None]":
     """Yield what to pass as `progress` of work in stages, or None if nobody watches."""
     if output.as_json:
         yield _json_stages(output)
@@ -90,10 +93,10 @@ def stages_shown(output: Output, *, wanted: bool) -> Iterator[StageCallback | No
         yield None
 
 
-def _json_stages(output: Output) -> StageCallback:
+def _json_stages(output: Output) -> "StageCallback":
     printed_s = _system.monotonic_s()
 
-    def show(stage: Stage) -> None:
+    def show(stage: "Stage") -> None:
         nonlocal printed_s
         now_s = _system.monotonic_s()
         if now_s - printed_s >= _INTERVAL_S:
@@ -104,7 +107,7 @@ def _json_stages(output: Output) -> StageCallback:
 
 
 @contextmanager
-def _stage_bar() -> Iterator[StageCallback]:
+def _stage_bar() -> "Iterator[StageCallback]":
     # Late: rich takes longer to import than most commands take to run.
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -121,7 +124,7 @@ def _stage_bar() -> Iterator[StageCallback]:
         name, task = "", bars.add_task("", total=None, done="")
         started_s = 0.0
 
-        def show(stage: Stage) -> None:
+        def show(stage: "Stage") -> None:
             nonlocal name, task, started_s
             if stage.name != name:
                 # A bar of its own: how much there is may be unknown again.
@@ -138,7 +141,7 @@ def _stage_bar() -> Iterator[StageCallback]:
         yield show
 
 
-def _told(stage: Stage, elapsed_s: float) -> str:
+def _told(stage: "Stage", elapsed_s: float) -> str:
     rate = int(stage.done / elapsed_s) if elapsed_s > 0 else 0
     done, total, rate_text = (
         format_size(number) if stage.in_bytes else str(number)

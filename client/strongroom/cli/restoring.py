@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `restore`: a version of a backup, back in the store."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from strongroom.cli.backup_numbers import BackupOption, chosen_backup
 from strongroom.cli.output import Output, counted, format_size, format_time
 from strongroom.cli.progress import stages_shown
+from strongroom.cli.saving import parse_time, save_new
 from strongroom.cli.session import (
     DryRunFlag,
     JsonFlag,
@@ -24,6 +25,11 @@ from strongroom.errors import (
 )
 from strongroom.values import RestorePlan, RestoreReceipt
 
+_AGAIN: Final = (
+    "All else was done. Restoring again with another --out copies nothing twice, and "
+    "gives a receipt of that run."
+)
+
 
 def restore(
     context: typer.Context,
@@ -31,9 +37,7 @@ def restore(
         str, typer.Argument(help="project/artifact, or with @version of the backup.")
     ],
     *,
-    from_backup: Annotated[
-        int, typer.Option(min=0, help="The backup's number; the newest one without.")
-    ] = 0,
+    backup: BackupOption = None,
     as_of: Annotated[
         str, typer.Option(help="The newest backup that was begun no later.")
     ] = "",
@@ -59,30 +63,28 @@ def restore(
 
     For example:
 
-      strongroom restore demo/minilm --from-backup 12 --dry-run
+      strongroom restore demo/minilm --backup 12 --dry-run
 
-      strongroom restore demo/minilm@3 --from-backup 12 --move-ref prod
+      strongroom restore demo/minilm@3 --backup 12 --move-ref prod
     """
-    output = Output(as_json=as_json)
-    time = _time(as_of)
+    output, chosen = Output(as_json=as_json), chosen_backup(backup)
+    time = parse_time(as_of) if as_of else None
     _check_options(move_ref, reason, out)
     with (
         session_of(context).client() as client,
         stages_shown(output, wanted=not no_progress) as progress,
     ):
         if dry_run:
-            plan = client.plan_restore(name, backup=from_backup, as_of=time)
+            plan = client.plan_restore(name, backup=chosen, as_of=time)
             _show_plan(output, plan, move_ref)
             return
-        receipt = client.restore(
-            name, backup=from_backup, as_of=time, progress=progress
-        )
+        receipt = client.restore(name, backup=chosen, as_of=time, progress=progress)
         _show(output, receipt)
         try:
             _move_ref(output, client, receipt, move_ref, reason)
         finally:
             if out is not None:
-                output.say(f"receipt: {_save(receipt, out)}")
+                output.say(f"receipt: {save_new(out, receipt.receipt, hint=_AGAIN)}")
         if receipt.damaged_count:
             raise _damaged(receipt, move_ref)
 
@@ -126,7 +128,7 @@ def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
     held = ", and by a legal hold" if plan.held else ""
     output.table(
         [
-            ("backup", f"{plan.backup} {plan.root_sha256}"),
+            ("backup", f"{plan.backup} {plan.root_digest}"),
             ("begun", format_time(plan.create_time)),
             ("newest commit", "none" if point is None else format_time(point)),
             ("locked until", f"{format_time(plan.protected_until)}{held}"),
@@ -139,8 +141,6 @@ def _show_plan(output: Output, plan: RestorePlan, move_ref: str) -> None:
         state = f"MISSING: {kek.problem}" if kek.problem else "there"
         versions = ", ".join(map(str, kek.versions))
         output.line(f"KEK {kek.kek}, versions {versions}: {state}")
-    for approval in plan.approvals:
-        output.line(f"needs approval: {approval}")
     if move_ref:
         output.say(f"moving {move_ref} needs an approval if the ref is protected")
     output.say("nothing was changed")
@@ -171,30 +171,3 @@ def _number(receipt: RestoreReceipt) -> int:
         raise PreconditionError(message, hint="strongroom backup ls")
     version = receipt.versions[0]
     return version.new_version or int(version.name.rpartition("@")[2])
-
-
-def _save(receipt: RestoreReceipt, path: Path) -> Path:
-    try:
-        with path.open("xb") as file:
-            file.write(receipt.receipt)
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}"
-        raise InvalidArgumentError(
-            message,
-            hint="All else was done. Restoring again with another --out copies nothing "
-            "twice, and gives a receipt of that run.",
-        ) from error
-    return path
-
-
-def _time(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"{text[:40]!r} is no time"
-        raise InvalidArgumentError(
-            message, hint="Write it as 2026-11-23T07:00:00Z."
-        ) from error
-    return time.replace(tzinfo=time.tzinfo or UTC)

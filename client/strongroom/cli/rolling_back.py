@@ -93,9 +93,9 @@ def rollback(
     """Move a ref back to an earlier version; nothing is copied.
 
     First it shows what would change: both versions and who signed them, files and
-    tensors, who reads the one that the ref points at now. At a terminal it asks then.
-    Doing it again goes further back; `--to` goes anywhere, also forward. It ends with
-    the command that takes it back.
+    tensors, who reads the one that the ref points at now. At a terminal it asks then,
+    unless --json or --yes is given. Doing it again goes further back; `--to` goes
+    anywhere, also forward. It ends with the command that takes it back.
 
     For example:
 
@@ -190,11 +190,10 @@ def _move(
         validate_only=dry_run,
     )
     undo = f"strongroom rollback {wanted.told} --to {preview.base.number}"
+    output.record("ref", moved)
     if dry_run:
-        output.record("ref", moved)
         output.say("nothing was changed")
         return
-    output.record("ref", moved)
     output.record("undo", {"command": undo})
     output.line(f"{wanted.told} is version {moved.version}")
     output.say(f"take it back with: {undo}")

@@ -12,9 +12,11 @@ from google.protobuf.message import Message
 
 from strongroom import _convert
 from strongroom.cli.output import Output, counted, format_size, format_time
+from strongroom.cli.saving import save_new
 from strongroom.cli.session import DryRunFlag, JsonFlag, session_of
 from strongroom.client import Client
 from strongroom.errors import (
+    AlreadyExistsError,
     IntegrityError,
     InvalidArgumentError,
     NotFoundError,
@@ -213,21 +215,10 @@ def _save(receipt: ShredReceipt, out: Path | None) -> Path:
     stem = f"{receipt.name.replace('/', '.')}.shred-receipt"
     names = (f"{stem}{f'-{number}' if number else ''}.json" for number in count())
     paths = iter([out]) if out is not None else map(Path, names)
-    for path in paths:
+    hint = f"strongroom shred {receipt.name} --receipt --out FILE"
+    while True:
         try:
-            with path.open("xb") as file:
-                file.write(receipt.data)
-        except FileExistsError:
-            if path.is_file() and path.read_bytes() == receipt.data:
-                return path
-        except OSError as error:
-            message = f"{path} cannot be written: {error.strerror}"
-            raise InvalidArgumentError(
-                message, hint=f"strongroom shred {receipt.name} --receipt --out FILE"
-            ) from error
-        else:
-            return path
-    message = f"{out} exists, and holds something else"
-    raise InvalidArgumentError(
-        message, hint=f"strongroom shred {receipt.name} --receipt --out FILE"
-    )
+            return save_new(next(paths), receipt.data, hint=hint)
+        except AlreadyExistsError:
+            if out is not None:
+                raise

@@ -3,25 +3,21 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from strongroom._telemetry import OwnSpan, own_spans_written
 from strongroom.errors import InvalidArgumentError, Reason
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
 
 SERVICE_NAME = "strongroom-client"
 
 
 @contextmanager
 def spans_recorded(path: Path | None) -> Iterator[None]:
-    """Record spans while the block runs.
+    """Record spans while the block runs, if there is a file for them.
 
-    Nothing is recorded without a file, or without OpenTelemetry's SDK, which only
-    the extra `server` installs; calls carry a trace id all the same.
+    They are our own: OpenTelemetry's SDK takes longer to load than many commands run.
 
     Raises:
         InvalidArgumentError: The file cannot be written (SETTING_INVALID).
@@ -29,58 +25,36 @@ def spans_recorded(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    try:
-        from opentelemetry import trace
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import (
-            SimpleSpanProcessor,
-            SpanExporter,
-            SpanExportResult,
-        )
-    except ModuleNotFoundError:
-        yield
-        return
-
     descriptor = _open(path)
 
-    class FileExporter(SpanExporter):
-        """Appends each batch with one write, so that lines of others stay whole."""
+    def write(span: OwnSpan) -> None:
+        # One write a span, so that lines of others stay whole. A full disk must not
+        # fail the command that is traced.
+        with suppress(OSError):
+            os.write(descriptor, format_span(span))
 
-        def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
-            """Write spans; a full disk must not fail the command that they trace."""
-            try:
-                os.write(descriptor, b"".join(format_span(span) for span in spans))
-            except OSError:
-                return SpanExportResult.FAILURE
-            return SpanExportResult.SUCCESS
-
-    provider = TracerProvider(resource=Resource.create({"service.name": SERVICE_NAME}))
-    provider.add_span_processor(SimpleSpanProcessor(FileExporter()))
-    trace.set_tracer_provider(provider)
     try:
-        yield
+        with own_spans_written(write):
+            yield
     finally:
-        provider.shutdown()
         os.close(descriptor)
 
 
-def format_span(span: "ReadableSpan") -> bytes:
+def format_span(span: OwnSpan) -> bytes:
     """Return one line, of the same form as the server's."""
-    context = span.get_span_context()
     line = {
-        "trace_id": f"{context.trace_id:032x}" if context else "",
-        "span_id": f"{context.span_id:016x}" if context else "",
-        "parent_span_id": f"{span.parent.span_id:016x}" if span.parent else "",
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_span_id": span.parent_span_id,
         "name": span.name,
-        "kind": span.kind.name,
-        "start_unix_nano": span.start_time,
-        "end_unix_nano": span.end_time,
-        "status": span.status.status_code.name,
-        "attributes": dict(span.attributes or {}),
+        "kind": span.kind,
+        "start_unix_nano": span.start_unix_nano,
+        "end_unix_nano": span.end_unix_nano,
+        "status": span.status,
+        "attributes": span.attributes,
         "resource": {"service.name": SERVICE_NAME},
     }
-    return json.dumps(line, default=list).encode() + b"\n"
+    return json.dumps(line).encode() + b"\n"
 
 
 def _open(path: Path) -> int:

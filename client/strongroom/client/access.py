@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Access`: why calls are allowed or denied."""
 
+from typing import TYPE_CHECKING
+
+from strongroom import values
 from strongroom._channel import methods
 from strongroom.client.keys import Keys
 from strongroom.format.names import parse_uri
 from strongroom.v1 import access_service_pb2 as pb
-from strongroom.values import AccessExplanation, AccessRemedy, RoleAssignment
+
+if TYPE_CHECKING:
+    from strongroom.values import AccessExplanation, AccessRemedy
 
 #: What resource names begin with; anything else is written as elsewhere.
 _RESOURCES = ("server", "projects")
@@ -16,7 +21,7 @@ class Access(Keys):
 
     def explain_access(
         self, action: str, resource: str, *, principal: str = ""
-    ) -> AccessExplanation:
+    ) -> "AccessExplanation":
         """Say why a call would be allowed or denied, now and over this connection.
 
         Args:
@@ -34,7 +39,7 @@ class Access(Keys):
             principal=principal, action=action, resource=_resource(resource)
         )
         answer = self._caller.unary(methods.EXPLAIN_ACCESS, request)
-        return AccessExplanation(
+        return values.AccessExplanation(
             allowed=answer.allowed,
             principal=answer.principal,
             action=action,
@@ -42,7 +47,7 @@ class Access(Keys):
             policies=tuple(answer.policies),
             errors=tuple(answer.errors),
             assignments=tuple(
-                RoleAssignment(
+                values.RoleAssignment(
                     item.id, item.principal, tuple(item.roles), tuple(item.resources)
                 )
                 for item in answer.assignments
@@ -54,8 +59,8 @@ class Access(Keys):
         )
 
 
-def _remedy(message: pb.AccessRemedy) -> AccessRemedy:
-    return AccessRemedy(message.login, message.max_age_s, message.approvals)
+def _remedy(message: pb.AccessRemedy) -> "AccessRemedy":
+    return values.AccessRemedy(message.login, message.max_age_s, message.approvals)
 
 
 def _resource(text: str) -> str:

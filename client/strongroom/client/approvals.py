@@ -2,7 +2,7 @@
 """`Approvals`: what one person may do only if other people agree."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import Message
 
@@ -16,16 +16,18 @@ from strongroom.errors import (
     Reason,
 )
 from strongroom.v1 import approval_service_pb2 as pb
-from strongroom.values import (
-    Approval,
-    ApprovalListing,
-    KeyAssertion,
-    RelyingParty,
-    TrustedStore,
-)
+
+if TYPE_CHECKING:
+    from strongroom.values import (
+        Approval,
+        ApprovalListing,
+        KeyAssertion,
+        RelyingParty,
+        TrustedStore,
+    )
 
 #: Answers a challenge for a relying party, with one of these credentials.
-Signer = Callable[[bytes, RelyingParty, tuple[bytes, ...]], KeyAssertion]
+Signer = Callable[[bytes, "RelyingParty", tuple[bytes, ...]], "KeyAssertion"]
 
 _HEADER: Final = "strongroom-approval"
 
@@ -33,7 +35,9 @@ _HEADER: Final = "strongroom-approval"
 class Approvals(Access):
     """The part of `Client` that asks for approvals, gives them and uses them."""
 
-    def request_approval(self, method: str, request: bytes, *, reason: str) -> Approval:
+    def request_approval(
+        self, method: str, request: bytes, *, reason: str
+    ) -> "Approval":
         """Ask other people to approve a request, byte for byte.
 
         Who has asked for the same already gets that one, as long as it can be approved
@@ -55,12 +59,12 @@ class Approvals(Access):
             self._caller.unary(methods.REQUEST_APPROVAL, message)
         )
 
-    def list_approvals(self) -> ApprovalListing:
+    def list_approvals(self) -> "ApprovalListing":
         """Return the approvals whose time is not over."""
         answer = self._caller.unary(methods.LIST_APPROVALS, pb.ListApprovalsRequest())
         return _convert.approval_listing_of(answer)
 
-    def get_approval(self, approval_id: str) -> Approval:
+    def get_approval(self, approval_id: str) -> "Approval":
         """Return all of an approval, after checking that its parts belong together.
 
         Raises:
@@ -82,8 +86,8 @@ class Approvals(Access):
         return approval
 
     def approve(
-        self, approval: Approval, sign: Signer, *, trusted: TrustedStore
-    ) -> Approval:
+        self, approval: "Approval", sign: Signer, *, trusted: "TrustedStore"
+    ) -> "Approval":
         """Approve what `get_approval` returned, with a security key.
 
         Args:
@@ -130,7 +134,7 @@ class Approvals(Access):
         )
         return self._decide(request)
 
-    def deny(self, approval_id: str, *, reason: str) -> Approval:
+    def deny(self, approval_id: str, *, reason: str) -> "Approval":
         """Deny an approval; nobody can approve it then.
 
         Raises:
@@ -142,7 +146,7 @@ class Approvals(Access):
         )
         return self._decide(request)
 
-    def withdraw_approval(self, approval_id: str, *, reason: str = "") -> Approval:
+    def withdraw_approval(self, approval_id: str, *, reason: str = "") -> "Approval":
         """Take back what you asked for; nobody can approve or use it then.
 
         Raises:
@@ -156,7 +160,7 @@ class Approvals(Access):
             self._caller.unary(methods.WITHDRAW_APPROVAL, request)
         )
 
-    def run_approved(self, approval: Approval) -> tuple[Message, ...]:
+    def run_approved(self, approval: "Approval") -> tuple[Message, ...]:
         """Send exactly the bytes that were approved; return the answers.
 
         Args:
@@ -176,6 +180,6 @@ class Approvals(Access):
         )
         return tuple(_convert.answer_of(approval.method, item) for item in answers)
 
-    def _decide(self, request: pb.DecideApprovalRequest) -> Approval:
+    def _decide(self, request: pb.DecideApprovalRequest) -> "Approval":
         method: methods.Method[Any, pb.Approval] = methods.DECIDE_APPROVAL
         return _convert.approval_of(self._caller.unary(method, request))

@@ -3,25 +3,28 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from strongroom import _convert, _telemetry
+from strongroom import _convert, _telemetry, values
 from strongroom._channel import methods
 from strongroom.client.catalog import parse_artifact
 from strongroom.client.drills import Drills
 from strongroom.errors import IntegrityError, InternalError, Reason
 from strongroom.format.names import ProjectName
 from strongroom.v1 import backup_service_pb2 as pb
-from strongroom.values import (
-    Backup,
-    BackupFinding,
-    BackupListing,
-    BackupReport,
-    BackupSummary,
-    Stage,
-    StageCallback,
-)
+
+if TYPE_CHECKING:
+    from strongroom.values import (
+        Backup,
+        BackupFinding,
+        BackupListing,
+        BackupReport,
+        BackupSummary,
+        Stage,
+        StageCallback,
+    )
 
 #: Of a signed root, whatever a server sends.
 _MAX_ROOT_BYTES = 32 * 1024 * 1024
@@ -36,8 +39,8 @@ class Backups(Drills):
         *,
         allow_rewound: bool = False,
         read_all: bool = False,
-        progress: StageCallback | None = None,
-    ) -> BackupSummary:
+        progress: "StageCallback | None" = None,
+    ) -> "BackupSummary":
         """Have a backup taken; broken off anywhere, the next call goes on with it.
 
         Args:
@@ -71,7 +74,7 @@ class Backups(Drills):
             raise _unfinished("backup")
         return summary
 
-    def backups(self) -> BackupListing:
+    def backups(self) -> "BackupListing":
         """Return the backups that there are, the newest first."""
         limit_s = self._caller.settings.transfer_timeout_s
         answer = self._caller.unary(
@@ -79,7 +82,7 @@ class Backups(Drills):
         )
         return _convert.backup_listing_of(answer)
 
-    def backup(self, number: int = 0) -> Backup:
+    def backup(self, number: int = 0) -> "Backup":
         """Return a backup by its number; the newest one for 0.
 
         Raises:
@@ -87,7 +90,7 @@ class Backups(Drills):
         """
         return self._backup(number, with_root=False)[0]
 
-    def backup_root(self, number: int = 0) -> tuple[Backup, bytes]:
+    def backup_root(self, number: int = 0) -> "tuple[Backup, bytes]":
         """Return a backup with its signed root: `strongroom backup prove` checks it.
 
         Raises:
@@ -100,8 +103,8 @@ class Backups(Drills):
         number: int = 0,
         *,
         deep: bool = False,
-        progress: StageCallback | None = None,
-    ) -> tuple[BackupReport, tuple[BackupFinding, ...]]:
+        progress: "StageCallback | None" = None,
+    ) -> "tuple[BackupReport, tuple[BackupFinding, ...]]":
         """Have a backup checked; return the report, and everything that is wrong.
 
         Args:
@@ -116,11 +119,11 @@ class Backups(Drills):
         findings, report = [], None
         for part in self.iter_verify_backup(number, deep=deep):
             match part:
-                case BackupFinding():
+                case values.BackupFinding():
                     findings.append(part)
-                case BackupReport():
+                case values.BackupReport():
                     report = part
-                case Stage():
+                case values.Stage():
                     if progress is not None:
                         progress(part)
         if report is None:
@@ -129,7 +132,7 @@ class Backups(Drills):
 
     def iter_verify_backup(
         self, number: int = 0, *, deep: bool = False
-    ) -> Iterator[BackupFinding | Stage | BackupReport]:
+    ) -> "Iterator[BackupFinding | Stage | BackupReport]":
         """Have a backup checked; yield what is found as it is. See `verify_backup`."""
         request = pb.VerifyBackupRequest(number=number, deep=deep)
         with (
@@ -146,8 +149,8 @@ class Backups(Drills):
                     yield _convert.backup_stage_of(response.progress)
 
     def extend_backup(
-        self, number: int, until: datetime, *, progress: StageCallback | None = None
-    ) -> Backup:
+        self, number: int, until: datetime, *, progress: "StageCallback | None" = None
+    ) -> "Backup":
         """Have everything of a backup locked until a later time.
 
         Args:
@@ -177,8 +180,8 @@ class Backups(Drills):
         return backup
 
     def hold_backup(
-        self, number: int, *, held: bool = True, progress: StageCallback | None = None
-    ) -> Backup:
+        self, number: int, *, held: bool = True, progress: "StageCallback | None" = None
+    ) -> "Backup":
         """Have a legal hold put on everything of a backup, or lifted.
 
         Args:
@@ -204,7 +207,7 @@ class Backups(Drills):
             raise _unfinished("hold")
         return backup
 
-    def _backup(self, number: int, *, with_root: bool) -> tuple[Backup, bytes]:
+    def _backup(self, number: int, *, with_root: bool) -> "tuple[Backup, bytes]":
         request = pb.GetBackupRequest(number=number, with_root=with_root)
         backup, root = None, bytearray()
         with self._caller.stream(methods.GET_BACKUP, request) as stream:

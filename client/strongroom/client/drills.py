@@ -2,21 +2,24 @@
 """`Drills`: restores from backups that are run to see that they can be."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from strongroom import _convert, _telemetry
 from strongroom._channel import methods
 from strongroom.client.maintenance import Maintenance
 from strongroom.errors import InternalError
 from strongroom.v1 import drill_service_pb2 as pb
-from strongroom.values import Drill, StageCallback
+
+if TYPE_CHECKING:
+    from strongroom.values import Drill, StageCallback
 
 
 class Drills(Maintenance):
     """The part of `Client` that proves that backups can be restored."""
 
     def run_drill(
-        self, backup: int = 0, *, progress: StageCallback | None = None
-    ) -> Drill:
+        self, backup: int = 0, *, progress: "StageCallback | None" = None
+    ) -> "Drill":
         """Have a backup restored for real: its canary, and a sample of versions.
 
         The server restores from the backup bucket and Vault alone, into memory, holds
@@ -47,7 +50,7 @@ class Drills(Maintenance):
             raise InternalError(message)
         return drill
 
-    def iter_drills(self) -> Iterator[Drill]:
+    def iter_drills(self) -> "Iterator[Drill]":
         """Yield the drills that there were, the newest first, without reports."""
         token = ""
         while True:
@@ -59,7 +62,7 @@ class Drills(Maintenance):
             if not token:
                 return
 
-    def drill(self, number: int) -> Drill:
+    def drill(self, number: int) -> "Drill":
         """Return a drill with its signed report.
 
         Raises:

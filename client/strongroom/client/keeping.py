@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Keeping`: artifacts made; what is kept, how long: trash, legal holds, policies."""
 
+from typing import TYPE_CHECKING
+
 from strongroom import _convert, _system
 from strongroom._channel import methods
 from strongroom.client.catalog import parse_artifact
@@ -15,7 +17,9 @@ from strongroom.format.names import (
     parse_uri,
 )
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.values import Artifact, ArtifactPolicy, Kind, Retention, Version
+
+if TYPE_CHECKING:
+    from strongroom.values import Artifact, ArtifactPolicy, Kind, Retention, Version
 
 
 class Keeping(Rollbacks):
@@ -40,10 +44,10 @@ class Keeping(Rollbacks):
         self,
         artifact: str,
         *,
-        kind: Kind | str | None = None,
+        kind: "Kind | str | None" = None,
         exclusive: bool = False,
         request_id: str | None = None,
-    ) -> Artifact:
+    ) -> "Artifact":
         """Make an artifact that has no version yet; return it, too, if it exists.
 
         Args:
@@ -76,7 +80,7 @@ class Keeping(Rollbacks):
         reason: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
-    ) -> Version:
+    ) -> "Version":
         """Put a version into the trash; `undelete` takes it out again.
 
         Args:
@@ -105,7 +109,7 @@ class Keeping(Rollbacks):
 
     def undelete(
         self, uri: str, *, reason: str = "", request_id: str | None = None
-    ) -> Version:
+    ) -> "Version":
         """Take a version out of the trash.
 
         Args:
@@ -133,7 +137,7 @@ class Keeping(Rollbacks):
         hold: bool,
         reason: str = "",
         request_id: str | None = None,
-    ) -> Artifact:
+    ) -> "Artifact":
         """Set or lift a legal hold; what is held, nobody and no policy deletes.
 
         Args:
@@ -156,14 +160,14 @@ class Keeping(Rollbacks):
     def set_policy(
         self,
         artifact: str,
-        policy: ArtifactPolicy,
+        policy: "ArtifactPolicy",
         *,
         etag: str = "",
-        kind: Kind | str | None = None,
+        kind: "Kind | str | None" = None,
         reason: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
-    ) -> Artifact:
+    ) -> "Artifact":
         """Change how an artifact's versions are stored and kept.
 
         No version that exists is changed; what the policy keeps no longer goes to
@@ -197,7 +201,7 @@ class Keeping(Rollbacks):
         )
         return _convert.artifact_of(self._caller.unary(methods.SET_POLICY, request))
 
-    def explain(self, name: str) -> Retention:
+    def explain(self, name: str) -> "Retention":
         """Say why versions are kept, and until when.
 
         Args:

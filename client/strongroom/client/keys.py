@@ -2,6 +2,7 @@
 """`Keys`: what keys a store has, and their life: rotation, re-wrap, epochs."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from strongroom import _convert, _system, _telemetry
 from strongroom._channel import methods
@@ -10,23 +11,25 @@ from strongroom.client.keeping import Keeping
 from strongroom.errors import InternalError
 from strongroom.format.names import ProjectName
 from strongroom.v1 import key_service_pb2 as pb
-from strongroom.values import (
-    KeyEntry,
-    RetireReport,
-    RewrapReport,
-    RotateReport,
-    ShreddedListing,
-    ShredPreview,
-    ShredReceipt,
-    SigningKey,
-    StageCallback,
-)
+
+if TYPE_CHECKING:
+    from strongroom.values import (
+        KeyEntry,
+        RetireReport,
+        RewrapReport,
+        RotateReport,
+        ShreddedListing,
+        ShredPreview,
+        ShredReceipt,
+        SigningKey,
+        StageCallback,
+    )
 
 
 class Keys(Keeping):
     """The part of `Client` that looks after keys; none is ever told."""
 
-    def iter_keys(self, project: str = "") -> Iterator[KeyEntry]:
+    def iter_keys(self, project: str = "") -> "Iterator[KeyEntry]":
         """Yield the key slot that counts of each key domain and epoch.
 
         Args:
@@ -48,8 +51,8 @@ class Keys(Keeping):
         project: str = "",
         *,
         older_than_s: int = 0,
-        progress: StageCallback | None = None,
-    ) -> RotateReport:
+        progress: "StageCallback | None" = None,
+    ) -> "RotateReport":
         """Have Vault make a new version of KEKs, which wraps from now on.
 
         Args:
@@ -78,8 +81,8 @@ class Keys(Keeping):
         return report
 
     def rewrap_keys(
-        self, project: str = "", *, progress: StageCallback | None = None
-    ) -> RewrapReport:
+        self, project: str = "", *, progress: "StageCallback | None" = None
+    ) -> "RewrapReport":
         """Have every key slot wrapped by the newest version of its KEK, and prove it.
 
         It may be broken off anywhere; called again, it goes on.
@@ -107,8 +110,8 @@ class Keys(Keeping):
         return report
 
     def retire_keys(
-        self, project: str = "", *, progress: StageCallback | None = None
-    ) -> RetireReport:
+        self, project: str = "", *, progress: "StageCallback | None" = None
+    ) -> "RetireReport":
         """Have old versions of KEKs unwrap nothing any more, where no slot needs them.
 
         Args:
@@ -149,7 +152,7 @@ class Keys(Keeping):
         request = pb.StartEpochRequest(name=_named(name), after_epoch=after)
         return self._caller.unary(methods.START_EPOCH, request).epoch
 
-    def preview_shred(self, name: str) -> ShredPreview:
+    def preview_shred(self, name: str) -> "ShredPreview":
         """Tell what would die; nothing is changed.
 
         Args:
@@ -169,7 +172,7 @@ class Keys(Keeping):
 
     def shred_project(
         self, project: str, *, reason: str, request_id: str | None = None
-    ) -> ShredReceipt:
+    ) -> "ShredReceipt":
         """Destroy a project for good: its key, and with it all that it protects.
 
         It cannot be undone. As servers are shipped, a person has to ask who has just
@@ -201,7 +204,7 @@ class Keys(Keeping):
 
     def shred_artifact(
         self, artifact: str, *, reason: str, request_id: str | None = None
-    ) -> ShredReceipt:
+    ) -> "ShredReceipt":
         """Destroy one artifact for good that has a key domain of its own.
 
         The rest of its project goes on. All else is as for `shred_project`.
@@ -226,7 +229,7 @@ class Keys(Keeping):
         answer = self._caller.unary(methods.SHRED_ARTIFACT, request, timeout_s=limit_s)
         return _convert.shred_receipt_of(answer)
 
-    def shred_receipt(self, name: str) -> ShredReceipt:
+    def shred_receipt(self, name: str) -> "ShredReceipt":
         """Return the signed receipt of what was shredded.
 
         Args:
@@ -239,14 +242,14 @@ class Keys(Keeping):
         answer = self._caller.unary(methods.GET_SHRED_RECEIPT, request)
         return _convert.shred_receipt_of(answer)
 
-    def list_shredded(self) -> ShreddedListing:
+    def list_shredded(self) -> "ShreddedListing":
         """Return what was shredded, the newest first; names as far as you may know."""
         request = pb.ListShreddedRequest()
         limit_s = self._caller.settings.transfer_timeout_s
         answer = self._caller.unary(methods.LIST_SHREDDED, request, timeout_s=limit_s)
         return _convert.shredded_listing_of(answer)
 
-    def signing_keys(self) -> tuple[SigningKey, ...]:
+    def signing_keys(self) -> "tuple[SigningKey, ...]":
         """Return the public keys that journals and receipts are signed with."""
         request = pb.ListSigningKeysRequest()
         answer = self._caller.unary(methods.LIST_SIGNING_KEYS, request)

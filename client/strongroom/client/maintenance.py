@@ -3,34 +3,34 @@
 
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from strongroom import _convert, _system, _telemetry
+from strongroom import _convert, _system, _telemetry, values
 from strongroom._channel import methods
 from strongroom._files.source import scan_source
-from strongroom._transfer.repairing import Repair, repair_version
-from strongroom._transfer.verifying import verify_versions
 from strongroom.client.approvals import Approvals
 from strongroom.client.catalog import parse_artifact
 from strongroom.errors import InternalError
 from strongroom.format.names import ProjectName, parse_uri
 from strongroom.v1 import maintenance_service_pb2 as pb
-from strongroom.values import (
-    CheckResult,
-    IndexReport,
-    ObjectExplanation,
-    ObjectUse,
-    ProgressCallback,
-    RepairReport,
-    ServerInfo,
-    Stage,
-    StageCallback,
-    StoreFinding,
-    StoreVerifyReport,
-    SweepPlan,
-    SweepSummary,
-    VerifyReport,
-)
+
+if TYPE_CHECKING:
+    from strongroom.values import (
+        CheckResult,
+        IndexReport,
+        ObjectExplanation,
+        ObjectUse,
+        ProgressCallback,
+        RepairReport,
+        ServerInfo,
+        Stage,
+        StageCallback,
+        StoreFinding,
+        StoreVerifyReport,
+        SweepPlan,
+        SweepSummary,
+        VerifyReport,
+    )
 
 _CHECK_TIMEOUT_S: Final = 180.0
 #: What a report keeps of damaged objects; the count is of all.
@@ -47,8 +47,8 @@ class Maintenance(Approvals):
     """The part of `Client` that looks after a store."""
 
     def verify(
-        self, name: str, *, progress: ProgressCallback | None = None
-    ) -> VerifyReport:
+        self, name: str, *, progress: "ProgressCallback | None" = None
+    ) -> "VerifyReport":
         """Have a version read back, every chunk authenticated, every digest redone.
 
         Damage is reported, not raised.
@@ -59,9 +59,13 @@ class Maintenance(Approvals):
         """
         uri = parse_uri(name)
         resource = uri.version.resource if "@" in name else uri.artifact.resource
+        from strongroom._transfer.verifying import (  # noqa: PLC0415 - for who verifies
+            verify_versions,
+        )
+
         return verify_versions(self._caller, resource, progress)
 
-    def check_server(self) -> tuple[CheckResult, ...]:
+    def check_server(self) -> "tuple[CheckResult, ...]":
         """Have the server prove what its bucket, Vault and logs can do."""
         answer = self._caller.unary(
             methods.CHECK_SERVER,
@@ -70,7 +74,7 @@ class Maintenance(Approvals):
         )
         return tuple(map(_convert.check_result_of, answer.results))
 
-    def server_info(self) -> ServerInfo:
+    def server_info(self) -> "ServerInfo":
         """Return what the server is, and whom it takes this client for."""
         return _convert.server_info_of(
             self._caller.unary(methods.GET_SERVER_INFO, pb.GetServerInfoRequest())
@@ -85,8 +89,8 @@ class Maintenance(Approvals):
         max_bytes_per_second: int = 0,
         repair: bool = False,
         committed_within_days: int = 0,
-        progress: StageCallback | None = None,
-    ) -> StoreVerifyReport:
+        progress: "StageCallback | None" = None,
+    ) -> "StoreVerifyReport":
         """Have everything that is stored read back; see `iter_verify_store`.
 
         Args:
@@ -111,11 +115,11 @@ class Maintenance(Approvals):
             committed_within_days=committed_within_days,
         ):
             match part:
-                case StoreFinding():
+                case values.StoreFinding():
                     continue  # the report has it
-                case StoreVerifyReport():
+                case values.StoreVerifyReport():
                     report = part
-                case Stage():
+                case values.Stage():
                     if progress is not None:
                         progress(part)
         if report is None:
@@ -131,7 +135,7 @@ class Maintenance(Approvals):
         max_bytes_per_second: int = 0,
         repair: bool = False,
         committed_within_days: int = 0,
-    ) -> Iterator[StoreFinding | Stage | StoreVerifyReport]:
+    ) -> "Iterator[StoreFinding | Stage | StoreVerifyReport]":
         """Have the store, a project or an artifact read back, and yield what is found.
 
         Args:
@@ -180,8 +184,8 @@ class Maintenance(Approvals):
         uri: str,
         source: str | os.PathLike[str],
         *,
-        progress: ProgressCallback | None = None,
-    ) -> RepairReport:
+        progress: "ProgressCallback | None" = None,
+    ) -> "RepairReport":
         """Mend a version from files: damaged chunks that they hold are stored anew.
 
         Only files that are damaged are sent, as far as they are there. No version is
@@ -198,14 +202,19 @@ class Maintenance(Approvals):
             PreconditionError: A file is not the one that the version holds
                 (COPY_UNSUITABLE).
         """
+        from strongroom._transfer.repairing import (  # noqa: PLC0415 - for who mends
+            Repair,
+            repair_version,
+        )
+
         repair = Repair(self._numbered(uri), scan_source(source), progress)
         return repair_version(self._caller, repair)
 
     # Sweeps.
 
     def plan_sweep(
-        self, project: str = "", *, progress: StageCallback | None = None
-    ) -> SweepPlan:
+        self, project: str = "", *, progress: "StageCallback | None" = None
+    ) -> "SweepPlan":
         """Have the server say what a sweep would do; nothing is changed.
 
         Args:
@@ -236,16 +245,16 @@ class Maintenance(Approvals):
                         continue  # a newer server may tell more
         if summary is None:
             raise _unfinished("plan")
-        return SweepPlan(bytes(content), summary)
+        return values.SweepPlan(bytes(content), summary)
 
     def apply_sweep(
         self,
-        plan: SweepPlan | bytes,
+        plan: "SweepPlan | bytes",
         *,
         reason: str = "",
         request_id: str | None = None,
-        progress: StageCallback | None = None,
-    ) -> SweepSummary:
+        progress: "StageCallback | None" = None,
+    ) -> "SweepSummary":
         """Do what a plan says, except what is needed again meanwhile.
 
         Applying a plan again, after an interruption too, goes on where it stopped.
@@ -261,7 +270,7 @@ class Maintenance(Approvals):
             PreconditionError: It is of another store or time (PLAN_STALE), or the
                 server has no right to delete (SWEEP_NOT_ALLOWED).
         """
-        content = plan.content if isinstance(plan, SweepPlan) else plan
+        content = plan.content if isinstance(plan, values.SweepPlan) else plan
         start = pb.SweepStart(
             request_id=request_id or _system.new_request_id(), reason=reason
         )
@@ -290,8 +299,8 @@ class Maintenance(Approvals):
         return summary
 
     def explain_object(
-        self, object_key: str, *, progress: StageCallback | None = None
-    ) -> ObjectExplanation:
+        self, object_key: str, *, progress: "StageCallback | None" = None
+    ) -> "ObjectExplanation":
         """Say what keeps one stored object, or what a sweep does with it.
 
         Args:
@@ -302,11 +311,11 @@ class Maintenance(Approvals):
         told: ObjectExplanation | None = None
         for part in self.iter_explain_object(object_key):
             match part:
-                case ObjectExplanation():
+                case values.ObjectExplanation():
                     told = part
-                case Stage():
+                case values.Stage():
                     _tell(progress, part)
-                case ObjectUse():
+                case values.ObjectUse():
                     continue  # the explanation has it
         if told is None:
             raise _unfinished("explanation")
@@ -314,7 +323,7 @@ class Maintenance(Approvals):
 
     def iter_explain_object(
         self, object_key: str
-    ) -> Iterator[ObjectUse | Stage | ObjectExplanation]:
+    ) -> "Iterator[ObjectUse | Stage | ObjectExplanation]":
         """Yield what needs a stored object as it is found; see `explain_object`.
 
         Yields:
@@ -343,7 +352,9 @@ class Maintenance(Approvals):
 
     # The server.
 
-    def rebuild_index(self, *, progress: StageCallback | None = None) -> IndexReport:
+    def rebuild_index(
+        self, *, progress: "StageCallback | None" = None
+    ) -> "IndexReport":
         """Have the server forget its local index and build it anew from the store."""
         report: IndexReport | None = None
         with (
@@ -353,9 +364,9 @@ class Maintenance(Approvals):
             ) as stream,
         ):
             for response in stream:
-                stage = Stage("index", response.done_count, response.total_count)
+                stage = values.Stage("index", response.done_count, response.total_count)
                 _tell(progress, stage)
-                report = IndexReport(
+                report = values.IndexReport(
                     response.done_count, response.chunk_count, response.damaged_count
                 )
         if report is None:
@@ -363,7 +374,7 @@ class Maintenance(Approvals):
         return report
 
 
-def _tell(progress: StageCallback | None, stage: Stage) -> None:
+def _tell(progress: "StageCallback | None", stage: "Stage") -> None:
     if progress is not None:
         progress(stage)
 

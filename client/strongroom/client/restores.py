@@ -2,6 +2,7 @@
 """`Restores`: versions of a backup, back in the store that is served."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from strongroom import _convert, _system, _telemetry
 from strongroom._channel import methods
@@ -9,7 +10,9 @@ from strongroom.client.backups import Backups
 from strongroom.errors import InternalError, InvalidArgumentError
 from strongroom.format.names import parse_uri
 from strongroom.v1 import restore_service_pb2 as pb
-from strongroom.values import RestorePlan, RestoreReceipt, StageCallback
+
+if TYPE_CHECKING:
+    from strongroom.values import RestorePlan, RestoreReceipt, StageCallback
 
 
 class Restores(Backups):
@@ -23,8 +26,8 @@ class Restores(Backups):
         as_of: datetime | None = None,
         request_id: str | None = None,
         max_bytes_per_second: int = 0,
-        progress: StageCallback | None = None,
-    ) -> RestoreReceipt:
+        progress: "StageCallback | None" = None,
+    ) -> "RestoreReceipt":
         """Restore a version of an artifact from a backup into the store.
 
         Records that the store has lost are put back, what is damaged of the artifact
@@ -61,7 +64,7 @@ class Restores(Backups):
 
     def plan_restore(
         self, uri: str, *, backup: int = 0, as_of: datetime | None = None
-    ) -> RestorePlan:
+    ) -> "RestorePlan":
         """Return what `restore` would do at most; changes nothing, errors as there."""
         request = _request(uri, backup, as_of, None)
         request.validate_only = True

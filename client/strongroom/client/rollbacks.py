@@ -2,21 +2,22 @@
 """`Rollbacks`: where a ref pointed, what going back would change, and going back."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from strongroom import _convert
+from strongroom import _convert, values
 from strongroom._channel import methods
 from strongroom.client.catalog import Catalog, parse_artifact
 from strongroom.errors import NotFoundError, PermissionDeniedError, Reason
 from strongroom.format.names import LATEST, TimeSelector, parse_selector, parse_uri
 from strongroom.v1 import artifact_service_pb2 as pb
-from strongroom.values import (
-    Action,
-    JournalEntry,
-    Ref,
-    RollbackPreview,
-    VersionReaders,
-)
+
+if TYPE_CHECKING:
+    from strongroom.values import (
+        JournalEntry,
+        Ref,
+        RollbackPreview,
+        VersionReaders,
+    )
 
 _BESIDE: Final = 2
 
@@ -24,18 +25,18 @@ _BESIDE: Final = 2
 class Rollbacks(Catalog):
     """The part of `Client` that looks at a ref's past, and goes back to it."""
 
-    def ref_log(self, artifact: str, ref: str) -> Iterator[JournalEntry]:
+    def ref_log(self, artifact: str, ref: str) -> "Iterator[JournalEntry]":
         """Yield the moves of a ref, newest first; those of `latest` are commits.
 
         Raises:
             NotFoundError: There is no such artifact.
         """
         for entry in self.log(artifact):
-            commits = ref == LATEST and entry.action is Action.COMMIT
-            if commits or (entry.ref == ref and entry.action is Action.MOVE_REF):
+            commits = ref == LATEST and entry.action is values.Action.COMMIT
+            if commits or (entry.ref == ref and entry.action is values.Action.MOVE_REF):
                 yield entry
 
-    def list_readers(self, version: str) -> VersionReaders:
+    def list_readers(self, version: str) -> "VersionReaders":
         """Return who reads a version now, as far as the server that answers knows.
 
         Other servers of the same store know of others; who has read it, the audit log
@@ -54,7 +55,7 @@ class Rollbacks(Catalog):
 
     def preview_rollback(
         self, artifact: str, ref: str, *, to: str | int | None = None
-    ) -> RollbackPreview:
+    ) -> "RollbackPreview":
         """Return what a rollback would do; nothing is read of the versions' content.
 
         Args:
@@ -75,13 +76,13 @@ class Rollbacks(Catalog):
         last_move = None
         wanted = {base.number, target.number}
         for entry in self.log(artifact):
-            if entry.action is Action.COMMIT and entry.version in wanted:
+            if entry.action is values.Action.COMMIT and entry.version in wanted:
                 commits[entry.version] = entry
             if last_move is None and entry.ref == ref:
                 last_move = entry
             if len(commits) == len(wanted) and last_move is not None:
                 break
-        return RollbackPreview(
+        return values.RollbackPreview(
             artifact=parse_artifact(artifact).short,
             ref=current,
             base=base,
@@ -101,7 +102,7 @@ class Rollbacks(Catalog):
         reason: str = "",
         etag: str = "",
         validate_only: bool = False,
-    ) -> Ref:
+    ) -> "Ref":
         """Move a ref back; nothing is copied, so it takes effect at once.
 
         It is a move like any other: what it did is in the journal, and another one
@@ -131,7 +132,7 @@ class Rollbacks(Catalog):
             validate_only=validate_only,
         )
 
-    def _find_ref(self, artifact: str, ref: str) -> Ref:
+    def _find_ref(self, artifact: str, ref: str) -> "Ref":
         found = [item for item in self.artifact(artifact).refs if item.name == ref]
         if not found:
             message = f"{artifact} has no ref {ref!r}"
@@ -162,7 +163,7 @@ class Rollbacks(Catalog):
             ref=ref,
         )
 
-    def _readers(self, version: str) -> VersionReaders | None:
+    def _readers(self, version: str) -> "VersionReaders | None":
         try:
             return self.list_readers(version)
         except PermissionDeniedError:

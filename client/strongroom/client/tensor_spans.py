@@ -6,6 +6,7 @@ Source:
 """
 
 import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Final, Protocol
@@ -65,6 +66,22 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return `size` bytes, fewer only at the end."""
         ...
+
+
+def neighbours_of(
+    spans: Iterable[TensorSpan], names: Collection[str] | None
+) -> Iterator[list[TensorSpan]]:
+    """Yield the spans of such names, those together that lie side by side."""
+    found: list[TensorSpan] = []
+    for span in spans:
+        if names is not None and span.name not in names:
+            continue
+        if found and found[-1].offset_bytes + found[-1].size_bytes != span.offset_bytes:
+            yield found
+            found = []
+        found.append(span)
+    if found:
+        yield found
 
 
 def read_tensor_spans(file: Readable, size_bytes: int) -> tuple[TensorSpan, ...]:

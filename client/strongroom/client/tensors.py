@@ -17,7 +17,11 @@ from typing import Final, Protocol, Self
 import torch
 
 from strongroom._transfer.remote_file import StrongroomFile
-from strongroom.client.tensor_spans import TensorSpan, read_tensor_spans
+from strongroom.client.tensor_spans import (
+    TensorSpan,
+    neighbours_of,
+    read_tensor_spans,
+)
 from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
@@ -77,14 +81,20 @@ class _Memory:
     """The memory of the processor."""
 
     def read(self, file: StrongroomFile, runs: _Runs, size_bytes: int) -> torch.Tensor:
-        buffer = bytearray(size_bytes)
-        with memoryview(buffer) as view:
-            position = 0
+        # Its pages are touched once, by what is read: nothing clears them before.
+        target = torch.empty(size_bytes, dtype=torch.uint8, device="cpu")
+        position = 0
+        with _bytes_of(target, size_bytes) as view:
             for offset, length in runs:
                 file.seek(offset)
                 file.readinto(view[position : position + length])
                 position += length
-        return torch.frombuffer(buffer, dtype=torch.uint8)
+        return target
+
+
+def _bytes_of(tensor: torch.Tensor, count: int) -> memoryview:
+    """Return the first bytes of a tensor's memory, good for as long as it is."""
+    return memoryview((ctypes.c_char * count).from_address(tensor.data_ptr())).cast("B")
 
 
 class _Device:
@@ -120,8 +130,7 @@ class _Device:
         buffer, copied = self._buffers[turn], self._copied[turn]
         copied.synchronize()  # or what is still on its way would be overwritten
         count = target.numel()
-        block = (ctypes.c_char * count).from_address(buffer.data_ptr())
-        with memoryview(block) as view:
+        with _bytes_of(buffer, count) as view:
             file.readinto(view)
         with torch.cuda.stream(self._stream):
             target.copy_(buffer[:count], non_blocking=True)
@@ -197,6 +206,16 @@ class TensorFile:
             tensor = tensor.squeeze(dimension)
         return tensor
 
+    def expect(self, names: Collection[str] | None) -> Iterator[str]:
+        """Yield the names of tensors to be read, which are fetched ahead.
+
+        Args:
+            names: Those to be read; all if None. Others are left out.
+        """
+        for neighbours in neighbours_of(self.spans.values(), names):
+            self.file.expect(neighbours[-1].offset_bytes + neighbours[-1].size_bytes)
+            yield from (span.name for span in neighbours)
+
     def _read(self, span: TensorSpan, runs: _Runs, shape: list[int]) -> torch.Tensor:
         dtype = DTYPES[span.dtype]
         size_bytes = sum(length for _, length in runs)
@@ -231,9 +250,8 @@ def iter_tensors(
     left = None if names is None else set(names)
     for file in _files(open_file, uri):
         with TensorFile(file, device=device) as tensors:
-            for name in tensors.spans:
-                if left is None or name in left:
-                    yield name, tensors.read(name)
+            for name in tensors.expect(left):
+                yield name, tensors.read(name)
             if left is not None:
                 left -= set(tensors.spans)
                 if not left:

@@ -58,9 +58,9 @@ class NeededKek(_message.Message):
     def __init__(self, kek: _Optional[str] = ..., versions: _Optional[_Iterable[int]] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class RestorePlan(_message.Message):
-    __slots__ = ("backup", "root_sha256", "create_time", "recovery_point", "protected_until", "held", "file_count", "size_bytes", "estimated_seconds", "keks", "approvals")
+    __slots__ = ("backup", "root_digest", "create_time", "recovery_point", "protected_until", "held", "file_count", "size_bytes", "estimated_seconds", "keks")
     BACKUP_FIELD_NUMBER: _ClassVar[int]
-    ROOT_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ROOT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     RECOVERY_POINT_FIELD_NUMBER: _ClassVar[int]
     PROTECTED_UNTIL_FIELD_NUMBER: _ClassVar[int]
@@ -69,9 +69,8 @@ class RestorePlan(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_SECONDS_FIELD_NUMBER: _ClassVar[int]
     KEKS_FIELD_NUMBER: _ClassVar[int]
-    APPROVALS_FIELD_NUMBER: _ClassVar[int]
     backup: int
-    root_sha256: str
+    root_digest: str
     create_time: _timestamp_pb2.Timestamp
     recovery_point: _timestamp_pb2.Timestamp
     protected_until: _timestamp_pb2.Timestamp
@@ -80,8 +79,7 @@ class RestorePlan(_message.Message):
     size_bytes: int
     estimated_seconds: float
     keks: _containers.RepeatedCompositeFieldContainer[NeededKek]
-    approvals: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, backup: _Optional[int] = ..., root_sha256: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recovery_point: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., protected_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_seconds: _Optional[float] = ..., keks: _Optional[_Iterable[_Union[NeededKek, _Mapping]]] = ..., approvals: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, backup: _Optional[int] = ..., root_digest: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., recovery_point: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., protected_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., held: bool = ..., file_count: _Optional[int] = ..., size_bytes: _Optional[int] = ..., estimated_seconds: _Optional[float] = ..., keks: _Optional[_Iterable[_Union[NeededKek, _Mapping]]] = ...) -> None: ...
 
 class RestoredVersion(_message.Message):
     __slots__ = ("name", "digest", "file_count", "size_bytes", "new_version")

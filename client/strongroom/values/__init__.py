@@ -1,105 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
 """The values that the SDK takes and returns: plain, immutable, free of protobuf."""
 
-from strongroom.values.access import (
-    AccessExplanation,
-    AccessRemedy,
-    RoleAssignment,
-)
-from strongroom.values.approvals import (
-    Approval,
-    ApprovalListing,
-    ApprovalState,
-    Consent,
-    KeyAssertion,
-    RelyingParty,
-    TrustedStore,
-)
-from strongroom.values.backups import (
-    Backup,
-    BackupFinding,
-    BackupListing,
-    BackupReport,
-    BackupSummary,
-    UntrustedBackup,
-)
-from strongroom.values.catalog import (
-    Action,
-    Artifact,
-    ArtifactPolicy,
-    Change,
-    Diff,
-    DiffSummary,
-    File,
-    FileChange,
-    JournalEntry,
-    Kind,
-    Lineage,
-    LineageStep,
-    Project,
-    Ref,
-    TensorChange,
-    Version,
-    VersionInput,
-    VersionState,
-)
-from strongroom.values.drills import CanaryState, Drill, DrilledVersion, DrillFinding
-from strongroom.values.keys import (
-    DoomedArtifact,
-    KekVersionCount,
-    KeyEntry,
-    KeyState,
-    RetireReport,
-    RewrapReport,
-    RotateReport,
-    Shredded,
-    ShreddedListing,
-    ShredPreview,
-    ShredReceipt,
-    SigningKey,
-)
-from strongroom.values.restores import (
-    NeededKek,
-    RestoredVersion,
-    RestorePlan,
-    RestoreReceipt,
-)
-from strongroom.values.rollbacks import (
-    RollbackPreview,
-    VersionReader,
-    VersionReaders,
-)
-from strongroom.values.transfers import (
-    DraftPart,
-    FileRange,
-    Progress,
-    ProgressCallback,
-    PullResult,
-    PushResult,
-    SharedMemory,
-    SharedMemoryState,
-)
-from strongroom.values.upkeep import (
-    CheckResult,
-    IndexReport,
-    Login,
-    ObjectExplanation,
-    ObjectState,
-    ObjectUse,
-    RepairReport,
-    Retention,
-    RetentionExplanation,
-    ServerInfo,
-    Stage,
-    StageCallback,
-    StoreFinding,
-    StoreVerifyReport,
-    SweepPlan,
-    SweepSummary,
-    VerifyFinding,
-    VerifyReport,
-    VersionAtRisk,
-)
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from strongroom.values.access import (
+        AccessExplanation,
+        AccessRemedy,
+        RoleAssignment,
+    )
+    from strongroom.values.approvals import (
+        Approval,
+        ApprovalListing,
+        ApprovalState,
+        Consent,
+        KeyAssertion,
+        RelyingParty,
+        TrustedStore,
+    )
+    from strongroom.values.backups import (
+        Backup,
+        BackupFinding,
+        BackupListing,
+        BackupReport,
+        BackupSummary,
+        UntrustedBackup,
+    )
+    from strongroom.values.catalog import (
+        Action,
+        Artifact,
+        ArtifactPolicy,
+        Change,
+        Diff,
+        DiffSummary,
+        File,
+        FileChange,
+        JournalEntry,
+        Kind,
+        Lineage,
+        LineageStep,
+        Project,
+        Ref,
+        TensorChange,
+        Version,
+        VersionInput,
+        VersionState,
+    )
+    from strongroom.values.drills import (
+        CanaryState,
+        Drill,
+        DrilledVersion,
+        DrillFinding,
+    )
+    from strongroom.values.keys import (
+        DoomedArtifact,
+        KekVersionCount,
+        KeyEntry,
+        KeyState,
+        RetireReport,
+        RewrapReport,
+        RotateReport,
+        Shredded,
+        ShreddedListing,
+        ShredPreview,
+        ShredReceipt,
+        SigningKey,
+    )
+    from strongroom.values.restores import (
+        NeededKek,
+        RestoredVersion,
+        RestorePlan,
+        RestoreReceipt,
+    )
+    from strongroom.values.rollbacks import (
+        RollbackPreview,
+        VersionReader,
+        VersionReaders,
+    )
+    from strongroom.values.transfers import (
+        DraftPart,
+        FileRange,
+        Progress,
+        ProgressCallback,
+        PullResult,
+        PushResult,
+        SharedMemory,
+        SharedMemoryState,
+    )
+    from strongroom.values.upkeep import (
+        CheckResult,
+        IndexReport,
+        Login,
+        ObjectExplanation,
+        ObjectState,
+        ObjectUse,
+        RepairReport,
+        Retention,
+        RetentionExplanation,
+        ServerInfo,
+        Stage,
+        StageCallback,
+        StoreFinding,
+        StoreVerifyReport,
+        SweepPlan,
+        SweepSummary,
+        VerifyFinding,
+        VerifyReport,
+        VersionAtRisk,
+    )
 
 __all__ = [
     "AccessExplanation",
@@ -187,3 +196,104 @@ __all__ = [
     "VersionReaders",
     "VersionState",
 ]
+
+#: The module of each name.
+_HOMES: Final = {
+    "AccessExplanation": "access",
+    "AccessRemedy": "access",
+    "Action": "catalog",
+    "Approval": "approvals",
+    "ApprovalListing": "approvals",
+    "ApprovalState": "approvals",
+    "Artifact": "catalog",
+    "ArtifactPolicy": "catalog",
+    "Backup": "backups",
+    "BackupFinding": "backups",
+    "BackupListing": "backups",
+    "BackupReport": "backups",
+    "BackupSummary": "backups",
+    "CanaryState": "drills",
+    "Change": "catalog",
+    "CheckResult": "upkeep",
+    "Consent": "approvals",
+    "Diff": "catalog",
+    "DiffSummary": "catalog",
+    "DoomedArtifact": "keys",
+    "DraftPart": "transfers",
+    "Drill": "drills",
+    "DrillFinding": "drills",
+    "DrilledVersion": "drills",
+    "File": "catalog",
+    "FileChange": "catalog",
+    "FileRange": "transfers",
+    "IndexReport": "upkeep",
+    "JournalEntry": "catalog",
+    "KekVersionCount": "keys",
+    "KeyAssertion": "approvals",
+    "KeyEntry": "keys",
+    "KeyState": "keys",
+    "Kind": "catalog",
+    "Lineage": "catalog",
+    "LineageStep": "catalog",
+    "Login": "upkeep",
+    "NeededKek": "restores",
+    "ObjectExplanation": "upkeep",
+    "ObjectState": "upkeep",
+    "ObjectUse": "upkeep",
+    "Progress": "transfers",
+    "ProgressCallback": "transfers",
+    "Project": "catalog",
+    "PullResult": "transfers",
+    "PushResult": "transfers",
+    "Ref": "catalog",
+    "RelyingParty": "approvals",
+    "RepairReport": "upkeep",
+    "RestorePlan": "restores",
+    "RestoreReceipt": "restores",
+    "RestoredVersion": "restores",
+    "Retention": "upkeep",
+    "RetentionExplanation": "upkeep",
+    "RetireReport": "keys",
+    "RewrapReport": "keys",
+    "RoleAssignment": "access",
+    "RollbackPreview": "rollbacks",
+    "RotateReport": "keys",
+    "ServerInfo": "upkeep",
+    "SharedMemory": "transfers",
+    "SharedMemoryState": "transfers",
+    "ShredPreview": "keys",
+    "ShredReceipt": "keys",
+    "Shredded": "keys",
+    "ShreddedListing": "keys",
+    "SigningKey": "keys",
+    "Stage": "upkeep",
+    "StageCallback": "upkeep",
+    "StoreFinding": "upkeep",
+    "StoreVerifyReport": "upkeep",
+    "SweepPlan": "upkeep",
+    "SweepSummary": "upkeep",
+    "TensorChange": "catalog",
+    "TrustedStore": "approvals",
+    "UntrustedBackup": "backups",
+    "VerifyFinding": "upkeep",
+    "VerifyReport": "upkeep",
+    "Version": "catalog",
+    "VersionAtRisk": "upkeep",
+    "VersionInput": "catalog",
+    "VersionReader": "rollbacks",
+    "VersionReaders": "rollbacks",
+    "VersionState": "catalog",
+}
+
+
+if not TYPE_CHECKING:  # or type checkers would take every name for known
+
+    def __getattr__(name: str) -> object:
+        # Late, since making dataclasses takes long, and most callers need few of them.
+        if name not in _HOMES:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+        value: object = getattr(home, name)
+        globals()[name] = value
+        return value

@@ -23,7 +23,7 @@ class RestorePlan:
 
     backup: int
     #: SHA-256 of the backup's signed root.
-    root_sha256: str
+    root_digest: str
     create_time: datetime
     #: When the newest version in the backup was committed.
     recovery_point: datetime | None
@@ -36,8 +36,6 @@ class RestorePlan:
     #: At the rate of a sample that was read.
     estimated_s: float
     keks: tuple[NeededKek, ...]
-    #: What has to be approved on the way, in words.
-    approvals: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,9 @@ class BackupSection:
             always locked by governance.
         retention_days: How long what a backup needs is locked from the day on which
             it was taken.
+        alone_days: For how many days, from the day on which it is asked, one person
+            may have a backup locked; for more, another one approves it. 0 stands for
+            twice `retention_days`.
         every_s: Between two backups that servers take by themselves; 0 for none.
         margin_s: How late a backup may be. Retention is at least an interval and
             this; less than this before something lapses, servers warn.
@@ -48,6 +51,7 @@ class BackupSection:
     ca_file: Path | None = None
     mode: str = "compliance"
     retention_days: int = 35
+    alone_days: int = 0
     every_s: int = 0
     margin_s: int = 86_400
     max_bytes_per_second: int = 0
@@ -61,6 +65,11 @@ class BackupSection:
     def retention_s(self) -> int:
         """`retention_days` in seconds."""
         return self.retention_days * _DAY_S
+
+    @property
+    def lock_days_alone(self) -> int:
+        """For how many days one person may have a backup locked."""
+        return self.alone_days or 2 * self.retention_days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

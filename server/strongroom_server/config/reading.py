@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from strongroom_server.config.sections import (
     WitnessSection,
 )
 from strongroom_server.config.tables import (
+    check_url,
     format_sections,
     load_sections,
     read_document,
@@ -90,7 +90,7 @@ def _check_lists(settings: ServerSettings) -> None:
     for copy in settings.copies:
         _check_copy(copy)
     for witness in settings.witnesses:
-        _check_url(f"{_WITNESSES}.url", witness.url)
+        check_url(f"{_WITNESSES}.url", witness.url)
 
 
 def _check_copy(copy: CopySection) -> None:
@@ -102,12 +102,12 @@ def _check_copy(copy: CopySection) -> None:
         if not all(in_bucket):
             message = f"copy {copy.name!r} needs endpoint, bucket and credentials_file"
             raise setting_error(message)
-        _check_url(f"{_COPIES}.endpoint", copy.endpoint)
+        check_url(f"{_COPIES}.endpoint", copy.endpoint)
 
 
 def _check(settings: ServerSettings) -> None:
-    _check_url("store.endpoint", settings.store.endpoint)
-    _check_url("vault.address", settings.vault.address)
+    check_url("store.endpoint", settings.store.endpoint)
+    check_url("vault.address", settings.vault.address)
     _check_login(settings.vault)
     for role in ("key_admin", "key_destroyer"):
         files = [
@@ -121,7 +121,7 @@ def _check(settings: ServerSettings) -> None:
         message = "the setting store.shred_watch_s cannot be 0"
         raise setting_error(message)
     if settings.telemetry.otlp_endpoint:
-        _check_url("telemetry.otlp_endpoint", settings.telemetry.otlp_endpoint)
+        check_url("telemetry.otlp_endpoint", settings.telemetry.otlp_endpoint)
     for name in ("max_calls", "stall_s", "short_s", "long_s", "stream_s", "probe_s"):
         if not getattr(settings.listen, name):
             message = f"the setting listen.{name} cannot be 0"
@@ -142,7 +142,7 @@ def _check(settings: ServerSettings) -> None:
 def _check_backups(settings: ServerSettings) -> None:
     store, backup = settings.store, settings.backup
     if backup.endpoint:
-        _check_url("backup.endpoint", backup.endpoint)
+        check_url("backup.endpoint", backup.endpoint)
     files = (
         store.credentials_file,
         store.remover_credentials_file,
@@ -235,21 +235,3 @@ def _check_login(vault: VaultSection) -> None:
     if surplus:
         message = f"vault.auth {vault.auth!r} has no use for vault.{surplus[0]}"
         raise setting_error(message)
-
-
-def _check_url(key: str, url: str) -> None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "https" and host:
-        return
-    if parts.scheme == "http" and _is_loopback(host):
-        return
-    message = f"the setting {key} cannot be {url!r}: neither https nor on loopback"
-    raise setting_error(message)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -3,13 +3,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from strongroom_server.config.sections import TelemetrySection, WorkersSection
 from strongroom_server.config.tables import (
+    check_url,
     load_sections,
     read_document,
     read_environ,
@@ -119,7 +118,7 @@ def read_public_keys(
 def _check(settings: ReplicationSettings) -> None:
     store, replica = settings.store, settings.replica
     for name, section in (("store", store), ("replica", replica)):
-        _check_url(f"{name}.endpoint", section.endpoint)
+        check_url(f"{name}.endpoint", section.endpoint)
         if not section.bucket:
             message = f"the setting {name}.bucket is empty"
             raise setting_error(message)
@@ -142,19 +141,3 @@ def _check(settings: ReplicationSettings) -> None:
 
 def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
-
-
-def _check_url(key: str, url: str) -> None:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    if not host or not is_safe:
-        message = f"the setting {key} cannot be {url!r}: neither https nor on loopback"
-        raise setting_error(message)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -10,8 +10,10 @@ import tomllib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, asdict, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 from strongroom.errors import InvalidArgumentError, Reason
 
@@ -114,6 +116,27 @@ def _format_table(heading: str, table: Mapping[str, object]) -> str:
         if value is not None
     ]
     return f"{heading}\n" + "".join(lines)
+
+
+def check_url(key: str, url: str) -> None:
+    """Check that a URL is safe to talk to.
+
+    Raises:
+        InvalidArgumentError: It is neither https nor on loopback (SETTING_INVALID).
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    if not host or not is_safe:
+        message = f"the setting {key} cannot be {url!r}: neither https nor on loopback"
+        raise setting_error(message)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def setting_error(message: str) -> InvalidArgumentError:

@@ -103,6 +103,9 @@ class CallFacts:
             request.
         workload: The SPIFFE id of the connection's certificate, whoever the
             principal is.
+        lifts: Whether the request lifts a legal hold.
+        lock_days: For how many days from now the request locks something that nobody
+            can unlock before; 0 if it does not.
     """
 
     tls_version: str
@@ -112,6 +115,8 @@ class CallFacts:
     auth_age_s: int = 0
     approvals: int = 0
     workload: str = ""
+    lifts: bool = False
+    lock_days: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ extensions, which are signed, too; none of them makes a lock end sooner.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,6 +94,15 @@ class JournalHead:
     digest: bytes
     versions: tuple[tuple[int, int], ...]
 
+    @property
+    def place(self) -> tuple[bytes, bytes]:
+        """What heads are in order of."""
+        return self.project, self.artifact
+
+    def holds(self, version: int) -> bool:
+        """Return whether the content of a version is in the backup."""
+        return any(first <= version <= last for first, last in self.versions)
+
 
 @dataclass(frozen=True, slots=True)
 class BackupRoot:
@@ -150,6 +160,20 @@ class BackupRoot:
     def is_whole(self) -> bool:
         """Whether it is of the whole store."""
         return not self.scope and not self.artifacts
+
+
+def head_of(
+    heads: Sequence[JournalHead], project: bytes, artifact: bytes
+) -> JournalHead | None:
+    """Return the head of an artifact's journal, if a root has one."""
+    place = bisect_left(heads, (project, artifact), key=_place)
+    if place < len(heads) and heads[place].place == (project, artifact):
+        return heads[place]
+    return None
+
+
+def _place(head: JournalHead) -> tuple[bytes, bytes]:
+    return head.place
 
 
 def format_root(root: BackupRoot) -> bytes:
@@ -299,7 +323,7 @@ def _check_lists(root: BackupRoot) -> None:
     check_ascends(root.scope)
     check_ascends(root.artifacts)
     check_ascends([page.first_key for page in root.pages])
-    check_ascends([(head.project, head.artifact) for head in root.journals])
+    check_ascends([head.place for head in root.journals])
     if any(project in root.scope for project, _ in root.artifacts):
         raise ValueError(root.artifacts)
 

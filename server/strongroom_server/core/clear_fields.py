@@ -24,17 +24,23 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 def body_of(
     payload: bytes,
     kind: str,
-    fields: AbstractSet[str],
+    fields: AbstractSet[str] | None,
     *,
     newest: int,
     max_bytes: int,
 ) -> dict[str, Any]:
     """Return the fields of a record of this kind, which has exactly these.
 
+    Args:
+        payload: The record, in canonical JSON.
+        kind: Its type.
+        fields: What it has; None if that differs within one format.
+        newest: The newest format that this release reads.
+        max_bytes: How long it may be.
+
     Raises:
         ValueError: It is malformed.
-        PreconditionError: Its format is newer than `newest`, which is what this
-            release reads (FORMAT_UNSUPPORTED).
+        PreconditionError: Its format is newer than that (FORMAT_UNSUPPORTED).
     """
     body = canonical.decode_object(payload, max_bytes)
     number = body.get("format")
@@ -48,7 +54,7 @@ def body_of(
             hint="Upgrade strongroom.",
             format=number,
         )
-    if set(body) != fields:
+    if fields is not None and set(body) != fields:
         raise ValueError(kind)
     return body
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical, dsse
+from strongroom_server.core.clear_fields import body_of
 from strongroom_server.core.drill import (
     MAX_FINDINGS,
     MAX_NOTES,
@@ -27,12 +28,7 @@ from strongroom_server.core.drill import (
 from strongroom_server.core.drill_sample import SEED_BYTES
 from strongroom_server.core.layout import MAX_BACKUP_NUMBER
 from strongroom_server.core.scope import STORE_BYTES
-from strongroom_server.core.signatures import (
-    PublicKey,
-    Signature,
-    SignatureAlgorithm,
-    verify_signatures,
-)
+from strongroom_server.core.signatures import PublicKey, Signature
 
 PAYLOAD_TYPE: Final = "application/vnd.strongroom.drill-report.v1"
 TYPE: Final = "drill-report"
@@ -128,25 +124,11 @@ def verify_report(data: bytes, keys: Mapping[str, PublicKey]) -> DrillReport:
             (FORMAT_UNSUPPORTED).
     """
     try:
-        payload, signed = dsse.parse_envelope(
-            data, PAYLOAD_TYPE, max_bytes=MAX_REPORT_BYTES
+        payload = dsse.open_envelope(
+            data, PAYLOAD_TYPE, keys, max_bytes=MAX_REPORT_BYTES
         )
     except ValueError as error:
         raise report_error() from error
-    unknown = [key_id for key_id, _ in signed if key_id not in keys]
-    if unknown:
-        raise IntegrityError(
-            f"the report is signed by the key {unknown[0][:80]!r}, which is not among "
-            "the public keys",
-            reason=Reason.SIGNATURE_INVALID,
-            hint="Take the public keys of the store that it is of.",
-        )
-    verify_signatures(
-        signing_input(payload),
-        [Signature(name, keys[name].algorithm, value) for name, value in signed],
-        keys,
-        required=frozenset(SignatureAlgorithm),
-    )
     return parse_payload(payload)
 
 
@@ -159,21 +141,9 @@ def parse_payload(payload: bytes) -> DrillReport:
             (FORMAT_UNSUPPORTED).
     """
     try:
-        body = canonical.decode_object(payload, MAX_REPORT_BYTES)
-        version = body.get("format")
-        if body.get("type") != TYPE or type(version) is not int or version < FORMAT:
-            raise report_error()
-        if version > FORMAT:
-            raise PreconditionError(
-                f"a report of a drill has format {version}; this release reads "
-                f"{FORMAT}",
-                reason=Reason.FORMAT_UNSUPPORTED,
-                hint="Upgrade strongroom.",
-                format=version,
-            )
-        if set(body) != _FIELDS:
-            raise report_error()
-        return _parse(body)
+        return _parse(
+            body_of(payload, TYPE, _FIELDS, newest=FORMAT, max_bytes=MAX_REPORT_BYTES)
+        )
     except ValueError as error:
         raise report_error() from error
 

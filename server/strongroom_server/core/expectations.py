@@ -4,8 +4,9 @@
 A CSV file with a heading. `principal`, `action`, `resource` and `expected` (`allow`
 or `deny`) must be there; `policy` (what decides, as the audit log has it),
 `tls_version`, `key_exchange` and `hour_utc` may, and for people `mfa` (`true` or
-`false`), `auth_age_s`, `approvals` and `workload`, the certificate's SPIFFE id. Lines
-that begin with `#` are comments.
+`false`), `auth_age_s`, `approvals` and `workload`, the certificate's SPIFFE id; and of
+requests `lifts` (`true` if a hold is lifted) and `lock_days`. Lines that begin with `#`
+are comments.
 """
 
 import csv
@@ -26,8 +27,15 @@ _FACTS: Final = {
     "auth_age_s": "0",
     "approvals": "0",
     "workload": "",
+    "lifts": "false",
+    "lock_days": "0",
 }
-_NUMBERS: Final = {"hour_utc": "hour", "auth_age_s": "age", "approvals": "count"}
+_NUMBERS: Final = {
+    "hour_utc": "hour",
+    "auth_age_s": "age",
+    "approvals": "count",
+    "lock_days": "count of days",
+}
 _FLAGS: Final = {"true": True, "false": False}
 _KNOWN: Final = _NEEDED | {"policy"} | _FACTS.keys()
 _VERDICTS: Final = {"allow": True, "deny": False}
@@ -109,8 +117,9 @@ def _facts(number: int, principal: str, facts: Mapping[str, str]) -> CallFacts:
     for name, what in _NUMBERS.items():
         if not facts[name].isdecimal():
             raise _wrong(number, f"{facts[name]!r} is no {what}")
-    if facts["mfa"] not in _FLAGS:
-        raise _wrong(number, f"{facts['mfa']!r} is neither true nor false")
+    for name in ("mfa", "lifts"):
+        if facts[name] not in _FLAGS:
+            raise _wrong(number, f"{facts[name]!r} is neither true nor false")
     program = "" if is_operator(principal) else principal
     return CallFacts(
         facts["tls_version"],
@@ -120,6 +129,8 @@ def _facts(number: int, principal: str, facts: Mapping[str, str]) -> CallFacts:
         auth_age_s=int(facts["auth_age_s"]),
         approvals=int(facts["approvals"]),
         workload=facts["workload"] or program,
+        lifts=_FLAGS[facts["lifts"]],
+        lock_days=int(facts["lock_days"]),
     )
 
 

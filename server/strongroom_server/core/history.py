@@ -139,12 +139,16 @@ RequestKey = tuple[Action, str, str]
 
 @dataclass(frozen=True, slots=True)
 class NumberedEntry:
-    """An entry with its number, its stored digest and the keys that signed it."""
+    """An entry with its number, its stored digest and the keys that signed it.
+
+    `epoch` is that of the key that it is stored under.
+    """
 
     number: int
     entry: Entry
     digest: bytes
     key_ids: tuple[str, ...]
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ REPLICA: Final = "replica/"
 #: Records of leases; their names are those of schedules.
 LEASES: Final = "leases/"
 _LEASE: Final = re.compile(r"leases/[a-z]+/([0-9]{20})\Z")
+UPLOADS: Final = "uploads/"
+#: What probes of a bucket leave behind; of no use to anybody.
+PROBE: Final = "probe/"
 #: What the names of tombstones and receipts begin with.
 TOMBSTONE: Final = "tombstone-"
 RECEIPT: Final = "receipt-"
@@ -128,7 +131,7 @@ def index_key_time(key: str) -> int:
 
 def uploads_prefix(domain: bytes) -> str:
     """Return what the records of a domain's uploads lie below."""
-    return f"uploads/{format_id(domain)}/"
+    return f"{UPLOADS}{format_id(domain)}/"
 
 
 def upload_prefix(domain: bytes, upload: bytes) -> str:

@@ -7,7 +7,7 @@ only where there are lists, or chunks that format 1 has no word for.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
@@ -44,6 +44,7 @@ class Manifest:
         pages: In order of path; empty if there are lists.
         lists: The lists of pages, in order of path; empty if there are few pages.
         roots: The pages, or the lists.
+        epoch: Of the key that the manifest is stored under; not part of what it says.
     """
 
     artifact: bytes
@@ -52,6 +53,7 @@ class Manifest:
     size_bytes: int
     pages: tuple[PageRef, ...]
     lists: tuple[PageRef, ...] = ()
+    epoch: int = field(default=0, compare=False)
 
     @property
     def roots(self) -> tuple[PageRef, ...]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical, layout
+from strongroom_server.core.clear_fields import body_of, items_of
 
 FORMAT: Final = 1
 TYPE: Final = "strongroom.relocations"
@@ -22,6 +23,7 @@ _MAX_ROWS_BYTES: Final = 4 * 1024 * 1024
 _MAX_VERSION_CHARS: Final = 1024
 #: As in inventories.
 _MAX_KNOWN: Final = 64
+_FIELDS: Final = frozenset({"format", "rows", "type"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,11 @@ def parse_relocations(data: bytes) -> tuple[Relocation, ...]:
             (FORMAT_UNSUPPORTED).
     """
     try:
-        body = canonical.decode_object(data, MAX_RECORD_BYTES)
-        if set(body) != {"format", "type", "rows"} or body["type"] != TYPE:
+        body = body_of(data, TYPE, _FIELDS, newest=FORMAT, max_bytes=MAX_RECORD_BYTES)
+        rows = items_of(body["rows"])
+        if len(rows) > MAX_ROWS:
             raise _malformed()
-        _check_format(body["format"])
-        if not isinstance(body["rows"], list) or len(body["rows"]) > MAX_ROWS:
-            raise _malformed()
-        return tuple(_parse_row(row) for row in body["rows"])
+        return tuple(_parse_row(row) for row in rows)
     except ValueError as error:
         raise _malformed() from error
 
@@ -82,17 +82,6 @@ def split_relocations(rows: Iterable[Relocation]) -> Iterator[tuple[Relocation, 
         size_bytes += own_bytes
     if group:
         yield tuple(group)
-
-
-def _check_format(value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < FORMAT:
-        raise _malformed()
-    if value > FORMAT:
-        raise PreconditionError(
-            f"a relocation record has format {value}; this release reads {FORMAT}",
-            reason=Reason.FORMAT_UNSUPPORTED,
-            hint="Upgrade the server.",
-        )
 
 
 def _parse_row(row: Any) -> Relocation:  # noqa: ANN401

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical
-from strongroom_server.core.scope import STORE_BYTES
+from strongroom_server.core.clear_fields import body_of, store_of
 
 FORMAT: Final = 1
 TYPE: Final = "strongroom.replica"
@@ -64,34 +64,16 @@ def parse_record(data: bytes) -> ReplicaRecord:
             (FORMAT_UNSUPPORTED).
     """
     try:
-        body = canonical.decode_object(data, MAX_RECORD_BYTES)
-        if body.get("type") != TYPE:
-            raise _malformed()
-        _check_format(body.get("format"))
-        if set(body) != _FIELDS:
-            raise _malformed()
+        body = body_of(data, TYPE, _FIELDS, newest=FORMAT, max_bytes=MAX_RECORD_BYTES)
         time = datetime.fromisoformat(body["time"])
         record = ReplicaRecord(
-            bytes.fromhex(body["store"]), ReplicaState(body["state"]), time
+            store_of(body["store"]), ReplicaState(body["state"]), time
         )
-        is_whole = len(record.store) == STORE_BYTES and time.tzinfo is UTC
-        if not is_whole or format_record(record) != data:
+        if time.tzinfo is not UTC or format_record(record) != data:
             raise _malformed()
     except (ValueError, TypeError) as error:
         raise _malformed() from error
     return record
-
-
-def _check_format(number: object) -> None:
-    if type(number) is not int or number < 1:
-        raise _malformed()
-    if number > FORMAT:
-        raise PreconditionError(
-            f"a replica record has format {number}; this release reads {FORMAT}",
-            reason=Reason.FORMAT_UNSUPPORTED,
-            hint="Upgrade the server.",
-            format=number,
-        )
 
 
 def _malformed() -> IntegrityError:

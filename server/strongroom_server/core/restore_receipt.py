@@ -8,8 +8,9 @@ and checked anywhere with the public keys alone.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from strongroom.errors import IntegrityError, PreconditionError, Reason
+from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import canonical, dsse
+from strongroom_server.core.clear_fields import body_of
 from strongroom_server.core.restore_records import MAX_NAMED, RestoreReport
 from strongroom_server.core.signatures import PublicKey, Signature
 
@@ -17,6 +18,13 @@ PAYLOAD_TYPE: Final = "application/vnd.strongroom.restore-receipt.v1"
 TYPE: Final = "restore-receipt"
 FORMAT: Final = 1
 MAX_RECEIPT_BYTES: Final = 3 * 1024 * 1024
+_FIELDS: Final = frozenset(
+    {
+        "backup", "copied_bytes", "copied_count", "damaged", "damaged_count", "format",
+        "milliseconds", "recovery_point", "root", "selection", "start_time", "store",
+        "target", "there_count", "type", "version_count", "versions",
+    }
+)  # fmt: skip
 
 
 def format_payload(store: bytes, report: RestoreReport) -> bytes:
@@ -28,7 +36,7 @@ def format_payload(store: bytes, report: RestoreReport) -> bytes:
         "store": store.hex(),
         "target": report.target.value,
         "backup": report.backup,
-        "root": report.root_sha256,
+        "root": report.root_digest,
         "recovery_point": None if point is None else point.isoformat(),
         "start_time": report.start_time.isoformat(),
         "milliseconds": round(report.seconds * 1000),
@@ -76,19 +84,11 @@ def verify_receipt(data: bytes, keys: Mapping[str, PublicKey]) -> dict[str, Any]
         payload = dsse.open_envelope(
             data, PAYLOAD_TYPE, keys, max_bytes=MAX_RECEIPT_BYTES
         )
-        body = canonical.decode_object(payload, MAX_RECEIPT_BYTES)
+        return body_of(
+            payload, TYPE, _FIELDS, newest=FORMAT, max_bytes=MAX_RECEIPT_BYTES
+        )
     except ValueError as error:
         raise _malformed() from error
-    if body.get("type") != TYPE or type(body.get("format")) is not int:
-        raise _malformed()
-    if body["format"] != FORMAT:
-        raise PreconditionError(
-            f"the receipt has format {body['format']}; this release reads {FORMAT}",
-            reason=Reason.FORMAT_UNSUPPORTED,
-            hint="Upgrade strongroom.",
-            format=body["format"],
-        )
-    return body
 
 
 def _malformed() -> IntegrityError:

@@ -12,6 +12,8 @@ from strongroom.format.names import ArtifactName, ProjectName, VersionName, chec
 
 #: Versions and damaged things that a report names; it counts them all.
 MAX_NAMED: Final = 1000
+#: What each part of a selection is a part of.
+_PARTS: Final = {"path": "version", "version": "artifact", "artifact": "project"}
 
 
 class RestoreTarget(StrEnum):
@@ -54,20 +56,19 @@ class Selection:
         Raises:
             InvalidArgumentError: They do not.
         """
+        given = self.shown()
+        for part, whole in _PARTS.items():
+            if part in given and whole not in given:
+                raise InvalidArgumentError(
+                    f"{part} {given[part]!r} is given, and not of which {whole}",
+                    reason=Reason.ARGUMENT_INVALID,
+                )
         if self.project:
             ProjectName(self.project)
         if self.artifact_name is not None and self.version:
             VersionName(self.artifact_name, self.version)
         if self.path:
             check_path(self.path.removesuffix("/"))
-        chain = (self.project, self.artifact, self.version)
-        given = [bool(item) for item in chain]
-        if given != sorted(given, reverse=True) or (self.path and not self.version):
-            raise InvalidArgumentError(
-                "a path is of a version, a version of an artifact, an artifact of a "
-                "project: something is missing",
-                reason=Reason.ARGUMENT_INVALID,
-            )
 
     def shown(self) -> dict[str, str]:
         """Return the parts that were given, by name."""
@@ -85,13 +86,13 @@ class NeededKek:
     """A KEK that key slots of the backup are wrapped by.
 
     Attributes:
-        name: As Vault knows it.
+        kek: As Vault knows it.
         versions: Which of its versions wrap slots, ascending.
         domain_count: Key domains that need it.
         problem: Why Vault cannot unwrap with it now; "" if it can.
     """
 
-    name: str
+    kek: str
     versions: tuple[int, ...]
     domain_count: int
     problem: str = ""
@@ -103,9 +104,9 @@ class RestorePlan:
 
     Attributes:
         backup: The backup's number.
-        root_sha256: The digest of its root.
+        root_digest: The digest of its root.
         create_time: When it was begun.
-        newest_commit_time: Of the newest version that is in it, the recovery point.
+        recovery_point: When the newest version in the backup was committed.
         protected_until: Until when its objects are locked.
         is_held: Whether a legal hold keeps them, too.
         version_count: Versions that would be restored.
@@ -115,14 +116,13 @@ class RestorePlan:
         there_count: Those of them that the target has already.
         estimated_s: How long it would take at the rate at which a sample was read.
         keks: What Vault must have.
-        approvals: What has to be approved on the way, in words.
         is_part: Whether the backup is of a part of the store only.
     """
 
     backup: int
-    root_sha256: str
+    root_digest: str
     create_time: datetime
-    newest_commit_time: datetime | None
+    recovery_point: datetime | None
     protected_until: datetime
     is_held: bool
     version_count: int
@@ -132,7 +132,6 @@ class RestorePlan:
     there_count: int
     estimated_s: float
     keks: tuple[NeededKek, ...]
-    approvals: tuple[str, ...] = ()
     is_part: bool = False
 
 
@@ -179,7 +178,7 @@ class RestoreReport:
     Attributes:
         target: Where to.
         backup: The backup's number.
-        root_sha256: The digest of its root.
+        root_digest: The digest of its root.
         recovery_point: When the newest version in the backup was committed.
         start_time: When the restore began.
         seconds: How long it took.
@@ -196,7 +195,7 @@ class RestoreReport:
 
     target: RestoreTarget
     backup: int
-    root_sha256: str
+    root_digest: str
     recovery_point: datetime | None
     start_time: datetime
     seconds: float

@@ -55,7 +55,7 @@ _LIMITS: Final = {
     layout.AUDIT: audit_batch.MAX_BODY_BYTES + _SEALING_BYTES,
     layout.DRILLS: drill_report.MAX_REPORT_BYTES + _SEALING_BYTES,
     "index/": index_segment.MAX_SEGMENT_BYTES,
-    "uploads/": upload_record.MAX_RECORD_BYTES,
+    layout.UPLOADS: upload_record.MAX_RECORD_BYTES,
 }
 
 
@@ -81,6 +81,21 @@ def max_bytes(key: str) -> int:
     if key.startswith(layout.MENDED):
         return mend_statement.MAX_STATEMENT_BYTES
     return _LIMITS.get(key[: key.find("/") + 1], MAX_OBJECT_BYTES)
+
+
+def gone(key: str) -> IntegrityError:
+    """Return the error for an object that is not there any more."""
+    reason = Reason.RECORD_CORRUPT
+    if key.startswith(PACKS):
+        reason = Reason.CHUNK_MISSING
+    elif key.startswith(MANIFESTS):
+        reason = Reason.MANIFEST_MISSING
+    return IntegrityError(
+        f"object {key} is gone",
+        reason=reason,
+        hint="Run `strongroom verify --store`.",
+        key=key,
+    )
 
 
 def digest_name(key: str) -> str:

@@ -15,6 +15,9 @@ from strongroom_server.adapters.cedar import AccessFiles, CedarAuthorizer
 from strongroom_server.core.access import Decision
 from strongroom_server.core.expectations import Expectation, parse_expectations
 
+#: What a server's settings say where they say nothing (a test compares the two).
+LOCK_DAYS_ALONE: Final = 70
+
 #: The exit code if anything differs.
 DIFFERENT: Final = 1
 
@@ -45,6 +48,13 @@ def compare(
         list[str] | None,
         typer.Option(help="A ref that nobody moves alone, as in the settings."),
     ] = None,
+    lock_days_alone: Annotated[
+        int,
+        typer.Option(
+            help="For how many days somebody locks a backup alone; 0: for any. The "
+            "server's default is twice its backup.retention_days."
+        ),
+    ] = LOCK_DAYS_ALONE,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines instead of text.")
     ] = False,
@@ -59,9 +69,17 @@ def compare(
       strongroom access test expectations.csv --assignments assignments.toml
     """
     files = AccessFiles(
-        assignments, policies, shipped_roles, shipped_rules, (*(protected_ref or ()),)
+        assignments,
+        policies,
+        shipped_roles,
+        shipped_rules,
+        (*(protected_ref or ()),),
+        lock_days_alone,
     )
-    authorizer = files.read()
+    _compare(files.read(), table, as_json=as_json)
+
+
+def _compare(authorizer: CedarAuthorizer, table: Path, *, as_json: bool) -> None:
     rows = list(parse_expectations(_lines(table)))
     differing = 0
     for row in rows:

@@ -3,6 +3,8 @@
 
 import contextlib
 import socket
+import sys
+import weakref
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,6 +27,9 @@ class AddressBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ports: dict[str, int] = {}
+        #: Held until the book goes, and so until the servers listen.
+        self._claims: list[socket.socket] = []
+        weakref.finalize(self, _let_go, self._claims)
         if path.exists():
             ports = read_record(path).get("ports")
             if isinstance(ports, dict):
@@ -59,13 +64,34 @@ class AddressBook:
         begin = zlib.crc32(str(self._path).encode()) % span
         for step in range(span):
             port = _FIRST_PORT + (begin + step) % span
-            if port not in taken and is_free(port):
+            if port not in taken and is_free(port) and self._claim(port):
                 return port
         raise UnavailableError(
             f"no port from {_FIRST_PORT} to {_LAST_PORT} is free on {HOST}",
             reason=Reason.TRANSPORT,
             hint="End programs that listen there, then run it again.",
         )
+
+    def _claim(self, port: int) -> bool:
+        """Keep stacks that start at this moment from a port; say if none has it.
+
+        By a name that the kernel forgets with the process; other systems have none.
+        """
+        if not sys.platform.startswith("linux"):
+            return True
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            claim.bind(f"\0strongroom-dev-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+        self._claims.append(claim)
+        return True
+
+
+def _let_go(claims: Iterable[socket.socket]) -> None:
+    for claim in claims:
+        claim.close()
 
 
 def is_free(port: int) -> bool:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ports of a sidecar: grants from central, packs by URL, packs on a local disk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -70,8 +70,15 @@ class PackFetcher(Protocol):
         """
         ...
 
-    def read_whole(self, url: str, *, max_bytes: int) -> bytearray:
-        """Return a whole pack.
+    def read_whole(
+        self, url: str, room: Callable[[int], memoryview], *, max_bytes: int
+    ) -> memoryview:
+        """Fill memory with a whole pack, and return it.
+
+        Args:
+            url: Of the pack.
+            room: Returns memory for so many bytes; asked again when it is repeated.
+            max_bytes: Its length at most.
 
         Raises:
             BlobNotFoundError: There is none, or it is longer than `max_bytes`.

@@ -17,6 +17,7 @@ from strongroom.errors import (
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.suites import DEFAULT_SUITE
 from strongroom_server.ports import (
+    BlobNotFoundError,
     Clock,
     Entropy,
     Index,
@@ -35,6 +36,7 @@ from strongroom_server.repository.repository import (
     open_keyring,
     open_repository,
 )
+from strongroom_server.repository.signed_records import SignedRecords
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,18 @@ class BackupEngine:
         return later or self.repository.shreds.is_dead(name)
 
 
-def signed_store(bucket: LockedBlobs, signer: Signer) -> bytes:
+def signed_store(
+    bucket: LockedBlobs, signer: Signer, signed: SignedRecords | None = None
+) -> bytes:
     """Return the id of the store that a bucket has backups of, as a root tells it.
 
     `strongroom.json` is not asked: anybody who may write to the bucket may have put
     one there before us. Whose root is signed by the store's keys is believed.
+
+    Args:
+        bucket: The backup bucket.
+        signer: Knows the public keys.
+        signed: Told what was planted there, for `BackupRecords` that come after.
 
     Raises:
         NotFoundError: No root in it is signed by these keys (BACKUP_NOT_FOUND).
@@ -73,7 +82,7 @@ def signed_store(bucket: LockedBlobs, signer: Signer) -> bytes:
         UnavailableError: S3 or Vault cannot be reached.
     """
     bad: dict[int, StrongroomError] = {}
-    for saved in BackupRecords(bucket, signer, b"").newest_first(bad):
+    for saved in BackupRecords(bucket, signer, b"", signed).newest_first(bad):
         return saved.root.store
     unsigned = f"; {len(bad)} are not signed as they must be" if bad else ""
     raise NotFoundError(
@@ -119,14 +128,22 @@ def open_backup_engine(
 
     Raises:
         PreconditionError: Vault does not have the store's KEK (KEK_MISSING), or
-            refuses it (KEK_ACCESS_DENIED).
-        IntegrityError: The backup's first records are damaged, or another store's.
+            refuses it (KEK_ACCESS_DENIED); or something in it needs a newer release.
+        IntegrityError: The backup's first records are damaged, gone, or another
+            store's (RECORD_CORRUPT).
         UnavailableError: Vault or the backup bucket cannot be reached.
     """
     view = view_of(bucket, saved)
-    keyring = open_keyring(
-        blobs=view, key_service=key_service, clock=clock, entropy=entropy
-    )
+    try:
+        keyring = open_keyring(
+            blobs=view, key_service=key_service, clock=clock, entropy=entropy
+        )
+    except BlobNotFoundError as error:
+        raise IntegrityError(
+            f"an object is gone that backup {saved.number} cannot be opened without",
+            reason=Reason.RECORD_CORRUPT,
+            hint="Use an older backup: `strongroom backup ls`.",
+        ) from error
     if keyring.store != saved.root.store:
         raise IntegrityError(
             f"backup {saved.number} is of another store than its strongroom.json",

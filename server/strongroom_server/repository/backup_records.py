@@ -25,24 +25,24 @@ from strongroom_server.core.backup_root import BackupRoot, PageEntry
 from strongroom_server.core.inventory import StoredObject
 from strongroom_server.core.signatures import PublicKey
 from strongroom_server.ports import (
-    BlobNotFoundError,
     BlobVersion,
     Lock,
     LockedBlobs,
     ReadBuffer,
     Signer,
 )
+from strongroom_server.repository.inventory_view import read_page
 from strongroom_server.repository.locked_objects import keep_locked
 from strongroom_server.repository.numbered_blobs import (
     crowded,
     first_free,
     put_numbered,
 )
+from strongroom_server.repository.signed_extensions import SignedExtensions
+from strongroom_server.repository.signed_records import SignedRecords, bare
 
 #: Numbers that are tried if others take them meanwhile.
 _MAX_TRIES: Final = 100
-#: What is shorter is no signed root; nothing is fetched to find that out.
-_MIN_SIGNED_BYTES: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class SavedBackup:
         is_held: Whether a legal hold is on it.
         data: The stored root: what can be checked offline.
         extensions: Those that are signed, in order.
+        unread_count: How many more may be extensions of it, and were not read yet:
+            too much was planted among them.
     """
 
     root: BackupRoot
@@ -64,6 +66,7 @@ class SavedBackup:
     is_held: bool
     data: bytes = field(repr=False)
     extensions: tuple[Extension, ...] = ()
+    unread_count: int = 0
 
     @property
     def number(self) -> int:
@@ -74,11 +77,22 @@ class SavedBackup:
 class BackupRecords:
     """Reads and writes what says what a backup holds. Safe to use from many threads."""
 
-    def __init__(self, bucket: LockedBlobs, signer: Signer, store: bytes) -> None:
-        """`store` is the id of the store that the backups are of; b"" is any."""
+    def __init__(
+        self,
+        bucket: LockedBlobs,
+        signer: Signer,
+        store: bytes,
+        signed: SignedRecords | None = None,
+    ) -> None:
+        """`store` is the id of the store that the backups are of; b"" is any.
+
+        `signed` is what knows already what was planted in the bucket.
+        """
         self._bucket = bucket
         self._signer = signer
         self._store = store
+        self._signed = SignedRecords(bucket) if signed is None else signed
+        self._extensions = SignedExtensions(self._signed)
 
     def numbers(self) -> list[int]:
         """Return the numbers under which something lies, ascending; unchecked.
@@ -125,27 +139,12 @@ class BackupRecords:
             try:
                 yield self._load(number, listed[number])
             except (NotFoundError, IntegrityError, PreconditionError) as error:
-                _check_is_of_record(error)
+                check_is_of_record(error)
                 if bad is not None:
-                    bad[number] = error
-
-    def survey(self) -> tuple[list[SavedBackup], dict[int, StrongroomError]]:
-        """Return all backups, oldest first; and by number what is none, and why.
-
-        Raises:
-            UnavailableError: S3 or Vault cannot be reached.
-            PreconditionError: Vault refuses the public keys (KEK_ACCESS_DENIED).
-        """
-        bad: dict[int, StrongroomError] = {}
-        good = [*self.newest_first(bad)][::-1]
-        return good, bad
-
-    def all(self) -> list[SavedBackup]:
-        """Return all backups that can be trusted, oldest first. Errors as `survey`."""
-        return self.survey()[0]
+                    bad[number] = bare(error)
 
     def newest(self) -> SavedBackup | None:
-        """Return the newest that can be trusted, if any. Errors as `survey`."""
+        """Return the newest that can be trusted, if any; errors as `newest_first`."""
         return next(self.newest_first(), None)
 
     def write_root(
@@ -231,7 +230,7 @@ class BackupRecords:
             signatures = self._signer.sign(backup_extension.signing_input(payload))
             data = backup_extension.seal_extension(payload, signatures)
             if put_numbered(bucket, layout.backup_key(saved.number, number), data):
-                return self.load(saved.number)
+                return _with(self.load(saved.number), extension)
         raise crowded(layout.backup_prefix(saved.number), _MAX_TRIES)
 
     def write_page(self, rows: Sequence[StoredObject], lock: Lock) -> PageEntry:
@@ -247,17 +246,8 @@ class BackupRecords:
         return PageEntry(digest, kept.version_id, rows[0].key, len(rows), len(data))
 
     def read_page(self, page: PageEntry) -> tuple[StoredObject, ...]:
-        """Return the rows of a page that a root names, checked.
-
-        Raises:
-            IntegrityError: It is gone, or is not what the root says (RECORD_CORRUPT).
-            UnavailableError: S3 cannot be reached.
-        """
-        data = self._page_bytes(page)
-        rows = inventory.parse_page(data)
-        if rows[0].key != page.first_key or len(rows) != page.row_count:
-            raise inventory.inventory_error(f"page {page.sha256}")
-        return rows
+        """Return the rows of a page that a root names; errors as there."""
+        return read_page(self._bucket, page)
 
     def rows(self, root: BackupRoot) -> Iterator[StoredObject]:
         """Yield all that a backup holds, in order of key. Errors as `read_page`."""
@@ -287,71 +277,28 @@ class BackupRecords:
         if root_key not in places:
             raise _not_found(number)
         keys = self._signer.public_keys()
-        data = self._read(places[root_key], backup_root.MAX_ROOT_BYTES)
-        root = backup_root.verify_root(data, keys)
-        if root.store != (self._store or root.store) or root.number != number:
-            raise backup_root.root_error()
+        refusal = self._signed.refusal(places[root_key], keys)
+        if refusal is not None:
+            raise refusal
+        data, root = self._signed.read(
+            places[root_key], keys, backup_root.MAX_ROOT_BYTES, self._root_at(number)
+        )
         digest = hashlib.sha256(data).hexdigest()
-        extensions = tuple(self._extensions(items, root, digest, keys))
-        return _saved(root, data, extensions)
+        found, unread_count = self._extensions.read(items, root, digest, keys)
+        return replace(_saved(root, data, found), unread_count=unread_count)
 
-    def _page_bytes(self, page: PageEntry) -> bytes:
-        """Return the bytes of a page, whichever version of its key has them."""
-        key = layout.backup_page_key(page.sha256)
-        data = self._get(key, page.version_id, page)
-        if data is not None:
-            return data
-        # The pinned version is gone or rotten; a page is named by its digest, so that
-        # any version of it does.
-        for item in self._bucket.versions(key):
-            if item.key == key and item.size_bytes == page.size_bytes:
-                data = self._get(key, item.version_id, page)
-                if data is not None:
-                    return data
-        raise inventory.inventory_error(f"page {page.sha256} is gone or rotten")
+    def _root_at(
+        self, number: int
+    ) -> Callable[[bytes, Mapping[str, PublicKey]], BackupRoot]:
+        """Return what verifies a root that lies under a number."""
 
-    def _get(self, key: str, version_id: str, page: PageEntry) -> bytes | None:
-        try:
-            data = self._bucket.get(
-                key, version_id=version_id, max_bytes=page.size_bytes
-            )
-        except (BlobNotFoundError, IntegrityError):
-            return None
-        return data if inventory.digest_of(data) == page.sha256 else None
+        def verify(data: bytes, keys: Mapping[str, PublicKey]) -> BackupRoot:
+            root = backup_root.verify_root(data, keys)
+            if root.store != (self._store or root.store) or root.number != number:
+                raise backup_root.root_error()
+            return root
 
-    def _extensions(
-        self,
-        items: Sequence[BlobVersion],
-        root: BackupRoot,
-        digest: str,
-        keys: Mapping[str, PublicKey],
-    ) -> Iterator[Extension]:
-        """Yield the extensions of a root that are signed, in order."""
-        for item in items:
-            place = layout.backup_place(item.key)
-            if place is None or place[1] == 0:
-                continue
-            try:
-                data = self._read(item, backup_extension.MAX_EXTENSION_BYTES)
-                found = backup_extension.verify_extension(data, keys)
-            except (IntegrityError, PreconditionError) as error:
-                # Planted, or of a later release: nothing ends sooner without it.
-                _check_is_of_record(error)
-                continue
-            expected = (root.store, *place, digest)
-            if (found.store, found.number, found.extension, found.root) == expected:
-                yield found
-
-    def _read(self, item: BlobVersion, max_bytes: int) -> bytes:
-        # Nothing is fetched that was put there only to keep us busy.
-        if not _MIN_SIGNED_BYTES <= item.size_bytes <= max_bytes:
-            raise backup_root.root_error()
-        try:
-            return self._bucket.get(
-                item.key, version_id=item.version_id, max_bytes=max_bytes
-            )
-        except BlobNotFoundError as error:
-            raise backup_root.root_error() from error
+        return verify
 
 
 class _Locking:
@@ -376,6 +323,15 @@ class _Locking:
         return self._bucket.first_versions(prefix, start_after=start_after)
 
 
+def _with(saved: SavedBackup, extension: Extension) -> SavedBackup:
+    """Return a backup with an extension of it, read or not."""
+    if extension in saved.extensions:
+        return saved
+    extensions = sorted((*saved.extensions, extension), key=lambda one: one.extension)
+    fresh = _saved(saved.root, saved.data, tuple(extensions))
+    return replace(fresh, unread_count=saved.unread_count)
+
+
 def _saved(
     root: BackupRoot, data: bytes, extensions: tuple[Extension, ...]
 ) -> SavedBackup:
@@ -384,7 +340,7 @@ def _saved(
     return SavedBackup(root, digest, until, is_held, data, extensions)
 
 
-def _check_is_of_record(error: StrongroomError) -> None:
+def check_is_of_record(error: StrongroomError) -> None:
     """Check that it is a record that cannot be read, and not Vault that refuses."""
     is_newer = error.reason is Reason.FORMAT_UNSUPPORTED
     if isinstance(error, PreconditionError) and not is_newer:
@@ -396,5 +352,5 @@ def _not_found(number: int) -> NotFoundError:
         f"there is no backup {number}",
         reason=Reason.BACKUP_NOT_FOUND,
         hint="`strongroom backup ls` shows those that there are.",
-        number=number,
+        backup=number,
     )

@@ -21,6 +21,7 @@ from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.codec_choice import CodecChoice
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.core.filetable import FileEntry
+from strongroom_server.core.index_segment import MAX_CHUNKS
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.modes import mode_line
 from strongroom_server.core.policy import Cuts
@@ -36,11 +37,12 @@ from strongroom_server.repository.stored_packs import DomainPacks
 from strongroom_server.repository.sweeps import SweepView
 from strongroom_server.repository.table_writer import TableWriter
 
-#: New chunks after which an index segment is written, however long the upload goes
-#: on: 64 GiB at most are stored again if the server is killed.
-INDEX_CHUNKS: Final = 4096
-#: Files after which a half-full pack is sent off, and twice that many may wait for
-#: their packs: tiny files never fill one.
+#: New chunks, and stored bytes, after which an index segment is written, however long
+#: the upload goes on: so much at most is stored again if the server is killed.
+INDEX_CHUNKS: Final = MAX_CHUNKS * 3 // 4
+INDEX_BYTES: Final = 64 << 30
+#: Files after which a pack that does not fill is sent off, at the second time; twice
+#: that many may wait for their packs.
 _PACK_FILES: Final = 10_000
 _NOTHING_SWEPT: Final = SweepView()
 
@@ -122,8 +124,8 @@ class ContentWriter:
         remembers = remembers_entries or is_part
         self._entries: list[FileEntry] | None = [] if remembers else None
         self._is_part = is_part
-        #: Of the files so far, the open one not counted; and what came of them.
-        self.file_count = self.size_bytes = self.received_bytes = 0
+        #: Of the files so far, the open one not counted; what came, and is indexed.
+        self.file_count = self.size_bytes = self.received_bytes = self._indexed = 0
 
     @property
     def stored_bytes(self) -> int:
@@ -195,14 +197,14 @@ class ContentWriter:
         """
         self._receiver.write(data, offset_bytes=offset_bytes)
         self.received_bytes += len(data)
-        if self._data_packs.durable_count >= INDEX_CHUNKS:
+        if (
+            self._data_packs.durable_count >= INDEX_CHUNKS
+            or self._data_packs.stored_bytes - self._indexed >= INDEX_BYTES
+        ):
             self._index_durable()
 
     def end_file(self, digest: str | None) -> str:
-        """End the open file and return its digest.
-
-        Args:
-            digest: As the sender computed it; None if it did not.
+        """End the open file and return its digest; `digest`: as the sender says.
 
         Raises:
             InvalidArgumentError: Bytes are missing.
@@ -267,9 +269,10 @@ class ContentWriter:
         self._data_packs.poll()
         return self._receiver.position()
 
-    def send_off(self) -> None:
-        """Send off what waits for a full pack, so that it becomes durable soon."""
-        self._data_packs.flush()
+    def send_off(self, *, is_old: bool = False) -> None:
+        """Send off what waits for a full pack: all, or what did so last time, too."""
+        flush = self._data_packs.flush_old if is_old else self._data_packs.flush
+        flush()
 
     def take_entries(self) -> list[FileEntry]:
         """Return the files that became durable since the last time, in order.
@@ -358,6 +361,7 @@ class ContentWriter:
 
     def _index_durable(self) -> None:
         """Let uploads find what is durable; before the commit does no harm."""
+        self._indexed = self._data_packs.stored_bytes
         fresh = [*self._data_packs.take_durable(), *self._page_packs.take_durable()]
         if fresh:
             self._repository.chunk_index.add(self._keys, fresh)
@@ -372,7 +376,7 @@ class ContentWriter:
         self.size_bytes += file.size_bytes
         self._data_packs.poll()
         if self.file_count % _PACK_FILES == 0:
-            self._data_packs.flush()
+            self._data_packs.flush_old()
         while len(self._files) > 2 * _PACK_FILES and self._data_packs.is_busy:
             self._data_packs.wait()
             self._drain()

@@ -17,7 +17,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from strongroom.errors import IntegrityError, Reason, UnavailableError
 from strongroom_server.core.inventory import StoredObject
-from strongroom_server.core.stored_objects import max_bytes
+from strongroom_server.core.stored_objects import gone, max_bytes
 from strongroom_server.ports import (
     BlobExistsError,
     BlobNotFoundError,
@@ -71,7 +71,7 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Stored:
     """Where an object lies in a target, and whether it lay there before."""
 
     version_id: str
@@ -97,7 +97,7 @@ class CopySource(Protocol):
 class CopyTarget(Protocol):
     """What is copied to. Safe to use from many threads."""
 
-    def store(self, item: CopyItem, data: ReadBuffer) -> Placed:
+    def store(self, item: CopyItem, data: ReadBuffer) -> Stored:
         """Store an object under its key; the same bytes there already will do.
 
         Raises:
@@ -202,7 +202,7 @@ class BlobTarget:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def store(self, item: CopyItem, data: ReadBuffer) -> Placed:
+    def store(self, item: CopyItem, data: ReadBuffer) -> Stored:
         """See `CopyTarget`; what readers find there must be these bytes.
 
         A lost answer is resolved by trying again: what lies there then is compared.
@@ -211,16 +211,16 @@ class BlobTarget:
             try:
                 stored = self._blobs.put_new(item.key, data)
             except BlobExistsError:
-                return Placed(self._compared(item, data), was_there=True)
+                return Stored(self._compared(item, data), was_there=True)
             except UnavailableError:
                 if attempt == PUT_ATTEMPTS - 1:
                     raise
             else:
                 first = first_version(self._blobs, item.key)
                 if first is not None and first.version_id == stored:
-                    return Placed(stored, was_there=False)
+                    return Stored(stored, was_there=False)
                 # A delete marker hides an older version, which readers find.
-                return Placed(self._compared(item, data), was_there=True)
+                return Stored(self._compared(item, data), was_there=True)
         raise AssertionError
 
     def _compared(self, item: CopyItem, data: ReadBuffer) -> str:
@@ -278,13 +278,6 @@ def read_whole(source: CopySource, item: CopyItem, check: Check) -> bytes:
     try:
         data = source.get(item.key, version_id=item.version_id, max_bytes=limit)
     except BlobNotFoundError as error:
-        raise IntegrityError(
-            f"object {item.key} is gone",
-            reason=Reason.CHUNK_MISSING
-            if item.key.startswith("packs/")
-            else Reason.RECORD_CORRUPT,
-            hint="Run `strongroom verify --store`.",
-            key=item.key,
-        ) from error
+        raise gone(item.key) from error
     check(item.key, data)
     return data

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chunks as a sidecar has them: keys that were granted, packs by URL or from disk.
 
-A pack goes to the disk whole, as it is stored, once enough of it is wanted and there is
-room for it; it is checked against its name before. What comes from the disk is believed
-only once it has been decrypted, as everything is: damaged there, it is fetched anew.
+A pack is fetched whole, as it is stored, once enough of it is wanted; behind its
+readers it goes to the disk, if there is room and it is what its name says. What comes
+from either is believed only once it has been decrypted, as everything is: damaged
+there, it is fetched anew.
 """
 
 import threading
@@ -17,11 +18,11 @@ from strongroom_server.core.chunk import ChunkRef
 from strongroom_server.core.pack import MAX_PACK_BYTES
 from strongroom_server.core.scope import Scope
 from strongroom_server.core.suites import find_suite
-from strongroom_server.ports import PackCache, PackFetcher, UrlRefusedError
-from strongroom_server.repository.budget import ByteBudget
+from strongroom_server.ports import PackFetcher, UrlRefusedError
 from strongroom_server.repository.chunk_source import ChunkSource
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_pages import GrantedKey, GrantedPage, page_of
+from strongroom_server.repository.pack_arrivals import Arrival, PackArrivals
 from strongroom_server.repository.repairs import Place
 
 Found = TypeVar("Found")
@@ -32,8 +33,6 @@ WHOLE_BYTES: Final = 4 * 1024 * 1024
 WHOLE_READS: Final = 4
 #: Packs whose small reads are counted.
 _MAX_COUNTED: Final = 4096
-#: What a pack that is fetched whole takes of the memory: all but the rarest do.
-_PACK_BYTES: Final = 17 * 1024 * 1024
 #: How long a read waits for another one that fetches the same pack.
 _WAIT_S: Final = 3.0
 #: Once the disk did not keep a pack, so many reads are of ranges before the next try.
@@ -46,10 +45,9 @@ class GrantedChunks:
     Args:
         book: Says whether keys may be used.
         fetcher: Fetches packs.
-        cache: Keeps packs.
-        budget: The memory of packs on their way to the disk.
-        keeps: Whether packs go there at all. What a delta is made to is read once,
-            and writing it down would take longer than the delta.
+        packs: Keeps packs, on the disk and on their way there.
+        keeps: Whether packs are fetched for the disk at all. What a delta is made to
+            is read once, and writing it down would take longer than the delta.
     """
 
     def __init__(
@@ -57,19 +55,16 @@ class GrantedChunks:
         book: GrantBook,
         *,
         fetcher: PackFetcher,
-        cache: PackCache,
-        budget: ByteBudget,
+        packs: PackArrivals,
         keeps: bool = True,
     ) -> None:
         self._book = book
         self._fetcher = fetcher
-        self._cache = cache
-        self._budget = budget
+        self._packs = packs
         self._keeps = keeps
         self._lock = threading.Lock()
         self._reads = OrderedDict[str, int]()
         self._ranges_left = 0
-        self._on_way: dict[str, threading.Event] = {}
 
     def keys(self, scope: Scope, ref: ChunkRef) -> GrantedKey:
         """See `ChunkSource`.
@@ -83,9 +78,12 @@ class GrantedChunks:
         return GrantedKey(scope.at_epoch(ref.epoch), key)
 
     def elsewhere(self, scope: Scope, ref: ChunkRef) -> Iterator[Place]:  # noqa: ARG002
-        """See `ChunkSource`: the store's own copy, if that on the disk is damaged."""
-        if self._cache.drop(ref.pack):
-            yield Place(layout.pack_key(ref.pack), ref.pack_version, ref)
+        """See `ChunkSource`: the store's own copy, if that kept here is damaged.
+
+        Also where nothing is kept any more: somebody else may have found the damage.
+        """
+        self._packs.drop(ref.pack)
+        yield Place(layout.pack_key(ref.pack), ref.pack_version, ref)
 
     def read_into(self, place: Place, *, offset_bytes: int, buffer: memoryview) -> None:
         """See `ChunkSource`.
@@ -94,7 +92,7 @@ class GrantedChunks:
             StrongroomError: As `keys`.
         """
         ref = place.ref
-        if self._cache.read_into(ref.pack, offset_bytes=offset_bytes, buffer=buffer):
+        if self._packs.read_into(ref.pack, offset_bytes=offset_bytes, buffer=buffer):
             return
         if self._wants_whole(ref, len(buffer)) and self._read_whole(
             ref, offset_bytes, buffer
@@ -123,49 +121,55 @@ class GrantedChunks:
         return count >= WHOLE_READS
 
     def _read_whole(self, ref: ChunkRef, offset_bytes: int, buffer: memoryview) -> bool:
-        """Fetch a pack for the disk, or wait for who does; return whether it served."""
-        with self._lock:
-            done = self._on_way.get(ref.pack)
-            mine = done is None
-            if done is None:
-                done = self._on_way[ref.pack] = threading.Event()
+        """Fetch a pack whole, or wait for who does; return whether it served."""
+        arrival, mine = self._packs.begin(ref.pack)
+        if arrival is None:
+            return False
         if not mine:
-            done.wait(_WAIT_S)
-            return self._cache.read_into(
+            arrival.here.wait(_WAIT_S)
+            return self._packs.read_into(
                 ref.pack, offset_bytes=offset_bytes, buffer=buffer
             )
         try:
-            return self._fetch_whole(ref, offset_bytes, buffer)
-        finally:
-            with self._lock:
-                del self._on_way[ref.pack]
-            done.set()
-
-    def _fetch_whole(
-        self, ref: ChunkRef, offset_bytes: int, buffer: memoryview
-    ) -> bool:
-        if not self._budget.try_take(_PACK_BYTES):
-            return False
-        try:
-            data = bytearray()
-
-            def fetch(url: str) -> None:
-                nonlocal data
-                data = self._fetcher.read_whole(url, max_bytes=MAX_PACK_BYTES)
-
-            self._with_url(ref, fetch)
-            _check_name(ref, data)
-            with memoryview(data) as view:
-                part = view[offset_bytes : offset_bytes + len(buffer)]
+            data = self._fetch_whole(ref, arrival)
+            part = data[offset_bytes : offset_bytes + len(buffer)]
+            with part:
                 if len(part) != len(buffer):
-                    raise _damaged(ref, "is cut short")
+                    raise _cut_short(ref)
                 buffer[:] = part
-            if not self._cache.put(ref.pack, data):
-                with self._lock:
-                    self._ranges_left = _RANGES_AFTER
         finally:
-            self._budget.give_back(_PACK_BYTES)
+            self._packs.leave(arrival)
         return True
+
+    def _fetch_whole(self, ref: ChunkRef, arrival: Arrival) -> memoryview:
+        # A pack is named by the suite that wrote it; with that, its chunks are read.
+        suite = find_suite(ref.suite)
+        data = memoryview(b"")
+
+        def room(size_bytes: int) -> memoryview:
+            nonlocal data
+            if len(data) != size_bytes:
+                data = self._packs.lend(arrival, size_bytes)
+            return data
+
+        def fetch(url: str) -> None:
+            self._fetcher.read_whole(url, room, max_bytes=MAX_PACK_BYTES)
+
+        def is_right(pack: memoryview) -> bool:
+            return suite.digest(pack).hex() == ref.pack
+
+        self._with_url(ref, fetch)
+        with self._lock:
+            # Counted anew: a disk that falls behind may not keep it, and then each
+            # small read of it would fetch all of it once more.
+            self._reads.pop(ref.pack, None)
+        self._packs.arrived(arrival, data, is_right, self._note_kept)
+        return data
+
+    def _note_kept(self, is_kept: bool) -> None:  # noqa: FBT001 -- told by the disk
+        if not is_kept:
+            with self._lock:
+                self._ranges_left = _RANGES_AFTER
 
     def _with_url(self, ref: ChunkRef, fetch: Callable[[str], None]) -> None:
         """Fetch by the URL of a chunk's pack; by a fresh one if it is not believed."""
@@ -202,15 +206,9 @@ class GrantedChunks:
         return found
 
 
-def _check_name(ref: ChunkRef, data: bytearray) -> None:
-    # A pack is named by the suite that wrote it; with that, its chunks are read, too.
-    if find_suite(ref.suite).digest(data).hex() != ref.pack:
-        raise _damaged(ref, "is not what was stored under its name")
-
-
-def _damaged(ref: ChunkRef, problem: str) -> IntegrityError:
+def _cut_short(ref: ChunkRef) -> IntegrityError:
     return IntegrityError(
-        f"pack {ref.pack[:16]} {problem}",
+        f"pack {ref.pack[:16]} is cut short",
         reason=Reason.CHUNK_CORRUPT,
         hint="With a copy of the store: strongroom verify --store --repair; with the "
         "files: strongroom repair VERSION --from DIRECTORY",

@@ -25,8 +25,8 @@ from strongroom_server.repository.open_file import PendingFile
 from strongroom_server.repository.packs import MAX_UNDER_WAY, PackWriter, are_durable
 from strongroom_server.repository.write_engine import WriteEngine
 
-#: Files after which a half-full pack is sent off, and twice that many may wait for
-#: their packs: tiny files never fill one.
+#: Files after which a pack that does not fill is sent off, at the second time; twice
+#: that many may wait for their packs.
 _PACK_FILES: Final = 10_000
 #: About what an item takes beside its path, and each of its chunks.
 _ITEM_BYTES: Final = 100
@@ -166,7 +166,8 @@ class GrantedContent:
         self._packs.poll()
         self._packs.take_durable()
         if self._count % _PACK_FILES == 0:
-            self._send_off()
+            self._chunks.finish(self._packs)
+            self._packs.flush_old()
         while len(self._files) > 2 * _PACK_FILES and self._packs.is_busy:
             self._packs.wait()
             self._drain()

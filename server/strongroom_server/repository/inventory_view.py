@@ -8,17 +8,18 @@ invisible, so that the whole engine can run on a backup unchanged. Nothing is wr
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from strongroom.errors import (
     IntegrityError,
     PreconditionError,
     Reason,
+    UnavailableError,
 )
 from strongroom_server.core import layout
 from strongroom_server.core.backup_root import PageEntry
 from strongroom_server.core.inventory import (
-    MAX_PAGE_BYTES,
     StoredObject,
     digest_of,
     inventory_error,
@@ -117,7 +118,8 @@ class PagedRows:
 
         Raises:
             IntegrityError: A page is gone, or other than the root says
-                (RECORD_CORRUPT).
+                (RECORD_CORRUPT); or the bucket answers, and not with this page
+                (STORE_UNAVAILABLE).
         """
         place = bisect_right(self._first_keys, key) - 1
         return self._page(place).find(key) if place >= 0 else None
@@ -136,35 +138,9 @@ class PagedRows:
         if kept is not None:
             return kept
         page = self._pages[place]
-        return self._kept.put(place, self._read(page), weight=page.row_count)
-
-    def _read(self, page: PageEntry) -> ListedRows:
-        key = layout.backup_page_key(page.sha256)
-        data = self._get(page, page.version_id)
-        if data is None:
-            # A page is named by its digest, so that any version of it does.
-            others = (
-                self._get(page, item.version_id)
-                for item in self._bucket.versions(key)
-                if item.key == key
-            )
-            data = next((found for found in others if found is not None), None)
-        if data is None:
-            raise inventory_error(f"{key} is gone from the backup bucket, or rotten")
-        rows = parse_page(data)
-        if len(rows) != page.row_count or rows[0].key != page.first_key:
-            raise inventory_error(f"{key} is not the page that the root names")
-        return ListedRows(rows)
-
-    def _get(self, page: PageEntry, version_id: str) -> bytes | None:
-        key = layout.backup_page_key(page.sha256)
-        try:
-            data = self._bucket.get(
-                key, version_id=version_id, max_bytes=MAX_PAGE_BYTES
-            )
-        except (BlobNotFoundError, IntegrityError):
-            return None
-        return data if digest_of(data) == page.sha256 else None
+        with _naming(self._bucket, layout.backup_page_key(page.sha256)):
+            rows = ListedRows(read_page(self._bucket, page))
+        return self._kept.put(place, rows, weight=page.row_count)
 
 
 class InventoryView:
@@ -205,18 +181,23 @@ class InventoryView:
         Raises:
             BlobNotFoundError: There is no such version.
             IntegrityError: It is longer than `max_bytes` (RECORD_CORRUPT), or other
-                bytes lie there than were locked away (DIGEST_MISMATCH).
+                bytes lie there than were locked away (DIGEST_MISMATCH); or the bucket
+                answers, and not with this object (STORE_UNAVAILABLE).
+            UnavailableError: The bucket cannot be reached.
         """
-        return read_object(self._bucket, self._row(key, version_id), max_bytes)
+        row = self._row(key, version_id)
+        with _naming(self._bucket, key):
+            return read_object(self._bucket, row, max_bytes)
 
     def read_into(
         self, key: str, *, version_id: str, offset_bytes: int, buffer: memoryview
     ) -> None:
-        """See `BlobStore`; whoever reads a part has to check it."""
+        """See `BlobStore`; whoever reads a part has to check it. Errors as `get`."""
         row = self._row(key, version_id)
-        self._bucket.read_into(
-            key, version_id=row.version_id, offset_bytes=offset_bytes, buffer=buffer
-        )
+        with _naming(self._bucket, key):
+            self._bucket.read_into(
+                key, version_id=row.version_id, offset_bytes=offset_bytes, buffer=buffer
+            )
 
     def first_versions(
         self, prefix: str, *, start_after: str = ""
@@ -273,6 +254,28 @@ class InventoryCopy:
             return None  # Damaged there, too.
 
 
+@contextmanager
+def _naming(bucket: BlobReader, key: str) -> Iterator[None]:
+    """Tell one object that cannot be read from a bucket that cannot.
+
+    Stores that check what lies on their disks refuse to read what has rotted, and
+    answer as if they were out of order; nothing else may hang on that.
+    """
+    try:
+        yield
+    except UnavailableError as error:
+        if error.reason is not Reason.STORE_UNAVAILABLE:
+            raise
+        bucket.check_ready()
+        raise IntegrityError(
+            f"{key} cannot be read, and the backup bucket answers: {error.message}",
+            reason=error.reason,
+            hint="Look at the store's health. If it has rotted there: an older "
+            "backup may have it whole.",
+            key=key,
+        ) from error
+
+
 def read_object(bucket: BlobReader, row: StoredObject, max_bytes: int) -> bytes:
     """Return the bytes of a row; errors as `InventoryView.get`."""
     data = bucket.get(row.key, version_id=row.version_id, max_bytes=max_bytes)
@@ -284,6 +287,49 @@ def read_object(bucket: BlobReader, row: StoredObject, max_bytes: int) -> bytes:
             key=row.key,
         )
     return data
+
+
+def read_page(bucket: BlobReader, page: PageEntry) -> tuple[StoredObject, ...]:
+    """Return the rows of a page that a root names, checked.
+
+    Raises:
+        IntegrityError: It is gone, or is not what the root says (RECORD_CORRUPT).
+        UnavailableError: S3 cannot be reached.
+    """
+    key = layout.backup_page_key(page.sha256)
+    data: bytes | None = None
+    failure: UnavailableError | None = None
+    try:
+        data = _page_bytes(bucket, page, page.version_id)
+    except UnavailableError as error:
+        failure = error  # Of this version only, maybe: it has rotted there.
+    if data is None:
+        # A page is named by its digest, so that any version of it does.
+        others = (
+            _page_bytes(bucket, page, item.version_id)
+            for item in bucket.versions(key)
+            if item.key == key
+            and item.size_bytes == page.size_bytes
+            and item.version_id != page.version_id
+        )
+        data = next((found for found in others if found is not None), None)
+    if data is None and failure is not None:
+        raise failure
+    if data is None:
+        raise inventory_error(f"{key} is gone from the backup bucket, or rotten")
+    rows = parse_page(data)
+    if len(rows) != page.row_count or rows[0].key != page.first_key:
+        raise inventory_error(f"{key} is not the page that the root names")
+    return rows
+
+
+def _page_bytes(bucket: BlobReader, page: PageEntry, version_id: str) -> bytes | None:
+    key = layout.backup_page_key(page.sha256)
+    try:
+        data = bucket.get(key, version_id=version_id, max_bytes=page.size_bytes)
+    except (BlobNotFoundError, IntegrityError):
+        return None
+    return data if digest_of(data) == page.sha256 else None
 
 
 def _key(row: StoredObject) -> str:

@@ -308,9 +308,8 @@ class Journals:
         place = self._place(journal, fold)
         stored = journal_format.verify_entry(data, place, self._signer.public_keys())
         header = self._header_of(stored.sealed_body)
-        keys = self._keyring.open(header)
         body = open_object(
-            keys,
+            self._keyring.open(header),
             ObjectKind.JOURNAL,
             place.location,
             stored.sealed_body,
@@ -318,7 +317,8 @@ class Journals:
         )
         entry = entry_body.parse_body(body, place.number)
         _check_domain(fold.created, entry, header, place)
-        fold.add(NumberedEntry(place.number, entry, stored.digest, stored.key_ids))
+        number, digest, key_ids = place.number, stored.digest, stored.key_ids
+        fold.add(NumberedEntry(number, entry, digest, key_ids, header.epoch))
 
     def _header(self, place: EntryPlace, data: bytes) -> Scope:
         """Return under which keys an entry is encrypted, once it is verified."""

@@ -84,6 +84,8 @@ class Leases:
     def __init__(self, blobs: BlobStore, *, clock: Clock, entropy: Entropy) -> None:
         self._blobs = blobs
         self.clock = clock
+        # By lease, the newest number that was seen: what is before is not listed again.
+        self._seen: dict[str, int] = {}
         # So that no two servers' records are alike, and a lost answer can be resolved.
         self._holder = entropy.token_bytes(_HOLDER_BYTES).hex()
 
@@ -127,13 +129,11 @@ class Leases:
         return put_numbered(self._blobs, key, canonical.encode(body))
 
     def _newest(self, name: str) -> _Newest:
-        last: BlobVersion | None = None
-        number = -1
-        for item in self._blobs.first_versions(layout.lease_prefix(name)):
-            found = layout.lease_number(item.key)
-            # The numbers are dense; behind a gap, somebody else wrote.
-            if found == number + 1:
-                last, number = item, found
+        seen = self._seen.get(name, 0)
+        last, number = self._last(name, seen)
+        if last is None and seen:
+            last, number = self._last(name, 0)  # Somebody removed what was seen.
+        self._seen[name] = max(number, 0)
         if last is None:
             return _Newest()
         try:
@@ -145,3 +145,16 @@ class Leases:
         except (BlobNotFoundError, IntegrityError, ValueError, TypeError, KeyError):
             until_s = 0.0  # It says nothing, so it keeps nobody from anything.
         return _Newest(number, until_s=until_s)
+
+    def _last(self, name: str, first: int) -> tuple[BlobVersion | None, int]:
+        """Return the newest record from a number on, and its number."""
+        last: BlobVersion | None = None
+        number = first - 1
+        prefix = layout.lease_prefix(name)
+        start_after = layout.lease_key(name, first - 1) if first else ""
+        for item in self._blobs.first_versions(prefix, start_after=start_after):
+            found = layout.lease_number(item.key)
+            # The numbers are dense; behind a gap, somebody else wrote.
+            if found == number + 1:
+                last, number = item, found
+        return last, number

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, repeat
 from operator import attrgetter
 from typing import Final
@@ -24,7 +24,7 @@ from strongroom_server.core.filetable import FileEntry, PageRef
 from strongroom_server.core.history import Committed
 from strongroom_server.core.manifest import Manifest
 from strongroom_server.core.scope import Scope
-from strongroom_server.core.sealing import ObjectKind, seal_object
+from strongroom_server.core.sealing import ObjectKind, parse_object_header, seal_object
 from strongroom_server.ports import BlobNotFoundError, BlobStore
 from strongroom_server.repository.cache import Cache
 from strongroom_server.repository.chunks import ChunkReader
@@ -343,7 +343,8 @@ class Manifests:
             if error.reason is not Reason.RECORD_CORRUPT:
                 raise
             raise manifest_format.manifest_error() from error
-        return manifest_format.parse_manifest(body, artifact)
+        epoch = parse_object_header(data, scope.store, ObjectKind.MANIFEST).scope.epoch
+        return replace(manifest_format.parse_manifest(body, artifact), epoch=epoch)
 
 
 def path_not_found(path: str) -> NotFoundError:

@@ -46,6 +46,10 @@ class Marks:
         """Mark the pack of a chunk, and that of its base."""
         self.packs.update(map(bytes.fromhex, ref.packs))
 
+    def add_manifest(self, digest: str, epoch: int) -> None:  # noqa: ARG002 -- for others
+        """Mark a manifest, which is stored under the key of an epoch."""
+        self.manifests.add(bytes.fromhex(digest))
+
 
 @dataclass(frozen=True, slots=True)
 class JournalState:
@@ -96,7 +100,7 @@ class Marker:
         """
         manifests, scope = self._repository.manifests, domain.scope
         manifest = manifests.load(scope, state.journal.artifact, version)
-        self.marks.manifests.add(bytes.fromhex(version.manifest))
+        self.marks.add_manifest(version.manifest, manifest.epoch)
         for ref in manifests.table_refs(scope, manifest):
             self.marks.add_chunk(ref)
         for page in manifests.pages(scope, manifest):

@@ -134,6 +134,7 @@ class _OpenPack:
     items: list[PackItem] = field(default_factory=list)
     size_bytes: int = 0
     taken_bytes: int = 0
+    is_old: bool = False
 
 
 class PackWriter:
@@ -210,6 +211,17 @@ class PackWriter:
                 self._submit(group.items)
             finally:
                 self._open_budget.give_back(group.taken_bytes)
+
+    def flush_old(self) -> None:
+        """Send off the open pack if it was open at the last call already.
+
+        What keeps filling packs needs no other: who asks now and then how much is
+        durable would else leave a pack behind each time that is nearly empty.
+        """
+        if self._open.is_old:
+            self.flush()
+        else:
+            self._open.is_old = bool(self._open.items)
 
     def finish(self) -> None:
         """Send off what is open and wait until every pack is durable."""

@@ -18,7 +18,7 @@ from strongroom.errors import (
 from strongroom.format.names import ArtifactName, ProjectName
 from strongroom_server.core import layout
 from strongroom_server.core.records import Caller, ProjectRecord
-from strongroom_server.core.scope import ID_BYTES, Scope, format_id
+from strongroom_server.core.scope import ID_BYTES, Scope, format_id, parse_id
 from strongroom_server.core.sealing import (
     ObjectKind,
     object_error,
@@ -124,19 +124,40 @@ class Projects:
         with self._lock:
             self._known.pop(project, None)
 
+    def take_over(self, key: str, data: bytes) -> Project:
+        """Remember a project by its record as somebody else has it.
+
+        Raises:
+            IntegrityError: It is not the record of this key, or no key opens it.
+            PreconditionError: It was shredded (KEY_SHREDDED).
+        """
+        project = self._open(key, data)
+        with self._lock:
+            self._known[project.scope.project] = project
+        return project
+
     def all(self) -> Iterator[Project]:
-        """Yield every project that was not shredded, in order of id."""
+        """Yield every project that was not shredded, in order of id.
+
+        What lies under a key that no project can have is passed over.
+        """
         with self._lock:
             known = {
                 layout.project_key(item): self._known[item] for item in self._known
             }
         for item in self._blobs.first_versions(layout.PROJECTS):
+            if not _is_id(item.key):
+                continue
             project = known.get(item.key)
             try:
-                project = self._load(item) if project is None else project
+                project = self.read(item) if project is None else project
                 self._keyring.graves.check(project.scope)
             except PreconditionError as error:
                 if error.reason is not Reason.KEY_SHREDDED:
+                    raise
+                continue
+            except IntegrityError:
+                if not self._is_dead(item.key):
                     raise
                 continue
             yield project
@@ -164,7 +185,32 @@ class Projects:
         for project in known:
             if layout.project_key(project.scope.project) == item.key:
                 return project
-        return self._load(item)
+        return self.read(item)
+
+    def read(self, item: BlobVersion) -> Project:
+        """Return the project of a stored record, read from S3 now.
+
+        Raises:
+            IntegrityError: The record, or the key slot, is damaged.
+            PreconditionError: It was shredded (KEY_SHREDDED), or its format is newer
+                than this release (FORMAT_UNSUPPORTED).
+        """
+        try:
+            data = self._blobs.get(
+                item.key, version_id=item.version_id, max_bytes=_MAX_BYTES
+            )
+        except BlobNotFoundError as error:
+            raise object_error(ObjectKind.PROJECT) from error
+        project = first_whole(
+            self._blobs,
+            item.key,
+            data,
+            lambda found: self._open(item.key, found),
+            max_bytes=_MAX_BYTES,
+        )
+        with self._lock:
+            self._known[project.scope.project] = project
+        return project
 
     def journal_of(self, project: Project, artifact: ArtifactName) -> JournalId:
         """Return which journal an artifact of this name has, or would have."""
@@ -172,6 +218,11 @@ class Projects:
         return JournalId(
             project.scope.project, keys.name_id("artifact", artifact.artifact)
         )
+
+    def _is_dead(self, key: str) -> bool:
+        """Return whether a record is of a project that was shredded."""
+        project = parse_id(key.removeprefix(layout.PROJECTS))
+        return self._keyring.graves.of_project(project) is not None
 
     def _project_id(self, name: ProjectName) -> bytes:
         return self._keyring.open_store_domain().name_id("project", name.project)
@@ -216,7 +267,7 @@ class Projects:
             found = self._find(project)
             if found is None:
                 raise object_error(ObjectKind.PROJECT)
-        return None if found is None else self._load(found)
+        return None if found is None else self.read(found)
 
     def _find(self, project: bytes) -> BlobVersion | None:
         key = layout.project_key(project)
@@ -226,24 +277,6 @@ class Projects:
     def _has_journals(self, project: bytes) -> bool:
         journals = self._blobs.first_versions(layout.project_journals_prefix(project))
         return next(journals, None) is not None
-
-    def _load(self, item: BlobVersion) -> Project:
-        try:
-            data = self._blobs.get(
-                item.key, version_id=item.version_id, max_bytes=_MAX_BYTES
-            )
-        except BlobNotFoundError as error:
-            raise object_error(ObjectKind.PROJECT) from error
-        project = first_whole(
-            self._blobs,
-            item.key,
-            data,
-            lambda found: self._open(item.key, found),
-            max_bytes=_MAX_BYTES,
-        )
-        with self._lock:
-            self._known[project.scope.project] = project
-        return project
 
     def _open(self, key: str, data: bytes) -> Project:
         header = parse_object_header(data, self._keyring.store, ObjectKind.PROJECT)
@@ -255,6 +288,15 @@ class Projects:
         if self._project_id(project.name) != header.scope.project:
             raise object_error(ObjectKind.PROJECT)
         return project
+
+
+def _is_id(key: str) -> bool:
+    """Return whether a project's record may lie under a key."""
+    try:
+        parse_id(key.removeprefix(layout.PROJECTS))
+    except ValueError:
+        return False
+    return True
 
 
 def _parse(body: dict[str, Any], scope: Scope) -> Project:

@@ -27,8 +27,6 @@ from strongroom_server.core.stored_objects import link_number
 from strongroom_server.ports import BlobNotFoundError, BlobStore, Clock
 from strongroom_server.repository.numbered_blobs import put_numbered
 
-#: What start-up checks leave behind in a bucket that is empty otherwise.
-_PROBES: Final = "probe/"
 _ATTEMPTS: Final = 10
 #: Between two looks of a replicator that writes entries.
 _LOOK_S: Final = 2.0
@@ -76,7 +74,7 @@ class ReplicaRecords:
         if self.state() is not None:
             return
         for item in self._blobs.first_versions(""):
-            if not item.key.startswith(_PROBES):
+            if not item.key.startswith(layout.PROBE):
                 raise PreconditionError(
                     f"the bucket to replicate to is no replica, and holds {item.key}",
                     reason=Reason.STORE_UNSUITABLE,

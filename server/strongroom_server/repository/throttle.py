@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A throttle: how many bytes a second a copy may move."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from strongroom_server.ports import Clock
@@ -41,10 +41,15 @@ class Throttle:
 
     def spend(self, size_bytes: int) -> None:
         """Wait until so many bytes may have been moved."""
+        for _ in self.waits(size_bytes):
+            self._on_wait()
+
+    def waits(self, size_bytes: int) -> Iterator[None]:
+        """Wait as `spend` does; yield every few seconds of it."""
         if not self._rate:
             return
         start = max(self._due_s, self._clock.monotonic())
         self._due_s = start + size_bytes / self._rate
         while (wait := self._due_s - self._clock.monotonic()) > 0:
             self._clock.sleep(min(wait, _STEP_S))
-            self._on_wait()
+            yield

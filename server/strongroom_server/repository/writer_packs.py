@@ -41,7 +41,7 @@ PUT_LIFETIME_S: Final = 300
 MAX_REMEMBERED: Final = 100_000
 #: New chunks after which they are put into the index, and time after which fewer are:
 #: so much is stored again if the server is killed.
-INDEX_CHUNKS: Final = 256
+INDEX_CHUNKS: Final = 4096
 INDEX_S: Final = 30.0
 #: Files of the version before whose chunks are remembered, and those chunks.
 _MAX_BASE_FILES: Final = 8

@@ -28,10 +28,12 @@ class Approvable:
     Attributes:
         method: Its method's row.
         targets: What it is about.
+        request: The request itself.
     """
 
     method: Method
     targets: tuple[Target, ...]
+    request: Message
 
 
 def read_approvable(method: str, data: bytes) -> Approvable:
@@ -63,7 +65,7 @@ def read_approvable(method: str, data: bytes) -> Approvable:
         )
     targets = row.targets(request)
     _check_numbers(request, targets)
-    return Approvable(row, targets)
+    return Approvable(row, targets, request)
 
 
 def core_of(method: str, data: bytes) -> bytes:

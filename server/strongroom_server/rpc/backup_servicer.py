@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import (
     ArtifactName,
     ProjectName,
@@ -22,6 +22,8 @@ from strongroom.v1 import backup_service_pb2_grpc as pb_grpc
 from strongroom_server.core.layout import MAX_BACKUP_NUMBER
 from strongroom_server.rpc import convert_backups as convert
 from strongroom_server.rpc.call import current_call
+from strongroom_server.rpc.failures import no_backups
+from strongroom_server.rpc.pulses import pulsing
 from strongroom_server.rpc.showing import sendable
 from strongroom_server.services.backups import (
     Asked,
@@ -57,6 +59,16 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         self, request: pb.CreateBackupRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.CreateBackupResponse]:
         """Take a backup; its signed root's digest goes into the audit log."""
+        opening = pb.BackupProgress(stage="looking at the backup bucket")
+        yield from pulsing(
+            self._create(request),
+            pb.CreateBackupResponse(progress=opening),
+            is_progress=lambda part: part.HasField("progress"),
+        )
+
+    def _create(
+        self, request: pb.CreateBackupRequest
+    ) -> Iterator[pb.CreateBackupResponse]:
         call = current_call()
         asked = Asked(
             _names(request.names),
@@ -110,6 +122,16 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         self, request: pb.VerifyBackupRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.VerifyBackupResponse]:
         """Hold the backup bucket against the root of a backup."""
+        opening = pb.BackupProgress(stage="opening the backup")
+        yield from pulsing(
+            self._verify(request),
+            pb.VerifyBackupResponse(progress=opening),
+            is_progress=lambda part: part.HasField("progress"),
+        )
+
+    def _verify(
+        self, request: pb.VerifyBackupRequest
+    ) -> Iterator[pb.VerifyBackupResponse]:
         call = current_call()
         found = self._need().verify(
             _number(request.number), deep=request.deep, check=call.check
@@ -132,6 +154,16 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         self, request: pb.ExtendBackupRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ExtendBackupResponse]:
         """Lock everything of a backup until a later time."""
+        opening = pb.BackupProgress(stage="opening the backup")
+        yield from pulsing(
+            self._extend(request),
+            pb.ExtendBackupResponse(progress=opening),
+            is_progress=lambda part: part.HasField("progress"),
+        )
+
+    def _extend(
+        self, request: pb.ExtendBackupRequest
+    ) -> Iterator[pb.ExtendBackupResponse]:
         call = current_call()
         number, until = _named(request.number), _time(request.until.seconds)
         for item in self._need().extend(number, until, check=call.check):
@@ -148,6 +180,16 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
         self, request: pb.SetBackupHoldRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.SetBackupHoldResponse]:
         """Put a legal hold on everything of a backup, or lift it."""
+        opening = pb.BackupProgress(stage="opening the backup")
+        yield from pulsing(
+            self._hold(request),
+            pb.SetBackupHoldResponse(progress=opening),
+            is_progress=lambda part: part.HasField("progress"),
+        )
+
+    def _hold(
+        self, request: pb.SetBackupHoldRequest
+    ) -> Iterator[pb.SetBackupHoldResponse]:
         call, number = current_call(), _named(request.number)
         held = self._need().hold(number, is_held=request.held, check=call.check)
         for item in held:
@@ -162,11 +204,7 @@ class BackupServicer(pb_grpc.BackupServiceServicer):
 
     def _need(self) -> Backups:
         if self._backups is None:
-            raise PreconditionError(
-                "this server is given no backup bucket",
-                reason=Reason.SETTING_INVALID,
-                hint="Set [backup] in the server's settings: docs/operations.md",
-            )
+            raise no_backups()
         return self._backups
 
 

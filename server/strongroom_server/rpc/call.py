@@ -14,6 +14,7 @@ from strongroom_server.core.version_readers import FoundReaders
 from strongroom_server.ports import Approved
 from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.identity import Peer
+from strongroom_server.rpc.request_facts import NO_FACTS, RequestFacts
 
 NOBODY: Final = Peer(principal="", tls_version="", key_exchange="")
 UNDECIDED: Final = Decision(allowed=False)
@@ -33,6 +34,7 @@ class Call:
         peer: Who calls.
         resource_id: The keyed id of the artifact, project or server it is about.
         sealed_resource: The whole resource name, encrypted.
+        asked: What policies may ask of its first request.
         approved: Those who approved exactly this request, if the call names them.
         decision: Whether it may happen, and what said so.
         audit_id: The entry that callers and journals name.
@@ -48,6 +50,7 @@ class Call:
     peer: Peer = NOBODY
     resource_id: str = ""
     sealed_resource: str = ""
+    asked: RequestFacts = NO_FACTS
     approved: Approved | None = None
     decision: Decision = UNDECIDED
     audit_id: str = ""

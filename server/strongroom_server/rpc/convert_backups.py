@@ -82,7 +82,7 @@ def summary_message(taken: TakenBackup) -> pb.BackupSummary:
 
 def finding_message(item: BackupFinding) -> pb.BackupFinding:
     """Return what is wrong with an object."""
-    return pb.BackupFinding(object=item.key, problem=item.problem)
+    return pb.BackupFinding(object=item.object, problem=item.problem)
 
 
 def report_message(item: BackupReport) -> pb.BackupReport:

@@ -22,10 +22,10 @@ def progress_message(item: RestoreProgress) -> pb.RestoreProgress:
 
 def plan_message(plan: RestorePlan) -> pb.RestorePlan:
     """Return what a restore would do."""
-    point = plan.newest_commit_time
+    point = plan.recovery_point
     return pb.RestorePlan(
         backup=plan.backup,
-        root_sha256=plan.root_sha256,
+        root_digest=plan.root_digest,
         create_time=timestamp(plan.create_time),
         recovery_point=None if point is None else timestamp(point),
         protected_until=timestamp(plan.protected_until),
@@ -34,10 +34,9 @@ def plan_message(plan: RestorePlan) -> pb.RestorePlan:
         size_bytes=plan.size_bytes,
         estimated_seconds=plan.estimated_s,
         keks=(
-            pb.NeededKek(kek=kek.name, versions=kek.versions, problem=kek.problem)
+            pb.NeededKek(kek=kek.kek, versions=kek.versions, problem=kek.problem)
             for kek in plan.keks
         ),
-        approvals=plan.approvals,
     )
 
 

@@ -13,6 +13,7 @@ from strongroom_server.rpc import failures
 from strongroom_server.rpc.approvable import Approvable
 from strongroom_server.rpc.call import Call
 from strongroom_server.rpc.methods import Method
+from strongroom_server.rpc.request_facts import request_facts
 from strongroom_server.rpc.targets import Target
 
 
@@ -91,8 +92,9 @@ class Decisions:
         Returns:
             None if no number helps.
         """
+        own = request_facts(wanted.request, self._clock.now())
         facts = replace(
-            self._facts(call),
+            own.add_to(self._facts(call)),
             mfa=is_operator(requester),
             auth_age_s=0,
             workload=workload,
@@ -111,7 +113,7 @@ class Decisions:
     def _facts(self, call: Call) -> CallFacts:
         peer = call.peer
         others = {*call.approved.approvers} - {peer.principal} if call.approved else ()
-        return CallFacts(
+        facts = CallFacts(
             tls_version=peer.tls_version,
             key_exchange=peer.key_exchange,
             hour_utc=self._clock.now().hour,
@@ -120,6 +122,7 @@ class Decisions:
             approvals=len(others),
             workload=peer.workload,
         )
+        return call.asked.add_to(facts)
 
     def _refusal(
         self, call: Call, method: Method, target: Target, *, approvable: bool

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import grpc
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.errors import InvalidArgumentError
 from strongroom.v1 import drill_service_pb2 as pb
 from strongroom.v1 import drill_service_pb2_grpc as pb_grpc
 from strongroom_server.rpc.call import current_call
 from strongroom_server.rpc.convert_drills import drill_message, drill_progress_message
+from strongroom_server.rpc.failures import no_backups
+from strongroom_server.rpc.pulses import PULSE_S, pulsing
 from strongroom_server.services.drills import DrillProgress, Drills, DrillWatch
 
 _MAX_DIGITS = 12
@@ -24,24 +26,38 @@ class DrillServicer(pb_grpc.DrillServiceServicer):
     Args:
         drills: None where the settings know of no backups.
         watch: Hears of what is run.
+        pulse_s: After how many silent seconds it says again how far it is.
     """
 
     def __init__(
-        self, drills: Drills | None = None, watch: DrillWatch | None = None
+        self,
+        drills: Drills | None = None,
+        watch: DrillWatch | None = None,
+        *,
+        pulse_s: float = PULSE_S,
     ) -> None:
         self._drills = drills
         self._watch = watch
+        self._pulse_s = pulse_s
 
     def RunDrill(
         self, request: pb.RunDrillRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.RunDrillResponse]:
-        """Restore from a backup, and keep a report."""
-        call = current_call()
+        """Restore from a backup, and keep a report; say meanwhile that it goes on."""
         if request.backup < 0:
             message = f"backup {request.backup} is negative"
             raise InvalidArgumentError(message, field="backup")
-        run = self._need().run(request.backup, caller=call.caller, check=call.check)
-        for item in run:
+        opening = pb.RunDrillResponse(progress=pb.DrillProgress(stage="open"))
+        yield from pulsing(
+            self._run(self._need(), request.backup),
+            opening,
+            is_progress=lambda part: part.HasField("progress"),
+            pulse_s=self._pulse_s,
+        )
+
+    def _run(self, drills: Drills, backup: int) -> Iterator[pb.RunDrillResponse]:
+        call = current_call()
+        for item in drills.run(backup, caller=call.caller, check=call.check):
             if isinstance(item, DrillProgress):
                 progress = drill_progress_message(item)
                 yield pb.RunDrillResponse(progress=progress)
@@ -81,9 +97,5 @@ class DrillServicer(pb_grpc.DrillServiceServicer):
 
     def _need(self) -> Drills:
         if self._drills is None:
-            raise PreconditionError(
-                "this server has no backups, so there is nothing to restore from",
-                reason=Reason.SETTING_INVALID,
-                hint="Set [backup] in the server's settings: docs/operations.md",
-            )
+            raise no_backups()
         return self._drills

@@ -12,6 +12,7 @@ from strongroom.errors import (
     InternalError,
     InvalidArgumentError,
     PermissionDeniedError,
+    PreconditionError,
     Reason,
     StrongroomError,
     UnavailableError,
@@ -85,6 +86,15 @@ def too_many_watches(max_watches: int) -> ExhaustedError:
         hint="Raise listen.max_watches, half of which one principal may have, or add "
         "a server.",
         max_watches=max_watches,
+    )
+
+
+def no_backups() -> PreconditionError:
+    """Say that the settings know of no backup bucket."""
+    return PreconditionError(
+        "this server knows of no backups: its settings name no backup bucket",
+        reason=Reason.SETTING_INVALID,
+        hint="Name one in [backup] of the server's settings: docs/operations.md, 1.4.",
     )
 
 

@@ -44,6 +44,7 @@ from strongroom_server.rpc.limits import GuardLimits
 from strongroom_server.rpc.logins import Logins
 from strongroom_server.rpc.methods import METHODS, Method, Phases, TimeClass
 from strongroom_server.rpc.readers import Readers
+from strongroom_server.rpc.request_facts import request_facts
 from strongroom_server.rpc.requests import Decode, RequestReader, decode_request
 from strongroom_server.rpc.responding import Handler, respond, with_frames
 from strongroom_server.rpc.reviews import Reviews
@@ -212,6 +213,7 @@ class Guard:
             self._check_deadline(run)
             method, handler = _known(run.guarded)
             first, rest, data = self._receive(run, handler, stack)
+            call.asked = request_facts(first, self._clock.now())
             targets = method.targets(first)
             self._audit.name_targets(call, targets)
             call.approved = self._approvals.check(
@@ -231,8 +233,11 @@ class Guard:
             require()
             # Not of the very call that shreds it, which is no stream.
             held = targets if method.time_class is TimeClass.STREAM else ()
-            look = partial(self._look_again, call, held, require)
-            stack.enter_context(self._reviews.reviewing(run.watch, look))
+            stack.enter_context(
+                self._reviews.reviewing(
+                    run.watch, partial(self._look_again, call, held, require)
+                )
+            )
             if method.phases is Phases.INTENT_OUTCOME:
                 self._audit.append(call, Phase.INTENT, None)
             use = stack.enter_context(self._approvals.using(call.approved))

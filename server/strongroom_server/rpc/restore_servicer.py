@@ -10,7 +10,7 @@ from datetime import UTC
 
 import grpc
 
-from strongroom.errors import InvalidArgumentError, PreconditionError, Reason
+from strongroom.errors import InvalidArgumentError
 from strongroom.format.names import VersionName
 from strongroom.v1 import restore_service_pb2 as pb
 from strongroom.v1 import restore_service_pb2_grpc as pb_grpc
@@ -24,6 +24,8 @@ from strongroom_server.rpc.convert_restores import (
     progress_message,
     receipt_message,
 )
+from strongroom_server.rpc.failures import no_backups
+from strongroom_server.rpc.pulses import pulsing
 from strongroom_server.rpc.retention_calls import artifact_or_version
 from strongroom_server.services.restoring import LivingRequest, LivingRestore
 
@@ -50,8 +52,19 @@ class RestoreServicer(pb_grpc.RestoreServiceServicer):
         self, request: pb.RestoreVersionsRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.RestoreVersionsResponse]:
         """Restore a version into the living store, or say what that would do."""
-        call, restores = current_call(), self._need()
-        wanted = _wanted(request)
+        opening = pb.RestoreVersionsResponse(
+            progress=pb.RestoreProgress(stage="opening the backup")
+        )
+        yield from pulsing(
+            self._restore(self._need(), request),
+            opening,
+            is_progress=lambda part: part.HasField("progress"),
+        )
+
+    def _restore(
+        self, restores: Restores, request: pb.RestoreVersionsRequest
+    ) -> Iterator[pb.RestoreVersionsResponse]:
+        call, wanted = current_call(), _wanted(request)
         if request.validate_only:
             plan = restores.use_case.plan(wanted)
             yield pb.RestoreVersionsResponse(plan=plan_message(plan))
@@ -69,17 +82,13 @@ class RestoreServicer(pb_grpc.RestoreServiceServicer):
         call.count("backup", report.backup)
         call.count("restored", report.copied_count)
         call.count("damaged", report.damaged_count)
-        call.note("backup_root", report.root_sha256)
+        call.note("backup_root", report.root_digest)
         receipt = restores.sign(report)
         return pb.RestoreVersionsResponse(receipt=receipt_message(report, receipt))
 
     def _need(self) -> Restores:
         if self._restores is None:
-            raise PreconditionError(
-                "this server knows of no backups",
-                reason=Reason.SETTING_INVALID,
-                hint="Name the backup bucket in [backup] of the server's settings.",
-            )
+            raise no_backups()
         return self._restores
 
 

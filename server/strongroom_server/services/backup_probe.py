@@ -20,8 +20,6 @@ from strongroom.errors import (
 from strongroom_server.core import layout
 from strongroom_server.core.records import CheckResult
 from strongroom_server.ports import (
-    BlobExistsError,
-    BlobNotFoundError,
     Clock,
     Entropy,
     Lock,
@@ -29,11 +27,10 @@ from strongroom_server.ports import (
     LockedBlobs,
     LockMode,
 )
+from strongroom_server.repository.probing import Check, run_checks, unsuitable
 
-#: Below this the probe keeps what it wrote, some hundred bytes a run, and locked.
-PREFIX: Final = "probe/"
-#: The same where key slots lie, for what only the shredder's credential may.
-SLOT_PREFIX: Final = f"{layout.KEYS}probe/"
+#: What a probe writes where key slots lie, for what only the shredder's credential may.
+SLOT_PREFIX: Final = f"{layout.KEYS}{layout.PROBE}"
 #: How long what a run wrote stays locked, from the bucket's own time on.
 _LOCK_S: Final = 300
 _LONGER_S: Final = 60
@@ -100,7 +97,7 @@ class BackupProbe:
                 )
 
     def _results(self) -> Iterator[tuple[CheckResult, StrongroomError | None]]:
-        checks: list[tuple[str, Callable[[str], str], str]] = [
+        checks: list[Check] = [
             ("backup.clock", self._clock_agrees, "Mend the clock that is wrong (NTP)."),
             ("backup.lock", self._locks, _OTHER_STORE),
             ("backup.lock_extend", self._extends, _OTHER_STORE),
@@ -114,26 +111,12 @@ class BackupProbe:
         if self._slot_attempts is not None:
             shredder = partial(self._removes_slots_only, self._slot_attempts)
             checks.append(("backup.shredder", shredder, _CREDENTIAL))
-        run = self._entropy.token_bytes(8).hex()
-        for name, check, hint in checks:
-            key = f"{PREFIX}{run}/{name}"
-            try:
-                yield CheckResult(name, ok=True, detail=check(key), hint=""), None
-            except UnavailableError as error:
-                yield CheckResult.failed(name, error), error
-            except StrongroomError as error:
-                yield CheckResult.failed(name, error, hint), error
-            except BlobExistsError:
-                unsuitable = _unsuitable("a key that was never written exists")
-                yield CheckResult.failed(name, unsuitable, hint), None
-            except BlobNotFoundError:
-                unsuitable = _unsuitable("what was just written is not there")
-                yield CheckResult.failed(name, unsuitable, hint), None
+        return run_checks(checks, self._entropy)
 
     def _clock_agrees(self, _key: str) -> str:
         skew_s = self._bucket.time_s() - self._clock.now().timestamp()
         if abs(skew_s) > MAX_SKEW_S:
-            raise _unsuitable(
+            raise unsuitable(
                 f"its clock is {abs(skew_s):.0f} seconds "
                 f"{'ahead of' if skew_s > 0 else 'behind'} this server's"
             )
@@ -144,7 +127,7 @@ class BackupProbe:
         version_id = self._bucket.put_locked(key, b"1", lock=lock)
         found = self._bucket.lock_of(key, version_id=version_id)
         if found != lock:
-            raise _unsuitable(
+            raise unsuitable(
                 f"a write that was to be {_told(lock)} is {_told(found)}"
                 + ("" if found is None else ", or until another date")
             )
@@ -156,7 +139,7 @@ class BackupProbe:
         self._bucket.extend(key, version_id=version_id, until_s=until_s)
         found = self._bucket.lock_of(key, version_id=version_id)
         if found is None or found.until_s != until_s or found.mode is not lock.mode:
-            raise _unsuitable(f"a lock that was extended is {_told(found)}")
+            raise unsuitable(f"a lock that was extended is {_told(found)}")
         return "a lock can be extended"
 
     def _keeps_dates(self, key: str) -> str:
@@ -227,7 +210,7 @@ class BackupProbe:
         return "the credential may not change the bucket's versioning"
 
     def _removes_slots_only(self, shredder: LockAttempts, key: str) -> str:
-        slot = f"{SLOT_PREFIX}{key.removeprefix(PREFIX)}"
+        slot = f"{SLOT_PREFIX}{key.removeprefix(layout.PROBE)}"
         places = {
             f"{slot}/{LockMode.COMPLIANCE.value}": LockMode.COMPLIANCE,
             key: LockMode.GOVERNANCE,
@@ -268,12 +251,8 @@ class BackupProbe:
             if error.reason is Reason.STORE_ACCESS_DENIED:
                 return
             raise
-        raise _unsuitable(problem)
+        raise unsuitable(problem)
 
 
 def _told(lock: Lock | None) -> str:
     return "not locked" if lock is None else f"locked by {lock.mode.value}"
-
-
-def _unsuitable(detail: str) -> PreconditionError:
-    return PreconditionError(detail, reason=Reason.STORE_UNSUITABLE)

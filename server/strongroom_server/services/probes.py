@@ -6,7 +6,7 @@ one day, so the server refuses it and names the check.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import Final
 
@@ -25,9 +25,8 @@ from strongroom_server.ports import (
     Clock,
     Entropy,
 )
+from strongroom_server.repository.probing import Check, run_checks, unsuitable
 
-#: Below this the probe keeps what it wrote; a few hundred bytes a run.
-PREFIX: Final = "probe/"
 _RACERS: Final = 8
 _SIZE: Final = 3000
 #: Signatures are refused at 15 minutes; long before that, times mislead people.
@@ -70,7 +69,7 @@ class StoreProbe:
                 )
 
     def _results(self) -> Iterator[tuple[CheckResult, StrongroomError | None]]:
-        checks: list[tuple[str, Callable[[str], str], str]] = [
+        checks: list[Check] = [
             ("store.versioning", self._versioning, "Enable versioning on the bucket."),
             ("store.conditional_write", self._conditional_write, _OTHER_STORE),
             ("store.conditional_race", self._conditional_race, _OTHER_STORE),
@@ -79,27 +78,12 @@ class StoreProbe:
             ("store.listing", self._listing, _OTHER_STORE),
             (CLOCK, self._clock_agrees, "Mend the clock that is wrong (NTP)."),
         ]
-        run = self._entropy.token_bytes(8).hex()
-        for name, check, hint in checks:
-            key = f"{PREFIX}{run}/{name}"
-            try:
-                yield CheckResult(name, ok=True, detail=check(key), hint=""), None
-            except UnavailableError as error:
-                # No answer says nothing about what the store keeps.
-                yield CheckResult.failed(name, error), error
-            except StrongroomError as error:
-                yield CheckResult.failed(name, error, hint), error
-            except BlobExistsError:
-                unsuitable = _unsuitable("a key that was never written exists")
-                yield CheckResult.failed(name, unsuitable, hint), None
-            except BlobNotFoundError:
-                unsuitable = _unsuitable("what was just written is not there")
-                yield CheckResult.failed(name, unsuitable, hint), None
+        return run_checks(checks, self._entropy)
 
     def _versioning(self, key: str) -> str:
         version = self._blobs.put_new(key, b"1")
         if version in {"", "null"}:
-            raise _unsuitable("a write gets no version id")
+            raise unsuitable("a write gets no version id")
         return "every write gets a version id"
 
     def _conditional_write(self, key: str) -> str:
@@ -108,7 +92,7 @@ class StoreProbe:
             self._blobs.put_new(key, b"second")
         except BlobExistsError:
             return "a second write under a key is refused"
-        raise _unsuitable("a second write under a key is let through")
+        raise unsuitable("a second write under a key is let through")
 
     def _conditional_race(self, key: str) -> str:
         futures = [
@@ -117,7 +101,7 @@ class StoreProbe:
         ]
         winners = sum(future.result() for future in futures)
         if winners != 1:
-            raise _unsuitable(f"{winners} of {_RACERS} concurrent writes won")
+            raise unsuitable(f"{winners} of {_RACERS} concurrent writes won")
         return f"one of {_RACERS} concurrent writes won"
 
     def _pinned_read(self, key: str) -> str:
@@ -125,7 +109,7 @@ class StoreProbe:
         version = self._blobs.put_new(key, data)
         found = self._blobs.get(key, version_id=version, max_bytes=_SIZE)
         if hashlib.sha256(found).digest() != hashlib.sha256(data).digest():
-            raise _unsuitable("a version reads back with other bytes")
+            raise unsuitable("a version reads back with other bytes")
         return "a version reads back by its id"
 
     def _exact_range(self, key: str) -> str:
@@ -136,7 +120,7 @@ class StoreProbe:
             key, version_id=version, offset_bytes=777, buffer=memoryview(buffer)
         )
         if bytes(buffer) != data[777:1777]:
-            raise _unsuitable("a range reads other bytes than it names")
+            raise unsuitable("a range reads other bytes than it names")
         try:
             self._blobs.read_into(
                 key,
@@ -146,7 +130,7 @@ class StoreProbe:
             )
         except (BlobNotFoundError, IntegrityError):
             return "ranges are exact"
-        raise _unsuitable("a range past the end reads bytes")
+        raise unsuitable("a range past the end reads bytes")
 
     def _listing(self, key: str) -> str:
         written = [
@@ -154,12 +138,12 @@ class StoreProbe:
             for number in range(3)
         ]
         if self._listed(f"{key}/") != written:
-            raise _unsuitable("a listing does not show what was just written")
+            raise unsuitable("a listing does not show what was just written")
         if self._listed(f"{key}/", start_after=written[0][0]) != written[1:]:
-            raise _unsuitable("a listing does not begin behind the key it is given")
+            raise unsuitable("a listing does not begin behind the key it is given")
         folder = f"{key}/"
         if list(self._blobs.subfolders(key)) != [folder]:
-            raise _unsuitable("a listing does not tell folders")
+            raise unsuitable("a listing does not tell folders")
         return "a listing shows what was just written, from any key on"
 
     def _listed(self, prefix: str, start_after: str = "") -> list[tuple[str, str]]:
@@ -169,7 +153,7 @@ class StoreProbe:
     def _clock_agrees(self, _key: str) -> str:
         skew_s = self._blobs.time_s() - self._clock.now().timestamp()
         if abs(skew_s) > MAX_SKEW_S:
-            raise _unsuitable(
+            raise unsuitable(
                 f"its clock is {abs(skew_s):.0f} seconds "
                 f"{'ahead of' if skew_s > 0 else 'behind'} this server's"
             )
@@ -184,7 +168,3 @@ class StoreProbe:
 
 
 _OTHER_STORE: Final = "Use a store that passes; docs/operations.md lists them."
-
-
-def _unsuitable(detail: str) -> PreconditionError:
-    return PreconditionError(detail, reason=Reason.STORE_UNSUITABLE)

@@ -25,6 +25,7 @@ from strongroom_server.repository.chunks import ChunkReader
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_chunks import GrantedChunks
 from strongroom_server.repository.granted_pages import page_of
+from strongroom_server.repository.pack_arrivals import PackArrivals
 
 _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
@@ -136,9 +137,8 @@ class StageTiming:
         self._clock = clock
         self._held = HeldPacks()
         self._buffers = threading.local()
-        self._chunks = ChunkReader(
-            GrantedChunks(book, fetcher=fetcher, cache=self._held, budget=ByteBudget(0))
-        )
+        packs = PackArrivals(self._held, ByteBudget(0))
+        self._chunks = ChunkReader(GrantedChunks(book, fetcher=fetcher, packs=packs))
 
     def measure(
         self, name: VersionName, paths: Sequence[str], *, max_bytes: int
@@ -205,7 +205,14 @@ class StageTiming:
         if url is None:
             message = "what was granted of the version ended while it was measured"
             raise PreconditionError(message, hint="Measure less: --size 64 (MiB).")
-        data = self._fetcher.read_whole(url, max_bytes=MAX_PACK_BYTES)
+        data = bytearray()
+
+        def room(size_bytes: int) -> memoryview:
+            nonlocal data
+            data = bytearray(size_bytes)
+            return memoryview(data)
+
+        self._fetcher.read_whole(url, room, max_bytes=MAX_PACK_BYTES)
         self._held.put(ref.pack, data)
         return len(data)
 

@@ -166,6 +166,8 @@ def _request(
             "auth_age_s": facts.auth_age_s,
             "approvals": facts.approvals,
             "workload": facts.workload,
+            "lifts": facts.lifts,
+            "lock_days": facts.lock_days,
         },
     }
 

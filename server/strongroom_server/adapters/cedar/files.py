@@ -9,6 +9,7 @@ from typing import Final
 from strongroom.errors import PreconditionError, Reason
 from strongroom_server.adapters.cedar.authorizer import CedarAuthorizer
 from strongroom_server.adapters.cedar.policies import (
+    long_locks_policy,
     protected_refs_policy,
     shipped_policies,
 )
@@ -32,6 +33,8 @@ class AccessFiles:
         shipped_roles: Whether the roles that come with the server are there, too.
         shipped_rules: Whether the rules for everybody that come with it are.
         protected_refs: Names of refs, with `*`, that nobody moves alone.
+        lock_days_alone: For how many days at most somebody locks a backup alone; 0
+            for any. It is a rule that comes with the server.
     """
 
     assignments: Path
@@ -39,6 +42,7 @@ class AccessFiles:
     shipped_roles: bool = True
     shipped_rules: bool = True
     protected_refs: tuple[str, ...] = ()
+    lock_days_alone: int = 0
 
     def identity(self) -> Identity:
         """Return what changes whenever a file is replaced, written, made or removed.
@@ -64,6 +68,7 @@ class AccessFiles:
         """
         texts = shipped_policies(roles=self.shipped_roles, rules=self.shipped_rules)
         texts |= protected_refs_policy(self.protected_refs)
+        texts |= long_locks_policy(self.lock_days_alone if self.shipped_rules else 0)
         for path in self._policy_files():
             # A site's file never takes the place of one of ours: ids would clash.
             texts[f"{path.parent.name}/{path.name}"] = _read(path)

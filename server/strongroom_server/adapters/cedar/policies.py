@@ -40,6 +40,13 @@ unless {
   principal in Role::"break-glass"
 };
 """
+#: The id of the rule about locks so long that nobody sets them alone.
+LONG_LOCKS: Final = "long-locks"
+_LONG_LOCKS: Final = """@id("%s")
+forbid (principal, action == Action::"backup.extend", resource)
+when { context.lock_days > %d }
+unless { principal is Operator && context.approvals >= 1 };
+"""
 #: How Cedar names policies: by their place in the text.
 _PLACE: Final = re.compile(r"`?(policy\d+)`?")
 
@@ -100,6 +107,17 @@ def protected_refs_policy(patterns: Sequence[str]) -> dict[str, str]:
         return {}
     names = " || ".join(f'resource.name like "{pattern}"' for pattern in patterns)
     return {file: _PROTECTED % (PROTECTED_REFS, names)}
+
+
+def long_locks_policy(days: int) -> dict[str, str]:
+    """Return the rule that nobody locks a backup for more days than these alone.
+
+    Args:
+        days: From the day of the request; 0 for no such rule.
+    """
+    if not days:
+        return {}
+    return {f"{_RULES}/{LONG_LOCKS}{_SUFFIX}": _LONG_LOCKS % (LONG_LOCKS, days)}
 
 
 def _texts(folder: Traversable) -> dict[str, str]:

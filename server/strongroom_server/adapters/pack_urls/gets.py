@@ -2,7 +2,7 @@
 """`PackFetcher` over HTTP: exact ranges of packs, by URLs that somebody signed."""
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -46,20 +46,21 @@ class HttpPacks:
         if len(view):
             self._connections.repeat(fetch)
 
-    def read_whole(self, url: str, *, max_bytes: int) -> bytearray:
+    def read_whole(
+        self, url: str, room: Callable[[int], memoryview], *, max_bytes: int
+    ) -> memoryview:
         """See `PackFetcher`."""
 
-        def fetch(deadline_s: float) -> bytearray:
+        def fetch(deadline_s: float) -> memoryview:
             with self._answer(url, {}, deadline_s) as answer:
                 size = answer.length
                 if answer.status != _OK or size is None:
                     raise unavailable("an answer without its length")
                 if size > max_bytes:
                     raise BlobNotFoundError(f"longer than {max_bytes}")
-                data = bytearray(size)
-                with memoryview(data) as view:
-                    for _ in self._arrivals(answer, view, deadline_s):
-                        pass
+                data = room(size)
+                for _ in self._arrivals(answer, data, deadline_s):
+                    pass
                 return data
 
         return self._connections.repeat(fetch)

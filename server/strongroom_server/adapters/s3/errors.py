@@ -63,18 +63,25 @@ _NOT_IMPLEMENTED_STATUS: Final = 501
 
 
 @contextmanager
-def s3_errors(operation: str, key: str = "") -> Iterator[None]:
-    """Turn what is raised during one request into errors of ours."""
+def s3_errors(operation: str, key: str = "", *, place: str = "") -> Iterator[None]:
+    """Turn what is raised during one request into errors of ours.
+
+    Args:
+        operation: As S3 calls it.
+        key: Of the object; "" if it is about none. Callers are not told it.
+        place: Which of our buckets it is, for messages: a server has more than one.
+    """
+    told = f"{operation} in {place}" if place else operation
     try:
         yield
     except StrongroomError:  # Some are OSErrors, too.
         raise
     except S3RefusalError as error:
-        raise _from_answer(error, operation, key) from error
+        raise _from_answer(error, told, key) from error
     except NotConnectedError as error:
-        raise unavailable(operation, f"no connection, {error}") from error
+        raise unavailable(told, f"no connection, {error}") from error
     except TRANSIENT as error:
-        raise unavailable(operation, type(error).__name__) from error
+        raise unavailable(told, type(error).__name__) from error
 
 
 def _from_answer(

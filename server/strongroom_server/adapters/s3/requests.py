@@ -130,7 +130,7 @@ class S3Requests:
             set_status_on_exception=False,
         ) as span:
             try:
-                with s3_errors(operation, key):
+                with s3_errors(operation, key, place=self.settings.role):
                     yield span
             except (BlobExistsError, BlobNotFoundError) as answer:
                 # An answer like any other; only the caller knows if it is bad.

@@ -2,6 +2,37 @@
 """Where the bucket is, and how long to wait for it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+
+class BucketPlace(Protocol):
+    """Where a bucket is, as each section of the settings says that has one."""
+
+    @property
+    def endpoint(self) -> str:
+        """See `S3Settings`."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """See `S3Settings`."""
+        ...
+
+    @property
+    def bucket(self) -> str:
+        """See `S3Settings`."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """See `S3Settings`."""
+        ...
+
+    @property
+    def ca_file(self) -> Path | None:
+        """See `S3Settings`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +54,8 @@ class S3Settings:
         read_timeout_s: Between two arrivals of bytes.
         operation_timeout_s: For a whole call, with all its attempts.
         page_size: Rows asked for in one page of a listing; S3 gives at most 1000.
+        role: Which bucket of ours it is, as errors call it; "" for the store's own.
+            Its name is for the server's settings: callers are told errors.
     """
 
     endpoint: str
@@ -39,6 +72,30 @@ class S3Settings:
     read_timeout_s: float = 30.0
     operation_timeout_s: float = 45.0
     page_size: int = 1000
+    role: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        place: BucketPlace,
+        credentials: tuple[str, str],
+        *,
+        pool_size: int,
+        role: str = "",
+    ) -> Self:
+        """Return the settings of a section; `credentials` are the two keys."""
+        access_key, secret_key = credentials
+        return cls(
+            endpoint=place.endpoint,
+            region=place.region,
+            bucket=place.bucket,
+            prefix=place.prefix,
+            access_key=access_key,
+            secret_key=secret_key,
+            ca_file=str(place.ca_file or ""),
+            pool_size=pool_size,
+            role=role,
+        )
 
     @property
     def key_prefix(self) -> str:

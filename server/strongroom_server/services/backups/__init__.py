@@ -2,6 +2,7 @@
 """Backups: taking them, checking them, keeping them, and what they protect."""
 
 from strongroom_server.services.backups.backups import Backups
+from strongroom_server.services.backups.placing import KnownAs
 from strongroom_server.services.backups.protection import (
     BackupState,
     Protection,
@@ -14,10 +15,15 @@ from strongroom_server.services.backups.results import (
     ExtendedBackup,
     TakenBackup,
 )
-from strongroom_server.services.backups.schedule import BackupSchedule, note_backup
+from strongroom_server.services.backups.schedule import (
+    LOOK_S,
+    BackupSchedule,
+    note_backup,
+)
 from strongroom_server.services.backups.taking import Asked, BackupRules
 
 __all__ = [
+    "LOOK_S",
     "Asked",
     "BackupFinding",
     "BackupProgress",
@@ -27,6 +33,7 @@ __all__ = [
     "BackupState",
     "Backups",
     "ExtendedBackup",
+    "KnownAs",
     "Protection",
     "TakenBackup",
     "counts_of",

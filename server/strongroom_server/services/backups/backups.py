@@ -24,11 +24,6 @@ from strongroom_server.services.backups.results import (
 from strongroom_server.services.backups.taking import Asked, BackupRules, Taking
 
 
-def _known_as_is(_key: str, _version_id: str) -> tuple[str, ...]:
-    """Know a version by its own id alone: the store never moved."""
-    return ()
-
-
 class Backups:
     """Takes, checks and keeps the backups of one store. Safe for many threads.
 
@@ -46,7 +41,7 @@ class Backups:
         *,
         require: Callable[[], object],
         judge: Judge,
-        known_as: KnownAs = _known_as_is,
+        known_as: KnownAs,
     ) -> None:
         """Keep backups in a bucket.
 
@@ -105,7 +100,9 @@ class Backups:
             return self.protection.refresh(self._bucket.time_s())
 
     def find(self, number: int) -> SavedBackup:
-        """Return a backup by its number; the newest for 0.
+        """Return a backup by its number; for 0 the newest, of the whole store if any.
+
+        One of a part says nothing of what a disaster needs.
 
         Raises:
             NotFoundError: There is none (BACKUP_NOT_FOUND).
@@ -113,7 +110,11 @@ class Backups:
         """
         if number:
             return self._records.load(number)
-        newest = self._records.newest()
+        newest: SavedBackup | None = None
+        for saved in self._records.newest_first():
+            newest = newest or saved
+            if saved.root.is_whole:
+                return saved
         if newest is None:
             raise NotFoundError(
                 "there is no backup",

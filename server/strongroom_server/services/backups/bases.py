@@ -16,15 +16,18 @@ from strongroom.errors import (
     NotFoundError,
     PreconditionError,
     Reason,
-    StrongroomError,
 )
-from strongroom_server.core.backup_root import BackupRoot, JournalHead
+from strongroom_server.core.backup_root import BackupRoot, JournalHead, head_of
 from strongroom_server.core.history import History
 from strongroom_server.core.inventory import StoredObject
 from strongroom_server.core.scope import format_id
 from strongroom_server.core.stored_objects import max_bytes
 from strongroom_server.ports import BlobNotFoundError, LockedBlobs
-from strongroom_server.repository.backup_records import BackupRecords, SavedBackup
+from strongroom_server.repository.backup_records import (
+    BackupRecords,
+    SavedBackup,
+    check_is_of_record,
+)
 from strongroom_server.repository.inventory_view import (
     InventoryView,
     PagedRows,
@@ -92,7 +95,7 @@ class Bases:
                     self._add(saved, with_rows=not is_covered)
                     is_covered = is_covered or saved.root.is_whole
             except _UNUSABLE as error:
-                _check_is_of_record(error)
+                check_is_of_record(error)
                 self.notes.append(f"backup {number} is of no use: {error.message}")
         if numbers and not roots and not may_be_none:
             raise _none_usable(numbers[0])
@@ -123,8 +126,8 @@ class Bases:
     def views(self, journal: JournalId, version: int) -> Iterator[InventoryView]:
         """Yield the backups that hold a version, as stores, the newest first."""
         for saved, rows in self._backups:
-            head = head_of(saved.root.journals, journal)
-            if head is not None and holds(head, version):
+            head = head_of(saved.root.journals, journal.project, journal.artifact)
+            if head is not None and head.holds(version):
                 yield InventoryView(self._bucket, rows)
 
     def check_grown(self, repository: Repository, heads: Heads) -> None:
@@ -201,19 +204,6 @@ def check_count(count: int) -> None:
         )
 
 
-def head_of(heads: Sequence[JournalHead], journal: JournalId) -> JournalHead | None:
-    """Return the head of a journal, if a backup has one."""
-    for head in heads:
-        if (head.project, head.artifact) == (journal.project, journal.artifact):
-            return head
-    return None
-
-
-def holds(head: JournalHead, version: int) -> bool:
-    """Return whether a backup with this head holds the content of a version."""
-    return any(first <= version <= last for first, last in head.versions)
-
-
 def _newest_heads(
     roots: Sequence[BackupRoot],
 ) -> dict[JournalId, tuple[int, JournalHead]]:
@@ -263,13 +253,6 @@ def _check_dead(repository: Repository, journal: JournalId, number: int) -> None
     raise _rewound(journal, number)
 
 
-def _check_is_of_record(error: StrongroomError) -> None:
-    """Check that it is a record that cannot be read, and not Vault that refuses."""
-    is_newer = error.reason is Reason.FORMAT_UNSUPPORTED
-    if isinstance(error, PreconditionError) and not is_newer:
-        raise error
-
-
 def _none_usable(number: int) -> IntegrityError:
     return IntegrityError(
         "there are objects where backups lie, and none of them is one of this store: "
@@ -277,7 +260,7 @@ def _none_usable(number: int) -> IntegrityError:
         reason=Reason.RECORD_CORRUPT,
         hint="Find out who else writes to the bucket. If there never was a backup: "
         "`strongroom backup create --allow-rewound`.",
-        number=number,
+        backup=number,
     )
 
 

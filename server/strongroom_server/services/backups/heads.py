@@ -76,9 +76,11 @@ class Heads:
 
 
 def read_heads(
-    repository: Repository, chosen: Sequence[Chosen]
+    repository: Repository, chosen: Sequence[Chosen], unlisted: Sequence[Project] = ()
 ) -> Iterator[BackupProgress | Heads]:
     """Yield how far it has come, and at last where the journals stand.
+
+    `unlisted` are projects whose records are not in the store any more.
 
     No sweep has written a record while they were read, so that what is decided by one
     that the backup holds was fenced in every journal that it holds.
@@ -95,7 +97,7 @@ def read_heads(
         marker = Marker(repository)
         found: list[DomainHeads] = []
         done = 0
-        for item in _domains(repository, marker, chosen):
+        for item in _domains(repository, marker, chosen, unlisted):
             found.append(item)
             done += len(item.states)
             yield BackupProgress("reading journals", done)
@@ -111,14 +113,17 @@ def read_heads(
 
 
 def _domains(
-    repository: Repository, marker: Marker, chosen: Sequence[Chosen]
+    repository: Repository,
+    marker: Marker,
+    chosen: Sequence[Chosen],
+    unlisted: Sequence[Project],
 ) -> Iterator[DomainHeads]:
     whole = {item.project for item in chosen if isinstance(item, ProjectName)}
     single: dict[str, list[ArtifactName]] = {}
     for item in chosen:
         if isinstance(item, ArtifactName) and item.project not in whole:
             single.setdefault(item.project, []).append(item)
-    for project in list(repository.projects.all()):
+    for project in [*repository.projects.all(), *unlisted]:
         name = project.name.project
         if chosen and name not in whole and name not in single:
             continue

@@ -11,7 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from strongroom.errors import IntegrityError, InvalidArgumentError, Reason
+from strongroom.errors import (
+    IntegrityError,
+    InvalidArgumentError,
+    Reason,
+    UnavailableError,
+)
 from strongroom_server.core import layout
 from strongroom_server.core.backup_root import PageEntry
 from strongroom_server.core.inventory import StoredObject
@@ -208,7 +213,8 @@ class Keeping:
             NotFoundError: There is no such backup.
             IntegrityError: Something of it is gone.
             PreconditionError: The server's credential may not (STORE_ACCESS_DENIED).
-            UnavailableError: The backup bucket or Vault cannot be reached.
+            UnavailableError: The backup bucket or Vault cannot be reached; or, to
+                lift it, it cannot be told yet whether another backup is held.
         """
         saved = self._records.load(number)
         until_s = max(saved.protected_until.timestamp(), self._bucket.time_s() + 60)
@@ -317,9 +323,13 @@ class Keeping:
                 yield _Place(item.key, item.version_id)
 
     def _held_by_others(self, saved: SavedBackup) -> Iterator[_Place]:
-        for other in self._records.all():
-            if other.is_held and other.number != saved.number:
+        for other in self._records.newest_first():
+            if other.number == saved.number:
+                continue
+            if other.is_held:
                 yield from self._places(other)
+            elif other.unread_count:
+                raise _not_all_read(other)
 
     def _page(self, page: PageEntry) -> tuple[StoredObject, ...] | BackupFinding:
         try:
@@ -360,6 +370,16 @@ class Keeping:
 
     def _read(self, row: StoredObject) -> int:
         return len(read_object(self._bucket, row, row.size_bytes))
+
+
+def _not_all_read(saved: SavedBackup) -> UnavailableError:
+    return UnavailableError(
+        f"{saved.unread_count} objects among the records of backup {saved.number} were "
+        "not read yet: it may be held, and need what would be lifted",
+        reason=Reason.STORE_UNAVAILABLE,
+        hint="Lift it again: more are read each time. See docs/operations.md, 3.29.",
+        backup=saved.number,
+    )
 
 
 def _lock_problem(saved: SavedBackup, row: StoredObject, lock: Lock | None) -> str:

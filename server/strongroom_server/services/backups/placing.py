@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from strongroom.errors import IntegrityError, Reason
 from strongroom_server.core import layout
 from strongroom_server.core.inventory import MAX_KNOWN_AS, StoredObject
-from strongroom_server.core.stored_objects import entry_place, max_bytes
+from strongroom_server.core.stored_objects import entry_place, gone, max_bytes
 from strongroom_server.ports import (
     BlobNotFoundError,
     BlobVersion,
@@ -191,8 +191,8 @@ class Placing:
                 fresh = self._known(wanted, row)
                 return Placed(
                     wanted, fresh, was_known=True, is_missing=is_missing,
-                    note=f"{wanted.key} is gone from the store: an earlier backup has "
-                    "it" if is_missing else "",
+                    note=f"{wanted.key} is gone from the store, or not whole there: "
+                    "an earlier backup has it" if is_missing else "",
                 )  # fmt: skip
         return self._find_here(wanted, lock) or self._copy(wanted, lock)
 
@@ -260,12 +260,7 @@ class Placing:
     def _read(self, wanted: Wanted) -> bytes:
         """Return the bytes that readers of the store get; errors as `read_whole`."""
         if wanted.listed is None:
-            raise IntegrityError(
-                f"object {wanted.key} is gone from the store",
-                reason=Reason.CHUNK_MISSING
-                if wanted.key.startswith(layout.PACKS)
-                else Reason.RECORD_CORRUPT,
-            )
+            raise gone(wanted.key)
         item = CopyItem(wanted.key, wanted.listed.version_id, wanted.size_bytes)
         return read_whole(
             self._repository.blobs, item, lambda _, data: self._check(wanted, data)

@@ -5,7 +5,6 @@ Read from the signed roots, and remembered: callers are told what was seen last,
 that a backup bucket that cannot be reached keeps nobody from reading.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,12 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom_server.core import layout
-from strongroom_server.core.backup_root import JournalHead
+from strongroom_server.core.backup_root import JournalHead, head_of
 from strongroom_server.ports import LockedBlobs
 from strongroom_server.repository.backup_records import BackupRecords, SavedBackup
 from strongroom_server.repository.journals import JournalId
-from strongroom_server.services.backups.bases import holds
+from strongroom_server.repository.signed_extensions import MAX_PLANTED
+from strongroom_server.repository.signed_records import bare
 
 #: What roots and extensions begin with, and pages do not.
 _NUMBERED: Final = layout.BACKUPS + "0"
@@ -70,7 +70,7 @@ class _Dated:
         if found is None:
             found = {}
             for item in self.backups:
-                head = _head_of(item.heads, journal)
+                head = head_of(item.heads, journal.project, journal.artifact)
                 if head is not None:
                     found.setdefault(head, item.saved.protected_until)
             self.asked[journal] = found
@@ -88,6 +88,8 @@ class BackupState:
         untrusted: By number, what lies there and is none, and why.
         lost: In words, which ones are gone though they were locked.
         seen_time: When that was read, by the backup bucket's clock.
+        planted_count: Of objects where roots and extensions lie that are none of ours,
+            nor of a newer release.
     """
 
     backups: tuple[SavedBackup, ...]
@@ -95,6 +97,7 @@ class BackupState:
     untrusted: dict[int, StrongroomError]
     lost: tuple[str, ...]
     seen_time: datetime
+    planted_count: int = 0
 
     @property
     def newest(self) -> SavedBackup | None:
@@ -140,14 +143,18 @@ class Protection:
                 continue
             try:
                 found = self._known.get(place)
-                if found is None or _is_short(found, now):
+                if (
+                    found is None
+                    or _is_short(found, now)
+                    or _is_crowded(place[1], found)
+                ):
                     found = self._read(place[0], heads)
                 known[place] = found if _is_locked(found, now) else _shorten(found)
             except (NotFoundError, IntegrityError, PreconditionError) as error:
                 is_newer = error.reason is Reason.FORMAT_UNSUPPORTED
                 if isinstance(error, PreconditionError) and not is_newer:
                     raise
-                bad[place] = _Bad(_bare(error), now_s)
+                bad[place] = _Bad(bare(error), now_s)
         self._note_gone(known, now)
         self._known, self._bad = known, bad
         dated = [item for item in known.values() if _is_locked(item, now)]
@@ -166,6 +173,8 @@ class Protection:
             {number: item.error for (number, _), item in bad.items()},
             lost,
             now,
+            sum(_planted(count, item) for (_, count), item in known.items())
+            + sum(count for number, count in bad if number not in newer),
         )
         return self.state
 
@@ -193,7 +202,7 @@ class Protection:
     def until(self, journal: JournalId, version: int) -> datetime | None:
         """Return until when a version is locked away; None if no backup holds it."""
         for head, until in self._dated.of(journal).items():
-            if holds(head, version):
+            if head.holds(version):
                 return until
         return None
 
@@ -261,30 +270,22 @@ def _is_short(item: _Known, now: datetime) -> bool:
     return _is_locked(item, now) and len(item.heads) != item.counts[0]
 
 
+def _is_crowded(count: int, item: _Known) -> bool:
+    """Return whether there may be extensions that were not read for what is planted."""
+    return _planted(count, item) >= MAX_PLANTED
+
+
+def _planted(count: int, item: _Known) -> int:
+    """Return how many of the objects of a backup are none of its signed records."""
+    return max(count - 1 - len(item.saved.extensions), 0)
+
+
 def _shorten(item: _Known) -> _Known:
     return replace(item, heads=())
 
 
 def _until(item: _Known) -> datetime:
     return item.saved.protected_until
-
-
-def _head_of(heads: Sequence[JournalHead], journal: JournalId) -> JournalHead | None:
-    wanted = (journal.project, journal.artifact)
-    place = bisect_left(heads, wanted, key=_ids)
-    if place < len(heads) and _ids(heads[place]) == wanted:
-        return heads[place]
-    return None
-
-
-def _ids(head: JournalHead) -> tuple[bytes, bytes]:
-    return head.project, head.artifact
-
-
-def _bare(error: StrongroomError) -> StrongroomError:
-    """Return an error without what it came through: that holds what was read."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def _show_gone(saved: SavedBackup) -> str:

@@ -20,7 +20,7 @@ from strongroom_server.repository.manifests import Manifests
 from strongroom_server.repository.marking import JournalState, Marker, Marks
 from strongroom_server.repository.repository import Repository
 from strongroom_server.services.backups.bases import Bases
-from strongroom_server.services.backups.heads import Heads
+from strongroom_server.services.backups.heads import DomainHeads, Heads
 from strongroom_server.services.backups.results import BackupProgress
 
 
@@ -32,7 +32,7 @@ class PinnedMarks(Marks):
         domain: The key domain that is being marked.
         pins: By digest, the version id that was seen first.
         further_pins: The rest of them, which hardly anything has.
-        epochs: Key domains, with the epochs that chunks of theirs need.
+        epochs: Key domains, with the epochs whose keys something of theirs needs.
     """
 
     domain: bytes = b""
@@ -47,6 +47,11 @@ class PinnedMarks(Marks):
             self.packs.add(digest)
             self.pin(digest, item.pack_version)
             self.epochs.add((self.domain, item.epoch))
+
+    def add_manifest(self, digest: str, epoch: int) -> None:
+        """Mark a manifest, and the key that it needs."""
+        self.manifests.add(bytes.fromhex(digest))
+        self.epochs.add((self.domain, epoch))
 
     def pin(self, digest: bytes, version_id: str) -> None:
         """Note by which version id something is pinned."""
@@ -83,7 +88,7 @@ class Reach:
         marker, done = self._marker(self._repository), 0
         total = sum(len(state.history.stored_versions()) for state in heads.states)
         for item in heads.domains:
-            self.marks.domain = item.domain.scope.domain
+            self._mark_keys(item)
             for state in item.states:
                 for version in state.history.stored_versions():
                     self._mark_version(marker, item.domain, state, version)
@@ -92,6 +97,15 @@ class Reach:
                     done += 1
                     yield BackupProgress("reading file tables", done, total)
             marker.mark_replacements(item.domain)
+
+    def _mark_keys(self, item: DomainHeads) -> None:
+        """Mark what opens the project's record, and the entries of journals."""
+        own, domain = item.domain.project.scope, item.domain.scope.domain
+        self.marks.domain = domain
+        self.marks.epochs.add((own.domain, own.epoch))
+        for state in item.states:
+            for entry in state.history.entries:
+                self.marks.epochs.add((domain, entry.epoch))
 
     def _mark_version(
         self, marker: Marker, domain: Domain, state: JournalState, version: Committed

@@ -53,11 +53,11 @@ class BackupFinding:
     """One object of a backup that is not as the backup says.
 
     Attributes:
-        key: Where it lies.
+        object: The key where it lies.
         problem: What is wrong, in words.
     """
 
-    key: str
+    object: str
     problem: str
 
 
@@ -72,6 +72,7 @@ class BackupReport:
         problem_count: Findings.
         locked_until: The earliest date among the locks that were looked at; None if
             there was no object.
+        shredded_count: Key slots that are gone because they were shredded.
     """
 
     number: int

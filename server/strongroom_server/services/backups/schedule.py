@@ -101,6 +101,8 @@ class BackupSchedule(Generic[RunT]):
         self._look_failure: StrongroomError | None = None
         self._run_failure: StrongroomError | None = None
         self._failed_s = self._begin_s
+        #: How much that is none of ours was told.
+        self._planted_told = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -120,6 +122,7 @@ class BackupSchedule(Generic[RunT]):
             self._backups.look()
             self._look_failure = None
             self._seen_s = self._clock.monotonic()
+            self._tell_planted()
             if self._newest() and self.age_s() < self._seen_s - self._failed_s:
                 self._run_failure = None  # Somebody has taken one since.
             if self._is_due():
@@ -174,6 +177,18 @@ class BackupSchedule(Generic[RunT]):
             return 0.0
         left = newest.protected_until - self._now()
         return max(left.total_seconds(), 0.0)
+
+    def planted_count(self) -> float:
+        """Return how much lies among the records of backups that is none of ours."""
+        state = self._backups.protection.state
+        return 0.0 if state is None else float(state.planted_count)
+
+    def _tell_planted(self) -> None:
+        count = int(self.planted_count())
+        if count > self._planted_told:
+            line = {"event": "backup_planted", "count": count}
+            _LOG.error("%s", json.dumps(line))
+        self._planted_told = count
 
     def _now(self) -> datetime:
         """Return the backup bucket's time, as it went on since the last look."""
@@ -275,5 +290,5 @@ def _overdue(problem: str, newest: SavedBackup | None) -> PreconditionError:
         reason=Reason.BACKUP_OVERDUE,
         hint="Take one with `strongroom backup create`; see the server's log for why "
         "none was taken.",
-        number=newest.number if newest else 0,
+        backup=newest.number if newest else 0,
     )

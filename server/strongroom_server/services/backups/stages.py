@@ -25,6 +25,7 @@ from strongroom_server.repository.repository import Repository
 from strongroom_server.repository.swept_objects import packs_of_segment
 from strongroom_server.services.backups.bases import Bases
 from strongroom_server.services.backups.heads import Heads
+from strongroom_server.services.backups.lost_projects import is_dead_project
 from strongroom_server.services.backups.placing import Wanted
 from strongroom_server.services.backups.reach import PinnedMarks
 
@@ -85,7 +86,11 @@ class Stages:
         bases: Bases,
         heads: Heads,
         marks: PinnedMarks,
+        *,
+        lost: frozenset[str] = frozenset(),
     ) -> None:
+        """`lost` are keys of what the store has no more, or not whole."""
+        self._lost = lost
         self._repository = repository
         self._bucket = bucket
         self._bases = bases
@@ -175,12 +180,18 @@ class Stages:
             if last is not None and self._is_meant(last.key):
                 yield Wanted(
                     last.key,
-                    last if last.version_id else None,
+                    last if last.version_id and last.key not in self._lost else None,
                     self._bases.rows.get(last.key),
                     here.at(last.key),
-                    is_needed=last.key.startswith(_NEEDED),
+                    is_needed=self._is_needed(last.key),
                 )
             last = item
+
+    def _is_needed(self, key: str) -> bool:
+        return key.startswith(_NEEDED) and not self._is_dead(key)
+
+    def _is_dead(self, key: str) -> bool:
+        return is_dead_project(self._repository, key)
 
     def _journals(self) -> Iterator[Wanted]:
         states = {
@@ -230,7 +241,10 @@ class Stages:
             layout.KEYS: owner in self._slots,
             layout.INDEX: owner in self._domains,
             layout.REPAIRS: owner in self._domains,
-            layout.PROJECTS: is_whole or owner in self._projects,
+            # Those that are in no head have no key slots here: they came meanwhile,
+            # or nothing is left of them.
+            layout.PROJECTS: owner in self._projects
+            or (is_whole and self._is_dead(key)),
             layout.JOURNALS: is_whole or owner in self._projects,
             layout.SWEEP: 0 <= link_number(key) < self._heads.sweep_count,
             layout.SHREDS: True,

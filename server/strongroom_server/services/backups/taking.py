@@ -33,6 +33,10 @@ from strongroom_server.services.backups.bases import (
     check_not_overtaken,
 )
 from strongroom_server.services.backups.heads import Chosen, Heads, read_heads
+from strongroom_server.services.backups.lost_projects import (
+    LostProjects,
+    take_over_projects,
+)
 from strongroom_server.services.backups.placing import (
     Judge,
     KnownAs,
@@ -175,14 +179,16 @@ class Taking:
         bases = Bases(self._records, self._bucket)
         bases.load(may_be_none=self._asked.allow_rewound, check=self._asked.check)
         repository.shreds.refresh()
-        heads = yield from self._read_heads()
+        lost = take_over_projects(repository, bases)
+        self._tally.notes += () if self._asked.chosen else lost.notes
+        heads = yield from self._read_heads(lost)
         if not self._asked.allow_rewound:
             bases.check_grown(repository, heads)
         reach = Reach(repository, bases)
         for progress in reach.mark(heads):
             self._asked.check()
             yield progress
-        yield from self._copy(bases, heads, reach.marks, lock)
+        yield from self._copy(bases, heads, reach.marks, lock, lost)
         self._check_slots(reach.marks)
         pages = []
         for page in self._write_pages(lock):
@@ -206,8 +212,8 @@ class Taking:
             _first((*bases.notes, *tally.notes)),
         )
 
-    def _read_heads(self) -> Generator[BackupProgress, None, Heads]:
-        for item in read_heads(self._repository, self._asked.chosen):
+    def _read_heads(self, lost: LostProjects) -> Generator[BackupProgress, None, Heads]:
+        for item in read_heads(self._repository, self._asked.chosen, lost.unlisted):
             self._asked.check()
             if isinstance(item, Heads):
                 return item
@@ -216,7 +222,12 @@ class Taking:
         raise InternalError(message)
 
     def _copy(
-        self, bases: Bases, heads: Heads, marks: PinnedMarks, lock: Lock
+        self,
+        bases: Bases,
+        heads: Heads,
+        marks: PinnedMarks,
+        lock: Lock,
+        lost: LostProjects,
     ) -> Iterator[BackupProgress]:
         placing = Placing(
             self._repository,
@@ -233,7 +244,9 @@ class Taking:
             max_bytes_per_second=self._rules.max_bytes_per_second,
             on_wait=self._asked.check,
         )
-        stages = Stages(self._repository, self._bucket, bases, heads, marks)
+        stages = Stages(
+            self._repository, self._bucket, bases, heads, marks, lost=lost.keys
+        )
         for stage in stages.all():
             yield from self._run_stage(stage, placing, throttle)
         yield from self._read_sample(placing)

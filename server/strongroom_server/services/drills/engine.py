@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from strongroom.errors import IntegrityError, Reason
 from strongroom_server.ports import (
-    BlobNotFoundError,
     BlobVersion,
     Clock,
     Entropy,
@@ -97,38 +95,17 @@ class CountedBucket:
 def open_backup(
     parts: EngineParts, bucket: BlobReader, saved: SavedBackup
 ) -> Repository:
-    """Open the store as a backup has it, to be read.
-
-    Raises:
-        IntegrityError: What the backup holds is no store, or another one's.
-        PreconditionError: Vault does not have the store's KEK (KEK_MISSING), or
-            refuses it; or something in it needs a newer release.
-        UnavailableError: The bucket, or Vault, cannot be reached.
-    """
-    try:
-        opened = open_backup_engine(
-            bucket,
-            saved,
-            key_service=parts.keys,
-            signer=parts.signer,
-            index=parts.open_index(),
-            clock=parts.clock,
-            entropy=parts.entropy,
-            executor=parts.executor,
-        )
-    except BlobNotFoundError as error:
-        raise IntegrityError(
-            f"an object is gone that backup {saved.number} cannot be opened without",
-            reason=Reason.RECORD_CORRUPT,
-            hint="Use an older backup: `strongroom backup ls`.",
-        ) from error
-    if opened.repository.keyring.store != saved.root.store:
-        raise IntegrityError(
-            f"backup {saved.number} holds the record of another store",
-            reason=Reason.RECORD_CORRUPT,
-            hint="Use an older backup: `strongroom backup ls`.",
-        )
-    return opened.repository
+    """Open the store as a backup has it, to be read; errors as `open_backup_engine`."""
+    return open_backup_engine(
+        bucket,
+        saved,
+        key_service=parts.keys,
+        signer=parts.signer,
+        index=parts.open_index(),
+        clock=parts.clock,
+        entropy=parts.entropy,
+        executor=parts.executor,
+    ).repository
 
 
 _reader: type[BlobReader] = CountedBucket

@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from strongroom.errors import (
     IntegrityError,
@@ -23,7 +23,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import VersionName, parse_version_name
 from strongroom_server.core.grant import MAX_WATCHED, Revoked
-from strongroom_server.ports import GrantSource, GrantWatch, PackCache
+from strongroom_server.ports import GrantSource, GrantWatch
 from strongroom_server.repository.grant_book import GrantBook
 
 #: Between two looks at which versions are held, unless another one is opened.
@@ -40,13 +40,21 @@ _ABSENT: Final = frozenset({Reason.VERSION_NOT_FOUND, Reason.ARTIFACT_NOT_FOUND}
 _LOG: Final = logging.getLogger("strongroom_server.leases")
 
 
+class Packs(Protocol):
+    """What is kept of the store."""
+
+    def drop(self, pack: str) -> bool:
+        """Forget a pack, in memory and on the disk; return whether it was there."""
+        ...
+
+
 class LeaseWatch:
     """Watches what a book holds. Used by one thread."""
 
-    def __init__(self, book: GrantBook, source: GrantSource, cache: PackCache) -> None:
+    def __init__(self, book: GrantBook, source: GrantSource, packs: Packs) -> None:
         self._book = book
         self._source = source
-        self._cache = cache
+        self._packs = packs
         self._groups: dict[tuple[VersionName, ...], _Group] = {}
         self._lock = threading.Lock()
         #: Versions that were refused in a group, each of which is watched by itself.
@@ -127,7 +135,7 @@ class LeaseWatch:
 
     def _revoke(self, name: VersionName, refusal: StrongroomError) -> None:
         for pack in self._book.revoke(name, refusal):
-            self._cache.drop(pack)
+            self._packs.drop(pack)
         line = {"event": "grant_revoked", "reason": refusal.reason}
         _LOG.warning("%s", json.dumps(line))
 

@@ -13,7 +13,7 @@ class Listed:
 
     Attributes:
         first: The oldest.
-        version_ids: Of all, the oldest first.
+        version_ids: Of as many as were asked for, the oldest first.
     """
 
     first: BlobVersion

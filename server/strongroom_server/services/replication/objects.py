@@ -17,7 +17,7 @@ from strongroom_server.ports import (
 from strongroom_server.repository.copying import (
     BlobTarget,
     CopyItem,
-    Placed,
+    Stored,
     copy_objects,
     read_whole,
 )
@@ -106,7 +106,7 @@ class ObjectCopies:
                 break
         return found
 
-    def store(self, item: CopyItem, data: ReadBuffer) -> Placed:
+    def store(self, item: CopyItem, data: ReadBuffer) -> Stored:
         """See `CopyTarget`; a place that is taken is a finding, and no version."""
         try:
             placed = self._target.store(item, data)
@@ -117,7 +117,7 @@ class ObjectCopies:
                 self._work.findings.hold(self._work.checks.scope_of(item.key, head))
             elif item.key.startswith((layout.SWEEP, layout.KEYS, layout.SHREDS)):
                 self._work.findings.hold(None)
-            return Placed("", was_there=True)
+            return Stored("", was_there=True)
         if not placed.was_there:
             self._work.tally.add(len(data))
         return placed

@@ -38,9 +38,9 @@ _SMALL: Final = (layout.SHREDS, layout.KEYS, layout.PROJECTS)
 _PINNED: Final = (layout.PACKS, layout.MANIFESTS)
 #: Of no use in the replica, or its own; journals and chains have a turn of their own.
 _NOT_COPIED: Final = (
-    "uploads/",
-    "leases/",
-    "probe/",
+    layout.UPLOADS,
+    layout.LEASES,
+    layout.PROBE,
     layout.APPROVALS,
     layout.BACKUPS,
     layout.RELOCATIONS,

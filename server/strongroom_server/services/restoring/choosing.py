@@ -2,7 +2,9 @@
 """What of a backup is restored: its versions, or the stored objects that they need."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from strongroom.errors import (
     IntegrityError,
@@ -13,6 +15,7 @@ from strongroom.errors import (
 )
 from strongroom.format.names import ProjectName
 from strongroom_server.core import layout
+from strongroom_server.core.backup_root import head_of
 from strongroom_server.core.history import Committed
 from strongroom_server.core.inventory import StoredObject
 from strongroom_server.core.restore_records import Selection
@@ -23,6 +26,10 @@ from strongroom_server.repository.marking import Marker
 from strongroom_server.repository.projects import Project
 from strongroom_server.repository.repository import Artifact
 
+_ANOTHER: Final = (
+    "Another backup may have it: `strongroom backup ls`; without a server, or to see "
+    "what is in one, `strongroom-server restore --list`, and with --backup N."
+)
 #: Told what could not be read, and why.
 Damage = Callable[[str, StrongroomError], None]
 
@@ -55,15 +62,18 @@ def chosen_versions(
         IntegrityError: What was asked for by name is damaged.
     """
     for artifact in _artifacts(engine, selection, damage):
-        ranges = _ranges(engine, artifact)
+        journal = artifact.journal
+        heads = engine.saved.root.journals
+        head = head_of(heads, journal.project, journal.artifact)
         if selection.version:
-            version = resolve(artifact.history, selection.version)
-            if not _holds(ranges, version.version):
+            with _in_backup(engine):
+                version = resolve(artifact.history, selection.version)
+            if head is None or not head.holds(version.version):
                 raise _not_in_backup(engine, f"{artifact.name.short}@{version.version}")
             yield ChosenVersion(artifact, version)
             continue
         for version in artifact.history.live_versions():
-            if _holds(ranges, version.version):
+            if head is not None and head.holds(version.version):
                 yield ChosenVersion(artifact, version)
 
 
@@ -82,11 +92,13 @@ def chosen_rows(
     if selection.is_all:
         return lambda _row: True
     repository = engine.repository
-    project = repository.projects.get(ProjectName(selection.project))
+    with _in_backup(engine):
+        project = repository.projects.get(ProjectName(selection.project))
     domains = domains_of(repository, project)
     prefixes = _shared_prefixes(engine, project)
     if selection.artifact_name is not None:
-        artifact = repository.artifact(selection.artifact_name)
+        with _in_backup(engine):
+            artifact = repository.artifact(selection.artifact_name)
         journal = artifact.journal
         prefixes.append(layout.journal_prefix(journal.project, journal.artifact))
         own = artifact.scope.domain
@@ -165,10 +177,13 @@ def _artifacts(
 ) -> Iterator[Artifact]:
     repository = engine.repository
     if selection.artifact_name is not None:
-        yield repository.artifact(selection.artifact_name)
+        with _in_backup(engine):
+            artifact = repository.artifact(selection.artifact_name)
+        yield artifact
         return
     if selection.project:
-        project = repository.projects.get(ProjectName(selection.project))
+        with _in_backup(engine):
+            project = repository.projects.get(ProjectName(selection.project))
         yield from _artifacts_of(engine, project, damage)
         return
     for item in repository.projects.stored():
@@ -199,22 +214,23 @@ def _artifacts_of(
             yield artifact
 
 
-def _ranges(engine: BackupEngine, artifact: Artifact) -> tuple[tuple[int, int], ...]:
-    """Return of which versions the backup holds the content."""
-    place = (artifact.journal.project, artifact.journal.artifact)
-    for head in engine.saved.root.journals:
-        if (head.project, head.artifact) == place:
-            return head.versions
-    return ()
-
-
-def _holds(ranges: tuple[tuple[int, int], ...], version: int) -> bool:
-    return any(first <= version <= last for first, last in ranges)
+@contextmanager
+def _in_backup(engine: BackupEngine) -> Iterator[None]:
+    """Say of what is not found that it is the backup that does not have it."""
+    try:
+        yield
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"in backup {engine.saved.number}: {error.message}",
+            reason=error.reason,
+            hint=_ANOTHER,
+            backup=engine.saved.number,
+        ) from error
 
 
 def _not_in_backup(engine: BackupEngine, name: str) -> NotFoundError:
     return NotFoundError(
         f"backup {engine.saved.number} does not hold the content of {name}",
         reason=Reason.VERSION_NOT_FOUND,
-        hint="Try another backup: `strongroom backup ls`.",
+        hint=_ANOTHER,
     )

@@ -124,9 +124,9 @@ def _plan(
     rate = _rate(engine, executor) if left else _USUAL_BYTES_PER_S
     return RestorePlan(
         backup=saved.number,
-        root_sha256=saved.root_digest,
+        root_digest=saved.root_digest,
         create_time=saved.root.create_time,
-        newest_commit_time=saved.root.newest_commit_time,
+        recovery_point=saved.root.newest_commit_time,
         protected_until=saved.protected_until,
         is_held=saved.is_held,
         version_count=versions,

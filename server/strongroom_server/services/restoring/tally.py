@@ -69,7 +69,7 @@ class Tally:
         return RestoreReport(
             target=self.target,
             backup=self.saved.number,
-            root_sha256=self.saved.root_digest,
+            root_digest=self.saved.root_digest,
             recovery_point=root.newest_commit_time,
             start_time=self.start_time,
             seconds=self.clock.monotonic() - self._start_s,

@@ -38,7 +38,7 @@ _DAMAGE: Final = frozenset(
 )
 _SEALED: Final = {
     "index/": ObjectKind.INDEX,
-    "uploads/": ObjectKind.UPLOAD,
+    layout.UPLOADS: ObjectKind.UPLOAD,
     layout.SWEEP: ObjectKind.SWEEP,
     layout.REPAIRS: ObjectKind.REPAIR,
     layout.DRILLS: ObjectKind.DRILL,

@@ -6,6 +6,7 @@ from typing import Final
 
 from strongroom_server.core.verify_records import StoreProgress
 from strongroom_server.ports import Clock
+from strongroom_server.repository.throttle import Throttle
 
 #: Progress is told after so many bytes, and after so many seconds at the latest.
 PROGRESS_BYTES: Final = 64 * 1024 * 1024
@@ -25,8 +26,8 @@ class Pace:
 
     def __init__(self, clock: Clock, *, max_bytes_per_second: int) -> None:
         self._clock = clock
-        self._rate = max_bytes_per_second
-        self._due_s = self._told_s = clock.monotonic()
+        self._throttle = Throttle(clock, max_bytes_per_second=max_bytes_per_second)
+        self._told_s = clock.monotonic()
         self._told_bytes = 0
         self.stage = ""
         self.token = ""
@@ -41,12 +42,8 @@ class Pace:
         """
         self.verified_bytes += size_bytes
         self.object_count += objects
-        if self._rate:
-            start = max(self._due_s, self._clock.monotonic())
-            self._due_s = start + size_bytes / self._rate
-            while (wait := self._due_s - self._clock.monotonic()) > 0:
-                self._clock.sleep(min(wait, PROGRESS_S))
-                yield from self.tell()
+        for _ in self._throttle.waits(size_bytes):
+            yield from self.tell()
         yield from self.tell()
 
     def tell(self) -> Iterator[StoreProgress]:

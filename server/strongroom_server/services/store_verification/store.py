@@ -42,7 +42,7 @@ Item = StoreFinding | StoreProgress | StoreReport
 _RECORDS: Final = ("keys/", "projects/", "strongroom.json")
 _OTHERS: Final = (
     *("drills/", "index/", "relocations/", "repairs/"),
-    *("shreds/", "sweep/", "uploads/"),
+    *(layout.SHREDS, layout.SWEEP, layout.UPLOADS),
 )
 
 

@@ -50,7 +50,6 @@ MAX_KEY_BYTES: Final = 1024
 #: Pages of file tables whose answer is remembered, 150 bytes each; those beyond
 #: are read for each version that has them.
 _MAX_PAGES: Final = 200_000
-_UPLOADS: Final = "uploads/"
 _DOMAIN_PART: Final = 1
 _UPLOAD_PART: Final = 2
 _INDEX_PARTS: Final = 3
@@ -190,7 +189,7 @@ class ObjectExplainer:
     def _aim(self, search: Search, domain: Domain) -> bool:
         """Find out what to look for in a key domain; False: there is nothing."""
         key = search.key
-        if key.startswith(_UPLOADS):
+        if key.startswith(layout.UPLOADS):
             return True
         if not key.startswith(layout.INDEX):
             pack = pack_of(key)
@@ -260,12 +259,12 @@ class ObjectExplainer:
                 name = past.created.name if past.entries else None
                 cause = f"an upload that was last active at {_time(newest_s)}"
                 yield ObjectUse(name, cause)
-            elif search.key.startswith(_UPLOADS):
+            elif search.key.startswith(layout.UPLOADS):
                 search.causes.append(ended)
 
     def _is_meant(self, search: Search, domain: Domain, upload: StoredUpload) -> bool:
         """Return whether the object is one of an upload's, or a pack that it needs."""
-        if search.key.startswith(_UPLOADS):
+        if search.key.startswith(layout.UPLOADS):
             return search.key.split("/")[_UPLOAD_PART] == upload.upload
         keys = self._repository.keyring.open(domain.scope)
         packs = self._repository.upload_records.packs(keys, upload)
@@ -367,7 +366,7 @@ def _is_swept(key: str) -> bool:
     parts = key.count("/") + 1
     is_record = parts == _UPLOAD_PARTS and layout.upload_key_number(key) >= 0
     return (key.startswith(layout.INDEX) and parts == _INDEX_PARTS) or (
-        key.startswith(_UPLOADS) and is_record
+        key.startswith(layout.UPLOADS) and is_record
     )
 
 

@@ -148,18 +148,20 @@ class UploadProgress:
             UnavailableError: S3 failed.
         """
         content = self._content
+        is_long_ago = self._repository.clock.monotonic() - self._noted_s >= RECORD_S
         if (
-            content.received_bytes - self._noted_bytes >= RECORD_BYTES
+            is_long_ago
+            or content.received_bytes - self._noted_bytes >= RECORD_BYTES
             or content.file_count - self._noted_count >= RECORD_FILES
-            or self._repository.clock.monotonic() - self._noted_s >= RECORD_S
         ):
             self._note()
-            if self._is_worth_it():
-                self._write(ended=False)
-                # What is under way now is for the next record.
-                content.send_off()
-            else:
+            if not self._is_worth_it():
                 self._drop_too_many()
+                return
+            self._write(ended=False)
+            # What is under way now is for the next record. A push that comes fast
+            # fills the open pack by itself.
+            content.send_off(is_old=not is_long_ago)
 
     def end(self) -> None:
         """Record what an attempt that was given up leaves; failures change nothing."""

@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trace context out, the client's spans, and its gauges.
+"""Spans and gauges by OpenTelemetry's API, for an application that has loaded it."""
 
-Only OpenTelemetry's API is used: whether anything is recorded is the application's
-choice. Every call carries a trace id even if nobody records.
-"""
-
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,14 +18,14 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from strongroom import _system
+from strongroom._telemetry import SPAN_ID_BYTES, TRACE_ID_BYTES, ended_attributes
 
-_TRACE_ID_BYTES: Final = 16
-_SPAN_ID_BYTES: Final = 8
+_LIBRARY: Final = "strongroom"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
-class CallSpan:
-    """The span of one call, from its first byte to its last."""
+class ApiSpan:
+    """The span of one call, of which an SDK may be told."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
@@ -50,45 +46,26 @@ class CallSpan:
         self._span.set_attribute(key, value)
 
     def end(self, code: str = "OK", audit_id: str = "") -> None:
-        """End the span.
-
-        Args:
-            code: The name of the gRPC status code.
-            audit_id: The call's entry in the audit log, if the server told it.
-        """
-        self._span.set_attribute("rpc.grpc.status_code", code)
-        if audit_id:
-            self._span.set_attribute("strongroom.audit_id", audit_id)
+        """End the span, as `CallSpan` says it."""
+        self._span.set_attributes(ended_attributes(code, audit_id))
         if code != "OK":
             self._span.set_status(StatusCode.ERROR, code)
         self._span.end()
 
 
-def start_call(service: str, method: str) -> CallSpan:
+def start_call(name: str, attributes: Mapping[str, str | int]) -> ApiSpan:
     """Start the span of one call; whoever starts it ends it."""
-    span = _valid(
-        trace.get_tracer("strongroom").start_span(
-            f"{service}/{method}",
-            kind=SpanKind.CLIENT,
-            attributes={
-                "rpc.system": "grpc",
-                "rpc.service": service,
-                "rpc.method": method,
-            },
-        )
+    tracer = trace.get_tracer(_LIBRARY)
+    return ApiSpan(
+        _valid(tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes))
     )
-    return CallSpan(span)
 
 
 @contextmanager
 def operation(name: str) -> Iterator[str]:
-    """Run a block as one trace, whatever calls it makes.
-
-    Yields:
-        The trace id: 32 hex digits.
-    """
-    tracer = trace.get_tracer("strongroom")
-    with tracer.start_as_current_span(f"strongroom.{name}") as started:
+    """Run a block as one trace; yield its id: 32 hex digits."""
+    tracer = trace.get_tracer(_LIBRARY)
+    with tracer.start_as_current_span(name) as started:
         span = _valid(started)
         with trace.use_span(span):
             yield trace.format_trace_id(span.get_span_context().trace_id)
@@ -97,12 +74,12 @@ def operation(name: str) -> Iterator[str]:
 def gauge(
     name: str, description: str, *, unit: str, read: Callable[[], Iterable[float]]
 ) -> None:
-    """Have a value read whenever the application collects metrics, if it does."""
+    """Have a value read whenever the application collects metrics."""
 
     def observe(_options: metrics.CallbackOptions) -> list[metrics.Observation]:
         return [metrics.Observation(value) for value in read()]
 
-    metrics.get_meter("strongroom").create_observable_gauge(
+    metrics.get_meter(_LIBRARY).create_observable_gauge(
         name, [observe], unit=unit, description=description
     )
 
@@ -112,8 +89,8 @@ def _valid(span: Span) -> Span:
     if span.get_span_context().is_valid:
         return span
     context = SpanContext(
-        trace_id=_system.new_id(_TRACE_ID_BYTES),
-        span_id=_system.new_id(_SPAN_ID_BYTES),
+        trace_id=_system.new_id(TRACE_ID_BYTES),
+        span_id=_system.new_id(SPAN_ID_BYTES),
         is_remote=False,
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
     )
