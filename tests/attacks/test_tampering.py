@@ -20,6 +20,7 @@ from tests.security.subject import (
     journal_keys,
     read_keys,
 )
+from tests.support.damage import one_byte_changed
 from tests.support.world import ARTIFACT
 
 
@@ -143,7 +144,7 @@ def test_a_pack_that_is_gone_is_not_shared_again() -> None:
 def test_a_damaged_index_segment_costs_bytes_and_nothing_else() -> None:
     subject = Subject()
     for key in subject.keys("index"):
-        subject.blobs.alter(key, lambda data: data[:-1] + b"\0")
+        subject.blobs.alter(key, one_byte_changed)
     fresh = subject.world.reopened()
 
     fresh.push({"new": b"file"})

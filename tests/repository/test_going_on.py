@@ -19,6 +19,7 @@ from tests.support.content import (
     store,
     writer_of,
 )
+from tests.support.damage import one_byte_changed
 from tests.support.numbers import weights, weights_file
 from tests.support.samples import filled
 from tests.support.world import World
@@ -140,7 +141,7 @@ def test_a_file_goes_on_before_a_chunk_that_is_damaged(
         [(item, stored)] = [
             found for found in world.bucket.objects() if found[0].key == key
         ]
-        flipped = stored[:9_000_000] + b"x" + stored[9_000_001:]
+        flipped = one_byte_changed(stored, 9_000_000)
         world.bucket.corrupt(key, item.version_id, flipped)
 
     second = writer_of(world)

@@ -16,6 +16,7 @@ from strongroom_server.core.sweep import Decided, Removed, SweepAct, SweepLog
 from strongroom_server.ports import BlobStore, Index
 from strongroom_server.repository.sweeps import Sweeps, SweepView
 from strongroom_server.services.index_rebuild import IndexRebuild
+from tests.support.damage import one_byte_changed
 from tests.support.faulty import FaultyBlobStore
 from tests.support.properties import QUICK
 from tests.support.sweep_records import add, condemned, pack
@@ -237,7 +238,7 @@ def test_a_record_that_was_taken_from_a_copy_is_noted_as_that(world: World) -> N
         found for found in world.bucket.objects() if found[0].key == layout.sweep_key(2)
     )
     world.bucket.put_new(layout.copy_key(item.key, bytes(8)), data)
-    world.bucket.corrupt(item.key, item.version_id, data[:-1] + b"x")
+    world.bucket.corrupt(item.key, item.version_id, one_byte_changed(data))
     started(world, index).view()
     blobs = FaultyBlobStore(world.bucket)
 

@@ -10,6 +10,7 @@ from strongroom_server.core.sweep import Decided, Removed, SweepLog, SweepRecord
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository.journals import NumberTakenError
 from strongroom_server.repository.sweeps import SweepView
+from tests.support.damage import one_byte_changed
 from tests.support.faulty import Fault, FaultyBlobStore
 from tests.support.sweep_records import INFO, add, condemned, pack
 from tests.support.world import World
@@ -132,7 +133,7 @@ def test_a_record_that_is_damaged_is_noticed(world: World) -> None:
     item, data = next(
         found for found in world.bucket.objects() if found[0].key.startswith("sweep/")
     )
-    world.bucket.corrupt(item.key, item.version_id, data[:-1] + bytes([data[-1] ^ 1]))
+    world.bucket.corrupt(item.key, item.version_id, one_byte_changed(data))
 
     with pytest.raises(IntegrityError) as caught:
         world.reopened().repository.sweeps.view()

@@ -19,6 +19,7 @@ from strongroom_server.core.sweep_plan import SweepPlan
 from strongroom_server.ports import BlobVersion
 from strongroom_server.repository import draft_records
 from strongroom_server.repository.draft_records import StoredDraft
+from tests.support.damage import one_byte_changed
 from tests.support.drafts import DRAFT, begin, commit, discard, put, send
 from tests.support.samples import filled
 from tests.support.world import CALLER, World
@@ -309,8 +310,7 @@ def test_a_damaged_part_is_damage_and_no_smaller_version(world: World) -> None:
     item, data = next(
         found for found in world.bucket.objects() if found[0].key.startswith("uploads/")
     )
-    damaged = data[:-1] + bytes([data[-1] ^ 1])
-    world.bucket.corrupt(item.key, item.version_id, damaged)
+    world.bucket.corrupt(item.key, item.version_id, one_byte_changed(data))
 
     with pytest.raises(IntegrityError) as caught:
         commit(world)

@@ -21,6 +21,7 @@ from strongroom_server.core.verify_records import StoreFinding, StoreReport
 from strongroom_server.ports import BlobVersion
 from strongroom_server.services.sweeping import ObjectExplanation, ObjectState
 from tests.support import sweeps
+from tests.support.damage import one_byte_changed
 from tests.support.exclusive import (
     ALONE,
     OTHER,
@@ -232,7 +233,7 @@ def test_what_is_damaged_of_one_domain_keeps_that_one_only(world: World) -> None
         if found[0].key
         == layout.journal_key(*_journal(world, OTHER), 1)  # its first commit
     )
-    world.bucket.corrupt(item.key, item.version_id, data[:-9] + b"x" + data[-8:])
+    world.bucket.corrupt(item.key, item.version_id, one_byte_changed(data, -9))
     fresh = world.reopened()
     *_, plan = fresh.sweeping.plan()
     assert isinstance(plan, SweepPlan)

@@ -5,6 +5,7 @@ from strongroom.format.names import ArtifactName
 from strongroom_server.core.derivation import DomainKeys
 from strongroom_server.services.index_rebuild import IndexRebuild
 from tests.support.clock import ManualClock
+from tests.support.damage import one_byte_changed
 from tests.support.samples import filled
 from tests.support.world import ARTIFACT, World, memory_world
 
@@ -43,7 +44,7 @@ def test_a_damaged_segment_is_counted_and_left_out(world: World) -> None:
     bucket = world.bucket
     for blob, data in bucket.objects():
         if blob.key.startswith("index/"):
-            bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+            bucket.corrupt(blob.key, blob.version_id, one_byte_changed(data))
     fresh = world.reopened()
 
     last = list(IndexRebuild(fresh.repository).run())[-1]

@@ -14,6 +14,7 @@ from strongroom_server.core.records import Action
 from strongroom_server.repository.domains import Domain, domains_of
 from strongroom_server.repository.marking import Marker
 from strongroom_server.services.uploads import Position
+from tests.support.damage import one_byte_changed
 from tests.support.resumed import (
     FILES,
     MIB,
@@ -196,7 +197,7 @@ def test_a_damaged_record_costs_what_it_held(world: World, number: int) -> None:
     bucket = world.bucket
     records = [item for item in bucket.objects() if item[0].key.startswith("uploads/")]
     blob, data = records[number]
-    bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+    bucket.corrupt(blob.key, blob.version_id, one_byte_changed(data))
 
     position, _ = finish(world.reopened())
 
@@ -293,7 +294,7 @@ def test_an_upload_with_a_damaged_record_keeps_nothing_but_its_records(
     blob, data = next(
         item for item in world.bucket.objects() if item[0].key.startswith("uploads/")
     )
-    world.bucket.corrupt(blob.key, blob.version_id, data[:-1] + b"x")
+    world.bucket.corrupt(blob.key, blob.version_id, one_byte_changed(data))
 
     assert marker.mark_uploads(domain, {}, modified_after_s=0.0) == []
     assert marker.marks.packs == set()

@@ -25,6 +25,16 @@ def one_bit_flipped(data: bytes, place: int) -> bytes:
     return bytes(flipped)
 
 
+def one_byte_changed(data: bytes, at: int = -1) -> bytes:
+    """Return the bytes with the one at an index changed, whatever it was.
+
+    A constant in its place would leave one random byte in 256 as it is.
+    """
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
 def each_cut_and_extension(data: bytes) -> Iterator[bytes]:
     """Yield the bytes cut short at each length, and with a byte too many."""
     for size in range(len(data)):
