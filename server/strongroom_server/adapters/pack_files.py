@@ -20,6 +20,7 @@ import logging
 import os
 import stat
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from strongroom_server.ports import Clock, Entropy, PackCache, ReadBuffer
 _SLACK: Final = 10
 #: When a pack was used is noted once in so many seconds.
 _USED_EVERY_S: Final = 60.0
+#: Packs of which is remembered that their use is noted.
+_MAX_NOTED: Final = 4096
 #: A file that is being written for longer was left by somebody who is dead.
 _LEFT_AFTER_S: Final = 600.0
 #: How long the folder may be locked by others; then nothing is kept for now.
@@ -80,17 +83,22 @@ class PackFiles:
         self._entropy = entropy
         self._lock = threading.Lock()
         self._failing = False
+        #: When the use of a pack was noted, for those that were looked at last.
+        self._noted = OrderedDict[str, float]()
+        self._noting = threading.Lock()
 
     def read_into(self, pack: str, *, offset_bytes: int, buffer: memoryview) -> bool:
         """See `PackCache`."""
-        # Whoever may write here could put a pipe in a pack's place.
+        # Whoever may write here could put a pipe in a pack's place. It opens at once,
+        # and has no offsets to read at. Each system call here is a turn at Python's
+        # lock, and small files are read by the thousand.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             fd = os.open(self._path(pack), flags)
         except OSError:
             return False
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            if not self._is_noted(pack) and not self._note_use(pack, fd):
                 return False
             done = 0
             while done < len(buffer):
@@ -98,7 +106,6 @@ class PackFiles:
                 if not count:
                     return False
                 done += count
-            self._note_use(fd)
         except OSError:
             return False
         finally:
@@ -254,12 +261,27 @@ class PackFiles:
             return self._folder / "none"
         return self._folder / "packs" / pack[:2] / pack
 
-    def _note_use(self, fd: int) -> None:
-        now_s = self._clock.now().timestamp()
-        if now_s - os.fstat(fd).st_mtime > _USED_EVERY_S:
+    def _is_noted(self, pack: str) -> bool:
+        noted_s = self._noted.get(pack, -_USED_EVERY_S)
+        return self._clock.monotonic() - noted_s < _USED_EVERY_S
+
+    def _note_use(self, pack: str, fd: int) -> bool:
+        """Note that a pack is used; return whether it is a file at all."""
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        age_s = max(0.0, self._clock.now().timestamp() - status.st_mtime)
+        if age_s > _USED_EVERY_S:
             # With times of ours the file would have to be our own user's.
             with contextlib.suppress(OSError):
                 os.utime(fd)
+            age_s = 0.0
+        with self._noting:
+            self._noted[pack] = self._clock.monotonic() - age_s
+            self._noted.move_to_end(pack)
+            while len(self._noted) > _MAX_NOTED:
+                self._noted.popitem(last=False)
+        return True
 
     def _note_failure(self, error: OSError) -> None:
         if not self._failing:

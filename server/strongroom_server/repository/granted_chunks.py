@@ -122,7 +122,9 @@ class GrantedChunks:
 
     def _read_whole(self, ref: ChunkRef, offset_bytes: int, buffer: memoryview) -> bool:
         """Fetch a pack whole, or wait for who does; return whether it served."""
-        arrival, mine = self._packs.begin(ref.pack)
+        # Who reads a small piece will come for others of the same pack.
+        wait_s = 0.0 if len(buffer) >= WHOLE_BYTES else _WAIT_S
+        arrival, mine = self._packs.begin(ref.pack, wait_s=wait_s)
         if arrival is None:
             return False
         if not mine:
@@ -131,6 +133,11 @@ class GrantedChunks:
                 ref.pack, offset_bytes=offset_bytes, buffer=buffer
             )
         try:
+            # Another one may have brought it while this one waited for the disk.
+            if wait_s and self._packs.read_into(
+                ref.pack, offset_bytes=offset_bytes, buffer=buffer
+            ):
+                return True
             data = self._fetch_whole(ref, arrival)
             part = data[offset_bytes : offset_bytes + len(buffer)]
             with part:

@@ -2,7 +2,9 @@
 """Whole packs on their way from the store to the disk, for which no reader waits.
 
 Whoever wants bytes of a pack that has come takes them from memory; one thread puts it
-on the disk meanwhile. If that falls behind, the oldest packs go no further. A pack that
+on the disk meanwhile. If that falls behind, who reads all of a pack at once does not
+wait: the oldest packs go no further. Who reads a little of it, and will come again for
+more, waits for the disk, or the same pack would be fetched again and again. A pack that
 is dropped is read no more, and its file is gone once the thread has noticed.
 """
 
@@ -21,6 +23,8 @@ from strongroom_server.repository.buffers import BufferPool
 PACK_BYTES: Final = 17 * 1024 * 1024
 #: Packs that wait for the disk.
 MAX_WAITING: Final = 4
+#: Packs in memory and on their way there, as long as all who fetch them can wait.
+MAX_AHEAD: Final = MAX_WAITING + 1
 #: The memory of packs that have gone is kept for so many others.
 _KEPT_PACKS: Final = 4
 #: How long the end of the process waits for the pack that is being written.
@@ -94,17 +98,27 @@ class PackArrivals:
         with self._changed:
             arrival = self._arrivals.pop(pack, None)
             if arrival is not None:
+                self._changed.notify_all()
                 # Who fetches it, or puts it on the disk, looks at this at the end.
                 arrival.is_dropped = True
         return self._cache.drop(pack) or arrival is not None
 
-    def begin(self, pack: str) -> tuple[Arrival | None, bool]:
+    def begin(self, pack: str, *, wait_s: float = 0.0) -> tuple[Arrival | None, bool]:
         """Return a pack that is on its way, and whether the caller is to fetch it.
 
         It is then brought by `lend` and `arrived`, and `leave` is called in any case.
         Nothing is returned where there is no memory for it.
+
+        Args:
+            pack: Its name.
+            wait_s: How long to wait for the disk if it is behind. Nothing is returned
+                if it still is; without time to wait, others' packs give way.
         """
         with self._changed:
+            if wait_s and not self._changed.wait_for(
+                lambda: self._may_begin(pack), wait_s
+            ):
+                return None, False
             arrival = self._arrivals.get(pack)
             if arrival is not None or self._is_closed:
                 return arrival, False
@@ -181,6 +195,10 @@ class PackArrivals:
             while self._waiting:
                 self._give_up_oldest()
 
+    def _may_begin(self, pack: str) -> bool:
+        is_ahead = len(self._arrivals) >= MAX_AHEAD
+        return self._is_closed or pack in self._arrivals or not is_ahead
+
     def _give_up_oldest(self) -> None:
         oldest = self._waiting.popleft()
         self._forget(oldest.arrival)
@@ -189,6 +207,7 @@ class PackArrivals:
     def _forget(self, arrival: Arrival) -> None:
         if self._arrivals.get(arrival.pack) is arrival:
             del self._arrivals[arrival.pack]
+            self._changed.notify_all()
 
     def _count_out(self, arrival: Arrival) -> None:
         arrival.user_count -= 1
