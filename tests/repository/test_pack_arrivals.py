@@ -11,6 +11,7 @@ from strongroom_server.adapters.memory_packs import MemoryPackCache
 from strongroom_server.ports import PackCache, ReadBuffer
 from strongroom_server.repository.budget import ByteBudget
 from strongroom_server.repository.pack_arrivals import (
+    MAX_AHEAD,
     MAX_WAITING,
     PACK_BYTES,
     PackArrivals,
@@ -145,6 +146,35 @@ def test_a_disk_that_falls_behind_is_given_the_newest(packs: Packs) -> None:
 
     packs.settle()
     assert packs.disk.put_packs == [names[0], *names[-MAX_WAITING:]]
+
+
+def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free(
+    packs: Packs,
+) -> None:
+    names = [str(number) for number in range(MAX_AHEAD)]
+    for name in names:
+        packs.bring(name)
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
+
+    assert packs.kept.begin("late", wait_s=0.05) == (None, False)
+    # What is here already is shared at once.
+    assert packs.kept.begin(names[1], wait_s=WAIT_S)[1] is False
+
+    begun: list[bool] = []
+
+    def wait() -> None:
+        arrival, mine = packs.kept.begin("late", wait_s=WAIT_S)
+        assert arrival is not None
+        begun.append(mine)
+        packs.kept.leave(arrival)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    packs.disk.free.set()
+    waiting.join(WAIT_S)
+    packs.settle()
+    assert begun == [True]
+    assert sorted(packs.disk.put_packs) == names
 
 
 def test_without_memory_what_waits_for_the_disk_makes_room() -> None:
