@@ -5,6 +5,7 @@ Each begins with a backup and goes on committing behind it, so that what is prot
 and what is not differ. Each leaves the site whole, so that another may follow.
 """
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,8 @@ from tests.disaster.site import Site, kill
 #: What a scenario does to a site, and how the site recovers.
 Scenario = Callable[[Site, Recovery], None]
 _PATIENCE_S: Final = 60.0
+#: How long a process runs between two looks: a few objects are written in that.
+_SLICE_S: Final = 0.02
 
 
 def deleted_primary(site: Site, recovery: Recovery) -> None:
@@ -94,8 +97,9 @@ def killed_backup(site: Site, recovery: Recovery) -> None:
     """The server is killed while it takes a backup; then the primary is lost."""
     site.contents.go_on()
     before, server = len(site.backup_objects()), site.server_pid
+    assert server
     process = site.live.start("backup", "create", "--json")
-    wait_until(lambda: len(site.backup_objects()) > before + 1)
+    stop_when(server, lambda: len(site.backup_objects()) > before + 1)
     kill(server)
     process.communicate(timeout=_PATIENCE_S)
     locked = len(site.backup_objects()) - before
@@ -119,8 +123,11 @@ def killed_restore(site: Site, recovery: Recovery) -> None:
         for more in (5, 30):
             wanted = len(site.primary_objects()) + more
             process = site.start_server_program(*restore_command(site.settings, number))
-            wait_until(lambda: len(site.primary_objects()) >= wanted)  # noqa: B023
-            process.send_signal(signal.SIGKILL)
+            stop_when(
+                process.pid,
+                lambda: len(site.primary_objects()) >= wanted,  # noqa: B023
+            )
+            process.kill()
             process.communicate(timeout=_PATIENCE_S)
             assert process.returncode, "the restore was done before it was killed"
             there = len(site.primary_objects())
@@ -204,12 +211,18 @@ def restore_store(site: Site, number: int) -> None:
     site.up()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for the moment at which something is to be killed."""
+def stop_when(pid: int, moment: Callable[[], bool]) -> None:
+    """Stop a process in the middle of its work, to be killed there.
+
+    It runs in slices, and stands still while we look at how far it is: looking takes
+    longer than all of its work may.
+    """
     deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
+    while not moment():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(_SLICE_S)
+        os.kill(pid, signal.SIGSTOP)
 
 
 #: By name, in the order in which one site can bear them all.
