@@ -39,6 +39,21 @@ def test_what_decodes_is_what_would_be_encoded(data: bytes) -> None:
     assert canonical.encode(value) == data
 
 
+@pytest.mark.parametrize("form", ["{}", "[{}]", "[1,{}]", '{{"a":{}}}', '["a",[{}]]'])
+def test_integers_are_json_safe_wherever_they_stand(form: str) -> None:
+    for good in (MAX_INTEGER, -MAX_INTEGER):
+        canonical.decode(form.format(good).encode(), 1000)
+    for bad in (MAX_INTEGER + 1, -MAX_INTEGER - 1, 10**16, 10**40, -(10**40)):
+        with pytest.raises(MalformedError):
+            canonical.decode(form.format(bad).encode(), 1000)
+
+
+def test_digits_in_strings_are_no_integers() -> None:
+    text = f"{'9' * 40},{'9' * 40}"
+
+    assert canonical.decode(canonical.encode([text, 7]), 1000) == [text, 7]
+
+
 def test_nesting_is_bounded() -> None:
     deepest = MAX_DEPTH - 2
 

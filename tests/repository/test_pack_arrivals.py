@@ -14,8 +14,10 @@ from strongroom_server.repository.pack_arrivals import (
     MAX_AHEAD,
     MAX_WAITING,
     PACK_BYTES,
+    WRITERS,
     PackArrivals,
 )
+from tests.support.waiting import wait_until
 
 DATA = bytes(range(256)) * 40
 WAIT_S = 30.0
@@ -59,6 +61,15 @@ class Packs:
         finally:
             self.kept.leave(arrival)
         return True
+
+    def occupy(self) -> list[str]:
+        """Have each writer put a pack, until the disk is let go; return their names."""
+        names = [f"being put {number}" for number in range(WRITERS)]
+        for name in names:
+            assert self.bring(name)
+        for _ in names:
+            assert self.disk.begun.acquire(timeout=WAIT_S)
+        return names
 
     def read(self, pack: str, offset: int = 0, size: int = len(DATA)) -> bytes | None:
         buffer = bytearray(size)
@@ -133,28 +144,39 @@ def test_a_fetch_that_fails_keeps_nobody_waiting_and_no_memory(packs: Packs) -> 
 
 
 def test_a_disk_that_falls_behind_is_given_the_newest(packs: Packs) -> None:
-    names = [str(number) for number in range(MAX_WAITING + 4)]
-    packs.bring(names[0])
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
-    for name in names[1:]:
+    begun = packs.occupy()
+    names = [str(number) for number in range(MAX_WAITING + 3)]
+    for name in names:
         packs.bring(name)
 
-    assert packs.read(names[1]) is None
+    assert packs.read(names[0]) is None
     assert packs.read(names[-1]) == DATA
     held = 8 * PACK_BYTES - packs.budget.free_bytes
-    assert held == (MAX_WAITING + 1) * PACK_BYTES
+    assert held == MAX_AHEAD * PACK_BYTES
 
     packs.settle()
-    assert packs.disk.put_packs == [names[0], *names[-MAX_WAITING:]]
+    assert sorted(packs.disk.put_packs) == sorted([*begun, *names[-MAX_WAITING:]])
+
+
+def test_as_many_packs_go_to_the_disk_at_once_as_there_are_writers(
+    packs: Packs,
+) -> None:
+    packs.occupy()
+    packs.bring("late")
+
+    assert not packs.disk.begun.acquire(timeout=0.05)
+    packs.settle()
+    assert "late" in packs.disk.put_packs
 
 
 def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free(
     packs: Packs,
 ) -> None:
-    names = [str(number) for number in range(MAX_AHEAD)]
-    for name in names:
+    names = [*packs.occupy(), *map(str, range(MAX_WAITING))]
+    was_behind = packs.kept.is_behind
+    for name in names[WRITERS:]:
         packs.bring(name)
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    assert (was_behind, packs.kept.is_behind) == (False, True)
 
     assert packs.kept.begin("late", wait_s=0.05) == (None, False)
     # What is here already is shared at once.
@@ -174,18 +196,17 @@ def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free
     waiting.join(WAIT_S)
     packs.settle()
     assert begun == [True]
-    assert sorted(packs.disk.put_packs) == names
+    assert sorted(packs.disk.put_packs) == sorted(names)
 
 
 def test_without_memory_what_waits_for_the_disk_makes_room() -> None:
-    with closing(Packs(room=2)) as packs:
-        packs.bring("a")
-        assert packs.disk.begun.acquire(timeout=WAIT_S)
+    with closing(Packs(room=WRITERS + 1)) as packs:
+        packs.occupy()
         assert packs.bring("b")
         assert packs.bring("c")
         assert packs.read("b") is None
 
-        # The disk has one, a reader the other.
+        # The disk has the others, a reader this one.
         taken, _ = packs.kept.begin("d")
         assert taken is not None
         assert packs.kept.begin("e") == (None, False)
@@ -195,13 +216,12 @@ def test_without_memory_what_waits_for_the_disk_makes_room() -> None:
 def test_what_is_dropped_is_gone_at_once_and_never_comes_to_the_disk(
     packs: Packs,
 ) -> None:
-    packs.bring("being put")
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    begun = packs.occupy()
     packs.bring("waiting")
     coming, _ = packs.kept.begin("coming")
     assert coming is not None
 
-    for pack in ("being put", "waiting", "coming"):
+    for pack in (*begun, "waiting", "coming"):
         assert packs.kept.drop(pack)
         assert packs.read(pack) is None
     data = packs.kept.lend(coming, len(DATA))
@@ -209,9 +229,9 @@ def test_what_is_dropped_is_gone_at_once_and_never_comes_to_the_disk(
     packs.kept.leave(coming)
 
     packs.settle()
-    for pack in ("being put", "waiting", "coming"):
+    for pack in (*begun, "waiting", "coming"):
         assert packs.read(pack) is None
-    assert packs.disk.put_packs == ["being put"]
+    assert sorted(packs.disk.put_packs) == begun
 
 
 def test_what_is_not_what_its_name_says_is_not_put(packs: Packs) -> None:
@@ -225,14 +245,17 @@ def test_what_is_not_what_its_name_says_is_not_put(packs: Packs) -> None:
 
 
 def test_after_the_end_nothing_is_fetched_or_put(packs: Packs) -> None:
-    packs.bring("a")
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    begun = packs.occupy()
     packs.bring("b")
+    ending = threading.Thread(target=packs.kept.close)
+    ending.start()
+    # It is given up before what is being put is waited for.
+    wait_until(lambda: packs.read("b") is None)
     packs.disk.free.set()
-    packs.kept.close()
+    ending.join(WAIT_S)
 
     assert not packs.bring("c")
-    assert packs.disk.put_packs == ["a"]
+    assert sorted(packs.disk.put_packs) == begun
     packs.settle()
 
 

@@ -25,6 +25,7 @@ from strongroom_server.core.records import Kind
 from strongroom_server.repository import grant_book
 from strongroom_server.repository.grant_book import GrantBook
 from strongroom_server.repository.granted_pages import Lease, page_of
+from strongroom_server.repository.pack_arrivals import MAX_AHEAD, Arrival
 from tests.support.clock import ManualClock
 from tests.support.sidecars import (
     LIFETIME_S,
@@ -332,6 +333,28 @@ def test_without_room_on_the_disk_ranges_are_fetched() -> None:
 
         whole = [size for _, size in sidecar.packs.requests if not size]
         assert len(whole) <= 1
+
+
+def test_one_small_read_waits_for_a_disk_that_hangs_and_the_next_ones_do_not(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(MAX_AHEAD):
+        arrival, _ = sidecar.kept.begin(f"hangs {number}")
+        assert arrival is not None
+    begin, waited = sidecar.kept.begin, list[str]()
+
+    def noting(pack: str, *, wait_s: float = 0.0) -> tuple[Arrival | None, bool]:
+        waited.append(pack)
+        return begin(pack, wait_s=wait_s and 0.05)
+
+    monkeypatch.setattr(sidecar.kept, "begin", noting)
+    for number in range(20):
+        offset = number * 70_000
+        [data] = sidecar.read(ONE, "big.bin", offset=offset, length=4096).values()
+        assert data == BIG[offset : offset + 4096]
+
+    assert len(waited) == 1
+    assert all(size for _, size in sidecar.packs.requests)
 
 
 class Delayed(MemoryGrants):

@@ -218,7 +218,7 @@ def sidecar_world(*, cache_bytes: int = 256 * MIB) -> Iterator[Sidecar]:
         grants, packs = MemoryGrants(world), MemoryPacks(world)
         cache = MemoryPackCache(max_bytes=cache_bytes)
         book = GrantBook(grants, clock=clock, executor=executor)
-        kept = PackArrivals(cache, ByteBudget(64 * MIB))
+        kept = PackArrivals(cache, ByteBudget(128 * MIB))
         chunks = GrantedChunks(book, fetcher=packs, packs=kept)
         engine = GrantedEngine(
             book, ChunkReader(chunks), executor, ByteBudget(64 * MIB), clock

@@ -35,7 +35,8 @@ WHOLE_READS: Final = 4
 _MAX_COUNTED: Final = 4096
 #: How long a read waits for another one that fetches the same pack.
 _WAIT_S: Final = 3.0
-#: Once the disk did not keep a pack, so many reads are of ranges before the next try.
+#: Once the disk did not keep a pack, or hung, so many reads are of ranges before the
+#: next try.
 _RANGES_AFTER: Final = 256
 
 
@@ -126,6 +127,8 @@ class GrantedChunks:
         wait_s = 0.0 if len(buffer) >= WHOLE_BYTES else _WAIT_S
         arrival, mine = self._packs.begin(ref.pack, wait_s=wait_s)
         if arrival is None:
+            if wait_s and self._packs.is_behind:  # The next ones would wait as long.
+                self._go_by_ranges()
             return False
         if not mine:
             arrival.here.wait(_WAIT_S)
@@ -175,8 +178,11 @@ class GrantedChunks:
 
     def _note_kept(self, is_kept: bool) -> None:  # noqa: FBT001 -- told by the disk
         if not is_kept:
-            with self._lock:
-                self._ranges_left = _RANGES_AFTER
+            self._go_by_ranges()
+
+    def _go_by_ranges(self) -> None:
+        with self._lock:
+            self._ranges_left = _RANGES_AFTER
 
     def _with_url(self, ref: ChunkRef, fetch: Callable[[str], None]) -> None:
         """Fetch by the URL of a chunk's pack; by a fresh one if it is not believed."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole packs on their way from the store to the disk, for which no reader waits.
 
-Whoever wants bytes of a pack that has come takes them from memory; one thread puts it
-on the disk meanwhile. If that falls behind, who reads all of a pack at once does not
-wait: the oldest packs go no further. Who reads a little of it, and will come again for
-more, waits for the disk, or the same pack would be fetched again and again. A pack that
-is dropped is read no more, and its file is gone once the thread has noticed.
+Whoever wants bytes of a pack that has come takes them from memory; two threads put
+packs on the disk meanwhile. If they fall behind, who reads all of a pack at once does
+not wait: the oldest packs go no further. Who reads a little of it, and will come again
+for more, waits for the disk, or the same pack would be fetched again and again. A pack
+that is dropped is read no more, and its file is gone once its thread has noticed.
 """
 
 import threading
@@ -22,9 +22,12 @@ from strongroom_server.repository.buffers import BufferPool
 #: What a pack that is fetched whole takes of the memory: all but the rarest do.
 PACK_BYTES: Final = 17 * 1024 * 1024
 #: Packs that wait for the disk.
-MAX_WAITING: Final = 4
+MAX_WAITING: Final = 3
+#: Threads that put packs on the disk: one alone waits for new pages of memory while
+#: readers wait for it.
+WRITERS: Final = 2
 #: Packs in memory and on their way there, as long as all who fetch them can wait.
-MAX_AHEAD: Final = MAX_WAITING + 1
+MAX_AHEAD: Final = MAX_WAITING + WRITERS
 #: The memory of packs that have gone is kept for so many others.
 _KEPT_PACKS: Final = 4
 #: How long the end of the process waits for the pack that is being written.
@@ -71,8 +74,8 @@ class PackArrivals:
         self._changed = threading.Condition()
         self._arrivals: dict[str, Arrival] = {}
         self._waiting: deque[_Waiting] = deque()
-        #: Runs only while there is something to put on the disk.
-        self._is_running = False
+        #: Threads, which run only while there is something to put on the disk.
+        self._writer_count = 0
         self._is_closed = False
 
     def read_into(self, pack: str, *, offset_bytes: int, buffer: memoryview) -> bool:
@@ -131,6 +134,12 @@ class PackArrivals:
             self._arrivals[pack] = arrival
             return arrival, True
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the disk has as many packs before it as it may have."""
+        with self._changed:
+            return len(self._arrivals) >= MAX_AHEAD
+
     def lend(self, arrival: Arrival, size_bytes: int) -> memoryview:
         """Return memory for a pack that is being fetched; good until `leave`."""
         return arrival.memory.enter_context(self._buffers.lend(size_bytes))
@@ -173,7 +182,7 @@ class PackArrivals:
     def settle(self, timeout_s: float) -> bool:
         """Wait until nothing waits for the disk; return whether that came in time."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._is_running, timeout_s)
+            return self._changed.wait_for(lambda: not self._writer_count, timeout_s)
 
     def close(self) -> None:
         """Put nothing more on the disk."""
@@ -186,18 +195,18 @@ class PackArrivals:
     # Under the lock.
 
     def _run_soon(self) -> None:
-        if self._is_running:
+        if self._writer_count == WRITERS:
             return
         try:
             threading.Thread(target=self._run, name="packs", daemon=True).start()
-            self._is_running = True
+            self._writer_count += 1
         except RuntimeError:  # No thread to be had.
-            while self._waiting:
+            while self._waiting and not self._writer_count:
                 self._give_up_oldest()
 
     def _may_begin(self, pack: str) -> bool:
-        is_ahead = len(self._arrivals) >= MAX_AHEAD
-        return self._is_closed or pack in self._arrivals or not is_ahead
+        is_free = len(self._arrivals) < MAX_AHEAD
+        return self._is_closed or pack in self._arrivals or is_free
 
     def _give_up_oldest(self) -> None:
         oldest = self._waiting.popleft()
@@ -225,7 +234,7 @@ class PackArrivals:
             with self._changed:  # The next pack that comes begins anew.
                 while self._waiting:
                     self._give_up_oldest()
-                self._is_running = False
+                self._writer_count -= 1
                 self._changed.notify_all()
             raise
 
@@ -233,7 +242,7 @@ class PackArrivals:
         with self._changed:
             if self._waiting:
                 return self._waiting.popleft()
-            self._is_running = False
+            self._writer_count -= 1
             self._changed.notify_all()
             return None
 
