@@ -17,7 +17,6 @@ from strongroom_server.repository.pack_arrivals import (
     WRITERS,
     PackArrivals,
 )
-from tests.support.waiting import wait_until
 
 DATA = bytes(range(256)) * 40
 WAIT_S = 30.0
@@ -61,15 +60,6 @@ class Packs:
         finally:
             self.kept.leave(arrival)
         return True
-
-    def occupy(self) -> list[str]:
-        """Have each writer put a pack, until the disk is let go; return their names."""
-        names = [f"being put {number}" for number in range(WRITERS)]
-        for name in names:
-            assert self.bring(name)
-        for _ in names:
-            assert self.disk.begun.acquire(timeout=WAIT_S)
-        return names
 
     def read(self, pack: str, offset: int = 0, size: int = len(DATA)) -> bytes | None:
         buffer = bytearray(size)
@@ -144,38 +134,29 @@ def test_a_fetch_that_fails_keeps_nobody_waiting_and_no_memory(packs: Packs) -> 
 
 
 def test_a_disk_that_falls_behind_is_given_the_newest(packs: Packs) -> None:
-    begun = packs.occupy()
-    names = [str(number) for number in range(MAX_WAITING + 3)]
-    for name in names:
+    names = [str(number) for number in range(MAX_WAITING + 4)]
+    packs.bring(names[0])
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    for name in names[1:]:
         packs.bring(name)
 
-    assert packs.read(names[0]) is None
+    assert packs.read(names[1]) is None
     assert packs.read(names[-1]) == DATA
     held = 8 * PACK_BYTES - packs.budget.free_bytes
-    assert held == MAX_AHEAD * PACK_BYTES
+    assert held == (MAX_WAITING + 1) * PACK_BYTES
 
     packs.settle()
-    assert sorted(packs.disk.put_packs) == sorted([*begun, *names[-MAX_WAITING:]])
-
-
-def test_as_many_packs_go_to_the_disk_at_once_as_there_are_writers(
-    packs: Packs,
-) -> None:
-    packs.occupy()
-    packs.bring("late")
-
-    assert not packs.disk.begun.acquire(timeout=0.05)
-    packs.settle()
-    assert "late" in packs.disk.put_packs
+    assert packs.disk.put_packs == [names[0], *names[-MAX_WAITING:]]
 
 
 def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free(
     packs: Packs,
 ) -> None:
-    names = [*packs.occupy(), *map(str, range(MAX_WAITING))]
+    names = [str(number) for number in range(MAX_AHEAD)]
     was_behind = packs.kept.is_behind
-    for name in names[WRITERS:]:
+    for name in names:
         packs.bring(name)
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
     assert (was_behind, packs.kept.is_behind) == (False, True)
 
     assert packs.kept.begin("late", wait_s=0.05) == (None, False)
@@ -196,17 +177,43 @@ def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free
     waiting.join(WAIT_S)
     packs.settle()
     assert begun == [True]
-    assert sorted(packs.disk.put_packs) == sorted(names)
+    assert sorted(packs.disk.put_packs) == names
+
+
+def test_a_second_thread_helps_while_somebody_waits_for_the_disk(packs: Packs) -> None:
+    names = [str(number) for number in range(MAX_AHEAD)]
+    for name in names:
+        packs.bring(name)
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    # Nobody waits: the processors are left to who reads.
+    assert not packs.disk.begun.acquire(timeout=0.05)
+
+    late = [f"late {number}" for number in range(3)]
+    waiting = [
+        threading.Thread(target=packs.kept.begin, args=(name,), kwargs={"wait_s": 0.5})
+        for name in late
+    ]
+    for thread in waiting:
+        thread.start()
+    for _ in range(WRITERS - 1):
+        assert packs.disk.begun.acquire(timeout=WAIT_S)
+    assert not packs.disk.begun.acquire(timeout=0.05)
+
+    for thread in waiting:
+        thread.join(WAIT_S)
+    packs.settle()
+    assert sorted(packs.disk.put_packs) == names
 
 
 def test_without_memory_what_waits_for_the_disk_makes_room() -> None:
-    with closing(Packs(room=WRITERS + 1)) as packs:
-        packs.occupy()
+    with closing(Packs(room=2)) as packs:
+        packs.bring("a")
+        assert packs.disk.begun.acquire(timeout=WAIT_S)
         assert packs.bring("b")
         assert packs.bring("c")
         assert packs.read("b") is None
 
-        # The disk has the others, a reader this one.
+        # The disk has one, a reader the other.
         taken, _ = packs.kept.begin("d")
         assert taken is not None
         assert packs.kept.begin("e") == (None, False)
@@ -216,12 +223,13 @@ def test_without_memory_what_waits_for_the_disk_makes_room() -> None:
 def test_what_is_dropped_is_gone_at_once_and_never_comes_to_the_disk(
     packs: Packs,
 ) -> None:
-    begun = packs.occupy()
+    packs.bring("being put")
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
     packs.bring("waiting")
     coming, _ = packs.kept.begin("coming")
     assert coming is not None
 
-    for pack in (*begun, "waiting", "coming"):
+    for pack in ("being put", "waiting", "coming"):
         assert packs.kept.drop(pack)
         assert packs.read(pack) is None
     data = packs.kept.lend(coming, len(DATA))
@@ -229,9 +237,9 @@ def test_what_is_dropped_is_gone_at_once_and_never_comes_to_the_disk(
     packs.kept.leave(coming)
 
     packs.settle()
-    for pack in (*begun, "waiting", "coming"):
+    for pack in ("being put", "waiting", "coming"):
         assert packs.read(pack) is None
-    assert sorted(packs.disk.put_packs) == begun
+    assert packs.disk.put_packs == ["being put"]
 
 
 def test_what_is_not_what_its_name_says_is_not_put(packs: Packs) -> None:
@@ -245,17 +253,14 @@ def test_what_is_not_what_its_name_says_is_not_put(packs: Packs) -> None:
 
 
 def test_after_the_end_nothing_is_fetched_or_put(packs: Packs) -> None:
-    begun = packs.occupy()
+    packs.bring("a")
+    assert packs.disk.begun.acquire(timeout=WAIT_S)
     packs.bring("b")
-    ending = threading.Thread(target=packs.kept.close)
-    ending.start()
-    # It is given up before what is being put is waited for.
-    wait_until(lambda: packs.read("b") is None)
     packs.disk.free.set()
-    ending.join(WAIT_S)
+    packs.kept.close()
 
     assert not packs.bring("c")
-    assert sorted(packs.disk.put_packs) == begun
+    assert packs.disk.put_packs == ["a"]
     packs.settle()
 
 

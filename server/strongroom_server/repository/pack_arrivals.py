@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole packs on their way from the store to the disk, for which no reader waits.
 
-Whoever wants bytes of a pack that has come takes them from memory; two threads put
-packs on the disk meanwhile. If they fall behind, who reads all of a pack at once does
-not wait: the oldest packs go no further. Who reads a little of it, and will come again
-for more, waits for the disk, or the same pack would be fetched again and again. A pack
-that is dropped is read no more, and its file is gone once its thread has noticed.
+Whoever wants bytes of a pack that has come takes them from memory; a thread puts it on
+the disk meanwhile. If that falls behind, who reads all of a pack at once does not wait:
+the oldest packs go no further. Who reads a little of it, and will come again for more,
+waits for the disk, or the same pack would be fetched again and again; a second thread
+helps then. A pack that is dropped is read no more, and its file is gone once its thread
+has noticed.
 """
 
 import threading
@@ -22,12 +23,12 @@ from strongroom_server.repository.buffers import BufferPool
 #: What a pack that is fetched whole takes of the memory: all but the rarest do.
 PACK_BYTES: Final = 17 * 1024 * 1024
 #: Packs that wait for the disk.
-MAX_WAITING: Final = 3
-#: Threads that put packs on the disk: one alone waits for new pages of memory while
-#: readers wait for it.
+MAX_WAITING: Final = 4
+#: Threads that put packs on the disk while somebody waits for it; else one does, and
+#: leaves the processors to who reads.
 WRITERS: Final = 2
 #: Packs in memory and on their way there, as long as all who fetch them can wait.
-MAX_AHEAD: Final = MAX_WAITING + WRITERS
+MAX_AHEAD: Final = MAX_WAITING + 1
 #: The memory of packs that have gone is kept for so many others.
 _KEPT_PACKS: Final = 4
 #: How long the end of the process waits for the pack that is being written.
@@ -76,6 +77,8 @@ class PackArrivals:
         self._waiting: deque[_Waiting] = deque()
         #: Threads, which run only while there is something to put on the disk.
         self._writer_count = 0
+        #: Who waits for the disk.
+        self._waiter_count = 0
         self._is_closed = False
 
     def read_into(self, pack: str, *, offset_bytes: int, buffer: memoryview) -> bool:
@@ -118,9 +121,7 @@ class PackArrivals:
                 if it still is; without time to wait, others' packs give way.
         """
         with self._changed:
-            if wait_s and not self._changed.wait_for(
-                lambda: self._may_begin(pack), wait_s
-            ):
+            if wait_s and not self._wait_for_room(pack, wait_s):
                 return None, False
             arrival = self._arrivals.get(pack)
             if arrival is not None or self._is_closed:
@@ -194,8 +195,19 @@ class PackArrivals:
 
     # Under the lock.
 
+    def _wait_for_room(self, pack: str, wait_s: float) -> bool:
+        if self._may_begin(pack):
+            return True
+        self._waiter_count += 1
+        try:
+            if self._waiting:
+                self._run_soon()
+            return self._changed.wait_for(lambda: self._may_begin(pack), wait_s)
+        finally:
+            self._waiter_count -= 1
+
     def _run_soon(self) -> None:
-        if self._writer_count == WRITERS:
+        if self._writer_count >= (WRITERS if self._waiter_count else 1):
             return
         try:
             threading.Thread(target=self._run, name="packs", daemon=True).start()
