@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.services.test_granted_downloads import FILES, ONE
-from tests.support.sidecars import sidecar_world
+from tests.support.sidecars import FILES, ONE, sidecar_world
 
 
 @pytest.mark.parametrize("readers", [1, 8])

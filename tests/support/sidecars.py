@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A sidecar's engine over central's engine in memory: who asks whom is counted."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,10 +33,18 @@ from strongroom_server.repository.pack_arrivals import PackArrivals
 from strongroom_server.services.downloads import GrantedDownloads, GrantedEngine
 from strongroom_server.services.granting import GrantFeed, Granting
 from tests.support.clock import ManualClock
-from tests.support.world import World, memory_world
+from tests.support.world import ARTIFACT, World, memory_world
 
 LIFETIME_S = 100
 MIB = 1024 * 1024
+#: A version, and what it is of: one large file, an empty one, and small ones.
+ONE = VersionName(ARTIFACT, "1")
+BIG = hashlib.shake_256(b"weights").digest(20 * MIB)
+FILES = {
+    "big.bin": BIG,
+    "empty": b"",
+    **{f"small/{number:03d}": b"%d" % number * 50 for number in range(60)},
+}
 #: How long packs may take to the disk, which is memory here.
 SETTLED_S = 30.0
 
