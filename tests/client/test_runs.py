@@ -176,6 +176,25 @@ def read_elsewhere(client: Client, uri: str) -> None:
         client.read_bytes(uri)
 
 
+def exit_of(a_worker: Callable[[], Any]) -> int | None:
+    """Run a worker to its end; return its exit code, or None where all hung.
+
+    A forked worker hangs where gRPC skips its handlers of the fork, which it
+    does while another thread is in it. The server of these tests shares their
+    process and may be. No trainer has a server in its process: the integrations
+    fork from such. So a worker that hangs is tried again, and one that fails not.
+    """
+    for _ in range(4):
+        worker = a_worker()
+        worker.start()
+        worker.join(timeout=20)
+        if worker.exitcode is not None:
+            return int(worker.exitcode)
+        worker.kill()
+        worker.join(timeout=10)
+    return None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver"])
 def test_other_processes_take_part(
@@ -190,14 +209,14 @@ def test_other_processes_take_part(
 
     with client.run("workers"):
         client.read_bytes(f"{project}/here/file")
-        worker = context.Process(
-            target=read_elsewhere, args=(client, f"{project}/there/file")
+        left_with = exit_of(
+            lambda: context.Process(
+                target=read_elsewhere, args=(client, f"{project}/there/file")
+            )
         )
-        worker.start()
-        worker.join(timeout=60)
         made = pushed(f"{project}/made")
 
-    assert worker.exitcode == 0
+    assert left_with == 0
     assert names(made) == [f"{project}/here@1", f"{project}/there@1"]
 
 

@@ -61,6 +61,15 @@ class Packs:
             self.kept.leave(arrival)
         return True
 
+    def fill(self) -> list[str]:
+        """Have as many packs before the disk as may be; return their names."""
+        names = [str(number) for number in range(MAX_AHEAD)]
+        for name in names:
+            assert self.bring(name)
+            if name == names[0]:  # Else it would wait, and give way to the last one.
+                assert self.disk.begun.acquire(timeout=WAIT_S)
+        return names
+
     def read(self, pack: str, offset: int = 0, size: int = len(DATA)) -> bytes | None:
         buffer = bytearray(size)
         with memoryview(buffer) as view:
@@ -152,11 +161,8 @@ def test_a_disk_that_falls_behind_is_given_the_newest(packs: Packs) -> None:
 def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free(
     packs: Packs,
 ) -> None:
-    names = [str(number) for number in range(MAX_AHEAD)]
     was_behind = packs.kept.is_behind
-    for name in names:
-        packs.bring(name)
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    names = packs.fill()
     assert (was_behind, packs.kept.is_behind) == (False, True)
 
     assert packs.kept.begin("late", wait_s=0.05) == (None, False)
@@ -181,10 +187,7 @@ def test_who_can_wait_takes_nothing_from_others_and_begins_once_the_disk_is_free
 
 
 def test_a_second_thread_helps_while_somebody_waits_for_the_disk(packs: Packs) -> None:
-    names = [str(number) for number in range(MAX_AHEAD)]
-    for name in names:
-        packs.bring(name)
-    assert packs.disk.begun.acquire(timeout=WAIT_S)
+    names = packs.fill()
     # Nobody waits: the processors are left to who reads.
     assert not packs.disk.begun.acquire(timeout=0.05)
 
