@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Another S3, with nothing in it, and a server that is started on it."""
+"""Another S3, with nothing in it, or one whose wire ends; a server started on it."""
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from strongroom_server.dev.layout import StackLayout
 from strongroom_server.dev.probing import is_serving
 from strongroom_server.dev.seaweed import SeaweedFS
 from tests.disaster.site import SERVER_PROGRAM, Site
+from tests.support.partition import Wire, wire_to
 
 _START_S: Final = 60.0
 
@@ -26,26 +27,40 @@ def other_store(site: Site) -> Iterator[Path]:
     try:
         weed.start()
         weed.ensure_bucket()
-        home = SeaweedFS(site.layout, AddressBook(site.layout.addresses))
-        text = site.settings.read_text("utf-8")
-        for old, new in (
-            (home.endpoint, weed.endpoint),
-            (f"{site.layout.store}/", f"{layout.store}/"),
-            (f"{site.layout.server}/index", f"{folder}/index"),
-            (f"{site.layout.server}/audit", f"{folder}/audit"),
-        ):
-            assert old in text, old
-            text = text.replace(old, new)
-        settings = folder / "server.toml"
-        settings.write_text(text, "utf-8")
-        settings.chmod(0o600)
-        yield settings
+        changes = {
+            site.store.endpoint: weed.endpoint,
+            f"{site.layout.store}/": f"{layout.store}/",
+            f"{site.layout.server}/index": f"{folder}/index",
+            f"{site.layout.server}/audit": f"{folder}/audit",
+        }
+        yield changed_settings(site, folder, changes)
     finally:
         weed.stop()
 
 
 @contextmanager
-def serving(site: Site, settings: Path) -> Iterator[None]:
+def wired(site: Site, weed: SeaweedFS) -> Iterator[tuple[Wire, Path]]:
+    """Put a wire in front of an S3 of the site; yield it, and settings that use it."""
+    folder = site.folder / "wired"
+    folder.mkdir(exist_ok=True)
+    with wire_to(weed.endpoint) as wire:
+        yield wire, changed_settings(site, folder, {weed.endpoint: wire.address})
+
+
+def changed_settings(site: Site, folder: Path, changes: Mapping[str, str]) -> Path:
+    """Write the site's settings into a folder, with other words in them."""
+    text = site.settings.read_text("utf-8")
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    settings = folder / "server.toml"
+    settings.write_text(text, "utf-8")
+    settings.chmod(0o600)
+    return settings
+
+
+@contextmanager
+def serving(site: Site, settings: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a server by other settings, at the site's own address, while its own rests.
 
     Its clients find it where they have always found theirs.
@@ -66,7 +81,7 @@ def serving(site: Site, settings: Path) -> Iterator[None]:
                 assert process.poll() is None, told
                 assert time.monotonic() < deadline, told
                 time.sleep(0.1)
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(_START_S)

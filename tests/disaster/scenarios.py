@@ -5,9 +5,6 @@ Each begins with a backup and goes on committing behind it, so that what is prot
 and what is not differ. Each leaves the site whole, so that another may follow.
 """
 
-import os
-import signal
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +12,17 @@ from typing import Final
 
 from tests.attacks.backup_bucket import attack_backup, attack_stack
 from tests.disaster.contents import CHECKPOINT, DATASET, PROD
-from tests.disaster.elsewhere import other_store, serving
+from tests.disaster.elsewhere import other_store, serving, wired
 from tests.disaster.harm import delete_everything, hide_everything, overwrite_packs
 from tests.disaster.outcome import Recovery
-from tests.disaster.site import Site, kill
+from tests.disaster.site import Site
 
 #: What a scenario does to a site, and how the site recovers.
 Scenario = Callable[[Site, Recovery], None]
 _PATIENCE_S: Final = 60.0
-#: How long a process runs between two looks: a few objects are written in that.
-_SLICE_S: Final = 0.02
+#: What is written until the kill, in objects: a part of what there is to write.
+_WRITES_OF_BACKUP: Final = 4
+_WRITES_OF_RESTORES: Final = (5, 30)
 
 
 def deleted_primary(site: Site, recovery: Recovery) -> None:
@@ -96,15 +94,21 @@ def lost_index(site: Site, recovery: Recovery) -> None:
 def killed_backup(site: Site, recovery: Recovery) -> None:
     """The server is killed while it takes a backup; then the primary is lost."""
     site.contents.go_on()
-    before, server = len(site.backup_objects()), site.server_pid
-    assert server
-    process = site.live.start("backup", "create", "--json")
-    stop_when(server, lambda: len(site.backup_objects()) > before + 1)
-    kill(server)
-    process.communicate(timeout=_PATIENCE_S)
+    before = len(site.backup_objects())
+    site.stop_server()
+    with (
+        wired(site, site.backup_store) as (wire, settings),
+        serving(site, settings) as server,
+    ):
+        wire.swallow_after(_WRITES_OF_BACKUP)
+        process = site.live.start("backup", "create", "--json")
+        assert wire.swallows.wait(_PATIENCE_S), "the backup was done before"
+        server.kill()
+        process.communicate(timeout=_PATIENCE_S)
+        assert process.returncode
     locked = len(site.backup_objects()) - before
     recovery.notes.append(f"killed when {locked} new objects were locked")
-    assert process.returncode, "the backup was done before the server was killed"
+    assert locked
     with recovery.timed():
         site.up()
         number = site.back_up()
@@ -120,18 +124,17 @@ def killed_restore(site: Site, recovery: Recovery) -> None:
     recovery.lost = site.contents.go_on()
     lose_primary(site)
     with recovery.timed():
-        for more in (5, 30):
-            wanted = len(site.primary_objects()) + more
-            process = site.start_server_program(*restore_command(site.settings, number))
-            stop_when(
-                process.pid,
-                lambda: len(site.primary_objects()) >= wanted,  # noqa: B023
-            )
-            process.kill()
-            process.communicate(timeout=_PATIENCE_S)
-            assert process.returncode, "the restore was done before it was killed"
+        for writes in _WRITES_OF_RESTORES:
+            with wired(site, site.store) as (wire, settings):
+                wire.swallow_after(writes)
+                process = site.start_server_program(*restore_command(settings, number))
+                assert wire.swallows.wait(_PATIENCE_S), "the restore was done before"
+                process.kill()
+                process.communicate(timeout=_PATIENCE_S)
+                assert process.returncode
             there = len(site.primary_objects())
             recovery.notes.append(f"killed when {there} objects were restored")
+            assert there
         restore_store(site, number)
 
 
@@ -209,20 +212,6 @@ def restore_store(site: Site, number: int) -> None:
     site.server_program(*restore_command(site.settings, number), "--dry-run")
     site.server_program(*restore_command(site.settings, number))
     site.up()
-
-
-def stop_when(pid: int, moment: Callable[[], bool]) -> None:
-    """Stop a process in the middle of its work, to be killed there.
-
-    It runs in slices, and stands still while we look at how far it is: looking takes
-    longer than all of its work may.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    while not moment():
-        assert time.monotonic() < deadline
-        os.kill(pid, signal.SIGCONT)
-        time.sleep(_SLICE_S)
-        os.kill(pid, signal.SIGSTOP)
 
 
 #: By name, in the order in which one site can bear them all.

@@ -5,7 +5,11 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlsplit
+
+#: How a request that writes an object begins; a client sends it in a piece of its own.
+_WRITES: Final = b"PUT /"
 
 
 class Wire:
@@ -13,6 +17,7 @@ class Wire:
 
     Attributes:
         address: The URL of this side, with the scheme of the server's.
+        swallows: Set when nothing is let through any more.
     """
 
     def __init__(self, target: str) -> None:
@@ -21,6 +26,10 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._whole = threading.Event()
         self._whole.set()
+        self.swallows = threading.Event()
+        #: How many writes may still pass; None for all.
+        self._writes_left: int | None = None
+        self._lock = threading.Lock()
         self._closed = False
         self._sockets: list[socket.socket] = []
         self.address = f"{parts.scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -30,10 +39,19 @@ class Wire:
     def swallow(self) -> None:
         """Let nothing through from now on; nobody is told."""
         self._whole.clear()
+        self.swallows.set()
+
+    def swallow_after(self, writes: int) -> None:
+        """Let so many PUTs through, and from the next on nothing: not it, either.
+
+        So whoever writes more stands where they are, however quick they are.
+        """
+        with self._lock:
+            self._writes_left = writes
 
     def cut(self) -> None:
         """Swallow, and break the connections that there are."""
-        self._whole.clear()
+        self.swallow()
         for item in self._sockets:
             _close(item)
 
@@ -42,6 +60,7 @@ class Wire:
         for item in self._sockets:
             _close(item)
         self._sockets.clear()
+        self.swallows.clear()
         self._whole.set()
 
     def close(self) -> None:
@@ -71,11 +90,20 @@ class Wire:
     def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if data.startswith(_WRITES):
+                    self._count_write()
                 if not self._whole.is_set():
                     return
                 target.sendall(data)
         _close(source)
         _close(target)
+
+    def _count_write(self) -> None:
+        with self._lock:
+            if self._writes_left == 0:
+                self.swallow()
+            elif self._writes_left is not None:
+                self._writes_left -= 1
 
 
 def _close(item: socket.socket) -> None:
