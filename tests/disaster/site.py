@@ -145,9 +145,10 @@ class Site:
         """Return key and version id of all there is in the primary."""
         return versions_in(self.store)
 
-    def backup_objects(self) -> list[tuple[str, str]]:
-        """Return key and version id of all there is in the backup bucket."""
-        return versions_in(self.backup_store)
+    def backup_packs(self) -> list[tuple[str, str]]:
+        """Return key and version id of every pack in the backup bucket."""
+        found = versions_in(self.backup_store)
+        return [item for item in found if item[0].startswith("packs/")]
 
     def _checked(self, program: str, args: tuple[str, ...], result: Result) -> Result:
         self.commands.append(re.sub(r"/\S*/", "…/", f"{program} {' '.join(args)}"))

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-#: How a request that writes an object begins; a client sends it in a piece of its own.
-_WRITES: Final = b"PUT /"
+#: How a request that writes an object begins, and answers: that it goes on, that it
+#: is done. Each comes in a piece of its own, since a client asks once it is answered.
+_WRITE: Final = b"PUT /"
+_GO_ON: Final = b"HTTP/1.1 1"
+_DONE: Final = b"HTTP/1.1 2"
+#: A path and its query are in so many.
+_PATH_BYTES: Final = 4096
 
 
 class Wire:
@@ -27,8 +32,9 @@ class Wire:
         self._whole = threading.Event()
         self._whole.set()
         self.swallows = threading.Event()
-        #: How many writes may still pass; None for all.
+        #: How many writes may still be done; None for all.
         self._writes_left: int | None = None
+        self._counted = b"/"
         self._lock = threading.Lock()
         self._closed = False
         self._sockets: list[socket.socket] = []
@@ -41,13 +47,18 @@ class Wire:
         self._whole.clear()
         self.swallows.set()
 
-    def swallow_after(self, writes: int) -> None:
-        """Let so many PUTs through, and from the next on nothing: not it, either.
+    def swallow_after(self, writes: int, *, below: str = "/") -> None:
+        """Let so many objects be put, and nothing through from the last answer on.
 
-        So whoever writes more stands where they are, however quick they are.
+        So as much is written, and who writes knows of one less: they are not done,
+        however quick they are.
+
+        Args:
+            writes: How many.
+            below: Only those with this in their path count.
         """
         with self._lock:
-            self._writes_left = writes
+            self._writes_left, self._counted = writes, below.encode()
 
     def cut(self) -> None:
         """Swallow, and break the connections that there are."""
@@ -82,28 +93,46 @@ class Wire:
                 there = socket.create_connection(self._target, timeout=10)
                 there.settimeout(None)
                 self._sockets.append(there)
+                writes = threading.Event()
                 for ends in ((here, there), (there, here)):
                     threading.Thread(
-                        target=self._forward, args=ends, daemon=True
+                        target=self._forward, args=(*ends, writes), daemon=True
                     ).start()
 
-    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(
+        self, source: socket.socket, target: socket.socket, writes: threading.Event
+    ) -> None:
+        """Forward one way; `writes` is set while one waits for its answer."""
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if data.startswith(_WRITES):
-                    self._count_write()
+                if self._is_counted(data):
+                    writes.set()
+                elif _is_answer(data) and writes.is_set():
+                    writes.clear()
+                    self._count_write(data)
                 if not self._whole.is_set():
                     return
                 target.sendall(data)
         _close(source)
         _close(target)
 
-    def _count_write(self) -> None:
+    def _is_counted(self, data: bytes) -> bool:
+        """Return whether a piece asks to put an object, and not to change a lock."""
+        path, _, query = data[:_PATH_BYTES].partition(b" HTTP/")[0].partition(b"?")
+        return data.startswith(_WRITE) and self._counted in path and not query
+
+    def _count_write(self, answer: bytes) -> None:
         with self._lock:
-            if self._writes_left == 0:
+            if self._writes_left is None or not answer.startswith(_DONE):
+                return
+            self._writes_left -= 1
+            if not self._writes_left:
+                self._writes_left = None
                 self.swallow()
-            elif self._writes_left is not None:
-                self._writes_left -= 1
+
+
+def _is_answer(data: bytes) -> bool:
+    return data.startswith(b"HTTP/1.1 ") and not data.startswith(_GO_ON)
 
 
 def _close(item: socket.socket) -> None:
