@@ -222,11 +222,15 @@ class Cluster:
         Raises:
             UnavailableError: One does not end or start.
         """
-        for process in self._servers:
-            process.stop()
-        for number in range(self.count):
-            self.drop_index(number)
-            self._start_server(number)
+        with contextlib.ExitStack() as stack:
+            # Who mends one yet would start it beside us, twice.
+            for number in range(self.count):
+                stack.enter_context(self._locks[f"server-{number}"])
+            for process in self._servers:
+                process.stop()
+            for number in range(self.count):
+                self.drop_index(number)
+                self._start_server(number)
 
     def stop_server(self, number: int) -> None:
         """End a server in order.
@@ -234,7 +238,8 @@ class Cluster:
         Raises:
             UnavailableError: It does not end.
         """
-        self._servers[number].stop()
+        with self._locks[f"server-{number}"]:
+            self._servers[number].stop()
 
     def drop_index(self, number: int) -> bool:
         """Delete the index files of a server, running or not; return if there were."""
